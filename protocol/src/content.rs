@@ -1,0 +1,121 @@
+//! What people say to each other, inside the ratchet.
+
+use std::fmt;
+
+use prost::Message as _;
+
+use crate::codec::DecodeError;
+use crate::ids::{MessageId, UnixMillis};
+use crate::{limits, wire};
+
+/// One message between people.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The same in every envelope that carries it.
+    pub id: MessageId,
+    /// When it was written, by the sender's clock.
+    pub sent_at: UnixMillis,
+    /// How the sender is called, at most [`limits::HANDLE_BYTES_MAX`] bytes. Believe it only if it leads to the sender's
+    /// tag.
+    pub sender_handle: Option<String>,
+    /// What was written.
+    pub kind: ContentKind,
+}
+
+/// The kinds of content that this build understands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContentKind {
+    /// Plain text.
+    Text(Text),
+    /// Written by a newer version: shown as such, never dropped.
+    Unknown,
+}
+
+/// Something to say: 1 to [`limits::TEXT_BYTES_MAX`] bytes of UTF-8. `Debug` shows the length, never the words.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text(String);
+
+/// Why a string is no [`Text`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// Nothing was said.
+    #[error("the text is empty")]
+    Empty,
+    /// Too much was said.
+    #[error("the text has {len} bytes, {max} are allowed", max = limits::TEXT_BYTES_MAX)]
+    TooLong {
+        /// In bytes.
+        len: usize,
+    },
+}
+
+impl Text {
+    /// # Errors
+    /// `Empty`, or `TooLong` above [`limits::TEXT_BYTES_MAX`].
+    pub fn new(text: String) -> Result<Self, TextError> {
+        match text.len() {
+            0 => Err(TextError::Empty),
+            1..=limits::TEXT_BYTES_MAX => Ok(Self(text)),
+            len => Err(TextError::TooLong { len }),
+        }
+    }
+    /// The words.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// The words.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({} B)", self.0.len())
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Content({}, {:?})", self.id, self.kind)
+    }
+}
+
+impl Content {
+    /// The bytes that go into the ratchet. `ContentKind::Unknown` has none of its own and encodes without a kind.
+    pub fn encode(&self) -> Vec<u8> {
+        let kind = match &self.kind {
+            ContentKind::Text(text) => Some(wire::content::Kind::Text(wire::Text { body: text.as_str().to_owned() })),
+            ContentKind::Unknown => None,
+        };
+        wire::Content {
+            message_id: bytes::Bytes::copy_from_slice(self.id.as_bytes()),
+            sent_at_ms: self.sent_at.get(),
+            sender_handle: self.sender_handle.clone().unwrap_or_default(),
+            kind,
+        }
+        .encode_to_vec()
+    }
+
+    /// # Errors
+    /// `Malformed` when the bytes are no protobuf, `Invalid` when a field breaks its rule.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let content = wire::Content::decode(bytes).map_err(|_| DecodeError::Malformed)?;
+        let invalid = |field| DecodeError::Invalid { id: None, field };
+        Ok(Self {
+            id: MessageId::from_slice(&content.message_id).map_err(|_| invalid("message_id"))?,
+            sent_at: UnixMillis::new(content.sent_at_ms),
+            sender_handle: match content.sender_handle.len() {
+                0 => None,
+                1..=limits::HANDLE_BYTES_MAX => Some(content.sender_handle),
+                _ => return Err(invalid("sender_handle")),
+            },
+            kind: match content.kind {
+                Some(wire::content::Kind::Text(text)) => {
+                    ContentKind::Text(Text::new(text.body).map_err(|_| invalid("text"))?)
+                }
+                None => ContentKind::Unknown,
+            },
+        })
+    }
+}

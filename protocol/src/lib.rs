@@ -1,0 +1,34 @@
+//! What clients and servers say to each other: frames, the typed messages inside them, and their limits.
+//!
+//! The `.proto` files under `proto/` are the specification; docs/protocol.md explains them. Bytes are checked once,
+//! here: whoever holds a [`ClientFrame`], a [`ServerFrame`] or a [`Content`] holds values that keep every rule.
+//!
+//! No I/O, no clock, no cryptography: keys and ciphertexts are bytes of a known length.
+#![deny(missing_docs)]
+
+mod codec;
+mod content;
+mod frame;
+mod ids;
+mod keys;
+pub mod limits;
+
+/// Structs generated from `proto/`, without any check. Only [`codec`] sees them.
+mod wire {
+    #![expect(clippy::all, unreachable_pub, reason = "generated from proto/, documented there")]
+    include!(concat!(env!("OUT_DIR"), "/endtoend.v1.rs"));
+}
+
+pub use codec::DecodeError;
+pub use content::{Content, ContentKind, Text, TextError};
+pub use frame::{
+    Answer, ClientFrame, ClosingReason, Deliver, DeliveryNumber, Envelope, Refusal, RefusalCode, RejectReason, Request,
+    RequestId, RetryReason, ServerFrame,
+};
+pub use ids::{AccountTag, Address, BadId, DeviceId, EnvelopeId, MessageId, UnixMillis};
+pub use keys::{
+    Bundle, Bundles, DeviceKeys, EnvelopeKey, Identity, KemPreKey, KeyCounts, NewDevice, OneTimePreKey, SignedPreKey,
+};
+
+/// The one protocol version that this build speaks.
+pub const VERSION: u32 = 1;

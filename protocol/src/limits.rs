@@ -1,0 +1,73 @@
+//! Every bound of the protocol, with its unit and its reason.
+
+use std::time::Duration;
+
+/// Largest frame in bytes. Room for a key upload with 50 ML-KEM keys, small enough to buffer per connection.
+pub const FRAME_BYTES_MAX: usize = 256 * 1024;
+/// Largest sealed envelope in bytes: what one `Send` can make a node hold.
+pub const ENVELOPE_BYTES_MAX: usize = 64 * 1024;
+/// Longest text of one message in bytes of UTF-8: what fits the largest padding class.
+pub const TEXT_BYTES_MAX: usize = 60 * 1024;
+/// Longest handle in bytes of UTF-8 that a message may name its sender by: 32 characters of any script.
+pub const HANDLE_BYTES_MAX: usize = 128;
+/// Longest OPAQUE message in bytes. The largest is 320; the rest is for other suites.
+pub const OPAQUE_BYTES_MAX: usize = 1024;
+
+/// Devices of one account.
+pub const DEVICES_MAX: usize = 8;
+/// Largest device number: what a Signal protocol address can carry.
+pub const DEVICE_ID_MAX: u32 = 127;
+/// One-time pre-keys in one upload.
+pub const ONE_TIME_PRE_KEYS_UPLOAD_MAX: usize = 100;
+/// One-time ML-KEM pre-keys in one upload: 50 of 1.6 KiB stay well inside a frame.
+pub const ONE_TIME_KEM_PRE_KEYS_UPLOAD_MAX: usize = 50;
+/// One-time keys of one kind that a node keeps for one device.
+pub const ONE_TIME_KEYS_STORED_MAX: usize = 200;
+/// Below this many one-time keys of a kind a client uploads more.
+pub const ONE_TIME_KEYS_LOW_WATER: u32 = 20;
+
+/// Envelopes that may wait for one device.
+pub const QUEUE_ENVELOPES_MAX: u32 = 10_000;
+/// How long an envelope waits for its device.
+pub const QUEUE_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// `Send` frames of one connection that wait for their answer.
+pub const SEND_WINDOW: u32 = 64;
+/// `Deliver` frames of one attachment that wait for their `Ack`.
+pub const DELIVER_WINDOW: u32 = 64;
+/// Bytes of bodies in those frames: with large envelopes this is reached first.
+pub const DELIVER_WINDOW_BYTES: usize = 1024 * 1024;
+
+/// From the TCP connection to the `Hello`.
+pub const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+/// From the `Hello` to an authenticated connection: leaves a slow device time for Argon2id.
+pub const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
+/// A node pings a connection this often.
+pub const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// A connection silent this long is closed: two pings and their travel.
+pub const IDLE_MAX: Duration = Duration::from_secs(75);
+/// Refusals on one connection before the node closes it.
+pub const REFUSALS_MAX: u32 = 16;
+/// Difference between two clocks that is not held against anyone.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
+/// Lifetime of an access token.
+pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// Length in bytes of the challenge in `Welcome`.
+pub const CHALLENGE_BYTES: usize = 32;
+/// Length in bytes of a device's verifying keys: Ed25519 (32) and ML-DSA-87 (2592).
+pub const DEVICE_KEY_BYTES: usize = 32 + 2592;
+/// Length in bytes of a hybrid signature: Ed25519 (64) and ML-DSA-87 (4627).
+pub const HYBRID_SIGNATURE_BYTES: usize = 64 + 4627;
+/// Length in bytes of an access token: 74 bytes of claims and a hybrid signature.
+pub const ACCESS_TOKEN_BYTES: usize = 74 + HYBRID_SIGNATURE_BYTES;
+/// Length in bytes of a Curve25519 public key as libsignal writes it: a type byte and 32.
+pub const SIGNAL_PUBLIC_KEY_BYTES: usize = 33;
+/// Length in bytes of an ML-KEM-1024 public key as libsignal writes it: a type byte and 1568.
+pub const SIGNAL_KEM_KEY_BYTES: usize = 1569;
+/// Length in bytes of an XEdDSA signature.
+pub const SIGNAL_SIGNATURE_BYTES: usize = 64;
+/// Length in bytes of an X25519 public key.
+pub const X25519_KEY_BYTES: usize = 32;
+/// Length in bytes of an ML-KEM-1024 encapsulation key (FIPS 203).
+pub const ML_KEM_KEY_BYTES: usize = 1568;

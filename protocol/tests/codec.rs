@@ -1,0 +1,352 @@
+//! Any bytes are a value or an error; a value's bytes are the value again; unknown things are refused as such.
+
+#![expect(clippy::unwrap_used, reason = "test code: generators make what is valid")]
+
+use bytes::Bytes;
+use endtoend_protocol::{
+    AccountTag, Address, Answer, Bundle, Bundles, ClientFrame, ClosingReason, Content, ContentKind, DecodeError,
+    Deliver, DeliveryNumber, DeviceId, DeviceKeys, Envelope, EnvelopeId, EnvelopeKey, Identity, KemPreKey, KeyCounts,
+    MessageId, NewDevice, OneTimePreKey, Refusal, RefusalCode, RejectReason, Request, RequestId, RetryReason,
+    ServerFrame, SignedPreKey, Text, UnixMillis, limits,
+};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+fn bytes(len: impl Into<proptest::collection::SizeRange>) -> impl Strategy<Value = Bytes> {
+    prop::collection::vec(any::<u8>(), len).prop_map(Bytes::from)
+}
+/// `len` bytes that differ from case to case without costing that much randomness.
+fn filled(len: usize) -> impl Strategy<Value = Bytes> {
+    any::<u8>().prop_map(move |byte| Bytes::from(vec![byte; len]))
+}
+fn array<const N: usize>() -> impl Strategy<Value = [u8; N]> {
+    any::<u8>().prop_map(|byte| [byte; N])
+}
+fn opaque() -> impl Strategy<Value = Bytes> {
+    bytes(1..=64)
+}
+fn proof() -> impl Strategy<Value = Bytes> {
+    filled(limits::HYBRID_SIGNATURE_BYTES)
+}
+fn account() -> impl Strategy<Value = AccountTag> {
+    any::<[u8; 32]>().prop_map(AccountTag::new)
+}
+fn device() -> impl Strategy<Value = DeviceId> {
+    (1..=limits::DEVICE_ID_MAX).prop_map(|number| DeviceId::new(number).unwrap())
+}
+fn address() -> impl Strategy<Value = Address> {
+    (account(), device()).prop_map(|(account, device)| Address { account, device })
+}
+fn envelope_id() -> impl Strategy<Value = EnvelopeId> {
+    (0..1_u64 << 48, any::<[u8; 10]>()).prop_map(|(ms, random)| EnvelopeId::new(UnixMillis::new(ms), random))
+}
+fn moment() -> impl Strategy<Value = UnixMillis> {
+    any::<u64>().prop_map(UnixMillis::new)
+}
+fn body() -> impl Strategy<Value = Bytes> {
+    prop_oneof![bytes(1..200), Just(Bytes::from(vec![7; limits::ENVELOPE_BYTES_MAX]))]
+}
+fn signed_pre_key() -> impl Strategy<Value = SignedPreKey> {
+    (any::<u32>(), array(), array()).prop_map(|(id, public, signature)| SignedPreKey { id, public, signature })
+}
+fn one_time_pre_key() -> impl Strategy<Value = OneTimePreKey> {
+    (any::<u32>(), array()).prop_map(|(id, public)| OneTimePreKey { id, public })
+}
+fn kem_pre_key() -> impl Strategy<Value = KemPreKey> {
+    (any::<u32>(), filled(limits::SIGNAL_KEM_KEY_BYTES), array()).prop_map(|(id, public, signature)| KemPreKey {
+        id,
+        public,
+        signature,
+    })
+}
+fn envelope_key() -> impl Strategy<Value = EnvelopeKey> {
+    (any::<u32>(), array(), filled(limits::ML_KEM_KEY_BYTES), array())
+        .prop_map(|(id, x25519, ml_kem, signature)| EnvelopeKey { id, x25519, ml_kem, signature })
+}
+fn device_keys() -> impl Strategy<Value = DeviceKeys> {
+    (
+        prop::option::of(signed_pre_key()),
+        prop::option::of(kem_pre_key()),
+        prop::option::of(envelope_key()),
+        prop::collection::vec(one_time_pre_key(), 0..=limits::ONE_TIME_PRE_KEYS_UPLOAD_MAX),
+        prop::collection::vec(kem_pre_key(), 0..=3),
+    )
+        .prop_map(
+            |(signed_pre_key, last_resort_kem_pre_key, envelope_key, one_time_pre_keys, one_time_kem_pre_keys)| {
+                DeviceKeys {
+                    signed_pre_key,
+                    last_resort_kem_pre_key,
+                    envelope_key,
+                    one_time_pre_keys,
+                    one_time_kem_pre_keys,
+                }
+            },
+        )
+}
+fn new_device() -> impl Strategy<Value = NewDevice> {
+    (
+        filled(limits::DEVICE_KEY_BYTES),
+        any::<u32>(),
+        array(),
+        signed_pre_key(),
+        kem_pre_key(),
+        envelope_key(),
+        prop::collection::vec(one_time_pre_key(), 0..5),
+        prop::collection::vec(kem_pre_key(), 0..3),
+    )
+        .prop_map(
+            |(device_key, registration_id, identity_key, signed, last_resort, envelope_key, one_time, kem)| NewDevice {
+                device_key,
+                registration_id,
+                identity_key,
+                signed_pre_key: signed,
+                last_resort_kem_pre_key: last_resort,
+                envelope_key,
+                one_time_pre_keys: one_time,
+                one_time_kem_pre_keys: kem,
+            },
+        )
+}
+fn bundle() -> impl Strategy<Value = Bundle> {
+    (device(), any::<u32>(), signed_pre_key(), prop::option::of(one_time_pre_key()), kem_pre_key(), envelope_key())
+        .prop_map(|(device, registration_id, signed_pre_key, one_time_pre_key, kem_pre_key, envelope_key)| Bundle {
+            device,
+            registration_id,
+            signed_pre_key,
+            one_time_pre_key,
+            kem_pre_key,
+            envelope_key,
+        })
+}
+fn request() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        any::<(u32, u32)>().prop_map(|(version_min, version_max)| Request::Hello { version_min, version_max }),
+        (account(), opaque()).prop_map(|(account, opaque)| Request::RegisterStart { account, opaque }),
+        (opaque(), proof(), new_device()).prop_map(|(opaque, device_proof, device)| Request::RegisterFinish {
+            opaque,
+            device_proof,
+            device: Box::new(device)
+        }),
+        (account(), opaque()).prop_map(|(account, opaque)| Request::LoginStart { account, opaque }),
+        (opaque(), device(), proof()).prop_map(|(opaque, device, device_proof)| Request::LoginFinish {
+            opaque,
+            device,
+            device_proof
+        }),
+        (filled(limits::ACCESS_TOKEN_BYTES), proof())
+            .prop_map(|(token, device_proof)| Request::Resume { token, device_proof }),
+        device_keys().prop_map(|keys| Request::PublishKeys(Box::new(keys))),
+        account().prop_map(|account| Request::FetchBundles { account }),
+        account().prop_map(|account| Request::FetchIdentity { account }),
+        Just(Request::Attach),
+    ]
+}
+fn request_id() -> impl Strategy<Value = RequestId> {
+    any::<std::num::NonZeroU64>().prop_map(RequestId)
+}
+fn client_frame() -> impl Strategy<Value = ClientFrame> {
+    prop_oneof![
+        (request_id(), request()).prop_map(|(id, request)| ClientFrame::Request { id, request }),
+        (envelope_id(), address(), body()).prop_map(|(id, to, body)| ClientFrame::Send(Envelope { id, to, body })),
+        any::<u64>().prop_map(|up_to| ClientFrame::Ack { up_to: DeliveryNumber(up_to) }),
+    ]
+}
+fn answer() -> impl Strategy<Value = Answer> {
+    let counts = || any::<(u32, u32)>().prop_map(|(one_time, one_time_kem)| KeyCounts { one_time, one_time_kem });
+    prop_oneof![
+        (any::<u32>(), array(), moment(), 1_u32..).prop_map(|(version, challenge, server_time, send_window)| {
+            Answer::Welcome { version, challenge, server_time, send_window }
+        }),
+        opaque().prop_map(|opaque| Answer::RegisterChallenge { opaque }),
+        opaque().prop_map(|opaque| Answer::LoginChallenge { opaque }),
+        (address(), filled(limits::ACCESS_TOKEN_BYTES), moment(), counts()).prop_map(
+            |(address, token, token_expires, keys)| Answer::Authenticated { address, token, token_expires, keys }
+        ),
+        counts().prop_map(Answer::KeysPublished),
+        (array(), prop::collection::vec(bundle(), 1..=limits::DEVICES_MAX))
+            .prop_map(|(identity_key, devices)| Answer::Bundles(Box::new(Bundles { identity_key, devices }))),
+        (array(), prop::collection::vec((device(), envelope_key()), 1..=limits::DEVICES_MAX)).prop_map(
+            |(identity_key, envelope_keys)| Answer::Identity(Box::new(Identity { identity_key, envelope_keys }))
+        ),
+        Just(Answer::Attached),
+    ]
+}
+fn server_frame() -> impl Strategy<Value = ServerFrame> {
+    let refusal = (select(RefusalCode::ALL), any::<u64>())
+        .prop_map(|(code, ms)| Refusal { code, retry_after_ms: std::num::NonZeroU64::new(ms) });
+    prop_oneof![
+        (request_id(), answer()).prop_map(|(id, answer)| ServerFrame::Answer { id, answer }),
+        (prop::option::of(request_id()), refusal).prop_map(|(id, refusal)| ServerFrame::Refused { id, refusal }),
+        (envelope_id(), moment()).prop_map(|(id, at)| ServerFrame::Accepted { id, at }),
+        (envelope_id(), any::<u64>(), select(RetryReason::ALL)).prop_map(|(id, after_ms, reason)| ServerFrame::Retry {
+            id,
+            after_ms,
+            reason
+        }),
+        (envelope_id(), select(RejectReason::ALL)).prop_map(|(id, reason)| ServerFrame::Rejected { id, reason }),
+        (any::<u64>(), envelope_id(), moment(), body()).prop_map(|(number, id, accepted_at, body)| {
+            ServerFrame::Deliver(Deliver { delivery: DeliveryNumber(number), id, accepted_at, body })
+        }),
+        select(ClosingReason::ALL).prop_map(ServerFrame::Closing),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn a_client_frame_is_read_back(frame in client_frame()) {
+        let bytes = frame.encode();
+        prop_assert!(bytes.len() <= limits::FRAME_BYTES_MAX);
+        let again = ClientFrame::decode(bytes.clone()).unwrap();
+        prop_assert_eq!(&again, &frame);
+        prop_assert_eq!(again.encode(), bytes);
+    }
+
+    #[test]
+    fn a_server_frame_is_read_back(frame in server_frame()) {
+        let bytes = frame.encode();
+        prop_assert!(bytes.len() <= limits::FRAME_BYTES_MAX);
+        let again = ServerFrame::decode(bytes.clone()).unwrap();
+        prop_assert_eq!(&again, &frame);
+        prop_assert_eq!(again.encode(), bytes);
+    }
+
+    #[test]
+    fn content_is_read_back(ms in any::<u64>(), random in any::<[u8; 10]>(), text in "\\PC{1,200}", sender in prop::option::of("[a-z]{1,32}")) {
+        let content = Content {
+            id: MessageId::new(UnixMillis::new(ms >> 16), random),
+            sent_at: UnixMillis::new(ms),
+            sender_handle: sender,
+            kind: ContentKind::Text(Text::new(text).unwrap()),
+        };
+        prop_assert_eq!(Content::decode(&content.encode()), Ok(content));
+    }
+
+    #[test]
+    fn any_bytes_are_a_frame_or_an_error(noise in bytes(0..600)) {
+        if let Ok(frame) = ClientFrame::decode(noise.clone()) {
+            prop_assert_eq!(ClientFrame::decode(frame.encode()), Ok(frame));
+        }
+        if let Ok(frame) = ServerFrame::decode(noise.clone()) {
+            prop_assert_eq!(ServerFrame::decode(frame.encode()), Ok(frame));
+        }
+        if let Ok(content) = Content::decode(&noise) {
+            prop_assert_eq!(Content::decode(&content.encode()), Ok(content));
+        }
+    }
+
+    #[test]
+    fn a_frame_that_was_bent_is_a_frame_or_an_error(frame in client_frame(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut bent = frame.encode().to_vec();
+        let at = at.index(bent.len());
+        bent[at] = byte;
+        if let Ok(frame) = ClientFrame::decode(bent.into()) {
+            prop_assert_eq!(ClientFrame::decode(frame.encode()), Ok(frame));
+        }
+    }
+}
+
+/// Field 1, varint: the request number.
+const REQUEST_5: [u8; 2] = [0x08, 5];
+
+#[test]
+fn an_unknown_kind_is_told_with_its_request() {
+    let mut frame = REQUEST_5.to_vec();
+    frame.extend([0xfa, 0x06, 0]); // field 111, empty message
+    let id = Some(RequestId(std::num::NonZeroU64::new(5).unwrap()));
+    assert_eq!(ClientFrame::decode(frame.clone().into()), Err(DecodeError::Unsupported { id }));
+    assert_eq!(ServerFrame::decode(frame.into()), Err(DecodeError::Unsupported { id }));
+    assert_eq!(ClientFrame::decode(Bytes::new()), Err(DecodeError::Unsupported { id: None }));
+}
+
+#[test]
+fn an_unknown_field_is_ignored() {
+    let known = ClientFrame::Ack { up_to: DeliveryNumber(9) };
+    let mut frame = known.encode().to_vec();
+    frame.extend([0xf8, 0x06, 1]); // field 111, varint
+    assert_eq!(ClientFrame::decode(frame.into()), Ok(known));
+}
+
+#[test]
+fn a_field_that_breaks_its_rule_is_named() {
+    let invalid = |frame: &[u8], name| {
+        let id = Some(RequestId(std::num::NonZeroU64::new(5).unwrap()));
+        let frame = [&REQUEST_5[..], frame].concat();
+        assert_eq!(ClientFrame::decode(frame.into()), Err(DecodeError::Invalid { id, field: name }));
+    };
+    invalid(&[0x4a, 0x02, 0x0a, 0x00], "account"); // FetchBundles with an empty tag
+    invalid(&[0x2a, 0x00], "account"); // LoginStart with nothing
+    invalid(&[0x5a, 0x00], "id"); // Send with nothing
+    invalid(&[0x22, 0x00], "keys"); // RegisterFinish with nothing
+    // Attach without a request number
+    assert_eq!(
+        ClientFrame::decode(Bytes::from_static(&[0x52, 0x00])),
+        Err(DecodeError::Invalid { id: None, field: "request" })
+    );
+}
+
+#[test]
+fn what_is_too_large_or_no_protobuf_is_told_apart() {
+    let large = Bytes::from(vec![0; limits::FRAME_BYTES_MAX + 1]);
+    assert_eq!(ClientFrame::decode(large.clone()), Err(DecodeError::TooLarge { len: large.len() }));
+    assert_eq!(ClientFrame::decode(Bytes::from_static(&[0xff])), Err(DecodeError::Malformed));
+    let to = Address { account: AccountTag::new([1; 32]), device: DeviceId::FIRST };
+    let id = EnvelopeId::new(UnixMillis::new(1), [1; 10]);
+    for len in [0, limits::ENVELOPE_BYTES_MAX + 1] {
+        let send = ClientFrame::Send(Envelope { id, to, body: vec![0; len].into() });
+        assert_eq!(ClientFrame::decode(send.encode()), Err(DecodeError::Invalid { id: None, field: "body" }));
+    }
+}
+
+#[test]
+fn the_largest_upload_fits_a_frame() {
+    let signature = [1; 64];
+    let kem = KemPreKey { id: u32::MAX, public: vec![1; limits::SIGNAL_KEM_KEY_BYTES].into(), signature };
+    let keys = DeviceKeys {
+        signed_pre_key: Some(SignedPreKey { id: u32::MAX, public: [1; 33], signature }),
+        last_resort_kem_pre_key: Some(kem.clone()),
+        envelope_key: Some(EnvelopeKey {
+            id: u32::MAX,
+            x25519: [1; 32],
+            ml_kem: vec![1; limits::ML_KEM_KEY_BYTES].into(),
+            signature,
+        }),
+        one_time_pre_keys: vec![OneTimePreKey { id: u32::MAX, public: [1; 33] }; limits::ONE_TIME_PRE_KEYS_UPLOAD_MAX],
+        one_time_kem_pre_keys: vec![kem; limits::ONE_TIME_KEM_PRE_KEYS_UPLOAD_MAX],
+    };
+    let id = RequestId(std::num::NonZeroU64::MAX);
+    let frame = ClientFrame::Request { id, request: Request::PublishKeys(Box::new(keys)) };
+    let bytes = frame.encode();
+    assert!(bytes.len() <= limits::FRAME_BYTES_MAX, "{} B", bytes.len());
+    assert_eq!(ClientFrame::decode(bytes), Ok(frame));
+}
+
+#[test]
+fn nothing_that_was_written_is_shown() {
+    let id = EnvelopeId::new(UnixMillis::new(1), [1; 10]);
+    let to = Address { account: AccountTag::new([0xab; 32]), device: DeviceId::FIRST };
+    let shown = format!("{:?}", Envelope { id, to, body: Bytes::from_static(b"ciphertext") });
+    assert!(!shown.contains("ciphertext") && shown.contains("10 B") && !shown.contains("abababababab"), "{shown}");
+    assert_eq!(format!("{:?}", Text::new("secret".to_owned()).unwrap()), "Text(6 B)");
+}
+
+/// Frames of version 1 as they are on the wire, for ever.
+#[test]
+fn golden_frames_do_not_change() {
+    let hex = |bytes: Bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let id = EnvelopeId::new(UnixMillis::new(0x0123_4567_89ab), [0xcd; 10]);
+    let request = RequestId(std::num::NonZeroU64::MIN);
+    let hello = ClientFrame::Request { id: request, request: Request::Hello { version_min: 1, version_max: 2 } };
+    assert_eq!(hex(hello.encode()), "0801120408011002");
+    let to = Address { account: AccountTag::new([1; 32]), device: DeviceId::FIRST };
+    let send = ClientFrame::Send(Envelope { id, to, body: Bytes::from_static(b"\x01\x02") });
+    assert_eq!(
+        hex(send.encode()),
+        format!("5a3a0a100123456789ab7dcd8dcdcdcdcdcdcdcd1220{}180122020102", "01".repeat(32))
+    );
+    assert_eq!(hex(ClientFrame::Ack { up_to: DeliveryNumber(300) }.encode()), "620308ac02");
+    let accepted = ServerFrame::Accepted { id, at: UnixMillis::new(5) };
+    assert_eq!(hex(accepted.encode()), "52140a100123456789ab7dcd8dcdcdcdcdcdcdcd1005");
+    assert_eq!(hex(ServerFrame::Closing(ClosingReason::ShuttingDown).encode()), "72020806");
+}
