@@ -1,0 +1,31 @@
+//! What only clients may link: Signal sessions behind guards, inside the PQ envelope.
+//!
+//! The inner layer is libsignal (PQXDH with ML-KEM-1024, double ratchet, SPQR); it is a year old, and `guard` holds what
+//! must be checked around it. The outer layer is our envelope. docs/cryptography.md has the byte layouts.
+//!
+//! No I/O and no clock: an operation reads [`Records`] and answers with [`Changes`], which the caller writes.
+#![deny(missing_docs)]
+
+mod envelope;
+mod guard;
+mod identity;
+mod overlay;
+mod padding;
+mod random;
+mod records;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use envelope::ENVELOPE_OVERHEAD;
+pub use identity::{
+    KeysError, NewKeys, accept_identity, create_identity, identity_public, new_device_keys, registration_id,
+    safety_number,
+};
+pub use padding::{ENVELOPE_STEP, SIZE_CLASSES};
+#[cfg(any(test, feature = "conformance"))]
+pub use records::records_conformance;
+pub use records::{Changes, MemoryRecords, RecordKey, Records, RecordsError};
+pub use session::{
+    Content, OpenError, Opened, SealError, SessionError, has_session, learn_identity, open, seal, start_session,
+};
