@@ -1,0 +1,509 @@
+//! What every store must do, whatever it is built on. An implementation runs [`conformance_tests`] over itself.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use endtoend_protocol::{
+    AccountTag, Address, DeviceId, DeviceKeys, EnvelopeId, EnvelopeKey, KemPreKey, KeyCounts, NewDevice, OneTimePreKey,
+    SignedPreKey, UnixMillis,
+};
+use tokio::task::JoinSet;
+
+use crate::{
+    AccountStore, Append, AppendOutcome, CreateAccountError, NewAccount, Page, PageLimits, PublishKeysError,
+    QueueBatch, QueueStore, Seq, StoreLimits,
+};
+
+/// Small enough to be reached.
+pub(crate) const LIMITS: StoreLimits = StoreLimits { queue_envelopes_max: 4, one_time_keys_max: 60 };
+pub(crate) const NOW: UnixMillis = UnixMillis::new(1_000_000);
+const LATER: UnixMillis = UnixMillis::new(2_000_000);
+const ALL: PageLimits = PageLimits { rows: 1000, bytes: usize::MAX };
+const BEGINNING: Seq = Seq(0);
+
+/// Both planes of one store.
+pub(crate) trait Store: AccountStore + QueueStore {}
+impl<T: AccountStore + QueueStore> Store for T {}
+pub(crate) type Shared = Arc<dyn Store>;
+
+/// Makes a test of each rule; `$open` gives an empty store with [`LIMITS`] and whatever must outlive it.
+macro_rules! conformance_tests {
+    ($open:path) => {
+        $crate::conformance::conformance_tests!(
+            $open:
+            an_account_is_created_once,
+            what_was_registered_is_found,
+            an_unknown_account_has_nothing,
+            a_one_time_key_is_handed_out_once,
+            one_time_keys_are_taken_oldest_first,
+            a_published_key_id_keeps_its_first_key,
+            signed_keys_are_replaced,
+            keys_beyond_the_limit_are_refused_whole,
+            keys_of_unknown_devices_are_refused,
+            a_queue_keeps_its_order,
+            queues_of_devices_are_apart,
+            a_repeat_gets_the_first_place,
+            a_full_queue_refuses_until_something_is_deleted,
+            a_repeat_in_a_full_queue_is_still_a_repeat,
+            an_unknown_device_hinders_no_other,
+            deletions_come_before_appends,
+            deleting_a_gone_row_is_harmless,
+            a_device_deletes_only_its_own_rows,
+            an_expired_row_is_not_loaded,
+            a_sweep_makes_room,
+            a_sweep_is_bounded,
+            a_page_ends_at_its_rows,
+            a_page_ends_at_its_bytes,
+            a_page_has_at_least_one_row,
+            concurrent_commits_keep_every_row,
+        );
+    };
+    ($open:path: $($rule:ident,)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                let (store, _kept) = $open().await;
+                $crate::conformance::$rule(std::sync::Arc::new(store)).await;
+            }
+        )+
+    };
+}
+pub(crate) use conformance_tests;
+
+// --- material ---
+
+pub(crate) fn address(account: u8) -> Address {
+    Address { account: AccountTag::new([account; 32]), device: DeviceId::FIRST }
+}
+
+pub(crate) fn envelope(n: u64) -> EnvelopeId {
+    let mut random = [0; 10];
+    random[2..].copy_from_slice(&n.to_be_bytes());
+    EnvelopeId::new(NOW, random)
+}
+
+pub(crate) fn append(to: u8, n: u64) -> Append {
+    Append {
+        to: address(to),
+        id: envelope(n),
+        body: Bytes::from(format!("body {n}")),
+        accepted_at: NOW,
+        expires_at: LATER,
+    }
+}
+
+pub(crate) fn appends(appends: Vec<Append>) -> QueueBatch {
+    QueueBatch { deletes: Vec::new(), appends }
+}
+
+fn deletes(deletes: Vec<(Address, Seq)>) -> QueueBatch {
+    QueueBatch { deletes, appends: Vec::new() }
+}
+
+pub(crate) fn one_time(id: u32) -> OneTimePreKey {
+    OneTimePreKey { id, public: [id as u8; 33] }
+}
+
+pub(crate) fn kem(id: u32) -> KemPreKey {
+    KemPreKey { id, public: Bytes::from(vec![id as u8; 1569]), signature: [id as u8; 64] }
+}
+
+fn signed(id: u32) -> SignedPreKey {
+    SignedPreKey { id, public: [id as u8; 33], signature: [id as u8; 64] }
+}
+
+fn envelope_key(id: u32) -> EnvelopeKey {
+    let ml_kem = Bytes::from(vec![id as u8; 1568]);
+    EnvelopeKey { id, x25519: [id as u8; 32], ml_kem, signature: [id as u8; 64] }
+}
+
+const LAST_RESORT: u32 = 9_000;
+
+pub(crate) fn account(n: u8, one_time_keys: u32) -> NewAccount {
+    NewAccount {
+        tag: address(n).account,
+        opaque_record: Bytes::from(vec![n; 100]),
+        device_id: DeviceId::FIRST,
+        device: NewDevice {
+            device_key: Bytes::from(vec![n; 2624]),
+            registration_id: u32::MAX,
+            identity_key: [n; 33],
+            signed_pre_key: signed(1),
+            last_resort_kem_pre_key: kem(LAST_RESORT),
+            envelope_key: envelope_key(1),
+            one_time_pre_keys: (1..=one_time_keys).map(one_time).collect(),
+            one_time_kem_pre_keys: (1..=one_time_keys).map(kem).collect(),
+        },
+        created_at: NOW,
+    }
+}
+
+async fn with_account(store: &Shared, n: u8) {
+    store.create_account(account(n, 0)).await.expect("created");
+}
+
+pub(crate) async fn load(store: &(impl QueueStore + ?Sized), of: u8) -> Page {
+    store.load(address(of), BEGINNING, ALL, NOW).await.expect("loaded")
+}
+
+fn ids(page: &Page) -> Vec<EnvelopeId> {
+    page.rows.iter().map(|row| row.id).collect()
+}
+
+fn envelopes(numbers: impl IntoIterator<Item = u64>) -> Vec<EnvelopeId> {
+    numbers.into_iter().map(envelope).collect()
+}
+
+async fn commit(store: &Shared, batch: QueueBatch) -> Vec<AppendOutcome> {
+    store.commit(batch).await.expect("committed")
+}
+
+/// Commits one envelope that is expected to be stored.
+async fn stored(store: &Shared, append: Append) -> Seq {
+    match commit(store, appends(vec![append])).await[..] {
+        [AppendOutcome::Stored(seq)] => seq,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+// --- accounts ---
+
+pub(crate) async fn an_account_is_created_once(store: Shared) {
+    let mut tasks = JoinSet::new();
+    for n in 0..32_u8 {
+        let store = Arc::clone(&store);
+        let mut new = account(1, 3);
+        new.opaque_record = Bytes::from(vec![n]);
+        tasks.spawn(async move { (n, store.create_account(new).await) });
+    }
+    let mut winners = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        match done.expect("joined") {
+            (n, Ok(())) => winners.push(n),
+            (_, Err(CreateAccountError::Exists)) => {}
+            (_, Err(other)) => panic!("{other}"),
+        }
+    }
+    assert_eq!(winners.len(), 1);
+    let record = store.opaque_record(address(1).account).await.expect("read");
+    assert_eq!(record, Some(Bytes::from(winners)));
+    assert_eq!(store.key_counts(address(1)).await.expect("read"), KeyCounts { one_time: 3, one_time_kem: 3 });
+}
+
+pub(crate) async fn what_was_registered_is_found(store: Shared) {
+    let new = account(1, 1);
+    store.create_account(new.clone()).await.expect("created");
+    assert_eq!(store.opaque_record(new.tag).await.expect("read"), Some(new.opaque_record));
+    assert_eq!(store.device_key(address(1)).await.expect("read"), Some(new.device.device_key));
+    let identity = store.identity(new.tag).await.expect("read").expect("found");
+    assert_eq!(identity.identity_key, new.device.identity_key);
+    assert_eq!(identity.envelope_keys, [(DeviceId::FIRST, new.device.envelope_key.clone())]);
+    let bundles = store.take_bundles(new.tag).await.expect("taken").expect("found");
+    assert_eq!(bundles.identity_key, new.device.identity_key);
+    let [bundle] = &bundles.devices[..] else { panic!("one device") };
+    assert_eq!(bundle.device, DeviceId::FIRST);
+    assert_eq!(bundle.registration_id, new.device.registration_id);
+    assert_eq!(bundle.signed_pre_key, new.device.signed_pre_key);
+    assert_eq!(bundle.envelope_key, new.device.envelope_key);
+    assert_eq!(bundle.one_time_pre_key, Some(one_time(1)));
+    assert_eq!(bundle.kem_pre_key, kem(1));
+}
+
+pub(crate) async fn an_unknown_account_has_nothing(store: Shared) {
+    let nobody = address(9);
+    assert_eq!(store.opaque_record(nobody.account).await.expect("read"), None);
+    assert_eq!(store.device_key(nobody).await.expect("read"), None);
+    assert_eq!(store.key_counts(nobody).await.expect("read"), KeyCounts::default());
+    assert_eq!(store.identity(nobody.account).await.expect("read"), None);
+    assert_eq!(store.take_bundles(nobody.account).await.expect("read"), None);
+    assert!(load(&*store, 9).await.rows.is_empty());
+}
+
+pub(crate) async fn a_one_time_key_is_handed_out_once(store: Shared) {
+    const KEYS: u32 = 50;
+    const TAKERS: u32 = 64;
+    store.create_account(account(1, KEYS)).await.expect("created");
+    let mut tasks = JoinSet::new();
+    for _ in 0..TAKERS {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move { store.take_bundles(address(1).account).await.expect("taken").expect("found") });
+    }
+    let (mut curve, mut ml_kem, mut last_resort) = (HashSet::new(), HashSet::new(), 0);
+    while let Some(bundles) = tasks.join_next().await {
+        for bundle in bundles.expect("joined").devices {
+            if let Some(key) = bundle.one_time_pre_key {
+                assert!(curve.insert(key.id), "handed out twice");
+            }
+            if bundle.kem_pre_key.id == LAST_RESORT {
+                last_resort += 1;
+            } else {
+                assert!(ml_kem.insert(bundle.kem_pre_key.id), "handed out twice");
+            }
+        }
+    }
+    assert_eq!((curve.len(), ml_kem.len()), (KEYS as usize, KEYS as usize));
+    assert_eq!(last_resort, TAKERS - KEYS);
+    assert_eq!(store.key_counts(address(1)).await.expect("read"), KeyCounts::default());
+}
+
+pub(crate) async fn one_time_keys_are_taken_oldest_first(store: Shared) {
+    store.create_account(account(1, 0)).await.expect("created");
+    for id in [7, 3, 5] {
+        let one_time_pre_keys = vec![one_time(id)];
+        let one_time_kem_pre_keys = vec![kem(id)];
+        let keys = DeviceKeys { one_time_pre_keys, one_time_kem_pre_keys, ..DeviceKeys::default() };
+        store.publish_keys(address(1), keys).await.expect("published");
+    }
+    for id in [7, 3, 5] {
+        let bundles = store.take_bundles(address(1).account).await.expect("taken").expect("found");
+        assert_eq!(bundles.devices[0].one_time_pre_key, Some(one_time(id)));
+        assert_eq!(bundles.devices[0].kem_pre_key, kem(id));
+    }
+}
+
+pub(crate) async fn a_published_key_id_keeps_its_first_key(store: Shared) {
+    store.create_account(account(1, 1)).await.expect("created");
+    let other = OneTimePreKey { id: 1, public: [99; 33] };
+    let keys = DeviceKeys { one_time_pre_keys: vec![other, one_time(2)], ..DeviceKeys::default() };
+    let counts = store.publish_keys(address(1), keys).await.expect("published");
+    assert_eq!(counts, KeyCounts { one_time: 2, one_time_kem: 1 });
+    let bundles = store.take_bundles(address(1).account).await.expect("taken").expect("found");
+    assert_eq!(bundles.devices[0].one_time_pre_key, Some(one_time(1)));
+}
+
+pub(crate) async fn signed_keys_are_replaced(store: Shared) {
+    with_account(&store, 1).await;
+    let keys = DeviceKeys {
+        signed_pre_key: Some(signed(2)),
+        last_resort_kem_pre_key: Some(kem(LAST_RESORT + 1)),
+        envelope_key: Some(envelope_key(2)),
+        ..DeviceKeys::default()
+    };
+    store.publish_keys(address(1), keys).await.expect("published");
+    let bundle = &store.take_bundles(address(1).account).await.expect("taken").expect("found").devices[0];
+    assert_eq!(bundle.signed_pre_key, signed(2));
+    assert_eq!(bundle.kem_pre_key, kem(LAST_RESORT + 1));
+    assert_eq!(bundle.envelope_key, envelope_key(2));
+}
+
+pub(crate) async fn keys_beyond_the_limit_are_refused_whole(store: Shared) {
+    store.create_account(account(1, 50)).await.expect("created");
+    let publish = |one_time_pre_keys| {
+        let keys = DeviceKeys { signed_pre_key: Some(signed(2)), one_time_pre_keys, ..DeviceKeys::default() };
+        store.publish_keys(address(1), keys)
+    };
+    let refused = publish((51..=61).map(one_time).collect()).await;
+    assert!(matches!(refused, Err(PublishKeysError::TooMany)), "{refused:?}");
+    let counts = store.key_counts(address(1)).await.expect("read");
+    assert_eq!(counts, KeyCounts { one_time: 50, one_time_kem: 50 });
+    let bundles = store.take_bundles(address(1).account).await.expect("taken").expect("found");
+    assert_eq!(bundles.devices[0].signed_pre_key, signed(1));
+    // One was just taken, so eleven fit.
+    let counts = publish((51..=61).map(one_time).collect()).await.expect("published");
+    assert_eq!(counts.one_time, 60);
+}
+
+pub(crate) async fn keys_of_unknown_devices_are_refused(store: Shared) {
+    with_account(&store, 1).await;
+    let other = Address { device: DeviceId::new(2).expect("a number"), ..address(1) };
+    for unknown in [address(2), other] {
+        let refused = store.publish_keys(unknown, DeviceKeys::default()).await;
+        assert!(matches!(refused, Err(PublishKeysError::UnknownDevice)), "{refused:?}");
+    }
+}
+
+// --- queue ---
+
+pub(crate) async fn a_queue_keeps_its_order(store: Shared) {
+    with_account(&store, 1).await;
+    // Ids that fall while the places rise: it is acceptance that counts.
+    commit(&store, appends(vec![append(1, 40), append(1, 30)])).await;
+    commit(&store, appends(vec![append(1, 20)])).await;
+    let page = load(&*store, 1).await;
+    assert_eq!(ids(&page), envelopes([40, 30, 20]));
+    assert!(page.rows.is_sorted_by(|a, b| a.seq < b.seq));
+    assert!(!page.more);
+    assert_eq!(page.rows[0].body, append(1, 40).body);
+    assert_eq!(page.rows[0].accepted_at, NOW);
+    let rest = store.load(address(1), page.rows[0].seq, ALL, NOW).await.expect("loaded");
+    assert_eq!(ids(&rest), envelopes([30, 20]));
+}
+
+pub(crate) async fn queues_of_devices_are_apart(store: Shared) {
+    with_account(&store, 1).await;
+    with_account(&store, 2).await;
+    // The same id for two devices is two envelopes.
+    let outcomes = commit(&store, appends(vec![append(1, 1), append(2, 1), append(2, 2)])).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, AppendOutcome::Stored(_))), "{outcomes:?}");
+    assert_eq!(ids(&load(&*store, 1).await), envelopes([1]));
+    assert_eq!(ids(&load(&*store, 2).await), envelopes([1, 2]));
+}
+
+pub(crate) async fn a_repeat_gets_the_first_place(store: Shared) {
+    with_account(&store, 1).await;
+    let seq = stored(&store, append(1, 1)).await;
+    let mut other_body = append(1, 1);
+    other_body.body = Bytes::from_static(b"other");
+    let outcomes = commit(&store, appends(vec![other_body, append(1, 2), append(1, 2)])).await;
+    let [AppendOutcome::Repeat(first), AppendOutcome::Stored(second), AppendOutcome::Repeat(again)] = outcomes[..]
+    else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!((first, again), (seq, second));
+    let page = load(&*store, 1).await;
+    assert_eq!(ids(&page), envelopes([1, 2]));
+    assert_eq!(page.rows[0].body, append(1, 1).body);
+}
+
+pub(crate) async fn a_full_queue_refuses_until_something_is_deleted(store: Shared) {
+    with_account(&store, 1).await;
+    let outcomes = commit(&store, appends((1..=6).map(|n| append(1, n)).collect())).await;
+    let [AppendOutcome::Stored(first), .., AppendOutcome::Full, AppendOutcome::Full] = outcomes[..] else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!(ids(&load(&*store, 1).await), envelopes(1..=4));
+    commit(&store, deletes(vec![(address(1), first)])).await;
+    let outcomes = commit(&store, appends(vec![append(1, 5), append(1, 6)])).await;
+    assert!(matches!(outcomes[..], [AppendOutcome::Stored(_), AppendOutcome::Full]), "{outcomes:?}");
+    assert_eq!(ids(&load(&*store, 1).await), envelopes(2..=5));
+}
+
+pub(crate) async fn a_repeat_in_a_full_queue_is_still_a_repeat(store: Shared) {
+    with_account(&store, 1).await;
+    let outcomes = commit(&store, appends((1..=5).chain([1]).map(|n| append(1, n)).collect())).await;
+    let [AppendOutcome::Stored(first), .., AppendOutcome::Full, AppendOutcome::Repeat(again)] = outcomes[..] else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!(first, again);
+}
+
+pub(crate) async fn an_unknown_device_hinders_no_other(store: Shared) {
+    with_account(&store, 1).await;
+    let outcomes = commit(&store, appends(vec![append(1, 1), append(9, 2), append(1, 3)])).await;
+    let expected = [true, false, true];
+    assert_eq!(outcomes.iter().map(|o| matches!(o, AppendOutcome::Stored(_))).collect::<Vec<_>>(), expected);
+    assert_eq!(outcomes[1], AppendOutcome::UnknownDevice);
+    assert_eq!(ids(&load(&*store, 1).await), envelopes([1, 3]));
+}
+
+pub(crate) async fn deletions_come_before_appends(store: Shared) {
+    with_account(&store, 1).await;
+    let full = commit(&store, appends((1..=4).map(|n| append(1, n)).collect())).await;
+    let AppendOutcome::Stored(first) = full[0] else { panic!("{full:?}") };
+    let batch = QueueBatch { deletes: vec![(address(1), first)], appends: vec![append(1, 1)] };
+    let outcomes = commit(&store, batch).await;
+    let [AppendOutcome::Stored(again)] = outcomes[..] else { panic!("{outcomes:?}") };
+    assert!(again > first, "a place is never used twice");
+    assert_eq!(ids(&load(&*store, 1).await), envelopes([2, 3, 4, 1]));
+}
+
+pub(crate) async fn deleting_a_gone_row_is_harmless(store: Shared) {
+    with_account(&store, 1).await;
+    let seq = stored(&store, append(1, 1)).await;
+    stored(&store, append(1, 2)).await;
+    let gone = (address(1), seq);
+    commit(&store, deletes(vec![gone, gone, (address(1), Seq(i64::MAX)), (address(9), seq)])).await;
+    commit(&store, deletes(vec![gone])).await;
+    assert_eq!(ids(&load(&*store, 1).await), envelopes([2]));
+    // The depth went down once: three more fit, a fourth does not.
+    let outcomes = commit(&store, appends((3..=6).map(|n| append(1, n)).collect())).await;
+    assert!(matches!(outcomes[..], [.., AppendOutcome::Stored(_), AppendOutcome::Full]), "{outcomes:?}");
+}
+
+pub(crate) async fn a_device_deletes_only_its_own_rows(store: Shared) {
+    with_account(&store, 1).await;
+    with_account(&store, 2).await;
+    let seq = stored(&store, append(1, 1)).await;
+    commit(&store, deletes(vec![(address(2), seq)])).await;
+    assert_eq!(ids(&load(&*store, 1).await), envelopes([1]));
+}
+
+fn expiring(n: u64, at: u64) -> Append {
+    Append { expires_at: UnixMillis::new(at), ..append(1, n) }
+}
+
+pub(crate) async fn an_expired_row_is_not_loaded(store: Shared) {
+    with_account(&store, 1).await;
+    let now = NOW.get();
+    commit(&store, appends(vec![expiring(1, now), expiring(2, u64::MAX), expiring(3, now - 1), expiring(4, now + 1)]))
+        .await;
+    assert_eq!(ids(&load(&*store, 1).await), envelopes([2, 4]));
+}
+
+pub(crate) async fn a_sweep_makes_room(store: Shared) {
+    with_account(&store, 1).await;
+    let now = NOW.get();
+    commit(&store, appends(vec![expiring(1, now - 1), expiring(2, now - 1), append(1, 3), append(1, 4)])).await;
+    assert_eq!(commit(&store, appends(vec![append(1, 5)])).await, [AppendOutcome::Full]);
+    assert_eq!(store.delete_expired(NOW, 100).await.expect("swept"), 2);
+    assert_eq!(store.delete_expired(NOW, 100).await.expect("swept"), 0);
+    let outcomes = commit(&store, appends(vec![append(1, 5), append(1, 6), append(1, 7)])).await;
+    assert!(
+        matches!(outcomes[..], [AppendOutcome::Stored(_), AppendOutcome::Stored(_), AppendOutcome::Full]),
+        "{outcomes:?}"
+    );
+    assert_eq!(ids(&load(&*store, 1).await), envelopes(3..=6));
+}
+
+pub(crate) async fn a_sweep_is_bounded(store: Shared) {
+    with_account(&store, 1).await;
+    commit(&store, appends((1..=3).map(|n| expiring(n, NOW.get() - n)).collect())).await;
+    for expected in [2, 1, 0] {
+        assert_eq!(store.delete_expired(NOW, 2).await.expect("swept"), expected);
+    }
+}
+
+async fn page(store: &Shared, after: Seq, rows: u32, bytes: usize) -> Page {
+    store.load(address(1), after, PageLimits { rows, bytes }, NOW).await.expect("loaded")
+}
+
+pub(crate) async fn a_page_ends_at_its_rows(store: Shared) {
+    with_account(&store, 1).await;
+    commit(&store, appends((1..=4).map(|n| append(1, n)).collect())).await;
+    let first = page(&store, BEGINNING, 3, usize::MAX).await;
+    assert_eq!((ids(&first), first.more), (envelopes(1..=3), true));
+    let second = page(&store, first.rows[2].seq, 3, usize::MAX).await;
+    assert_eq!((ids(&second), second.more), (envelopes([4]), false));
+    let exact = page(&store, BEGINNING, 4, usize::MAX).await;
+    assert_eq!((ids(&exact), exact.more), (envelopes(1..=4), false));
+}
+
+pub(crate) async fn a_page_ends_at_its_bytes(store: Shared) {
+    with_account(&store, 1).await;
+    let sized = |n, bytes| Append { body: Bytes::from(vec![n as u8; bytes]), ..append(1, n) };
+    commit(&store, appends(vec![sized(1, 60_000), sized(2, 40_000), sized(3, 1)])).await;
+    let first = page(&store, BEGINNING, 10, 100_000).await;
+    assert_eq!((ids(&first), first.more), (envelopes([1, 2]), true));
+    assert_eq!(first.rows[0].body, vec![1_u8; 60_000]);
+    let short = page(&store, BEGINNING, 10, 99_999).await;
+    assert_eq!((ids(&short), short.more), (envelopes([1]), true));
+}
+
+pub(crate) async fn a_page_has_at_least_one_row(store: Shared) {
+    with_account(&store, 1).await;
+    commit(&store, appends(vec![append(1, 1), append(1, 2)])).await;
+    for (rows, bytes) in [(0, usize::MAX), (10, 0), (0, 0)] {
+        let first = page(&store, BEGINNING, rows, bytes).await;
+        assert_eq!((ids(&first), first.more), (envelopes([1]), true));
+    }
+    assert!(!page(&store, Seq(i64::MAX), 10, 10).await.more);
+}
+
+pub(crate) async fn concurrent_commits_keep_every_row(store: Shared) {
+    let mut tasks = JoinSet::new();
+    for n in 1..=16 {
+        with_account(&store, n).await;
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            for id in 1..=4 {
+                stored(&store, append(n, id)).await;
+                // Every commit that returned is seen.
+                assert_eq!(ids(&load(&*store, n).await), envelopes(1..=id));
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.expect("joined");
+    }
+}
