@@ -1,0 +1,357 @@
+//! The `Connection` actor: one WebSocket. The only file that knows actix-web-actors, so that it can be exchanged.
+//!
+//! Such an actor is the body of the HTTP response: it runs while the socket takes what it writes. A reader that stops
+//! reading therefore stops its own actor, and with it the reading of its own frames. What can pile up meanwhile is
+//! bounded by the credit windows; `TCP_USER_TIMEOUT` ends the connection in the end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{Actor, ActorContext as _, AsyncContext as _, Handler, Recipient, StreamHandler};
+use actix::{WrapFuture as _, fut::ActorFutureExt as _};
+use actix_http::ws::{Codec, ProtocolError};
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, WebsocketContext};
+use bytes::Bytes;
+use endtoend_protocol::{
+    Address, Answer, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, Envelope, Refusal, RefusalCode, Request,
+    RequestId, RetryReason, ServerFrame, limits,
+};
+use tokio::sync::Semaphore;
+
+use super::handshake::{self, Stage};
+use crate::actors::reply;
+use crate::clock;
+use crate::directory::AttachTo;
+use crate::mailbox::{Attach, AttachmentId, DeviceEvent, FromDevice, Push};
+use crate::node::{ChannelBinding, Node};
+use crate::receipt::{Outcome, Receipt, SendSettled};
+use crate::router::Lanes;
+use crate::services::Peer;
+
+/// Requests of one connection that may wait for the store at one time.
+const REQUESTS_MAX: usize = 4;
+
+type Context = WebsocketContext<Connection>;
+
+/// Speaks with one client.
+///
+/// Owns the socket, the authentication state, the send window and the lanes; not the envelopes, which it hands to the
+/// [`Router`](crate::router::Router) and gets from a mailbox. Never touches the store for messages. Busy: sends beyond
+/// the window get `Retry`. Restart: none, the client connects again.
+pub(super) struct Connection {
+    node: Arc<Node>,
+    peer: Peer,
+    stage: Stage,
+    attachment: Attachment,
+    send_window: Arc<Semaphore>,
+    lanes: Lanes,
+    requests: usize,
+    refusals: u32,
+    heard_at: Instant,
+}
+
+/// Whether the connection gets deliveries.
+enum Attachment {
+    Never,
+    /// Asked for with this request.
+    Asked(AttachmentId, RequestId),
+    On(Attached),
+}
+
+struct Attached {
+    id: AttachmentId,
+    mailbox: Recipient<FromDevice>,
+    delivered: DeliveryNumber,
+    acknowledged: DeliveryNumber,
+}
+
+/// Answers the WebSocket handshake.
+///
+/// # Errors
+/// When the request is no WebSocket handshake.
+pub(crate) async fn open(
+    request: HttpRequest,
+    body: web::Payload,
+    node: web::Data<Node>,
+) -> actix_web::Result<HttpResponse> {
+    let binding = request.conn_data::<ChannelBinding>().copied();
+    let Some(ChannelBinding(channel_binding)) = binding else {
+        return Ok(HttpResponse::InternalServerError().finish()); // the listener enters it for every connection
+    };
+    let peer = Peer { challenge: rand::random(), channel_binding };
+    let connection = Connection::new(node.into_inner(), peer);
+    let codec = Codec::new().max_size(limits::FRAME_BYTES_MAX);
+    Ok(ws::handshake(&request)?.streaming(WebsocketContext::with_codec(connection, body, codec)))
+}
+
+impl Connection {
+    fn new(node: Arc<Node>, peer: Peer) -> Self {
+        Self {
+            node,
+            peer,
+            stage: Stage::Connected,
+            attachment: Attachment::Never,
+            send_window: Arc::new(Semaphore::new(limits::SEND_WINDOW as usize)),
+            lanes: Lanes::default(),
+            requests: 0,
+            refusals: 0,
+            heard_at: clock::monotonic(),
+        }
+    }
+
+    fn say(frame: &ServerFrame, ctx: &mut Context) {
+        ctx.binary(frame.encode());
+    }
+
+    fn refuse(&mut self, id: Option<RequestId>, refusal: impl Into<Refusal>, ctx: &mut Context) {
+        Self::say(&ServerFrame::Refused { id, refusal: refusal.into() }, ctx);
+        self.refusals += 1;
+        if self.refusals >= limits::REFUSALS_MAX {
+            self.close(ClosingReason::TooManyErrors, ctx);
+        }
+    }
+
+    fn answer(&mut self, id: RequestId, answer: Result<Answer, Refusal>, ctx: &mut Context) {
+        match answer {
+            Ok(answer) => Self::say(&ServerFrame::Answer { id, answer }, ctx),
+            Err(refusal) => self.refuse(Some(id), refusal, ctx),
+        }
+    }
+
+    fn close(&mut self, reason: ClosingReason, ctx: &mut Context) {
+        tracing::debug!(%reason, "closing");
+        Self::say(&ServerFrame::Closing(reason), ctx);
+        let code = match reason {
+            ClosingReason::Malformed => CloseCode::Unsupported,
+            ClosingReason::TooLarge => CloseCode::Size,
+            ClosingReason::TooSlow | ClosingReason::TooManyErrors | ClosingReason::Replaced => CloseCode::Policy,
+            ClosingReason::ShuttingDown => CloseCode::Restart,
+        };
+        ctx.close(Some(CloseReason { code, description: Some(reason.as_str().to_owned()) }));
+        ctx.stop();
+    }
+
+    fn frame(&mut self, bytes: Bytes, ctx: &mut Context) {
+        match ClientFrame::decode(bytes) {
+            Ok(ClientFrame::Request { id, request }) => self.request(id, request, ctx),
+            Ok(ClientFrame::Send(envelope)) => self.send(envelope, ctx),
+            Ok(ClientFrame::Ack { up_to }) => self.acknowledge(up_to, ctx),
+            Err(DecodeError::TooLarge { .. }) => self.close(ClosingReason::TooLarge, ctx),
+            Err(DecodeError::Malformed) => self.close(ClosingReason::Malformed, ctx),
+            Err(DecodeError::Unsupported { id }) => self.refuse(id, RefusalCode::Unsupported, ctx),
+            Err(DecodeError::Invalid { id, field }) => {
+                tracing::debug!(field, "refusing a frame");
+                self.refuse(id, RefusalCode::Invalid, ctx);
+            }
+        }
+    }
+
+    fn request(&mut self, id: RequestId, request: Request, ctx: &mut Context) {
+        match (self.stage.device(), request) {
+            (None, request) => self.handshake(id, request, ctx),
+            (Some(device), Request::Attach) => self.attach(id, device, ctx),
+            (Some(device), Request::PublishKeys(keys)) => {
+                let node = Arc::clone(&self.node);
+                self.ask(id, async move { node.accounts.publish_keys(device, *keys).await }, ctx);
+            }
+            (Some(_), Request::FetchIdentity { account }) => {
+                let node = Arc::clone(&self.node);
+                self.ask(id, async move { node.accounts.identity(account).await }, ctx);
+            }
+            (Some(_), Request::FetchBundles { account }) => {
+                let node = Arc::clone(&self.node);
+                self.ask(id, async move { node.accounts.bundles(account).await }, ctx);
+            }
+            (
+                Some(_),
+                Request::Hello { .. }
+                | Request::RegisterStart { .. }
+                | Request::RegisterFinish { .. }
+                | Request::LoginStart { .. }
+                | Request::LoginFinish { .. }
+                | Request::Resume { .. },
+            ) => self.refuse(Some(id), RefusalCode::OutOfOrder, ctx),
+        }
+    }
+
+    /// The steps of the handshake happen one after the other: nothing else is read meanwhile.
+    fn handshake(&mut self, id: RequestId, request: Request, ctx: &mut Context) {
+        let (node, peer) = (Arc::clone(&self.node), self.peer);
+        let stage = std::mem::replace(&mut self.stage, Stage::Greeted);
+        let step = async move { handshake::step(stage, request, &node.accounts, peer, clock::now()).await };
+        ctx.wait(step.into_actor(self).map(move |(stage, answer), this, ctx| {
+            this.stage = stage;
+            this.answer(id, answer, ctx);
+        }));
+    }
+
+    /// Any other request waits beside the rest, a few at a time.
+    fn ask(
+        &mut self,
+        id: RequestId,
+        answer: impl Future<Output = Result<Answer, Refusal>> + 'static,
+        ctx: &mut Context,
+    ) {
+        if self.requests >= REQUESTS_MAX {
+            return self.refuse(Some(id), RefusalCode::Busy, ctx);
+        }
+        self.requests += 1;
+        ctx.spawn(answer.into_actor(self).map(move |answer, this, ctx| {
+            this.requests -= 1;
+            this.answer(id, answer, ctx);
+        }));
+    }
+
+    fn attach(&mut self, id: RequestId, device: Address, ctx: &mut Context) {
+        if !matches!(self.attachment, Attachment::Never) {
+            return self.refuse(Some(id), RefusalCode::OutOfOrder, ctx);
+        }
+        let attachment = self.node.next_attachment();
+        let attach = Attach { device: device.device, attachment, connection: ctx.address().recipient() };
+        match self.node.directory.try_send(AttachTo { account: device.account, attach }) {
+            Ok(()) => self.attachment = Attachment::Asked(attachment, id),
+            Err(_) => self.refuse(Some(id), RefusalCode::Busy, ctx),
+        }
+    }
+
+    fn send(&mut self, envelope: Envelope, ctx: &mut Context) {
+        if self.stage.device().is_none() {
+            return self.refuse(None, RefusalCode::NotAuthenticated, ctx);
+        }
+        let (id, to) = (envelope.id, envelope.to);
+        let Ok(place) = Arc::clone(&self.send_window).try_acquire_owned() else {
+            return Self::settled(id, Outcome::Retry(RetryReason::Window), ctx);
+        };
+        let Some(memory) = self.node.memory_for(&envelope) else {
+            return Self::settled(id, Outcome::Retry(RetryReason::Busy), ctx);
+        };
+        let receipt = Receipt::new(id, to, ctx.address().recipient(), [place, memory]);
+        self.node.router.route(envelope, clock::now(), receipt, &mut self.lanes);
+    }
+
+    fn settled(id: endtoend_protocol::EnvelopeId, outcome: Outcome, ctx: &mut Context) {
+        let frame = match outcome {
+            Outcome::Accepted { at } => ServerFrame::Accepted { id, at },
+            Outcome::Retry(reason) => ServerFrame::Retry { id, after_ms: super::retry_after_ms(reason), reason },
+            Outcome::Rejected(reason) => ServerFrame::Rejected { id, reason },
+        };
+        Self::say(&frame, ctx);
+    }
+
+    fn acknowledge(&mut self, up_to: DeliveryNumber, ctx: &mut Context) {
+        let Some(Address { device, .. }) = self.stage.device() else {
+            return self.refuse(None, RefusalCode::NotAuthenticated, ctx);
+        };
+        match &mut self.attachment {
+            Attachment::On(on) if up_to <= on.delivered => {
+                // Only what moves forward is passed on, so there is at most one message for each delivery.
+                if up_to > on.acknowledged {
+                    on.acknowledged = up_to;
+                    let event = DeviceEvent::Acknowledged(up_to);
+                    reply(&on.mailbox, FromDevice { device, attachment: on.id, event });
+                }
+            }
+            Attachment::On(_) => self.refuse(None, RefusalCode::Invalid, ctx),
+            Attachment::Never | Attachment::Asked(..) => self.refuse(None, RefusalCode::OutOfOrder, ctx),
+        }
+    }
+
+    fn watch_deadlines(&self, ctx: &mut Context) {
+        ctx.run_later(limits::HELLO_DEADLINE, |this, ctx| {
+            if matches!(this.stage, Stage::Connected) {
+                this.close(ClosingReason::TooSlow, ctx);
+            }
+        });
+        ctx.run_later(limits::HELLO_DEADLINE + limits::LOGIN_DEADLINE, |this, ctx| {
+            if this.stage.device().is_none() {
+                this.close(ClosingReason::TooSlow, ctx);
+            }
+        });
+        ctx.run_interval(limits::PING_INTERVAL, |this, ctx| {
+            if clock::monotonic().saturating_duration_since(this.heard_at) > limits::IDLE_MAX {
+                this.close(ClosingReason::TooSlow, ctx);
+            } else {
+                ctx.ping(b"");
+            }
+        });
+        let mut stopping = self.node.stopping();
+        let stop = async move {
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        };
+        ctx.spawn(stop.into_actor(self).map(|(), this, ctx| this.close(ClosingReason::ShuttingDown, ctx)));
+    }
+}
+
+impl Actor for Connection {
+    type Context = Context;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.watch_deadlines(ctx);
+    }
+    fn stopped(&mut self, _: &mut Self::Context) {
+        if let (Attachment::On(on), Some(Address { device, .. })) = (&self.attachment, self.stage.device()) {
+            reply(&on.mailbox, FromDevice { device, attachment: on.id, event: DeviceEvent::Left });
+        }
+    }
+}
+
+impl StreamHandler<Result<Message, ProtocolError>> for Connection {
+    fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
+        self.heard_at = clock::monotonic();
+        match message {
+            Ok(Message::Binary(bytes)) => self.frame(bytes, ctx),
+            Ok(Message::Ping(payload)) => ctx.pong(&payload),
+            Ok(Message::Pong(_) | Message::Nop) => {}
+            Ok(Message::Close(_)) => {
+                ctx.close(None);
+                ctx.stop();
+            }
+            // One frame is one unfragmented binary message: nothing has to be collected.
+            Ok(Message::Text(_) | Message::Continuation(_)) => self.close(ClosingReason::Malformed, ctx),
+            Err(ProtocolError::Overflow) => self.close(ClosingReason::TooLarge, ctx),
+            Err(error) => {
+                tracing::debug!(%error, "socket failed");
+                self.close(ClosingReason::Malformed, ctx);
+            }
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+impl Handler<SendSettled> for Connection {
+    type Result = ();
+    fn handle(&mut self, SendSettled { id, outcome, .. }: SendSettled, ctx: &mut Self::Context) {
+        self.lanes.settled(id);
+        Self::settled(id, outcome, ctx);
+    }
+}
+
+impl Handler<Push> for Connection {
+    type Result = ();
+    fn handle(&mut self, push: Push, ctx: &mut Self::Context) {
+        match push {
+            Push::Attached { attachment, mailbox } => {
+                if let Attachment::Asked(asked, id) = self.attachment
+                    && asked == attachment
+                {
+                    let (delivered, acknowledged) = Default::default();
+                    self.attachment = Attachment::On(Attached { id: attachment, mailbox, delivered, acknowledged });
+                    Self::say(&ServerFrame::Answer { id, answer: Answer::Attached }, ctx);
+                }
+            }
+            Push::Deliver { deliveries, .. } => {
+                if let (Attachment::On(on), Some(last)) = (&mut self.attachment, deliveries.last()) {
+                    on.delivered = last.delivery;
+                }
+                for deliver in deliveries {
+                    Self::say(&ServerFrame::Deliver(deliver), ctx);
+                }
+            }
+            Push::Detached { replaced: true, .. } => self.close(ClosingReason::Replaced, ctx),
+            Push::Detached { replaced: false, .. } => self.close(ClosingReason::ShuttingDown, ctx),
+        }
+    }
+}

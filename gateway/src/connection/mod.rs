@@ -1,0 +1,18 @@
+//! One WebSocket: `handshake` has the rules of who may ask what, `actor` the socket.
+
+mod actor;
+mod handshake;
+
+use endtoend_protocol::RetryReason;
+
+pub(crate) use actor::open;
+
+/// How long a sender should wait before it repeats.
+const fn retry_after_ms(reason: RetryReason) -> u64 {
+    match reason {
+        RetryReason::Busy | RetryReason::Window => 100,
+        RetryReason::Unavailable => 1_000,
+        // A full queue empties when its device comes back.
+        RetryReason::QueueFull => 60_000,
+    }
+}

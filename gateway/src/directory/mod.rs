@@ -1,0 +1,7 @@
+//! Which users have a mailbox on this node.
+
+mod actor;
+mod messages;
+
+pub(crate) use actor::Directory;
+pub(crate) use messages::AttachTo;

@@ -1,0 +1,90 @@
+//! Everything a mailbox can be told, and what it says to a connection.
+
+use actix::{Message, Recipient};
+use endtoend_protocol::{Deliver, DeliveryNumber, DeviceId, Envelope, UnixMillis};
+use endtoend_storage::Seq;
+
+use crate::receipt::Receipt;
+
+/// Keep this envelope for its device and offer it to it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Enqueue {
+    pub envelope: Envelope,
+    pub accepted_at: UnixMillis,
+    pub receipt: Receipt,
+}
+
+/// Tells one life of a connection from the next. Unique within the node's run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttachmentId(pub u64);
+
+/// The device is on this connection from now on. An earlier connection of the device is told `Replaced`.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Attach {
+    pub device: DeviceId,
+    pub attachment: AttachmentId,
+    pub connection: Recipient<Push>,
+}
+
+/// What a connection hears from the mailbox of its user.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum Push {
+    /// First: where acknowledgements go.
+    Attached { attachment: AttachmentId, mailbox: Recipient<FromDevice> },
+    /// At most the credit window of them is unacknowledged.
+    Deliver { attachment: AttachmentId, deliveries: Vec<Deliver> },
+    /// The device attached on another connection, or the mailbox is gone: close.
+    Detached { attachment: AttachmentId, replaced: bool },
+}
+
+/// What a device says to its mailbox through its connection.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FromDevice {
+    pub device: DeviceId,
+    pub attachment: AttachmentId,
+    pub event: DeviceEvent,
+}
+
+/// See [`FromDevice`].
+#[derive(Clone, Copy, Debug)]
+pub enum DeviceEvent {
+    /// Everything up to here is stored on the device.
+    Acknowledged(DeliveryNumber),
+    /// The connection is gone.
+    Left,
+}
+
+/// A row for this device was committed without coming by here.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Wake {
+    pub device: DeviceId,
+    pub seq: Seq,
+}
+
+/// Told by a mailbox to the directory: nothing waits in it and no device is here.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct MailboxIdle {
+    pub account: endtoend_protocol::AccountTag,
+    pub generation: u64,
+    /// `Attach` messages that it had handled by then: if the directory has sent more, it is not idle after all.
+    pub attaches: u64,
+}
+
+/// The directory has forgotten the mailbox, so that no `Attach` follows: it may stop.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Finish;
+
+/// Told by a mailbox to the directory when it has stopped, whether it finished or panicked.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct MailboxStopped {
+    pub account: endtoend_protocol::AccountTag,
+    pub generation: u64,
+}

@@ -1,0 +1,13 @@
+//! The undelivered envelopes of one online user. `pending` has the rules, `actor` carries messages to them.
+
+mod actor;
+mod messages;
+mod pending;
+mod repeats;
+#[cfg(test)]
+mod simulation;
+
+pub(crate) use actor::{Mailbox, Surroundings};
+pub(crate) use messages::{
+    Attach, AttachmentId, DeviceEvent, Enqueue, Finish, FromDevice, MailboxIdle, MailboxStopped, Push, Wake,
+};

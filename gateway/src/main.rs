@@ -1,0 +1,120 @@
+//! `endtoend`: the server and its operator's commands.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use endtoend_gateway::config::{Config, ConfigError};
+use endtoend_gateway::demo;
+use endtoend_gateway::node::{self, Ready};
+use tracing_subscriber::EnvFilter;
+
+/// A self-hosted, end-to-end encrypted messenger with post-quantum protection: the server.
+#[derive(Parser)]
+#[command(name = "endtoend", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a node in the foreground until SIGTERM or Ctrl-C.
+    Serve(Serve),
+    /// Start a node and two clients, hold a conversation, and prove what was promised about it.
+    Demo(demo::Options),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Configuration file. Default: ./endtoend.toml if it is there.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory for the database and the node's secrets. Overrides the configuration.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address to listen on; port 0 takes a free one. Overrides the configuration.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<SocketAddr>,
+    /// A name under which clients know the node; may be repeated. Overrides the configuration.
+    #[arg(long = "name", value_name = "NAME")]
+    names: Vec<String>,
+    /// Print one JSON object per line on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(options) => serve(&options),
+        Command::Demo(options) => return demo::main(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("endtoend: {error}");
+            // A transparent layer says the same as what it wraps.
+            let (mut said, mut cause) = (error.to_string(), error.source());
+            while let Some(error) = cause {
+                let text = error.to_string();
+                if text != said {
+                    eprintln!("  because: {text}");
+                }
+                (said, cause) = (text, error.source());
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(options: &Serve) -> Result<(), Box<dyn std::error::Error>> {
+    let config = configure(options)?;
+    let filter = EnvFilter::try_new(&config.log.filter)?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let json = options.json;
+    let system = actix_web::rt::System::new();
+    system.block_on(node::serve(config, |ready| announce(ready, json)))?;
+    Ok(())
+}
+
+fn configure(options: &Serve) -> Result<Config, ConfigError> {
+    let mut config = Config::load(options.config.as_deref(), std::env::vars())?;
+    if let Some(data) = &options.data {
+        config.storage.data.clone_from(data);
+    }
+    if let Some(listen) = options.listen {
+        config.gateway.listen = listen;
+    }
+    if !options.names.is_empty() {
+        config.gateway.names.clone_from(&options.names);
+    }
+    Ok(config)
+}
+
+fn announce(ready: &Ready, json: bool) {
+    let Ready { listen, pin, address } = ready;
+    let text = if json {
+        let line = serde_json::json!({
+            "event": "ready", "listen": listen.to_string(), "pin": pin.to_string(), "address": address,
+        });
+        format!("{line}\n")
+    } else {
+        let hint = match listen.ip().is_loopback() {
+            true => "\nOnly this machine can connect. To open it: --listen 0.0.0.0:8443 --name your.host.name\n",
+            false => "",
+        };
+        format!(
+            "Endtoend is ready.\n  listening on  {listen}\n  pin           {pin}\n  address       {address}\n{hint}\
+             \nCreate an account:\n  endtoend-cli --server '{address}' register --handle alice\n"
+        )
+    };
+    let mut out = std::io::stdout().lock();
+    // Nobody may be reading any more; the node runs all the same.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

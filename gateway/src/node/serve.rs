@@ -1,0 +1,211 @@
+//! From a configuration to a running node, and back.
+
+use std::any::Any;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor as _, Arbiter, ArbiterHandle};
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, HttpServer, dev, web};
+use endtoend_crypto_core::opaque::ServerSetup;
+use endtoend_crypto_core::signature::SigningKey;
+use endtoend_protocol::limits;
+use endtoend_storage::{OpenError, QueueStore, Sqlite, StoreLimits};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use super::certificates::{Authority, CertificateError, Leaf, Pin, leaf_names, tls_config};
+use super::data_dir::{DataDir, DataDirError};
+use super::{ChannelBinding, Node};
+use crate::clock;
+use crate::config::Config;
+use crate::connection;
+use crate::directory::Directory;
+use crate::queue_writer::QueueWriter;
+use crate::router::{Router, Routes};
+use crate::services::Accounts;
+
+const CA_KEY: &str = "ca.key";
+const OPAQUE_SETUP: &str = "opaque.key";
+const TOKEN_KEY: &str = "token.key";
+
+/// A peer that does not take what is written to it for this long is gone, or wants us to keep it.
+const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
+/// What open connections get to end by themselves when the node stops.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// How often expired envelopes and the age of the leaf are looked at.
+const CARE_INTERVAL: Duration = Duration::from_secs(600);
+/// Expired rows of one deletion, so that it does not hold up the writer.
+const EXPIRED_ROWS_MAX: u32 = 1_000;
+
+/// Why a node does not run. Each text says what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error("{0} is in use: stop what listens there, or choose another address with --listen HOST:PORT")]
+    AddressInUse(SocketAddr),
+    #[error("cannot listen on {address}: choose another address with --listen HOST:PORT")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("the listener failed")]
+    Listener(#[source] io::Error),
+}
+
+/// What a node tells when it is ready.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    pub listen: SocketAddr,
+    pub pin: Pin,
+    /// `endtoend://host:port/#pin=…`: all that a client needs.
+    pub address: String,
+}
+
+/// Runs a node until SIGTERM or SIGINT, inside an actix system.
+///
+/// # Errors
+/// When it cannot start, or the listener fails. The data directory is untouched by a start that fails.
+pub async fn serve(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+    let data = DataDir::open(&config.storage.data)?;
+    let secrets = Secrets::load(&data)?;
+    let store = Sqlite::open(&data.database(), StoreLimits::default()).await?;
+    let listen = config.gateway.listen;
+    let leaf = Leaf::new(secrets.authority, leaf_names(&config.gateway.names, listen.ip()), clock::now())?;
+    let (leaf, store) = (Arc::new(leaf), Arc::new(store));
+    let (stop, stopping) = watch::channel(false);
+    let accounts = Accounts::new(store.clone(), secrets.opaque, secrets.token_key, config.accounts.registration);
+    let node = web::Data::new(start_actors(accounts, store.clone(), stopping));
+
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let connections_max = (config.gateway.connections_max as usize).div_ceil(workers);
+    let server =
+        HttpServer::new(move || App::new().app_data(node.clone()).route("/v1", web::get().to(connection::open)))
+            .workers(workers)
+            .max_connections(connections_max)
+            .client_request_timeout(limits::HELLO_DEADLINE)
+            .shutdown_timeout(STOP_DEADLINE.as_secs())
+            .disable_signals()
+            .on_connect(prepare_connection)
+            .bind_rustls_0_23(listen, tls_config(leaf.clone())?)
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::AddrInUse => ServeError::AddressInUse(listen),
+                _ => ServeError::Listen { address: listen, source },
+            })?;
+    let listen = server.addrs().first().copied().unwrap_or(listen);
+    let host = config.gateway.names.first().cloned().unwrap_or_else(|| match listen.ip() {
+        ip if ip.is_unspecified() => "localhost".to_owned(),
+        ip => ip.to_string(),
+    });
+    let address = endtoend_address(&host, listen.port(), leaf.pin());
+    let server = server.run();
+    let handle = server.handle();
+    ready(&Ready { listen, pin: leaf.pin(), address });
+    actix_web::rt::spawn(take_care(store.clone(), leaf));
+    actix_web::rt::spawn(stop_on_signal(handle, stop));
+    server.await.map_err(ServeError::Listener)?;
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What only this node knows. Made on the first run.
+struct Secrets {
+    authority: Authority,
+    opaque: ServerSetup,
+    token_key: SigningKey,
+}
+
+impl Secrets {
+    fn load(data: &DataDir) -> Result<Self, ServeError> {
+        let new_key = Authority::new_key()?;
+        let ca_key = data.secret(CA_KEY, || Zeroizing::new(new_key))?;
+        let authority = Authority::from_key(&ca_key).map_err(|_| data.damaged(CA_KEY))?;
+        let setup = data.secret(OPAQUE_SETUP, || ServerSetup::generate(&mut rand::rng()).to_bytes())?;
+        let opaque = ServerSetup::from_bytes(&setup).map_err(|_| data.damaged(OPAQUE_SETUP))?;
+        let new_seed = || Zeroizing::new(SigningKey::generate(&mut rand::rng()).seed().to_vec());
+        let seed = data.secret(TOKEN_KEY, new_seed)?;
+        let seed = seed.as_slice().try_into().map_err(|_| data.damaged(TOKEN_KEY))?;
+        Ok(Self { authority, opaque, token_key: SigningKey::from_seed(seed) })
+    }
+}
+
+/// Starts the actors, last stage first, so that none is ever half bound.
+fn start_actors(accounts: Accounts, store: Arc<dyn QueueStore>, stopping: watch::Receiver<bool>) -> Node {
+    let routes = Arc::new(Routes::default());
+    let writer = {
+        let (store, routes) = (store.clone(), routes.clone());
+        QueueWriter::start_in_arbiter(&arbiter(), move |_| QueueWriter::new(store, routes))
+    };
+    let router = Router::new(routes.clone(), writer.clone().recipient());
+    let mailboxes = std::thread::available_parallelism().map_or(2, usize::from);
+    let mailboxes: Vec<_> = (0..mailboxes).map(|_| arbiter()).collect();
+    let directory = Directory::start_in_arbiter(&arbiter(), move |_| {
+        Directory::new(mailboxes, store, routes, writer.clone().recipient(), writer.recipient())
+    });
+    Node::new(accounts, router, directory.recipient(), stopping)
+}
+
+/// A thread for actors; it ends with the actix system.
+fn arbiter() -> ArbiterHandle {
+    Arbiter::new().handle()
+}
+
+/// Runs once for each connection, after the TLS handshake.
+fn prepare_connection(connection: &dyn Any, data: &mut dev::Extensions) {
+    let Some(tls) = connection.downcast_ref::<TlsStream<TcpStream>>() else { return };
+    let (tcp, session) = tls.get_ref();
+    let mut binding = [0; 32];
+    if session.export_keying_material(&mut binding, b"EXPORTER-Channel-Binding", Some(&[])).is_ok() {
+        data.insert(ChannelBinding(binding));
+    }
+    let socket = socket2::SockRef::from(tcp);
+    // Best effort: without them a dead peer is noticed later.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_user_timeout(Some(WRITE_STALL_MAX));
+}
+
+/// Forgets expired envelopes and renews the leaf, for as long as the node runs.
+async fn take_care(store: Arc<Sqlite>, leaf: Arc<Leaf>) {
+    let mut interval = tokio::time::interval(CARE_INTERVAL);
+    loop {
+        interval.tick().await;
+        match store.delete_expired(clock::now(), EXPIRED_ROWS_MAX).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "forgot expired envelopes"),
+            Err(error) => tracing::warn!(%error, "cannot forget expired envelopes"),
+        }
+        match leaf.renew_if_due(clock::now()) {
+            Ok(true) => tracing::info!("renewed the TLS certificate"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "cannot renew the TLS certificate"),
+        }
+    }
+}
+
+async fn stop_on_signal(server: dev::ServerHandle, stop: watch::Sender<bool>) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("cannot listen for signals");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    let _ = stop.send(true);
+    server.stop(true).await;
+}
+
+/// The one line that a person hands to another.
+pub(super) fn endtoend_address(host: &str, port: u16, pin: Pin) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    format!("endtoend://{host}:{port}/#pin={pin}")
+}

@@ -1,0 +1,43 @@
+//! Everything the queue writer can be told, with the replies.
+
+use actix::{Message, Recipient};
+use endtoend_protocol::{Address, Envelope, EnvelopeId, UnixMillis};
+use endtoend_storage::{AppendOutcome, Seq};
+
+use super::ticket::Ticket;
+use crate::receipt::Receipt;
+
+/// Commit this envelope to the store.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Persist {
+    pub envelope: Envelope,
+    pub accepted_at: UnixMillis,
+    pub then: Then,
+}
+
+/// Who hears what became of a [`Persist`].
+#[derive(Debug)]
+pub enum Then {
+    /// The mailbox that pushes the envelope to its device meanwhile, and may elide the write.
+    Tell { mailbox: Recipient<Persisted>, ticket: Ticket },
+    /// The sender, and whatever mailbox has appeared meanwhile: nobody was attached.
+    Settle(Receipt),
+}
+
+/// The writer has tried to commit an envelope. `None`: the store did not confirm, the row may exist.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Persisted {
+    pub to: Address,
+    pub id: EnvelopeId,
+    pub outcome: Option<AppendOutcome>,
+}
+
+/// Delete these rows: their device has them.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Forget {
+    pub to: Address,
+    pub rows: Vec<Seq>,
+}

@@ -1,0 +1,10 @@
+//! The way to the store and out of it: group commit, elided when the device is faster than the disk.
+
+mod actor;
+mod group_commit;
+mod messages;
+mod ticket;
+
+pub(crate) use actor::{QueueWriter, outcome_for_sender};
+pub(crate) use messages::{Forget, Persist, Persisted, Then};
+pub(crate) use ticket::Ticket;
