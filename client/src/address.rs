@@ -1,0 +1,276 @@
+//! A server as people pass it on: `endtoend://host:port/#pin=<64 hex digits>`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use rustls::pki_types::{DnsName, ServerName};
+
+/// Used when an address names no port.
+pub const PORT_DEFAULT: u16 = 8443;
+const SCHEME: &str = "endtoend://";
+
+/// Where a server is and by which key it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerAddress {
+    /// Name or address. The server's certificate must name it.
+    pub host: Host,
+    /// TCP port, never 0.
+    pub port: u16,
+    /// The key that must vouch for the server.
+    pub pin: Pin,
+}
+
+/// A name or an IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// In lower case, without a final dot.
+    Dns(DnsName<'static>),
+    /// Either family.
+    Ip(IpAddr),
+}
+
+/// SHA-256 of the SubjectPublicKeyInfo (DER) of a server's certificate or of the authority that issued it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pin(pub [u8; 32]);
+
+/// What is wrong with a text that should be a [`ServerAddress`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Another scheme or none.
+    #[error("a server address starts with endtoend://, like endtoend://chat.example.org:8443/#pin=<64 hex digits>")]
+    Scheme,
+    /// Nothing between scheme and port.
+    #[error("the server address names no host")]
+    HostMissing,
+    /// Neither a DNS name nor an IP address.
+    #[error("the host is neither a DNS name nor an IP address; an IPv6 address stands in brackets, like [::1]")]
+    Host,
+    /// Not a number from 1 to 65535.
+    #[error("the port is not a number from 1 to 65535")]
+    Port,
+    /// More than a single `/` between port and pin.
+    #[error("only a single / may stand between host and #pin=")]
+    Path,
+    /// No `#pin=`.
+    #[error("the server address has no #pin=; `endtoend serve` prints the whole address when it starts")]
+    PinMissing,
+    /// Not 64 hexadecimal digits.
+    #[error("the pin is not 64 hexadecimal digits; copy the whole address that `endtoend serve` prints")]
+    Pin,
+}
+
+impl FromStr for ServerAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let text = text.trim();
+        let rest = match text.split_at_checked(SCHEME.len()) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => rest,
+            _ => return Err(AddressError::Scheme),
+        };
+        let (place, fragment) = rest.split_once('#').ok_or(AddressError::PinMissing)?;
+        let pin = fragment.strip_prefix("pin=").ok_or(AddressError::PinMissing)?.parse()?;
+        let authority = match place.split_once('/') {
+            Some((authority, "")) => authority,
+            Some(_) => return Err(AddressError::Path),
+            None => place,
+        };
+        let (host, port) = host_and_port(authority)?;
+        Ok(Self { host, port: port.map_or(Ok(PORT_DEFAULT), parse_port)?, pin })
+    }
+}
+
+fn host_and_port(authority: &str) -> Result<(Host, Option<&str>), AddressError> {
+    if let Some(bracketed) = authority.strip_prefix('[') {
+        let (address, after) = bracketed.split_once(']').ok_or(AddressError::Host)?;
+        let host = Host::Ip(address.parse::<Ipv6Addr>().map_err(|_| AddressError::Host)?.into());
+        return match after.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if after.is_empty() => Ok((host, None)),
+            None => Err(AddressError::Host),
+        };
+    }
+    let (host, port) = match authority.split_once(':') {
+        Some((_, rest)) if rest.contains(':') => return Err(AddressError::Host), // IPv6 without brackets
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    match host {
+        "" => Err(AddressError::HostMissing),
+        _ => Ok((host.parse()?, port)),
+    }
+}
+
+fn parse_port(digits: &str) -> Result<u16, AddressError> {
+    match digits.parse() {
+        Ok(port) if port != 0 && digits.bytes().all(|b| b.is_ascii_digit()) => Ok(port),
+        _ => Err(AddressError::Port),
+    }
+}
+
+/// A name or address without brackets and port.
+impl FromStr for Host {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Ip(address));
+        }
+        if text.ends_with('.') {
+            return Err(AddressError::Host);
+        }
+        DnsName::try_from(text.to_ascii_lowercase()).map(Self::Dns).map_err(|_| AddressError::Host)
+    }
+}
+
+impl Host {
+    /// The name that a certificate must hold.
+    pub fn server_name(&self) -> ServerName<'static> {
+        match self {
+            Self::Dns(name) => ServerName::DnsName(name.clone()),
+            Self::Ip(address) => ServerName::IpAddress((*address).into()),
+        }
+    }
+}
+
+impl FromStr for Pin {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let mut pin = [0; 32];
+        hex::decode_to_slice(text, &mut pin).map_err(|_| AddressError::Pin)?;
+        Ok(Self(pin))
+    }
+}
+
+/// As in a URL: an IPv6 address in brackets.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => f.write_str(name.as_ref()),
+            Self::Ip(IpAddr::V4(address)) => address.fmt(f),
+            Self::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+/// 64 hexadecimal digits in lower case.
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pin({self})")
+    }
+}
+
+/// The form that [`FromStr`] reads, always with the port.
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{SCHEME}{}:{}/#pin={}", self.host, self.port, self.pin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PIN: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+    fn parse(place: &str) -> Result<ServerAddress, AddressError> {
+        format!("endtoend://{place}#pin={PIN}").parse()
+    }
+
+    #[test]
+    fn host_port_and_pin_are_read() {
+        for (text, shown) in [
+            ("127.0.0.1:41234/", "127.0.0.1:41234"),
+            ("[::1]:5/", "[::1]:5"),
+            ("[::1]", "[::1]:8443"),
+            ("Chat.Example.org/", "chat.example.org:8443"),
+            ("localhost:65535", "localhost:65535"),
+        ] {
+            assert_eq!(parse(text).unwrap().to_string(), format!("endtoend://{shown}/#pin={PIN}"));
+        }
+    }
+
+    #[test]
+    fn scheme_and_pin_are_read_in_either_case() {
+        let shouted = format!("  ENDTOEND://localhost/#pin={}\n", PIN.to_uppercase());
+        assert_eq!(shouted.parse(), parse("localhost/"));
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        use AddressError as E;
+        for (place, error) in [
+            ("/", E::HostMissing),
+            (":8443/", E::HostMissing),
+            ("::1/", E::Host),
+            ("[::1/", E::Host),
+            ("[::1]8443/", E::Host),
+            ("[127.0.0.1]/", E::Host),
+            ("999.1.1.1/", E::Host),
+            ("chat example/", E::Host),
+            ("user@host/", E::Host),
+            ("host./", E::Host),
+            ("host:/", E::Port),
+            ("host:0/", E::Port),
+            ("host:+1/", E::Port),
+            ("host:65536/", E::Port),
+            ("host:1/v1", E::Path),
+            ("host//", E::Path),
+        ] {
+            assert_eq!(parse(place), Err(error), "{place}");
+        }
+        for (text, error) in [
+            ("", E::Scheme),
+            ("https://host/#pin=00", E::Scheme),
+            ("endtoend:/", E::Scheme),
+            ("endtoend://host/", E::PinMissing),
+            ("endtoend://host/#key=00", E::PinMissing),
+            ("endtoend://host/#pin=00", E::Pin),
+            ("endtoend://host/#pin=", E::Pin),
+        ] {
+            assert_eq!(text.parse::<ServerAddress>(), Err(error), "{text}");
+        }
+        assert_eq!(format!("endtoend://h/#pin={}", PIN.replace('0', "g")).parse::<ServerAddress>(), Err(E::Pin));
+    }
+
+    fn any_host() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<[u8; 4]>().prop_map(|ip| IpAddr::from(ip).to_string()),
+            any::<[u8; 16]>().prop_map(|ip| format!("[{}]", IpAddr::from(ip))),
+            "[a-zA-Z][a-zA-Z0-9]{0,20}(\\.[a-z][a-z0-9-]{0,20}[a-z0-9]){0,3}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_string_gives_a_value_or_an_error(text: String) {
+            let _ = text.parse::<ServerAddress>();
+            let _ = format!("endtoend://{text}").parse::<ServerAddress>();
+        }
+
+        #[test]
+        fn what_parses_shows_as_itself(place in ".{0,40}|[a-z0-9:./\\[\\]-]{0,40}") {
+            if let Ok(address) = parse(&place) {
+                prop_assert_eq!(address.to_string().parse(), Ok(address));
+            }
+        }
+
+        #[test]
+        fn every_address_survives_its_display(host in any_host(), port in 1_u16.., pin: [u8; 32]) {
+            let text = format!("endtoend://{host}:{port}/#pin={}", hex::encode(pin));
+            let address: ServerAddress = text.parse().unwrap();
+            prop_assert_eq!((address.port, address.pin), (port, Pin(pin)));
+            prop_assert_eq!(address.to_string().parse(), Ok(address));
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `chat`: two people, line by line.
+
+use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use endtoend_client::database::MessageState;
+use endtoend_client::engine::{ConnectionState, Event};
+use endtoend_client::handle::Handle;
+use endtoend_protocol::{MessageId, Text};
+use rustyline::history::MemHistory;
+use rustyline::{Config, Editor, ExternalPrinter};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::args::Arguments;
+use crate::commands::{open, show_unread, stop};
+use crate::failure::Failure;
+use crate::output;
+use crate::waiting::{News, Waiting};
+
+/// Lines of history shown on entering.
+const SHOWN_ON_ENTRY: u32 = 10;
+/// Lines typed ahead.
+const LINES_MAX: usize = 16;
+
+/// Prints above the line that is being typed.
+type Printer = Arc<Mutex<Box<dyn FnMut(String) -> std::io::Result<()> + Send>>>;
+
+/// The terminal's settings before the line editor changed them, put back however the chat ends.
+struct Terminal(Option<rustix::termios::Termios>);
+
+impl Terminal {
+    fn now() -> Self {
+        Self(rustix::termios::tcgetattr(std::io::stdin()).ok())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(settings) = &self.0 {
+            // A terminal that is gone needs nothing put back.
+            let _gone = rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, settings);
+        }
+    }
+}
+
+pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Failure> {
+    let _terminal = Terminal::now();
+    let engine = open(arguments, true)?;
+    let done = async {
+        let mut waiting = Waiting::new(&engine, arguments.timeout)?;
+        let handle = engine.handle();
+        let (mut lines, printer) = keyboard()?;
+        let print = |text: String| {
+            let mut printer = printer.lock().unwrap_or_else(PoisonError::into_inner);
+            (*printer)(text)
+        };
+        let say = |text: &str, object: serde_json::Value| match arguments.json {
+            true => print(object.to_string()),
+            false => print(text.to_owned()),
+        };
+        if !arguments.json {
+            for message in handle.history(with.clone(), SHOWN_ON_ENTRY).await?.iter().filter(|message| message.shown) {
+                print(output::spoken(message))?;
+            }
+        }
+        let mut own: Vec<MessageId> = Vec::new();
+        let mut typing = true;
+        loop {
+            show_unread(&handle, Some(with), u64::MAX, &|message| {
+                say(&output::spoken(message), output::received_object(message))
+            })
+            .await?;
+            waiting.check_connection()?;
+            if !typing && all_settled(&handle, &own).await? {
+                return Ok(());
+            }
+            tokio::select! {
+                line = lines.recv(), if typing => match line {
+                    None => typing = false,
+                    Some(line) if line.trim().is_empty() => {}
+                    Some(line) => match Text::new(line) {
+                        Err(error) => output::note(&error.to_string()),
+                        Ok(text) => own.push(handle.send(with.clone(), text).await?),
+                    },
+                },
+                news = waiting.next() => match news {
+                    News::Interrupted => return Ok(()),
+                    News::TimedOut if typing => return Ok(()),
+                    News::TimedOut => return Err(waiting.timed_out()),
+                    News::Event(None) => {}
+                    News::Event(Some(event)) => mark(&own, with, &event, &say)?,
+                },
+            }
+        }
+    }
+    .await;
+    stop(engine, done).await
+}
+
+/// Shows what became of the lines of this chat.
+fn mark(
+    own: &[MessageId],
+    with: &Handle,
+    event: &Event,
+    say: &dyn Fn(&str, serde_json::Value) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let number = |id: &MessageId| own.iter().position(|other| other == id).map(|at| at.saturating_add(1));
+    let object = |event: &str, id: &MessageId| json!({ "event": event, "message_id": id.to_string() });
+    match event {
+        Event::Sent { id, .. } => match number(id) {
+            Some(number) => say(&format!("  · {number} sent"), object("sent", id)),
+            None => Ok(()),
+        },
+        Event::Accepted { id, at } => match number(id) {
+            Some(number) => say(
+                &format!("  ✓ {number} accepted {}", output::time(*at)),
+                json!({ "event": "accepted", "message_id": id.to_string(), "accepted_at_ms": at.get() }),
+            ),
+            None => Ok(()),
+        },
+        Event::Rejected { id, reason } => match number(id) {
+            Some(number) => say(
+                &format!("  ✗ {number} refused: {reason}"),
+                json!({ "event": "rejected", "message_id": id.to_string(), "reason": reason.as_str() }),
+            ),
+            None => Ok(()),
+        },
+        Event::IdentityChanged { tag, .. } if *tag == with.tag() => say(
+            &format!("  ! the identity of {with} has changed: {}", crate::failure::IDENTITY),
+            json!({ "event": "identity_changed", "with": with.as_str() }),
+        ),
+        Event::Connection(ConnectionState::Online) => say("  (online)", json!({ "event": "online" })),
+        Event::Connection(_)
+        | Event::Received { .. }
+        | Event::Delayed { .. }
+        | Event::IdentityChanged { .. }
+        | Event::BadKeys { .. }
+        | Event::Unreadable { .. } => Ok(()),
+    }
+}
+
+async fn all_settled(engine: &endtoend_client::engine::EngineHandle, own: &[MessageId]) -> Result<bool, Failure> {
+    for id in own {
+        if engine.find(*id).await?.is_some_and(|message| message.state == MessageState::Queued) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Reads lines on a thread of its own, because reading a keyboard blocks. The channel ends with Ctrl-D or Ctrl-C.
+fn keyboard() -> Result<(mpsc::Receiver<String>, Printer), Failure> {
+    let (sender, lines) = mpsc::channel(LINES_MAX);
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        std::thread::Builder::new().name("lines".to_owned()).spawn(move || {
+            for line in std::io::stdin().lines().map_while(Result::ok) {
+                if sender.blocking_send(line).is_err() {
+                    return;
+                }
+            }
+        })?;
+        return Ok((lines, Arc::new(Mutex::new(Box::new(|text| output::line(&text))))));
+    }
+    let config = Config::builder().auto_add_history(true).build();
+    let mut editor: Editor<(), MemHistory> =
+        Editor::with_history(config, MemHistory::new()).map_err(std::io::Error::other)?;
+    let mut above = editor.create_external_printer().map_err(std::io::Error::other)?;
+    let printer: Printer =
+        Arc::new(Mutex::new(Box::new(move |text| above.print(format!("{text}\n")).map_err(std::io::Error::other))));
+    std::thread::Builder::new().name("keyboard".to_owned()).spawn(move || {
+        loop {
+            match editor.readline("> ") {
+                Ok(line) => {
+                    if sender.blocking_send(line).is_err() {
+                        return;
+                    }
+                }
+                // Ctrl-D, Ctrl-C, or no terminal any more.
+                Err(_) => return,
+            }
+        }
+    })?;
+    Ok((lines, printer))
+}

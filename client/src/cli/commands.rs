@@ -1,0 +1,393 @@
+//! What each command does.
+
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use endtoend_client::database::MessageState;
+use endtoend_client::engine::{Engine, EngineHandle, Event, Options};
+use endtoend_client::handle::Handle;
+use endtoend_client::profile::Profile;
+use endtoend_protocol::{MessageId, RejectReason, Text, limits};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::args::{Arguments, Command, Send};
+use crate::failure::{Failure, IDENTITY, Kind};
+use crate::waiting::{News, Waiting};
+use crate::{chat, output, password};
+
+/// One attempt to connect: short enough that a retry fits the default time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages taken from the database at a time.
+pub(crate) const UNREAD_PAGE: u32 = 64;
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::Register { handle } => register(arguments, handle).await,
+        Command::Login => login(arguments).await,
+        Command::Send(send) => self::send(arguments, send).await,
+        Command::Listen { count } => listen(arguments, *count).await,
+        Command::History { with, limit } => history(arguments, with, *limit).await,
+        Command::Chat { with } => chat::chat(arguments, with).await,
+        Command::Verify { with, accept } => verify(arguments, with, *accept).await,
+        Command::Status => status(arguments).await,
+    }
+}
+
+fn home(arguments: &Arguments) -> Result<PathBuf, Failure> {
+    arguments.home().ok_or_else(|| Failure::new(Kind::Usage, "no folder for the profile").hint("name one with --home"))
+}
+
+/// Opens the profile and starts its engine.
+pub(crate) fn open(arguments: &Arguments, online: bool) -> Result<Engine, Failure> {
+    let home = home(arguments)?;
+    if !Profile::exists(&home) {
+        return Err(endtoend_client::profile::ProfileError::Missing(home).into());
+    }
+    let password = password::ask(arguments, false)?;
+    let profile = Profile::open(&home, password.as_bytes())?;
+    start(arguments, profile, password, online)
+}
+
+fn start(
+    arguments: &Arguments,
+    mut profile: Profile,
+    password: Zeroizing<String>,
+    online: bool,
+) -> Result<Engine, Failure> {
+    if let Some(server) = &arguments.server {
+        profile.database().write(|store| store.move_to(server))?;
+    }
+    let connect_timeout = CONNECT_TIMEOUT.min(arguments.timeout());
+    Ok(Engine::start(profile, Options { password, online, connect_timeout })?)
+}
+
+/// Stops the engine whatever came of the command.
+pub(crate) async fn stop<T>(engine: Engine, result: Result<T, Failure>) -> Result<T, Failure> {
+    engine.stop().await;
+    result
+}
+
+async fn register(arguments: &Arguments, handle: &Handle) -> Result<(), Failure> {
+    let Some(server) = &arguments.server else {
+        return Err(Failure::new(Kind::Usage, "register needs --server")
+            .hint("use the address that `endtoend serve` prints, like endtoend://host:port/#pin=…"));
+    };
+    let home = home(arguments)?;
+    let known = Profile::exists(&home);
+    let password = password::ask(arguments, !known)?;
+    let profile = match known {
+        true => Profile::open(&home, password.as_bytes())?,
+        false => Profile::create(&home, password.as_bytes())?,
+    };
+    let engine = Engine::start(
+        profile,
+        Options { password, online: false, connect_timeout: CONNECT_TIMEOUT.min(arguments.timeout()) },
+    )?;
+    let done = async {
+        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        waiting.during(engine.handle().register(server.clone(), handle.clone())).await??;
+        let status = engine.handle().status().await?;
+        match arguments.json {
+            true => output::json_line(&json!({
+                "event": "registered", "handle": handle.as_str(), "device": status.device,
+                "server": server.to_string(), "home": home.display().to_string(),
+            }))?,
+            false => output::line(&format!("registered {handle}; the profile is in {}", home.display()))?,
+        }
+        Ok(())
+    }
+    .await;
+    stop(engine, done).await
+}
+
+async fn login(arguments: &Arguments) -> Result<(), Failure> {
+    let engine = open(arguments, false)?;
+    let done = async {
+        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        waiting.during(engine.handle().login()).await??;
+        let status = engine.handle().status().await?;
+        let handle = status.handle.as_ref().map(Handle::as_str);
+        match arguments.json {
+            true => output::json_line(&json!({ "event": "login", "handle": handle, "device": status.device }))?,
+            false => output::line(&format!("logged in as {}", handle.unwrap_or_default()))?,
+        }
+        Ok(())
+    }
+    .await;
+    stop(engine, done).await
+}
+
+/// The text to send: the option, or what is left of standard input without its last line end.
+fn text(send: &Send) -> Result<Text, Failure> {
+    let text = match &send.text {
+        Some(text) => text.clone(),
+        None => {
+            let mut text = String::new();
+            let most = limits::TEXT_BYTES_MAX as u64 + 2;
+            io::stdin().lock().take(most + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => Failure::new(Kind::Usage, "the text is not UTF-8"),
+                _ => error.into(),
+            })?;
+            let line_end = text.strip_suffix('\n').map(|rest| rest.strip_suffix('\r').unwrap_or(rest).len());
+            text.truncate(line_end.unwrap_or(text.len()));
+            text
+        }
+    };
+    Text::new(text).map_err(|error| Failure::new(Kind::Usage, error.to_string()).hint("say it in several messages"))
+}
+
+async fn send(arguments: &Arguments, send: &Send) -> Result<(), Failure> {
+    let home = home(arguments)?;
+    if !Profile::exists(&home) {
+        return Err(endtoend_client::profile::ProfileError::Missing(home).into());
+    }
+    // The password stands before the text on standard input, and a bad text must not cost a key derivation.
+    let password = password::ask(arguments, false)?;
+    let text = text(send)?;
+    let profile = Profile::open(&home, password.as_bytes())?;
+    let engine = start(arguments, profile, password, true)?;
+    let done = async {
+        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let id = engine.handle().send(send.to.clone(), text).await?;
+        let outcome = settled(&engine.handle(), &mut waiting, id, &send.to).await;
+        if let Some(message) = engine.handle().find(id).await? {
+            match arguments.json {
+                true => output::json_line(&output::sent_object(&message))?,
+                false if message.state == MessageState::Queued => {
+                    output::note("the message stays queued and is sent later");
+                }
+                false => output::line(&format!("{} {}", message.state.as_str(), message.id))?,
+            }
+        }
+        outcome
+    }
+    .await;
+    stop(engine, done).await
+}
+
+/// Waits until the server has taken a message or never will.
+async fn settled(engine: &EngineHandle, waiting: &mut Waiting, id: MessageId, to: &Handle) -> Result<(), Failure> {
+    loop {
+        match engine.find(id).await?.map(|message| message.state) {
+            Some(MessageState::Queued) => {}
+            Some(MessageState::Accepted | MessageState::Received) => return Ok(()),
+            Some(MessageState::Rejected(RejectReason::UnknownRecipient)) => {
+                return Err(Failure::new(Kind::Refused, format!("nobody has the handle {to}")));
+            }
+            None => return Err(Failure::new(Kind::Failed, "the message is not in the database")),
+        }
+        waiting.check_connection()?;
+        match waiting.next().await {
+            News::Event(Some(Event::IdentityChanged { tag, .. })) if tag == to.tag() => {
+                let text = format!("the identity of {to} has changed; the message stays queued");
+                return Err(Failure::new(Kind::Failed, text).hint(IDENTITY));
+            }
+            News::Event(Some(Event::BadKeys { .. })) => {
+                output::note("the server gave keys that do not verify; trying again");
+            }
+            News::Event(_) => {}
+            News::TimedOut => return Err(waiting.timed_out()),
+            News::Interrupted => return Err(Failure::new(Kind::Failed, "interrupted; the message stays queued")),
+        }
+    }
+}
+
+async fn listen(arguments: &Arguments, count: Option<u64>) -> Result<(), Failure> {
+    let engine = open(arguments, true)?;
+    let done = async {
+        let mut waiting = Waiting::new(&engine, arguments.timeout)?;
+        let mut left = count.unwrap_or(u64::MAX);
+        loop {
+            left = show_unread(&engine.handle(), None, left, &|message| match arguments.json {
+                true => output::json_line(&output::received_object(message)),
+                false => output::line(&output::spoken(message)),
+            })
+            .await?;
+            if left == 0 {
+                return Ok(());
+            }
+            waiting.check_connection()?;
+            match waiting.next().await {
+                News::Event(Some(event)) => tell(arguments.json, &event)?,
+                News::Event(None) => {}
+                News::Interrupted => return Ok(()),
+                News::TimedOut if count.is_none() => return Ok(()),
+                News::TimedOut => return Err(waiting.timed_out()),
+            }
+        }
+    }
+    .await;
+    stop(engine, done).await
+}
+
+/// Prints what nobody has seen, at most `left` messages, each once: it counts as seen when it was written out.
+pub(crate) async fn show_unread(
+    engine: &EngineHandle,
+    from: Option<&Handle>,
+    mut left: u64,
+    print: &dyn Fn(&endtoend_client::database::StoredMessage) -> io::Result<()>,
+) -> Result<u64, Failure> {
+    while left > 0 {
+        let page = u32::try_from(left).unwrap_or(UNREAD_PAGE).min(UNREAD_PAGE);
+        let messages = engine.unread(from.cloned(), page).await?;
+        if messages.is_empty() {
+            break;
+        }
+        let mut shown = Vec::with_capacity(messages.len());
+        let mut written = Ok(());
+        for message in &messages {
+            written = print(message);
+            if written.is_err() {
+                break;
+            }
+            shown.push(message.seq);
+        }
+        left = left.saturating_sub(shown.len() as u64);
+        engine.mark_shown(shown).await?;
+        written?;
+    }
+    Ok(left)
+}
+
+/// News that a person has to know of.
+fn tell(json: bool, event: &Event) -> io::Result<()> {
+    match event {
+        Event::Unreadable { id, reason } => match json {
+            true => output::json_line(&json!({
+                "event": "unreadable", "envelope_id": id.to_string(), "reason": reason,
+            })),
+            false => output::line(&format!("a message could not be opened ({reason})")),
+        },
+        Event::IdentityChanged { tag, handle } => {
+            let who = handle.as_ref().map_or_else(|| format!("#{}", hex::encode(tag.as_bytes())), Handle::to_string);
+            match json {
+                true => output::json_line(&json!({ "event": "identity_changed", "with": who })),
+                false => output::line(&format!("the identity of {who} has changed: {IDENTITY}")),
+            }
+        }
+        Event::Connection(_)
+        | Event::Received { .. }
+        | Event::Sent { .. }
+        | Event::Accepted { .. }
+        | Event::Rejected { .. }
+        | Event::Delayed { .. }
+        | Event::BadKeys { .. } => Ok(()),
+    }
+}
+
+async fn history(arguments: &Arguments, with: &Handle, limit: u32) -> Result<(), Failure> {
+    let engine = open(arguments, false)?;
+    let done = async {
+        for message in engine.handle().history(with.clone(), limit).await? {
+            match arguments.json {
+                true => output::json_line(&output::history_object(&message))?,
+                false => output::line(&output::spoken(&message))?,
+            }
+        }
+        Ok(())
+    }
+    .await;
+    stop(engine, done).await
+}
+
+async fn verify(arguments: &Arguments, with: &Handle, accept: bool) -> Result<(), Failure> {
+    let engine = open(arguments, !accept)?;
+    let done = async {
+        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let handle = engine.handle();
+        let verification = match accept {
+            true => handle.accept_identity(with.clone()).await?,
+            false => {
+                let mut question = std::pin::pin!(handle.verify(with.clone()));
+                loop {
+                    waiting.check_connection()?;
+                    tokio::select! {
+                        biased;
+                        answer = &mut question => break answer?,
+                        news = waiting.next() => match news {
+                            News::Event(_) => {}
+                            News::TimedOut => return Err(waiting.timed_out()),
+                            News::Interrupted => return Err(Failure::new(Kind::Failed, "interrupted")),
+                        }
+                    }
+                }
+            }
+        };
+        if arguments.json {
+            output::json_line(&json!({
+                "event": "verify", "with": with.as_str(), "safety_number": verification.safety_number,
+                "own_identity": hex::encode(verification.own_identity),
+                "peer_identity": hex::encode(verification.peer_identity),
+                "changed": verification.changed, "accepted": accept,
+            }))?;
+            return Ok(());
+        }
+        output::line(&format!("safety number with {with}:"))?;
+        output::line(&format!("  {}", grouped(&verification.safety_number)))?;
+        match (verification.changed, accept) {
+            (true, _) => output::line(&format!("the identity of {with} has changed: {IDENTITY}"))?,
+            (false, true) => output::line("the new identity is trusted from now on")?,
+            (false, false) => output::line("if it is the same on the other side, nobody sits between you")?,
+        }
+        Ok(())
+    }
+    .await;
+    stop(engine, done).await
+}
+
+/// Groups of five digits, as people read them to each other.
+fn grouped(digits: &str) -> String {
+    let mut text = String::with_capacity(digits.len() * 2);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && at % 5 == 0 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+async fn status(arguments: &Arguments) -> Result<(), Failure> {
+    let home = home(arguments)?;
+    let engine = open(arguments, false)?;
+    let done = async {
+        let status = engine.handle().status().await?;
+        let handle = status.handle.as_ref().map(Handle::as_str);
+        let server = status.server.as_ref().map(ToString::to_string);
+        if arguments.json {
+            let unreadable: Vec<_> = status
+                .unreadable
+                .iter()
+                .map(|note| {
+                    json!({
+                        "envelope_id": note.id.to_string(), "reason": note.reason,
+                        "accepted_at_ms": note.accepted_at.get(), "received_at_ms": note.received_at.get(),
+                    })
+                })
+                .collect();
+            output::json_line(&json!({
+                "event": "status", "home": home.display().to_string(), "handle": handle, "server": server,
+                "device": status.device, "registered": status.registered, "outbox": status.outbox,
+                "unread": status.unread, "unreadable": unreadable,
+            }))?;
+            return Ok(());
+        }
+        output::line(&format!("profile      {}", home.display()))?;
+        match (handle, status.registered) {
+            (Some(handle), true) => output::line(&format!("account      {handle}"))?,
+            (Some(handle), false) => output::line(&format!("account      {handle} (registration not confirmed)"))?,
+            (None, _) => output::line("account      none yet")?,
+        }
+        if let Some(server) = server {
+            output::line(&format!("server       {server}"))?;
+        }
+        output::line(&format!("outbox       {} waiting", status.outbox))?;
+        output::line(&format!("unread       {}", status.unread))?;
+        output::line(&format!("unreadable   {}", status.unreadable.len()))?;
+        Ok(())
+    }
+    .await;
+    stop(engine, done).await
+}

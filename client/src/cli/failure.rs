@@ -1,0 +1,217 @@
+//! What went wrong, what to do next, and the exit code.
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+use endtoend_client::database::DatabaseError;
+use endtoend_client::engine::{AccountError, OfflineReason, SendError, StartError, VerifyError};
+use endtoend_client::profile::ProfileError;
+
+use crate::output;
+
+/// The closed list of ways to fail. docs/cli.md lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Failed,
+    Usage,
+    Refused,
+    Unreachable,
+    TimedOut,
+    /// Whoever read our output has gone: not worth a word.
+    OutputClosed,
+}
+
+/// Ends the program.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    text: String,
+    /// What to do next.
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn because(kind: Kind, error: &dyn Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let more = error.to_string();
+            if !text.contains(&more) {
+                text = format!("{text}: {more}");
+            }
+            cause = error.source();
+        }
+        Self::new(kind, text)
+    }
+
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self.kind {
+            Kind::OutputClosed => 0,
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::Refused => 3,
+            Kind::Unreachable => 4,
+            Kind::TimedOut => 5,
+        }
+    }
+
+    const fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::OutputClosed => "output_closed",
+            Kind::Failed => "failed",
+            Kind::Usage => "usage",
+            Kind::Refused => "refused",
+            Kind::Unreachable => "unreachable",
+            Kind::TimedOut => "timed_out",
+        }
+    }
+
+    /// Says it on standard error, and with `--json` also as the last object on standard output.
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
+        if self.kind != Kind::OutputClosed {
+            output::note(&format!("endtoend-cli: {}", self.text));
+            if let Some(hint) = &self.hint {
+                output::note(&format!("  {hint}"));
+            }
+            if json {
+                let object = serde_json::json!({
+                    "event": "error", "error": self.name(), "exit_code": self.exit_code(), "text": self.text,
+                    "hint": self.hint,
+                });
+                // Nothing is left to do when this can't be written either.
+                let _written = output::json_line(&object);
+            }
+        }
+        ExitCode::from(self.exit_code())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::new(Kind::OutputClosed, "the output was closed"),
+            _ => Self::because(Kind::Failed, &error),
+        }
+    }
+}
+
+impl From<OfflineReason> for Failure {
+    fn from(reason: OfflineReason) -> Self {
+        let kind = match &reason {
+            OfflineReason::Refused(_) => Kind::Refused,
+            OfflineReason::Unreachable(_) => Kind::Unreachable,
+            OfflineReason::Idle
+            | OfflineReason::Untrusted(_)
+            | OfflineReason::Closed(_)
+            | OfflineReason::Protocol
+            | OfflineReason::Storage(_)
+            | OfflineReason::Stopped => Kind::Failed,
+        };
+        let failure = Self::new(kind, reason.to_string());
+        match reason {
+            OfflineReason::Unreachable(_) => failure
+                .hint("is the server running, and is --server its present address? Messages stay queued meanwhile"),
+            OfflineReason::Closed(_) => {
+                failure.hint("if another copy of this profile is in use, end it: one device, one place")
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl From<ProfileError> for Failure {
+    fn from(error: ProfileError) -> Self {
+        let hint = match &error {
+            ProfileError::Missing(_) => "make one with `endtoend-cli register`, or name another folder with --home",
+            ProfileError::Exists(_) => "name another folder with --home",
+            ProfileError::Locked(_) => "end the other endtoend-cli, or name another folder with --home",
+            ProfileError::WrongPassword => "try again; without the password nobody can open this profile",
+            ProfileError::VaultDamaged(_) | ProfileError::DatabaseDamaged { .. } | ProfileError::DatabaseMissing(_) => {
+                "nothing was changed: restore the whole folder from a backup, or name another folder with --home"
+            }
+            ProfileError::Newer => "install the newer version, or name another folder with --home",
+            ProfileError::Derive => "64 MiB of memory are needed for this",
+            ProfileError::Unusable { .. } => "the folder must be yours and writable, on a disk with room",
+        };
+        Self::because(Kind::Failed, &error).hint(hint)
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
+        let failure = Self::because(Kind::Failed, &error);
+        match error {
+            DatabaseError::Full => failure.hint("make room and try again: nothing was changed"),
+            DatabaseError::Limit { .. } => failure.hint("wait until the server has taken some of what is queued"),
+            DatabaseError::Unreadable | DatabaseError::Sealed { .. } | DatabaseError::Invalid(_) => {
+                failure.hint("the profile is damaged: restore the whole folder from a backup")
+            }
+            DatabaseError::Newer | DatabaseError::Stopped | DatabaseError::Records(_) | DatabaseError::Sqlite(_) => {
+                failure
+            }
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Database(error) => error.into(),
+            StartError::Thread(_) => Self::because(Kind::Failed, &error),
+        }
+    }
+}
+
+const REGISTER: &str = "make an account with `endtoend-cli --server ADDRESS register --handle NAME`";
+
+impl From<AccountError> for Failure {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Offline(reason) => reason.into(),
+            AccountError::Database(error) => error.into(),
+            AccountError::Registered => {
+                Self::because(Kind::Failed, &error).hint("name another folder with --home for another account")
+            }
+            AccountError::NotRegistered => Self::because(Kind::Failed, &error).hint(REGISTER),
+            AccountError::Busy | AccountError::Keys | AccountError::Stopped => Self::because(Kind::Failed, &error),
+        }
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Database(error) => error.into(),
+            SendError::NotRegistered => Self::because(Kind::Failed, &error).hint(REGISTER),
+            SendError::IdentityChanged(_) => Self::because(Kind::Failed, &error).hint(IDENTITY),
+            SendError::Oneself | SendError::Stopped => Self::because(Kind::Failed, &error),
+        }
+    }
+}
+
+/// What to do about a changed identity.
+pub(crate) const IDENTITY: &str = "it may be a new device, or somebody in between: compare safety numbers with `verify \
+     --with`, by another way than this one; then `verify --with … --accept`";
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Database(error) => error.into(),
+            VerifyError::Refused(code) => OfflineReason::Refused(code).into(),
+            VerifyError::NotRegistered => Self::because(Kind::Failed, &error).hint(REGISTER),
+            VerifyError::Unknown(_) | VerifyError::NotChanged(_) | VerifyError::BadKeys(_) | VerifyError::Stopped => {
+                Self::because(Kind::Failed, &error)
+            }
+        }
+    }
+}

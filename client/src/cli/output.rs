@@ -1,0 +1,116 @@
+//! Lines for people and objects for programs.
+
+use std::io::{self, Write as _};
+use std::time::{Duration, UNIX_EPOCH};
+
+use endtoend_client::database::{Body, Direction, StoredMessage};
+use endtoend_protocol::UnixMillis;
+use serde_json::{Value, json};
+
+/// One object, one line, at once.
+pub(crate) fn json_line(object: &Value) -> io::Result<()> {
+    line(&object.to_string())
+}
+
+/// One line on standard output, at once.
+pub(crate) fn line(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// One line on standard error. If that is closed, nobody wants it.
+pub(crate) fn note(text: &str) {
+    let _written = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Words from outside as they may go to a terminal: no control characters but line ends and tabs, so that a message
+/// can't move the cursor, change colours or type for its reader.
+pub(crate) fn harmless(text: &str) -> String {
+    let harmless = |c: char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if harmless(c) || matches!(c, '\n' | '\t') { c } else { '\u{fffd}' }).collect()
+}
+
+/// A moment for people: RFC 3339, UTC, to the second.
+pub(crate) fn time(at: UnixMillis) -> String {
+    // What no calendar holds shows as the last moment that ours does.
+    let seconds = Duration::from_millis(at.get()).min(Duration::from_secs(253_402_300_799));
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + seconds).to_string()
+}
+
+/// Whom a message is from or to: a handle, or `#` and the tag of somebody who did not name himself.
+pub(crate) fn peer(message: &StoredMessage) -> String {
+    match &message.handle {
+        Some(handle) => handle.to_string(),
+        None => format!("#{}", hex::encode(message.peer.as_bytes())),
+    }
+}
+
+fn text(message: &StoredMessage) -> Option<&str> {
+    match &message.body {
+        Body::Text(text) => Some(text.as_str()),
+        Body::Unknown => None,
+    }
+}
+
+fn ms(at: Option<UnixMillis>) -> Option<u64> {
+    at.map(UnixMillis::get)
+}
+
+/// A message as `listen --json` and `chat --json` print it.
+pub(crate) fn received_object(message: &StoredMessage) -> Value {
+    json!({
+        "event": "message", "from": peer(message), "text": text(message), "message_id": message.id.to_string(),
+        "sent_at_ms": message.sent_at.get(), "accepted_at_ms": ms(message.accepted_at),
+        "received_at_ms": ms(message.received_at), "wire_bytes": message.wire_bytes,
+    })
+}
+
+/// A message as `history --json` prints it.
+pub(crate) fn history_object(message: &StoredMessage) -> Value {
+    json!({
+        "event": "history", "with": peer(message), "direction": message.direction.as_str(), "text": text(message),
+        "message_id": message.id.to_string(), "state": message.state.as_str(), "sent_at_ms": message.sent_at.get(),
+        "accepted_at_ms": ms(message.accepted_at), "received_at_ms": ms(message.received_at),
+        "wire_bytes": message.wire_bytes, "shown": message.shown,
+    })
+}
+
+/// The outcome as `send --json` prints it.
+pub(crate) fn sent_object(message: &StoredMessage) -> Value {
+    json!({
+        "event": "send", "to": peer(message), "message_id": message.id.to_string(), "state": message.state.as_str(),
+        "sent_at_ms": message.sent_at.get(), "accepted_at_ms": ms(message.accepted_at),
+        "wire_bytes": message.wire_bytes,
+    })
+}
+
+/// A message for people.
+pub(crate) fn spoken(message: &StoredMessage) -> String {
+    let who = match message.direction {
+        Direction::In => peer(message),
+        Direction::Out => "you".to_owned(),
+    };
+    let words = text(message).map_or_else(|| "(needs a newer version of this program)".to_owned(), harmless);
+    let state = match message.direction {
+        Direction::In => String::new(),
+        Direction::Out => format!(" ({})", message.state.as_str()),
+    };
+    format!("{} {who}: {words}{state}", time(message.sent_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_from_outside_cannot_steer_the_terminal() {
+        assert_eq!(harmless("a\u{1b}[2Jb\r\u{7}\u{202e}c\nd\té✓"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}c\nd\té✓");
+    }
+
+    #[test]
+    fn every_moment_can_be_shown() {
+        assert_eq!(time(UnixMillis::new(1_000)), "1970-01-01T00:00:01Z");
+        assert_eq!(time(UnixMillis::new(u64::MAX)), "9999-12-31T23:59:59Z");
+    }
+}

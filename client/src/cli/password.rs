@@ -1,0 +1,69 @@
+//! Where the password comes from.
+
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _};
+
+use zeroize::Zeroizing;
+
+use crate::args::Arguments;
+use crate::failure::{Failure, Kind};
+
+/// Longest password, in bytes.
+const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// Asks for the password, twice when it is a new one and a person types it.
+pub(crate) fn ask(arguments: &Arguments, new: bool) -> Result<Zeroizing<String>, Failure> {
+    let password = match &arguments.password_file {
+        _ if arguments.password_stdin => first_line(&mut io::stdin().lock())?,
+        Some(path) => {
+            let file = std::fs::File::open(path)
+                .map_err(|error| Failure::new(Kind::Usage, format!("{} cannot be read: {error}", path.display())))?;
+            first_line(&mut BufReader::new(file))?
+        }
+        None if !io::stderr().is_terminal() && !io::stdin().is_terminal() => {
+            return Err(Failure::new(Kind::Usage, "there is no terminal to ask for the password on")
+                .hint("use --password-stdin or --password-file PATH"));
+        }
+        None => typed(new)?,
+    };
+    match password.len() {
+        0 => Err(Failure::new(Kind::Usage, "the password is empty")),
+        1..=PASSWORD_BYTES_MAX => Ok(password),
+        _ => Err(Failure::new(Kind::Usage, format!("the password is longer than {PASSWORD_BYTES_MAX} bytes"))),
+    }
+}
+
+fn typed(new: bool) -> Result<Zeroizing<String>, Failure> {
+    let password = Zeroizing::new(rpassword::prompt_password("Password: ")?);
+    if new {
+        let again = Zeroizing::new(rpassword::prompt_password("Once more: ")?);
+        if password != again {
+            return Err(Failure::new(Kind::Usage, "the two passwords differ"));
+        }
+    }
+    Ok(password)
+}
+
+/// The first line without its end. What follows stays unread.
+fn first_line(input: &mut impl io::BufRead) -> Result<Zeroizing<String>, Failure> {
+    let mut line = Zeroizing::new(String::with_capacity(PASSWORD_BYTES_MAX + 2));
+    io::Read::take(&mut *input, PASSWORD_BYTES_MAX as u64 + 2).read_line(&mut line)?;
+    let end = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(end);
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn the_rest_of_the_input_stays() {
+        let mut input = io::Cursor::new(b"pass word \r\nhello\nworld".to_vec());
+        assert_eq!(**first_line(&mut input).unwrap(), *"pass word ");
+        let mut rest = String::new();
+        input.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "hello\nworld");
+    }
+}

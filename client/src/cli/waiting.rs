@@ -1,0 +1,128 @@
+//! Waiting for news, for an end, or for Ctrl-C.
+
+use std::time::Duration;
+
+use endtoend_client::clock::{self, Instant};
+use endtoend_client::engine::{ConnectionState, Engine, Event, OfflineReason};
+use tokio::sync::{broadcast, watch};
+use tokio::time::sleep_until;
+
+use crate::failure::{Failure, Kind};
+use crate::output;
+
+/// What ended a wait.
+pub(crate) enum News {
+    /// Something happened. `None`: so much that some of it was missed.
+    Event(Option<Event>),
+    /// The time is over.
+    TimedOut,
+    /// Ctrl-C, or the request to end.
+    Interrupted,
+}
+
+/// Hears an engine.
+pub(crate) struct Waiting {
+    events: broadcast::Receiver<Event>,
+    connection: watch::Receiver<ConnectionState>,
+    deadline: Option<Instant>,
+    interrupt: Interrupt,
+    /// Whether the connection's troubles were told.
+    complained: bool,
+}
+
+impl Waiting {
+    pub(crate) fn new(engine: &Engine, timeout: Option<Duration>) -> Result<Self, Failure> {
+        Ok(Self {
+            events: engine.events(),
+            connection: engine.connection(),
+            // A timeout beyond what the clock can hold is none.
+            deadline: timeout.and_then(|timeout| clock::monotonic().checked_add(timeout)),
+            interrupt: Interrupt::new()?,
+            complained: false,
+        })
+    }
+
+    /// The next news.
+    pub(crate) async fn next(&mut self) -> News {
+        let deadline = self.deadline;
+        let over = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            event = self.events.recv() => match event {
+                Ok(event) => News::Event(Some(event)),
+                Err(broadcast::error::RecvError::Lagged(_)) => News::Event(None),
+                Err(broadcast::error::RecvError::Closed) => News::Interrupted,
+            },
+            () = over => News::TimedOut,
+            () = self.interrupt.next() => News::Interrupted,
+        }
+    }
+
+    /// Does something that takes its time, within this wait's time.
+    pub(crate) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let deadline = self.deadline;
+        tokio::select! {
+            done = work => Ok(done),
+            () = async { match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            } } => Err(self.timed_out()),
+            () = self.interrupt.next() => Err(Failure::new(Kind::Failed, "interrupted")),
+        }
+    }
+
+    /// Why the connection is away for good; otherwise says once why it is away for now.
+    pub(crate) fn check_connection(&mut self) -> Result<(), Failure> {
+        let state = self.connection.borrow().clone();
+        match state {
+            ConnectionState::Offline { why: OfflineReason::Idle, .. }
+            | ConnectionState::Connecting
+            | ConnectionState::Online => Ok(()),
+            ConnectionState::Offline { retry_at: None, why } => Err(why.into()),
+            ConnectionState::Offline { retry_at: Some(_), why } => {
+                if !std::mem::replace(&mut self.complained, true) {
+                    output::note(&format!("{why}; trying again"));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The failure for a time that is over: it says whether there was a server to talk to.
+    pub(crate) fn timed_out(&self) -> Failure {
+        match &*self.connection.borrow() {
+            ConnectionState::Offline { why: OfflineReason::Idle, .. } | ConnectionState::Online => {
+                Failure::new(Kind::TimedOut, "the time is over")
+            }
+            ConnectionState::Offline { why, .. } => why.clone().into(),
+            ConnectionState::Connecting if self.complained => {
+                Failure::new(Kind::Unreachable, "the server could not be reached in time")
+            }
+            ConnectionState::Connecting => Failure::new(Kind::TimedOut, "the time is over before the server answered"),
+        }
+    }
+}
+
+/// Ctrl-C, or the request to end.
+struct Interrupt {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Interrupt {
+    fn new() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

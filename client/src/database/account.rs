@@ -1,0 +1,162 @@
+//! The account that this device belongs to.
+
+use std::str::FromStr as _;
+
+use endtoend_protocol::{Address, DeviceId, UnixMillis};
+use rusqlite::{OptionalExtension as _, params};
+use zeroize::Zeroizing;
+
+use super::{DatabaseError, Store, array, integer, unsigned};
+use crate::address::ServerAddress;
+use crate::handle::Handle;
+
+const KIND: &str = "account";
+const SEED: &[u8] = b"device seed";
+const TOKEN: &[u8] = b"token";
+
+/// How far the registration has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountState {
+    /// Keys are made. The server may have been told and may have created the account: its answer is not here.
+    Submitted,
+    /// The account exists.
+    Registered,
+}
+
+impl AccountState {
+    const ALL: [Self; 2] = [Self::Submitted, Self::Registered];
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::Registered => "registered",
+        }
+    }
+}
+
+/// The account and this device's place in it.
+#[derive(Clone)]
+pub struct Account {
+    /// Where the account lives.
+    pub server: ServerAddress,
+    /// Its name.
+    pub handle: Handle,
+    /// This device's number.
+    pub device: DeviceId,
+    /// How far the registration has come.
+    pub state: AccountState,
+    /// Seed of the device's signing key.
+    pub seed: Zeroizing<[u8; 64]>,
+}
+
+impl Account {
+    /// Account and device.
+    pub fn address(&self) -> Address {
+        Address { account: self.handle.tag(), device: self.device }
+    }
+}
+
+/// An access token as the server gave it.
+pub struct StoredToken {
+    /// See [`endtoend_protocol::limits::ACCESS_TOKEN_BYTES`].
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// End of its life, by the server's clock.
+    pub expires: UnixMillis,
+}
+
+impl Store<'_> {
+    /// The account, once a registration has begun.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn account(&self) -> Result<Option<Account>, DatabaseError> {
+        type Row = (String, String, u32, String, Vec<u8>);
+        let row: Option<Row> = self
+            .connection
+            .query_row("SELECT server, handle, device, state, seed FROM account", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })
+            .optional()?;
+        let Some((server, handle, device, state, seed)) = row else { return Ok(None) };
+        let seed = self.sealer.open(KIND, SEED, &seed)?;
+        Ok(Some(Account {
+            server: ServerAddress::from_str(&server).map_err(|_| DatabaseError::Invalid("account.server"))?,
+            handle: handle.parse().map_err(|_| DatabaseError::Invalid("account.handle"))?,
+            device: DeviceId::new(device).map_err(|_| DatabaseError::Invalid("account.device"))?,
+            state: AccountState::ALL
+                .into_iter()
+                .find(|known| known.as_str() == state)
+                .ok_or(DatabaseError::Invalid("account.state"))?,
+            seed: Zeroizing::new(array(&seed, "account.seed")?),
+        }))
+    }
+
+    /// Writes the account, in place of the one that is there. Its token is forgotten.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn put_account(&self, account: &Account) -> Result<(), DatabaseError> {
+        self.connection.execute(
+            "INSERT OR REPLACE INTO account (id, server, handle, device, state, seed) VALUES (1, ?, ?, ?, ?, ?)",
+            params![
+                account.server.to_string(),
+                account.handle.as_str(),
+                account.device.get(),
+                account.state.as_str(),
+                self.sealer.seal(KIND, SEED, account.seed.as_ref()),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Notes how far the registration has come.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn set_account_state(&self, state: AccountState) -> Result<(), DatabaseError> {
+        self.connection.execute("UPDATE account SET state = ?", [state.as_str()])?;
+        Ok(())
+    }
+
+    /// Remembers where the account lives now, if that is another place than before: a node may get another address.
+    /// The token is forgotten, so that a server named by mistake is not shown it.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn move_to(&self, server: &ServerAddress) -> Result<(), DatabaseError> {
+        let server = server.to_string();
+        self.connection.execute(
+            "UPDATE account SET server = ?1, token = NULL, token_expires = NULL WHERE server <> ?1",
+            [server],
+        )?;
+        Ok(())
+    }
+
+    /// The access token, if one is kept.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn token(&self) -> Result<Option<StoredToken>, DatabaseError> {
+        let row: Option<(Vec<u8>, i64)> = self
+            .connection
+            .query_row("SELECT token, token_expires FROM account WHERE token IS NOT NULL", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let Some((sealed, expires)) = row else { return Ok(None) };
+        Ok(Some(StoredToken {
+            bytes: self.sealer.open(KIND, TOKEN, &sealed)?,
+            expires: UnixMillis::new(unsigned(expires, "account.token_expires")?),
+        }))
+    }
+
+    /// Keeps a token, or forgets the one that is there.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn set_token(&self, token: Option<(&[u8], UnixMillis)>) -> Result<(), DatabaseError> {
+        let (sealed, expires) =
+            token.map(|(bytes, at)| (self.sealer.seal(KIND, TOKEN, bytes), integer(at.get()))).unzip();
+        self.connection.execute("UPDATE account SET token = ?, token_expires = ?", params![sealed, expires])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,276 @@
+//! Conversations.
+
+use endtoend_protocol::{AccountTag, MessageId, RejectReason, Text, UnixMillis};
+use rusqlite::{Params, Row, params};
+
+use super::contacts::parse_handle;
+use super::{DatabaseError, Store, array, integer, unsigned};
+use crate::handle::Handle;
+
+const KIND: &str = "message";
+
+/// Who wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The other side.
+    In,
+    /// We.
+    Out,
+}
+
+impl Direction {
+    /// Stable name, for `--json`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageState {
+    /// Ours, on its way: stays in the outbox until the server has accepted it.
+    Queued,
+    /// Ours, safe: every device it goes to has it, or the server has committed it.
+    Accepted,
+    /// Ours, and the server will never take it.
+    Rejected(RejectReason),
+    /// Theirs.
+    Received,
+}
+
+impl MessageState {
+    const ALL: [Self; 4] =
+        [Self::Queued, Self::Accepted, Self::Rejected(RejectReason::UnknownRecipient), Self::Received];
+
+    /// Stable name, for `--json`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Accepted => "accepted",
+            Self::Rejected(RejectReason::UnknownRecipient) => "unknown_recipient",
+            Self::Received => "received",
+        }
+    }
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Words.
+    Text(Text),
+    /// A kind that only a newer version can show.
+    Unknown,
+}
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// Place in the order in which this device wrote or received.
+    pub seq: i64,
+    /// The other side.
+    pub peer: AccountTag,
+    /// The other side's name, when it is known.
+    pub handle: Option<Handle>,
+    /// Who wrote.
+    pub direction: Direction,
+    /// The sender's name for it.
+    pub id: MessageId,
+    /// Where it stands.
+    pub state: MessageState,
+    /// What it says.
+    pub body: Body,
+    /// When it was written, by the sender's clock.
+    pub sent_at: UnixMillis,
+    /// When the server took it, by the server's clock.
+    pub accepted_at: Option<UnixMillis>,
+    /// When it came here, by this device's clock.
+    pub received_at: Option<UnixMillis>,
+    /// Length of the frame that carried it, in bytes; `None` before it was first sent.
+    pub wire_bytes: Option<u64>,
+    /// Whether a person has seen it. Our own always were.
+    pub shown: bool,
+}
+
+const COLUMNS: &str = "m.seq, m.peer, c.handle, m.direction, m.message_id, m.state, m.body, m.sent_at, m.accepted_at,
+    m.received_at, m.wire_bytes, m.shown FROM messages m LEFT JOIN contacts c ON c.tag = m.peer";
+
+/// Where a body belongs.
+fn place(peer: AccountTag, direction: Direction, id: MessageId) -> Vec<u8> {
+    [peer.as_bytes().as_slice(), direction.as_str().as_bytes(), id.as_bytes()].concat()
+}
+
+impl Store<'_> {
+    /// Adds a message unless it is there already; says whether it was added. `seq` and `handle` are not read.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn put_message(&self, message: &StoredMessage) -> Result<bool, DatabaseError> {
+        let place = place(message.peer, message.direction, message.id);
+        let body = match &message.body {
+            Body::Text(text) => Some(self.sealer.seal(KIND, &place, text.as_str().as_bytes())),
+            Body::Unknown => None,
+        };
+        let added = self
+            .connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO messages (peer, direction, message_id, state, body, sent_at, accepted_at,
+                 received_at, wire_bytes, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                message.peer.as_bytes(),
+                message.direction.as_str(),
+                message.id.as_bytes(),
+                message.state.as_str(),
+                body,
+                integer(message.sent_at.get()),
+                message.accepted_at.map(|at| integer(at.get())),
+                message.received_at.map(|at| integer(at.get())),
+                message.wire_bytes.map(integer),
+                message.shown,
+            ])?;
+        Ok(added == 1)
+    }
+
+    /// The last `limit` messages with `peer`, oldest first.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn history(&self, peer: AccountTag, limit: u32) -> Result<Vec<StoredMessage>, DatabaseError> {
+        let mut messages =
+            self.select("WHERE m.peer = ? ORDER BY m.seq DESC LIMIT ?", params![peer.as_bytes(), limit])?;
+        messages.reverse();
+        Ok(messages)
+    }
+
+    /// The first `limit` messages that nobody has seen, of one peer or of all, oldest first.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn unread(&self, peer: Option<AccountTag>, limit: u32) -> Result<Vec<StoredMessage>, DatabaseError> {
+        match peer {
+            None => self.select("WHERE m.shown = 0 ORDER BY m.seq LIMIT ?", params![limit]),
+            Some(peer) => {
+                self.select("WHERE m.shown = 0 AND m.peer = ? ORDER BY m.seq LIMIT ?", params![peer.as_bytes(), limit])
+            }
+        }
+    }
+
+    /// How many messages nobody has seen.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn unread_count(&self) -> Result<u64, DatabaseError> {
+        let count = self.connection.query_row("SELECT count(*) FROM messages WHERE shown = 0", [], |row| row.get(0))?;
+        unsigned(count, "messages")
+    }
+
+    /// One of our own messages.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn sent_message(&self, id: MessageId) -> Result<Option<StoredMessage>, DatabaseError> {
+        let mut found =
+            self.select("WHERE m.message_id = ? AND m.direction = 'out' LIMIT 1", params![id.as_bytes()])?;
+        Ok(found.pop())
+    }
+
+    /// Notes that a person has seen these, named by [`StoredMessage::seq`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn mark_shown(&self, seqs: &[i64]) -> Result<(), DatabaseError> {
+        let mut update = self.connection.prepare_cached("UPDATE messages SET shown = 1 WHERE seq = ?")?;
+        for seq in seqs {
+            update.execute([seq])?;
+        }
+        Ok(())
+    }
+
+    /// Notes what became of one of our messages.
+    pub(super) fn set_message_state(&self, id: MessageId, state: MessageState) -> Result<(), DatabaseError> {
+        self.connection
+            .prepare_cached("UPDATE messages SET state = ? WHERE message_id = ? AND direction = 'out'")?
+            .execute(params![state.as_str(), id.as_bytes()])?;
+        Ok(())
+    }
+
+    fn select(&self, rest: &str, parameters: impl Params) -> Result<Vec<StoredMessage>, DatabaseError> {
+        let mut query = self.connection.prepare_cached(&format!("SELECT {COLUMNS} {rest}"))?;
+        let rows = query.query_map(parameters, Columns::read)?;
+        rows.map(|row| self.message(row?)).collect()
+    }
+
+    fn message(&self, row: Columns) -> Result<StoredMessage, DatabaseError> {
+        let peer = AccountTag::new(array(&row.peer, "messages.peer")?);
+        let direction = match &*row.direction {
+            "in" => Direction::In,
+            "out" => Direction::Out,
+            _ => return Err(DatabaseError::Invalid("messages.direction")),
+        };
+        let id = MessageId::from_slice(&row.id).map_err(|_| DatabaseError::Invalid("messages.message_id"))?;
+        let body = match row.body {
+            None => Body::Unknown,
+            Some(sealed) => {
+                let opened = self.sealer.open(KIND, &place(peer, direction, id), &sealed)?;
+                let text = String::from_utf8(opened.to_vec()).ok().and_then(|text| Text::new(text).ok());
+                Body::Text(text.ok_or(DatabaseError::Invalid("messages.body"))?)
+            }
+        };
+        let time = |at: Option<i64>, column| at.map(|at| unsigned(at, column).map(UnixMillis::new)).transpose();
+        Ok(StoredMessage {
+            seq: row.seq,
+            peer,
+            handle: parse_handle(row.handle)?,
+            direction,
+            id,
+            state: MessageState::ALL
+                .into_iter()
+                .find(|state| state.as_str() == row.state)
+                .ok_or(DatabaseError::Invalid("messages.state"))?,
+            body,
+            sent_at: UnixMillis::new(unsigned(row.sent_at, "messages.sent_at")?),
+            accepted_at: time(row.accepted_at, "messages.accepted_at")?,
+            received_at: time(row.received_at, "messages.received_at")?,
+            wire_bytes: row.wire_bytes.map(|bytes| unsigned(bytes, "messages.wire_bytes")).transpose()?,
+            shown: row.shown,
+        })
+    }
+}
+
+/// A row as it lies in the file.
+struct Columns {
+    seq: i64,
+    peer: Vec<u8>,
+    handle: Option<String>,
+    direction: String,
+    id: Vec<u8>,
+    state: String,
+    body: Option<Vec<u8>>,
+    sent_at: i64,
+    accepted_at: Option<i64>,
+    received_at: Option<i64>,
+    wire_bytes: Option<i64>,
+    shown: bool,
+}
+
+impl Columns {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get(0)?,
+            peer: row.get(1)?,
+            handle: row.get(2)?,
+            direction: row.get(3)?,
+            id: row.get(4)?,
+            state: row.get(5)?,
+            body: row.get(6)?,
+            sent_at: row.get(7)?,
+            accepted_at: row.get(8)?,
+            received_at: row.get(9)?,
+            wire_bytes: row.get(10)?,
+            shown: row.get(11)?,
+        })
+    }
+}

@@ -1,0 +1,205 @@
+//! What waits to be accepted by the server.
+//!
+//! A row begins as content for an account. Sealing turns it into one row per device, each with an envelope whose bytes
+//! never change again: a retry sends the same.
+
+use bytes::Bytes;
+use endtoend_protocol::{AccountTag, Address, DeviceId, Envelope, EnvelopeId, MessageId, RejectReason, UnixMillis};
+use rusqlite::{OptionalExtension as _, params};
+use zeroize::Zeroizing;
+
+use super::{DatabaseError, MessageState, Store, array, integer, unsigned};
+
+const KIND: &str = "outbox";
+
+/// Rows that may wait. At the bound sending is refused.
+pub const OUTBOX_MAX: usize = 10_000;
+
+/// One row, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxItem {
+    /// Place in the order.
+    pub seq: i64,
+    /// For whom.
+    pub recipient: AccountTag,
+    /// Once sealed.
+    pub envelope: Option<EnvelopeId>,
+}
+
+/// One row, in full.
+pub enum SealedItem {
+    /// Ready to send.
+    Sealed {
+        /// Which message.
+        message: MessageId,
+        /// Its bytes never change.
+        envelope: Envelope,
+    },
+    /// To be sealed for every device of the recipient.
+    Open {
+        /// Which message.
+        message: MessageId,
+        /// What goes into the ratchet.
+        content: Zeroizing<Vec<u8>>,
+    },
+}
+
+fn place(message: MessageId, recipient: AccountTag) -> Vec<u8> {
+    [message.as_bytes().as_slice(), recipient.as_bytes()].concat()
+}
+
+fn message_id(bytes: &[u8]) -> Result<MessageId, DatabaseError> {
+    MessageId::from_slice(bytes).map_err(|_| DatabaseError::Invalid("outbox.message_id"))
+}
+
+fn envelope_id(bytes: &[u8]) -> Result<EnvelopeId, DatabaseError> {
+    EnvelopeId::from_slice(bytes).map_err(|_| DatabaseError::Invalid("outbox.envelope_id"))
+}
+
+impl Store<'_> {
+    /// Everything that waits, in order.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn outbox(&self) -> Result<Vec<OutboxItem>, DatabaseError> {
+        let mut query = self.connection.prepare("SELECT seq, recipient, envelope_id FROM outbox ORDER BY seq")?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        rows.map(|row| {
+            let (seq, recipient, envelope): (i64, Vec<u8>, Option<Vec<u8>>) = row?;
+            Ok(OutboxItem {
+                seq,
+                recipient: AccountTag::new(array(&recipient, "outbox.recipient")?),
+                envelope: envelope.as_deref().map(envelope_id).transpose()?,
+            })
+        })
+        .collect()
+    }
+
+    /// Queues content for an account; says its place in the order.
+    ///
+    /// # Errors
+    /// `Limit` at [`OUTBOX_MAX`].
+    pub fn enqueue(&self, message: MessageId, recipient: AccountTag, content: &[u8]) -> Result<i64, DatabaseError> {
+        let waiting: i64 = self.connection.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))?;
+        if unsigned(waiting, "outbox")? >= OUTBOX_MAX as u64 {
+            return Err(DatabaseError::Limit { table: "the outbox", max: OUTBOX_MAX });
+        }
+        let sealed = self.sealer.seal(KIND, &place(message, recipient), content);
+        self.connection
+            .prepare_cached("INSERT INTO outbox (message_id, recipient, content) VALUES (?, ?, ?)")?
+            .execute(params![message.as_bytes(), recipient.as_bytes(), sealed])?;
+        Ok(self.connection.last_insert_rowid())
+    }
+
+    /// One row; `None` once it is settled.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn outbox_item(&self, seq: i64) -> Result<Option<SealedItem>, DatabaseError> {
+        type Row = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, Option<u32>, Option<Vec<u8>>, Option<Vec<u8>>);
+        let row: Option<Row> = self
+            .connection
+            .prepare_cached(
+                "SELECT message_id, recipient, content, device, envelope_id, envelope FROM outbox WHERE seq = ?",
+            )?
+            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)))
+            .optional()?;
+        let Some((message, recipient, content, device, id, body)) = row else { return Ok(None) };
+        let message = message_id(&message)?;
+        let recipient = AccountTag::new(array(&recipient, "outbox.recipient")?);
+        match (content, device, id, body) {
+            (Some(content), None, None, None) => {
+                let content = self.sealer.open(KIND, &place(message, recipient), &content)?;
+                Ok(Some(SealedItem::Open { message, content }))
+            }
+            (None, Some(device), Some(id), Some(body)) => {
+                let device = DeviceId::new(device).map_err(|_| DatabaseError::Invalid("outbox.device"))?;
+                let to = Address { account: recipient, device };
+                let envelope = Envelope { id: envelope_id(&id)?, to, body: Bytes::from(body) };
+                Ok(Some(SealedItem::Sealed { message, envelope }))
+            }
+            _ => Err(DatabaseError::Invalid("outbox")),
+        }
+    }
+
+    /// Turns the row `seq` from content into its envelopes, one per device. Says the new rows beside `seq` itself.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn put_envelopes(&self, seq: i64, envelopes: &[Envelope]) -> Result<Vec<i64>, DatabaseError> {
+        let Some((first, others)) = envelopes.split_first() else { return Err(DatabaseError::Invalid("outbox")) };
+        self.connection
+            .prepare_cached(
+                "UPDATE outbox SET content = NULL, device = ?, envelope_id = ?, envelope = ?
+                 WHERE seq = ? AND envelope IS NULL",
+            )?
+            .execute(params![first.to.device.get(), first.id.as_bytes(), &*first.body, seq])?;
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO outbox (message_id, recipient, device, envelope_id, envelope)
+             SELECT message_id, recipient, ?, ?, ? FROM outbox WHERE seq = ?",
+        )?;
+        others
+            .iter()
+            .map(|other| {
+                insert.execute(params![other.to.device.get(), other.id.as_bytes(), &*other.body, seq])?;
+                Ok(self.connection.last_insert_rowid())
+            })
+            .collect()
+    }
+
+    /// The server has accepted a row's envelope: the row goes. Says the message if no other device's row waits for it.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn accepted(
+        &self,
+        seq: i64,
+        at: UnixMillis,
+        wire_bytes: Option<u64>,
+    ) -> Result<Option<MessageId>, DatabaseError> {
+        let Some((message, left)) = self.remove_outbox_item(seq)? else { return Ok(None) };
+        self.connection
+            .prepare_cached(
+                "UPDATE messages SET accepted_at = ?, wire_bytes = coalesce(?, wire_bytes)
+                 WHERE message_id = ? AND direction = 'out'",
+            )?
+            .execute(params![integer(at.get()), wire_bytes.map(integer), message.as_bytes()])?;
+        if left == 0 {
+            self.set_message_state(message, MessageState::Accepted)?;
+        }
+        Ok((left == 0).then_some(message))
+    }
+
+    /// The server will never accept a row: it goes. Says the message if no other device's row waits for it and none
+    /// was accepted.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn rejected(&self, seq: i64, reason: RejectReason) -> Result<Option<MessageId>, DatabaseError> {
+        let Some((message, left)) = self.remove_outbox_item(seq)? else { return Ok(None) };
+        if left > 0 {
+            return Ok(None);
+        }
+        let elsewhere = self.sent_message(message)?.is_some_and(|message| message.accepted_at.is_some());
+        self.set_message_state(
+            message,
+            if elsewhere { MessageState::Accepted } else { MessageState::Rejected(reason) },
+        )?;
+        Ok((!elsewhere).then_some(message))
+    }
+
+    /// Removes a row. Says its message and how many rows of that message still wait.
+    fn remove_outbox_item(&self, seq: i64) -> Result<Option<(MessageId, u64)>, DatabaseError> {
+        let message: Option<Vec<u8>> = self
+            .connection
+            .prepare_cached("DELETE FROM outbox WHERE seq = ? RETURNING message_id")?
+            .query_row([seq], |row| row.get(0))
+            .optional()?;
+        let Some(message) = message else { return Ok(None) };
+        let left = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM outbox WHERE message_id = ?")?
+            .query_row([&message], |row| row.get(0))?;
+        Ok(Some((message_id(&message)?, unsigned(left, "outbox")?)))
+    }
+}

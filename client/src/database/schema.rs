@@ -1,0 +1,131 @@
+//! The tables and how older ones become them. `user_version` counts the migrations that a file has seen.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::DatabaseError;
+
+/// "e2ec": tells our files from an empty one, which SQLite would take for a new database.
+const APPLICATION_ID: i32 = 0x6532_6563;
+
+/// Never edited once released: a change is another entry.
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE account (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    server TEXT NOT NULL,
+    handle TEXT NOT NULL,
+    device INTEGER NOT NULL,
+    state TEXT NOT NULL,              -- 'submitted', 'registered'
+    seed BLOB NOT NULL,               -- sealed
+    token BLOB,                       -- sealed
+    token_expires INTEGER
+) STRICT;
+CREATE TABLE records (
+    kind TEXT NOT NULL,
+    id BLOB NOT NULL,
+    value BLOB NOT NULL,              -- sealed
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE contacts (
+    tag BLOB PRIMARY KEY,
+    handle TEXT UNIQUE,               -- NULL for somebody who wrote without naming himself
+    changed_identity BLOB             -- a new identity key that waits to be accepted; blocks sending
+) STRICT, WITHOUT ROWID;
+CREATE TABLE devices (
+    tag BLOB NOT NULL,
+    device INTEGER NOT NULL,
+    PRIMARY KEY (tag, device)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    peer BLOB NOT NULL,               -- tag
+    direction TEXT NOT NULL,          -- 'in', 'out'
+    message_id BLOB NOT NULL,
+    state TEXT NOT NULL,
+    body BLOB,                        -- sealed; NULL for a kind that a newer version wrote
+    sent_at INTEGER NOT NULL,
+    accepted_at INTEGER,
+    received_at INTEGER,
+    wire_bytes INTEGER,
+    shown INTEGER NOT NULL,
+    UNIQUE (peer, direction, message_id)
+) STRICT;
+CREATE INDEX messages_by_peer ON messages (peer, seq);
+CREATE INDEX messages_by_id ON messages (message_id);
+CREATE INDEX messages_unread ON messages (seq) WHERE shown = 0;
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    message_id BLOB NOT NULL,
+    recipient BLOB NOT NULL,          -- tag
+    content BLOB,                     -- sealed; NULL once there is an envelope
+    device INTEGER,
+    envelope_id BLOB UNIQUE,
+    envelope BLOB,
+    CHECK ((content IS NULL) = (envelope IS NOT NULL)),
+    CHECK ((envelope IS NULL) = (envelope_id IS NULL) AND (envelope IS NULL) = (device IS NULL))
+) STRICT;
+CREATE INDEX outbox_by_message ON outbox (message_id);
+CREATE TABLE received (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    envelope_id BLOB NOT NULL UNIQUE,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX received_by_age ON received (at);
+CREATE TABLE held (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    sender BLOB NOT NULL,
+    envelope_id BLOB NOT NULL UNIQUE,
+    body BLOB NOT NULL,               -- the envelope as it came
+    accepted_at INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    wire_bytes INTEGER NOT NULL
+) STRICT;
+CREATE INDEX held_by_sender ON held (sender, seq);
+CREATE TABLE unreadable (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    envelope_id BLOB NOT NULL,
+    reason TEXT NOT NULL,
+    accepted_at INTEGER NOT NULL,
+    received_at INTEGER NOT NULL
+) STRICT;
+"];
+
+fn version(connection: &Connection) -> Result<usize, DatabaseError> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    usize::try_from(version).map_err(|_| DatabaseError::Unreadable)
+}
+
+/// # Errors
+/// `Unreadable` unless the database is empty.
+pub(super) fn check_new(connection: &Connection) -> Result<(), DatabaseError> {
+    match version(connection)? {
+        0 => Ok(()),
+        _ => Err(DatabaseError::Unreadable),
+    }
+}
+
+/// # Errors
+/// `Unreadable` when the database is none of ours, `Newer` when a later version wrote it.
+pub(super) fn check_known(connection: &Connection) -> Result<(), DatabaseError> {
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    match version(connection)? {
+        0 => Err(DatabaseError::Unreadable),
+        _ if application != APPLICATION_ID => Err(DatabaseError::Unreadable),
+        version if version > MIGRATIONS.len() => Err(DatabaseError::Newer),
+        _ => Ok(()),
+    }
+}
+
+/// Runs the migrations that the file has not seen, all or none.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> {
+    let missing = MIGRATIONS.get(version(connection)?..).unwrap_or_default();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for migration in missing {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
+    Ok(transaction.commit()?)
+}

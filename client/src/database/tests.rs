@@ -1,0 +1,356 @@
+//! The database on real files.
+
+use bytes::Bytes;
+use endtoend_crypto_e2e::{RecordKey, Records as _};
+use endtoend_protocol::{
+    AccountTag, Address, DeviceId, Envelope, EnvelopeId, MessageId, RejectReason, Text, UnixMillis,
+};
+use rusqlite::params;
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+use super::*;
+
+const PEER: AccountTag = AccountTag::new([2; 32]);
+
+fn key() -> DatabaseKey {
+    Zeroizing::new([7; 32])
+}
+
+fn new() -> (TempDir, Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("endtoend.db");
+    std::fs::write(&path, b"").unwrap();
+    let database = Database::create(&path, &key()).unwrap();
+    (folder, database)
+}
+
+fn write<T>(database: &mut Database, change: impl FnOnce(&Store<'_>) -> Result<T, DatabaseError>) -> T {
+    database.write(change).unwrap()
+}
+
+fn at(ms: u64) -> UnixMillis {
+    UnixMillis::new(ms)
+}
+
+fn message_id(n: u8) -> MessageId {
+    MessageId::new(at(1), [n; 10])
+}
+
+fn envelope(n: u8, device: u32) -> Envelope {
+    let to = Address { account: PEER, device: DeviceId::new(device).unwrap() };
+    Envelope { id: EnvelopeId::new(at(1), [n; 10]), to, body: Bytes::from(vec![n; 50]) }
+}
+
+fn message(n: u8, direction: Direction) -> StoredMessage {
+    StoredMessage {
+        seq: 0,
+        peer: PEER,
+        handle: None,
+        direction,
+        id: message_id(n),
+        state: match direction {
+            Direction::In => MessageState::Received,
+            Direction::Out => MessageState::Queued,
+        },
+        body: Body::Text(Text::new(format!("text {n}")).unwrap()),
+        sent_at: at(u64::from(n)),
+        accepted_at: None,
+        received_at: None,
+        wire_bytes: None,
+        shown: direction == Direction::Out,
+    }
+}
+
+#[test]
+fn a_message_comes_back_as_it_was_put() {
+    let (_folder, mut database) = new();
+    let handle: crate::handle::Handle = "bob".parse().unwrap();
+    write(&mut database, |store| store.put_contact(PEER, Some(&handle)));
+    assert!(write(&mut database, |store| store.put_message(&message(1, Direction::In))));
+    assert!(!write(&mut database, |store| store.put_message(&message(1, Direction::In))), "a repeat");
+    let stored = database.read().history(PEER, 9).unwrap();
+    assert_eq!(stored, [StoredMessage { seq: 1, handle: Some(handle), ..message(1, Direction::In) }]);
+}
+
+#[test]
+fn history_is_the_last_messages_oldest_first() {
+    let (_folder, mut database) = new();
+    for n in 1..=5 {
+        write(&mut database, |store| store.put_message(&message(n, Direction::In)));
+    }
+    let ids: Vec<_> = database.read().history(PEER, 2).unwrap().into_iter().map(|message| message.id).collect();
+    assert_eq!(ids, [message_id(4), message_id(5)]);
+}
+
+#[test]
+fn a_message_is_unread_until_it_was_shown() {
+    let (_folder, mut database) = new();
+    for n in 1..=3 {
+        write(&mut database, |store| store.put_message(&message(n, Direction::In)));
+    }
+    write(&mut database, |store| store.mark_shown(&[1, 3]));
+    let unread = database.read().unread(None, 9).unwrap();
+    assert_eq!(unread.iter().map(|message| message.seq).collect::<Vec<_>>(), [2]);
+    assert_eq!(database.read().unread_count().unwrap(), 1);
+    assert_eq!(database.read().unread(Some(AccountTag::new([9; 32])), 9).unwrap(), []);
+}
+
+#[test]
+fn a_changed_or_moved_body_is_noticed() {
+    let (_folder, mut database) = new();
+    for n in 1..=2 {
+        write(&mut database, |store| store.put_message(&message(n, Direction::In)));
+    }
+    let run = |database: &Database, sql: &str| database.connection.execute(sql, []).unwrap();
+    let body: Vec<u8> =
+        database.connection.query_row("SELECT body FROM messages WHERE seq = 1", [], |r| r.get(0)).unwrap();
+    run(&database, "UPDATE messages SET body = (SELECT body FROM messages WHERE seq = 2) WHERE seq = 1");
+    assert!(matches!(database.read().history(PEER, 9), Err(DatabaseError::Sealed { kind: "message" })), "swapped");
+    for at in [0, 40, body.len() - 1] {
+        let mut bad = body.clone();
+        bad[at] ^= 1;
+        database.connection.execute("UPDATE messages SET body = ? WHERE seq = 1", [&bad]).unwrap();
+        assert!(
+            matches!(database.read().history(PEER, 9), Err(DatabaseError::Sealed { kind: "message" })),
+            "byte {at}"
+        );
+    }
+    database.connection.execute("UPDATE messages SET body = ? WHERE seq = 1", [&body]).unwrap();
+    assert_eq!(database.read().history(PEER, 9).unwrap().len(), 2);
+    run(&database, "UPDATE messages SET direction = 'out' WHERE seq = 1");
+    assert!(matches!(database.read().history(PEER, 9), Err(DatabaseError::Sealed { kind: "message" })), "who wrote");
+}
+
+#[test]
+fn a_record_moved_to_another_place_does_not_open() {
+    let (_folder, mut database) = new();
+    let seal = |store: &Store<'_>, id: u32, value: &[u8]| {
+        let key = RecordKey::OneTimePreKey(id);
+        let sealed = store.sealer.seal(key.kind(), &key.id(), value);
+        store
+            .connection
+            .execute("INSERT INTO records (kind, id, value) VALUES (?, ?, ?)", params![key.kind(), key.id(), sealed])
+            .unwrap();
+    };
+    write(&mut database, |store| {
+        seal(store, 1, b"one");
+        seal(store, 2, b"two");
+        Ok(())
+    });
+    assert_eq!(**database.read().get(&RecordKey::OneTimePreKey(1)).unwrap().unwrap(), *b"one");
+    database
+        .connection
+        .execute(
+            "UPDATE records SET value = (SELECT value FROM records WHERE id = ?) WHERE id = ?",
+            params![RecordKey::OneTimePreKey(2).id(), RecordKey::OneTimePreKey(1).id()],
+        )
+        .unwrap();
+    assert!(database.read().get(&RecordKey::OneTimePreKey(1)).is_err());
+    assert!(database.read().get(&RecordKey::OneTimePreKey(3)).unwrap().is_none());
+}
+
+#[test]
+fn a_change_that_fails_half_way_did_not_happen() {
+    let (folder, mut database) = new();
+    let failed: Result<(), DatabaseError> = database.write(|store| {
+        store.put_message(&message(1, Direction::Out))?;
+        let seq = store.enqueue(message_id(1), PEER, b"content")?;
+        store.put_envelopes(seq, &[envelope(1, 1)])?;
+        store.put_received(envelope(9, 1).id, at(5))?;
+        Err(DatabaseError::Full)
+    });
+    assert!(matches!(failed, Err(DatabaseError::Full)));
+    drop(database);
+    let database = Database::open(&folder.path().join("endtoend.db"), &key()).unwrap();
+    let store = database.read();
+    assert_eq!((store.outbox().unwrap(), store.history(PEER, 9).unwrap()), (vec![], vec![]));
+    assert!(!store.is_received(envelope(9, 1).id).unwrap());
+}
+
+#[test]
+fn a_process_that_dies_in_a_change_leaves_what_was_before() {
+    let (folder, mut database) = new();
+    write(&mut database, |store| store.put_message(&message(1, Direction::In)));
+    let path = folder.path().join("endtoend.db");
+    // What the files are in the middle of a change, as a dead process leaves them.
+    let copy = tempfile::tempdir().unwrap();
+    write(&mut database, |store| {
+        store.put_message(&message(2, Direction::In))?;
+        for name in ["endtoend.db", "endtoend.db-wal"] {
+            std::fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+        }
+        Ok(())
+    });
+    drop(database);
+    let survivor = Database::open(&copy.path().join("endtoend.db"), &key()).unwrap();
+    assert_eq!(survivor.read().history(PEER, 9).unwrap().len(), 1);
+    assert_eq!(Database::open(&path, &key()).unwrap().read().history(PEER, 9).unwrap().len(), 2);
+}
+
+#[test]
+fn an_envelope_keeps_its_bytes_until_it_is_accepted() {
+    let (folder, mut database) = new();
+    let seq = write(&mut database, |store| {
+        store.put_message(&message(1, Direction::Out))?;
+        store.enqueue(message_id(1), PEER, b"content")
+    });
+    match database.read().outbox_item(seq).unwrap().unwrap() {
+        SealedItem::Open { message, content } => assert_eq!((message, &**content), (message_id(1), &b"content"[..])),
+        SealedItem::Sealed { .. } => panic!("nobody sealed it"),
+    }
+    write(&mut database, |store| store.put_envelopes(seq, &[envelope(1, 1)]));
+    // A second sealing must not replace the first: its bytes may be under way already.
+    write(&mut database, |store| store.put_envelopes(seq, &[envelope(2, 1)]));
+    drop(database);
+    let mut database = Database::open(&folder.path().join("endtoend.db"), &key()).unwrap();
+    match database.read().outbox_item(seq).unwrap().unwrap() {
+        SealedItem::Sealed { message, envelope: kept } => assert_eq!((message, kept), (message_id(1), envelope(1, 1))),
+        SealedItem::Open { .. } => panic!("it was sealed"),
+    }
+    assert_eq!(
+        database.read().outbox().unwrap(),
+        [OutboxItem { seq, recipient: PEER, envelope: Some(envelope(1, 1).id) }]
+    );
+    assert_eq!(write(&mut database, |store| store.accepted(seq, at(8), Some(99))), Some(message_id(1)));
+    assert_eq!(write(&mut database, |store| store.accepted(seq, at(9), None)), None, "twice");
+    let sent = database.read().sent_message(message_id(1)).unwrap().unwrap();
+    assert_eq!((sent.state, sent.accepted_at, sent.wire_bytes), (MessageState::Accepted, Some(at(8)), Some(99)));
+    assert_eq!(database.read().outbox().unwrap(), []);
+}
+
+#[test]
+fn a_message_to_several_devices_is_accepted_with_the_last() {
+    let (_folder, mut database) = new();
+    let (first, others) = write(&mut database, |store| {
+        store.put_message(&message(1, Direction::Out))?;
+        let seq = store.enqueue(message_id(1), PEER, b"content")?;
+        Ok((seq, store.put_envelopes(seq, &[envelope(1, 1), envelope(2, 2), envelope(3, 3)])?))
+    });
+    let state = |database: &Database| database.read().sent_message(message_id(1)).unwrap().unwrap().state;
+    assert_eq!(write(&mut database, |store| store.accepted(first, at(5), None)), None);
+    assert_eq!(write(&mut database, |store| store.accepted(others[0], at(6), None)), None);
+    assert_eq!(state(&database), MessageState::Queued);
+    // One device is gone, but the message has reached the person.
+    assert_eq!(write(&mut database, |store| store.rejected(others[1], RejectReason::UnknownRecipient)), None);
+    assert_eq!(state(&database), MessageState::Accepted);
+}
+
+#[test]
+fn a_message_that_nobody_takes_is_rejected() {
+    let (_folder, mut database) = new();
+    let seq = write(&mut database, |store| {
+        store.put_message(&message(1, Direction::Out))?;
+        store.enqueue(message_id(1), PEER, b"content")
+    });
+    let settled = write(&mut database, |store| store.rejected(seq, RejectReason::UnknownRecipient));
+    assert_eq!(settled, Some(message_id(1)));
+    let sent = database.read().sent_message(message_id(1)).unwrap().unwrap();
+    assert_eq!(sent.state, MessageState::Rejected(RejectReason::UnknownRecipient));
+}
+
+#[test]
+fn the_outbox_has_a_limit() {
+    let (_folder, mut database) = new();
+    database
+        .connection
+        .execute(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+             INSERT INTO outbox (message_id, recipient, content) SELECT x'00', x'00', x'00' FROM n",
+            [OUTBOX_MAX as i64],
+        )
+        .unwrap();
+    let refused = database.write(|store| store.enqueue(message_id(1), PEER, b"content"));
+    assert!(matches!(refused, Err(DatabaseError::Limit { max: OUTBOX_MAX, .. })));
+}
+
+#[test]
+fn received_ids_are_forgotten_by_age_and_number() {
+    let (_folder, mut database) = new();
+    let id = |n: u8| envelope(n, 1).id;
+    write(&mut database, |store| store.put_received(id(1), at(0)));
+    assert!(database.read().is_received(id(1)).unwrap());
+    let late = at(0).plus(RECEIVED_AGE_MAX).plus(std::time::Duration::from_millis(1));
+    write(&mut database, |store| store.put_received(id(2), late));
+    assert!(!database.read().is_received(id(1)).unwrap() && database.read().is_received(id(2)).unwrap());
+    database
+        .connection
+        .execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'received'", [RECEIVED_MAX])
+        .unwrap();
+    write(&mut database, |store| store.put_received(id(3), late));
+    assert!(!database.read().is_received(id(2)).unwrap() && database.read().is_received(id(3)).unwrap());
+}
+
+#[test]
+fn held_envelopes_and_notes_are_bounded() {
+    let (_folder, mut database) = new();
+    let held = |n: u32| HeldEnvelope {
+        id: EnvelopeId::new(at(u64::from(n)), [0; 10]),
+        body: Bytes::from_static(b"sealed"),
+        accepted_at: at(1),
+        received_at: at(2),
+        wire_bytes: 3,
+    };
+    write(&mut database, |store| {
+        for n in 0..HELD_MAX_PER_CONTACT {
+            assert!(store.hold(PEER, &held(n))?);
+        }
+        assert!(!store.hold(PEER, &held(HELD_MAX_PER_CONTACT))?);
+        assert!(store.hold(AccountTag::new([3; 32]), &held(9999))?);
+        for n in 0..UNREADABLE_MAX as u32 + 5 {
+            let note =
+                Unreadable { id: held(n).id, reason: "forged".to_owned(), accepted_at: at(1), received_at: at(2) };
+            store.put_unreadable(&note)?;
+        }
+        Ok(())
+    });
+    assert_eq!(database.read().held(PEER).unwrap().len(), HELD_MAX_PER_CONTACT as usize);
+    let notes = database.read().unreadable().unwrap();
+    assert_eq!((notes.len() as i64, notes[0].id), (UNREADABLE_MAX, held(5).id));
+}
+
+#[test]
+fn a_changed_identity_is_kept_until_it_is_accepted() {
+    let (_folder, mut database) = new();
+    write(&mut database, |store| store.set_changed_identity(PEER, Some(&[5; 33])));
+    assert_eq!(database.read().contact(PEER).unwrap().unwrap().changed_identity, Some([5; 33]));
+    assert_eq!(database.read().blocked_contacts().unwrap(), [PEER]);
+    write(&mut database, |store| store.set_changed_identity(PEER, None));
+    assert_eq!(database.read().blocked_contacts().unwrap(), []);
+}
+
+#[test]
+fn account_and_token_come_back_and_moving_forgets_the_token() {
+    let (_folder, mut database) = new();
+    let pin = "00".repeat(32);
+    let server = |port: u16| format!("endtoend://127.0.0.1:{port}/#pin={pin}").parse().unwrap();
+    let account = Account {
+        server: server(1),
+        handle: "alice".parse().unwrap(),
+        device: DeviceId::FIRST,
+        state: AccountState::Submitted,
+        seed: Zeroizing::new([9; 64]),
+    };
+    write(&mut database, |store| store.put_account(&account));
+    write(&mut database, |store| store.set_account_state(AccountState::Registered));
+    write(&mut database, |store| store.set_token(Some((b"token", at(77)))));
+    let stored = database.read().account().unwrap().unwrap();
+    assert_eq!((stored.handle, stored.state, *stored.seed), (account.handle, AccountState::Registered, [9; 64]));
+    write(&mut database, |store| store.move_to(&server(1)));
+    let token = database.read().token().unwrap().unwrap();
+    assert_eq!((&**token.bytes, token.expires), (&b"token"[..], at(77)));
+    write(&mut database, |store| store.move_to(&server(2)));
+    assert!(database.read().token().unwrap().is_none());
+    assert_eq!(database.read().account().unwrap().unwrap().server, server(2));
+}
+
+#[test]
+fn a_newer_schema_is_left_alone() {
+    let (folder, database) = new();
+    let path = folder.path().join("endtoend.db");
+    database.connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(database);
+    let before = std::fs::read(&path).unwrap();
+    assert!(matches!(Database::open(&path, &key()), Err(DatabaseError::Newer)));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}

@@ -1,0 +1,124 @@
+//! Registration and identities: what goes into the database around them.
+
+use endtoend_crypto_e2e::{
+    NewKeys, RecordKey, Records as _, accept_identity as trust, create_identity, identity_public, new_device_keys,
+    registration_id, safety_number,
+};
+use endtoend_protocol::{AccountTag, Address, DeviceId, DeviceKeys, KeyCounts, NewDevice, limits};
+use rand::Rng as _;
+use zeroize::Zeroizing;
+
+use super::command::{AccountError, Verification, VerifyError};
+use super::receive::{self, Arrival};
+use crate::address::ServerAddress;
+use crate::clock;
+use crate::database::{Account, AccountState, Database, DatabaseError, HeldEnvelope, Store};
+use crate::handle::Handle;
+
+/// What a device keeps published of each kind of one-time key: as much as one upload takes.
+const ONE_TIME_KEYS: usize = limits::ONE_TIME_PRE_KEYS_UPLOAD_MAX;
+const ONE_TIME_KEM_KEYS: usize = limits::ONE_TIME_KEM_PRE_KEYS_UPLOAD_MAX;
+
+/// Makes and stores everything that a registration publishes, before the server hears of it. The last value says
+/// whether an earlier attempt may have created this account.
+pub(super) fn prepare_registration(
+    database: &mut Database,
+    server: ServerAddress,
+    handle: Handle,
+) -> Result<(Account, Box<NewDevice>, bool), AccountError> {
+    database.write(|store| {
+        let before = store.account()?;
+        if before.as_ref().is_some_and(|account| account.state == AccountState::Registered) {
+            return Err(AccountError::Registered);
+        }
+        let again = before.as_ref().is_some_and(|account| account.server == server && account.handle == handle);
+        let mut seed = Zeroizing::new([0; 64]);
+        match before {
+            Some(account) => seed = account.seed,
+            None => rand::rng().fill_bytes(seed.as_mut()),
+        }
+        let account = Account { server, handle, device: DeviceId::FIRST, state: AccountState::Submitted, seed };
+        let device = new_device(store, &account)?;
+        store.put_account(&account)?;
+        Ok((account, Box::new(device), again))
+    })
+}
+
+fn new_device(store: &Store<'_>, account: &Account) -> Result<NewDevice, AccountError> {
+    let rng = &mut rand::rng();
+    if store.get(&RecordKey::Own).map_err(|_| AccountError::Keys)?.is_none() {
+        store.apply(&create_identity(rng).map_err(|_| AccountError::Keys)?)?;
+    }
+    let counts = NewKeys { one_time: ONE_TIME_KEYS, one_time_kem: ONE_TIME_KEM_KEYS, signed: true };
+    let (keys, changes) = new_device_keys(store, rng, counts).map_err(|_| AccountError::Keys)?;
+    store.apply(&changes)?;
+    let verifying_key = endtoend_crypto_core::signature::SigningKey::from_seed(&account.seed).verifying_key();
+    Ok(NewDevice {
+        device_key: verifying_key.to_bytes().to_vec().into(),
+        registration_id: registration_id(store).map_err(|_| AccountError::Keys)?,
+        identity_key: identity_public(store).map_err(|_| AccountError::Keys)?,
+        signed_pre_key: keys.signed_pre_key.ok_or(AccountError::Keys)?,
+        last_resort_kem_pre_key: keys.last_resort_kem_pre_key.ok_or(AccountError::Keys)?,
+        envelope_key: keys.envelope_key.ok_or(AccountError::Keys)?,
+        one_time_pre_keys: keys.one_time_pre_keys,
+        one_time_kem_pre_keys: keys.one_time_kem_pre_keys,
+    })
+}
+
+/// Whether the server holds so few one-time keys that it needs more.
+pub(super) const fn keys_are_low(held: KeyCounts) -> bool {
+    held.one_time < limits::ONE_TIME_KEYS_LOW_WATER || held.one_time_kem < limits::ONE_TIME_KEYS_LOW_WATER
+}
+
+/// Makes and stores the one-time keys that are missing at the server. `None` when they could not be made.
+pub(super) fn more_keys(database: &mut Database, held: KeyCounts) -> Result<Option<DeviceKeys>, DatabaseError> {
+    let missing = |full: usize, held: u32| full.saturating_sub(usize::try_from(held).unwrap_or(usize::MAX));
+    let counts = NewKeys {
+        one_time: missing(ONE_TIME_KEYS, held.one_time),
+        one_time_kem: missing(ONE_TIME_KEM_KEYS, held.one_time_kem),
+        signed: false,
+    };
+    database.write(|store| {
+        let Ok((keys, changes)) = new_device_keys(store, &mut rand::rng(), counts) else { return Ok(None) };
+        store.apply(&changes)?;
+        Ok(Some(keys))
+    })
+}
+
+fn trusted_identity(store: &Store<'_>, peer: AccountTag) -> Result<Option<[u8; 33]>, DatabaseError> {
+    let stored = store.get(&RecordKey::PeerIdentity(peer))?;
+    stored.map(|key| key.as_slice().try_into().map_err(|_| DatabaseError::Invalid("identity"))).transpose()
+}
+
+/// What to compare with somebody whose identity is known here.
+pub(super) fn verification(store: &Store<'_>, own: Address, with: &Handle) -> Result<Verification, VerifyError> {
+    let tag = with.tag();
+    let changed = store.contact(tag)?.and_then(|contact| contact.changed_identity);
+    let peer_identity = match changed {
+        Some(identity) => identity,
+        None => trusted_identity(store, tag)?.ok_or_else(|| VerifyError::Unknown(with.clone()))?,
+    };
+    let own_identity = identity_public(store).map_err(|_| VerifyError::NotRegistered)?;
+    let safety_number = safety_number(&own.account, &own_identity, &tag, &peer_identity)
+        .map_err(|_| VerifyError::BadKeys(with.clone()))?;
+    Ok(Verification { with: with.clone(), safety_number, own_identity, peer_identity, changed: changed.is_some() })
+}
+
+/// Trusts the changed identity of somebody, and opens what was held because of it.
+pub(super) fn accept_identity(
+    database: &mut Database,
+    own: Address,
+    with: &Handle,
+) -> Result<Vec<(HeldEnvelope, Arrival)>, VerifyError> {
+    let (tag, now) = (with.tag(), clock::now());
+    database.write(|store| {
+        let changed = store.contact(tag)?.and_then(|contact| contact.changed_identity);
+        let identity = changed.ok_or_else(|| VerifyError::NotChanged(with.clone()))?;
+        let changes = trust(store, tag, &identity).map_err(|_| VerifyError::BadKeys(with.clone()))?;
+        store.apply(&changes)?;
+        store.set_changed_identity(tag, None)?;
+        // The old identity's sessions are of no use: keys are fetched anew before the next message.
+        store.forget_devices(tag)?;
+        Ok(receive::receive_held(store, own, tag, now)?)
+    })
+}

@@ -1,0 +1,147 @@
+//! Everything the engine can be told, with its answers.
+
+use endtoend_protocol::{MessageId, RefusalCode, Text};
+use tokio::sync::oneshot;
+
+use super::event::{ConnectionState, OfflineReason};
+use crate::address::ServerAddress;
+use crate::database::{DatabaseError, StoredMessage, Unreadable};
+use crate::handle::Handle;
+
+/// Where an answer goes. Nobody may be waiting for it.
+pub type Reply<T> = oneshot::Sender<T>;
+
+/// What the engine can be told. [`super::EngineHandle`] has a method for each.
+#[derive(Debug)]
+pub enum Command {
+    /// Create the account and its first device. Answered once it exists.
+    Register(ServerAddress, Handle, Reply<Result<(), AccountError>>),
+    /// Connect with the password even if a token is kept. Answered once online.
+    Login(Reply<Result<(), AccountError>>),
+    /// Queue a text. Answered once it is on disk.
+    Send(Handle, Text, Reply<Result<MessageId, SendError>>),
+    /// One of our own messages.
+    Find(MessageId, Reply<Result<Option<StoredMessage>, DatabaseError>>),
+    /// The last messages with somebody, oldest first.
+    History(Handle, u32, Reply<Result<Vec<StoredMessage>, DatabaseError>>),
+    /// The first messages that nobody has seen, of one person or of all.
+    Unread(Option<Handle>, u32, Reply<Result<Vec<StoredMessage>, DatabaseError>>),
+    /// A person has seen these.
+    MarkShown(Vec<i64>, Reply<Result<(), DatabaseError>>),
+    /// What to compare with somebody. Asks the server when that person's identity is not known yet.
+    Verify(Handle, Reply<Result<Verification, VerifyError>>),
+    /// Trust the changed identity of somebody. Answered with what there is to compare now.
+    AcceptIdentity(Handle, Reply<Result<Verification, VerifyError>>),
+    /// How things are.
+    Status(Reply<Result<Status, DatabaseError>>),
+    /// Close the connection and the profile.
+    Shutdown,
+}
+
+/// Why there is no account, or no connection for it.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// This profile has one.
+    #[error("this profile belongs to an account already")]
+    Registered,
+    /// This profile has none.
+    #[error("this profile has no account yet")]
+    NotRegistered,
+    /// A registration or login is under way.
+    #[error("another registration or login is under way")]
+    Busy,
+    /// The server said no, or could not be reached, or is not the right one.
+    #[error(transparent)]
+    Offline(#[from] OfflineReason),
+    /// The profile could not be written.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// Keys could not be made.
+    #[error("the keys of this device could not be made")]
+    Keys,
+    /// The engine ended first.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// Why a text was not queued.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Register first.
+    #[error("this profile has no account yet")]
+    NotRegistered,
+    /// Notes to oneself need a second device.
+    #[error("that is this account's own handle")]
+    Oneself,
+    /// Compare safety numbers, then accept the new identity.
+    #[error("the identity of {0} has changed")]
+    IdentityChanged(Handle),
+    /// The profile could not be written, or the outbox is at its limit.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The engine ended first.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// What two people compare to know that nobody sits between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// With whom.
+    pub with: Handle,
+    /// 60 digits, the same on both sides. For the new identity, if it has changed.
+    pub safety_number: String,
+    /// Our identity key, 33 bytes.
+    pub own_identity: [u8; 33],
+    /// The identity key that the safety number is for, 33 bytes.
+    pub peer_identity: [u8; 33],
+    /// Whether it is another than the one trusted so far: sending waits for it to be accepted.
+    pub changed: bool,
+}
+
+/// Why there is nothing to compare.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// Register first.
+    #[error("this profile has no account yet")]
+    NotRegistered,
+    /// Go online and ask again.
+    #[error("the identity of {0} is not known on this device")]
+    Unknown(Handle),
+    /// There is nothing to accept.
+    #[error("the identity of {0} has not changed")]
+    NotChanged(Handle),
+    /// The server said no.
+    #[error("the server refused: {0}")]
+    Refused(RefusalCode),
+    /// The server's keys for that person contradict each other.
+    #[error("the keys that the server gave for {0} do not verify")]
+    BadKeys(Handle),
+    /// The profile could not be read or written.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The engine ended first.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// How things are.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Of this profile's account; `None` before a registration.
+    pub handle: Option<Handle>,
+    /// Where the account lives.
+    pub server: Option<ServerAddress>,
+    /// Number of this device.
+    pub device: Option<u8>,
+    /// Whether the server has confirmed the registration.
+    pub registered: bool,
+    /// Of the connection.
+    pub connection: ConnectionState,
+    /// Rows that wait to be accepted by the server.
+    pub outbox: usize,
+    /// Messages that nobody has seen.
+    pub unread: u64,
+    /// The last envelopes that did not open.
+    pub unreadable: Vec<Unreadable>,
+}

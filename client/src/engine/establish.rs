@@ -1,0 +1,206 @@
+//! From nothing to an authenticated connection: transport, hello, then registration, password or token.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use endtoend_crypto_core::opaque::{ClientLogin, ClientRegistration, OpaqueError};
+use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof};
+use endtoend_crypto_core::signature::SigningKey;
+use endtoend_crypto_core::token;
+use endtoend_protocol::{
+    Address, Answer, ClientFrame, KeyCounts, NewDevice, Refusal, RefusalCode, Request, RequestId, ServerFrame,
+    UnixMillis, VERSION, limits,
+};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::event::OfflineReason;
+use crate::address::ServerAddress;
+use crate::transport::{self, ConnectError, LinkError, LinkReceiver, LinkSender};
+
+/// A server silent this long in the middle of a login is away.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Everything that is needed to log in. Owned, so that the engine stays free meanwhile.
+pub(super) struct Login {
+    pub(super) server: ServerAddress,
+    pub(super) own: Address,
+    pub(super) seed: Zeroizing<[u8; 64]>,
+    pub(super) method: Method,
+    pub(super) connect_timeout: Duration,
+}
+
+pub(super) enum Method {
+    /// Creates the account with this device.
+    Register { password: Zeroizing<String>, device: Box<NewDevice> },
+    /// OPAQUE.
+    Password(Zeroizing<String>),
+    /// Goes on with a token.
+    Token(Zeroizing<Vec<u8>>),
+}
+
+/// An authenticated connection.
+pub(super) struct Established {
+    pub(super) sender: LinkSender,
+    pub(super) receiver: LinkReceiver,
+    pub(super) send_window: u32,
+    pub(super) token: Zeroizing<Vec<u8>>,
+    pub(super) token_expires: UnixMillis,
+    pub(super) keys: KeyCounts,
+}
+
+/// Why there is no authenticated connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EstablishError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error("the server did not answer in time")]
+    Silent,
+    #[error("refused: {}", .0.code)]
+    Refused(Refusal),
+    #[error("the server answered something else than was asked")]
+    Protocol,
+}
+
+impl EstablishError {
+    /// Whether a person must act before another try makes sense.
+    pub(super) fn is_permanent(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.is_permanent(),
+            Self::Refused(refusal) => refusal.retry_after_ms.is_none() && !is_passing(refusal.code),
+            Self::Protocol | Self::Link(LinkError::Protocol(_)) => true,
+            Self::Link(_) | Self::Silent => false,
+        }
+    }
+
+    pub(super) fn reason(&self) -> OfflineReason {
+        match self {
+            Self::Connect(ConnectError::Unreachable(_) | ConnectError::TimedOut | ConnectError::Unavailable { .. }) => {
+                OfflineReason::Unreachable(with_causes(self))
+            }
+            Self::Connect(_) => OfflineReason::Untrusted(with_causes(self)),
+            Self::Link(LinkError::Closed { reason: Some(reason) }) => OfflineReason::Closed(*reason),
+            Self::Protocol | Self::Link(LinkError::Protocol(_)) => OfflineReason::Protocol,
+            Self::Link(_) | Self::Silent => OfflineReason::Unreachable(with_causes(self)),
+            Self::Refused(refusal) => OfflineReason::Refused(refusal.code),
+        }
+    }
+}
+
+/// Refusals that say more about the moment than about us.
+fn is_passing(code: RefusalCode) -> bool {
+    matches!(code, RefusalCode::Busy | RefusalCode::Unavailable)
+}
+
+/// An error and its causes, as one line.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl From<OpaqueError> for EstablishError {
+    /// An OPAQUE answer that doesn't verify is a wrong password, or a server that doesn't know it.
+    fn from(_: OpaqueError) -> Self {
+        Self::Refused(RefusalCode::BadCredentials.into())
+    }
+}
+
+pub(super) async fn establish(login: Login) -> Result<Established, EstablishError> {
+    let link = transport::connect(&login.server, login.connect_timeout).await?;
+    let channel_binding = link.channel_binding();
+    let (sender, receiver) = link.split();
+    let talk = Talk { sender, receiver, last: 0 };
+    timeout(limits::LOGIN_DEADLINE, authenticate(talk, channel_binding, login))
+        .await
+        .map_err(|_| EstablishError::Silent)?
+}
+
+async fn authenticate(mut talk: Talk, channel_binding: [u8; 32], login: Login) -> Result<Established, EstablishError> {
+    let hello = Request::Hello { version_min: VERSION, version_max: VERSION };
+    let Answer::Welcome { version: VERSION, challenge, send_window, .. } = talk.ask(hello).await? else {
+        return Err(EstablishError::Protocol);
+    };
+    let account = login.own.account;
+    let prove = |purpose| {
+        let statement = DeviceStatement {
+            challenge: &challenge,
+            channel_binding: &channel_binding,
+            account: account.as_bytes(),
+            device: login.own.device.get(),
+            purpose,
+        };
+        sign_device_proof(&SigningKey::from_seed(&login.seed), &statement).into()
+    };
+    let last = match login.method {
+        Method::Register { password, device } => {
+            let (registration, opaque) = ClientRegistration::start(&mut rand::rng(), password.as_bytes())?;
+            let start = Request::RegisterStart { account, opaque: opaque.into() };
+            let Answer::RegisterChallenge { opaque } = talk.ask(start).await? else {
+                return Err(EstablishError::Protocol);
+            };
+            let done = registration.finish(&mut rand::rng(), password.as_bytes(), &opaque)?;
+            Request::RegisterFinish { opaque: done.record.into(), device_proof: prove(Purpose::Register), device }
+        }
+        Method::Password(password) => {
+            let (attempt, opaque) = ClientLogin::start(&mut rand::rng(), password.as_bytes())?;
+            let start = Request::LoginStart { account, opaque: opaque.into() };
+            let Answer::LoginChallenge { opaque } = talk.ask(start).await? else {
+                return Err(EstablishError::Protocol);
+            };
+            let done = attempt.finish(&mut rand::rng(), password.as_bytes(), &opaque)?;
+            Request::LoginFinish {
+                opaque: done.ke3.into(),
+                device: login.own.device,
+                device_proof: prove(Purpose::Login),
+            }
+        }
+        Method::Token(token) => {
+            let claims =
+                token::peek(&token).map_err(|_| EstablishError::Refused(RefusalCode::BadCredentials.into()))?;
+            let device_proof = prove(Purpose::Resume { token_id: claims.token_id });
+            Request::Resume { token: token.to_vec().into(), device_proof }
+        }
+    };
+    match talk.ask(last).await? {
+        Answer::Authenticated { address, token, token_expires, keys } if address == login.own => Ok(Established {
+            sender: talk.sender,
+            receiver: talk.receiver,
+            send_window,
+            token: Zeroizing::new(token.to_vec()),
+            token_expires,
+            keys,
+        }),
+        _ => Err(EstablishError::Protocol),
+    }
+}
+
+/// One question, one answer.
+struct Talk {
+    sender: LinkSender,
+    receiver: LinkReceiver,
+    last: u64,
+}
+
+impl Talk {
+    async fn ask(&mut self, request: Request) -> Result<Answer, EstablishError> {
+        self.last = self.last.saturating_add(1);
+        let asked = RequestId(NonZeroU64::MIN.saturating_add(self.last));
+        self.sender.send(&ClientFrame::Request { id: asked, request }).await?;
+        match timeout(ANSWER_DEADLINE, self.receiver.recv()).await.map_err(|_| EstablishError::Silent)?? {
+            ServerFrame::Answer { id, answer } if id == asked => Ok(answer),
+            ServerFrame::Refused { refusal, .. } => Err(EstablishError::Refused(refusal)),
+            _ => Err(EstablishError::Protocol),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What the engine tells.
+
+use endtoend_protocol::{
+    AccountTag, ClosingReason, EnvelopeId, MessageId, RefusalCode, RejectReason, RetryReason, UnixMillis,
+};
+
+use crate::handle::Handle;
+
+/// News. Whoever falls behind misses some: the database has everything that matters, so asking again is enough.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The connection's state changed.
+    Connection(ConnectionState),
+    /// A message was stored and waits to be shown.
+    Received {
+        /// From whom; `None` when the sender did not name himself.
+        from: Option<Handle>,
+        /// Which.
+        id: MessageId,
+    },
+    /// A message of ours left for the first time, or again.
+    Sent {
+        /// Which.
+        id: MessageId,
+        /// Length of the frame, in bytes.
+        wire_bytes: u64,
+    },
+    /// A message of ours is safe.
+    Accepted {
+        /// Which.
+        id: MessageId,
+        /// By the server's clock.
+        at: UnixMillis,
+    },
+    /// The server will never take this message of ours.
+    Rejected {
+        /// Which.
+        id: MessageId,
+        /// Why.
+        reason: RejectReason,
+    },
+    /// The server asked to wait; it is tried again.
+    Delayed {
+        /// Which envelope.
+        id: EnvelopeId,
+        /// Why.
+        reason: RetryReason,
+    },
+    /// Somebody has a new identity key: sending waits until it is accepted.
+    IdentityChanged {
+        /// Whose.
+        tag: AccountTag,
+        /// By name, when it is known.
+        handle: Option<Handle>,
+    },
+    /// The server gave keys that do not verify: sending to this account is tried again later.
+    BadKeys {
+        /// Whose.
+        handle: Option<Handle>,
+    },
+    /// An envelope did not open. A note of it is kept; its content is lost.
+    Unreadable {
+        /// Which.
+        id: EnvelopeId,
+        /// One of a closed list of words.
+        reason: &'static str,
+    },
+}
+
+/// Whether there is a server to talk to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// No.
+    Offline {
+        /// When it is tried again, by this device's clock; `None` when a person must act first.
+        retry_at: Option<UnixMillis>,
+        /// Why not.
+        why: OfflineReason,
+    },
+    /// Soon.
+    Connecting,
+    /// Yes: authenticated and attached.
+    Online,
+}
+
+/// Why there is no connection. Its text says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OfflineReason {
+    /// The engine was opened to work offline, or there is no account yet.
+    #[error("not connected")]
+    Idle,
+    /// Network or server are away.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Something is there, but not the server that was meant.
+    #[error("{0}")]
+    Untrusted(String),
+    /// The server said no.
+    #[error("the server refused: {code}{hint}", code = .0, hint = hint(*.0))]
+    Refused(RefusalCode),
+    /// The server ended the connection and gave a reason.
+    #[error("the server closed the connection: {0}")]
+    Closed(ClosingReason),
+    /// The server broke the protocol.
+    #[error("the server broke the protocol; is it the same version?")]
+    Protocol,
+    /// The profile could not be read or written.
+    #[error("the profile failed: {0}")]
+    Storage(String),
+    /// The engine ended.
+    #[error("stopped")]
+    Stopped,
+}
+
+fn hint(code: RefusalCode) -> &'static str {
+    match code {
+        RefusalCode::BadCredentials => {
+            ": password or device is not the account's, or this machine's clock is off by more than a minute"
+        }
+        RefusalCode::HandleTaken => ": choose another handle",
+        RefusalCode::RegistrationClosed => ": ask its operator for an account",
+        RefusalCode::Version => ": one of the two programs is too old",
+        RefusalCode::UnknownAccount => ": nobody has that handle",
+        RefusalCode::Busy | RefusalCode::Unavailable => ": try again later",
+        RefusalCode::Unsupported
+        | RefusalCode::Invalid
+        | RefusalCode::OutOfOrder
+        | RefusalCode::NotAuthenticated
+        | RefusalCode::TooManyKeys => "",
+    }
+}

@@ -1,0 +1,198 @@
+//! The outside of the engine: a thread to start, commands to send, events to hear.
+
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use endtoend_protocol::{MessageId, Text};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use zeroize::Zeroizing;
+
+use super::command::{AccountError, Command, Reply, SendError, Status, Verification, VerifyError};
+use super::event::{ConnectionState, Event, OfflineReason};
+use super::run::Runner;
+use crate::address::ServerAddress;
+use crate::database::{DatabaseError, StoredMessage};
+use crate::handle::Handle;
+use crate::profile::Profile;
+
+/// Commands that may wait for the engine. Whoever sends another waits.
+const COMMANDS_MAX: usize = 64;
+/// Events kept for a listener that is behind; the oldest go.
+const EVENTS_MAX: usize = 1024;
+
+/// How an engine is to work.
+pub struct Options {
+    /// Opens the account when there is no valid token. The one that opened the profile.
+    pub password: Zeroizing<String>,
+    /// Whether to connect as soon as there is an account, and again whenever the connection ends.
+    pub online: bool,
+    /// How long one attempt to connect may take.
+    pub connect_timeout: Duration,
+}
+
+/// A running engine. Dropping it asks the engine to stop; [`Engine::stop`] also waits for that.
+#[derive(Debug)]
+pub struct Engine {
+    handle: EngineHandle,
+    events: broadcast::Sender<Event>,
+    connection: watch::Receiver<ConnectionState>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Sends commands to an engine. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct EngineHandle {
+    commands: mpsc::Sender<Command>,
+}
+
+/// The engine's thread did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system gave no thread or no event queue.
+    #[error("the engine's thread did not start")]
+    Thread(#[from] std::io::Error),
+    /// The profile could not be read.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl Engine {
+    /// Starts an engine on a profile. It owns the profile until it stops.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start(profile: Profile, options: Options) -> Result<Self, StartError> {
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let first = ConnectionState::Offline { retry_at: None, why: OfflineReason::Idle };
+        let (state, connection) = watch::channel(first);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runner = Runner::new(profile, options, inbox, events.clone(), state)?;
+        let thread = std::thread::Builder::new()
+            .name("endtoend-engine".to_owned())
+            .spawn(move || runtime.block_on(runner.run()))?;
+        Ok(Self { handle: EngineHandle { commands }, events, connection, thread: Some(thread) })
+    }
+
+    /// For commands.
+    pub fn handle(&self) -> EngineHandle {
+        self.handle.clone()
+    }
+
+    /// News from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// The connection's state, now and whenever it changes.
+    pub fn connection(&self) -> watch::Receiver<ConnectionState> {
+        self.connection.clone()
+    }
+
+    /// Ends the engine. When this returns the connection and the profile are closed.
+    pub async fn stop(mut self) {
+        let asked = self.handle.commands.send(Command::Shutdown).await;
+        if let Some(thread) = self.thread.take() {
+            // An engine that is not there any more has nothing left to do.
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            drop((asked, joined));
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // A full inbox is no loss: the engine also stops when nobody can send to it any more.
+        let _asked = self.handle.commands.try_send(Command::Shutdown);
+    }
+}
+
+impl EngineHandle {
+    async fn ask<T, E>(&self, stopped: E, command: impl FnOnce(Reply<Result<T, E>>) -> Command) -> Result<T, E> {
+        let (reply, answer) = oneshot::channel();
+        if self.commands.send(command(reply)).await.is_err() {
+            return Err(stopped);
+        }
+        answer.await.unwrap_or(Err(stopped))
+    }
+
+    /// See [`Command::Register`].
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn register(&self, server: ServerAddress, handle: Handle) -> Result<(), AccountError> {
+        self.ask(AccountError::Stopped, |reply| Command::Register(server, handle, reply)).await
+    }
+
+    /// See [`Command::Login`].
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn login(&self) -> Result<(), AccountError> {
+        self.ask(AccountError::Stopped, Command::Login).await
+    }
+
+    /// See [`Command::Send`].
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send(&self, to: Handle, text: Text) -> Result<MessageId, SendError> {
+        self.ask(SendError::Stopped, |reply| Command::Send(to, text, reply)).await
+    }
+
+    /// See [`Command::Find`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn find(&self, id: MessageId) -> Result<Option<StoredMessage>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::Find(id, reply)).await
+    }
+
+    /// See [`Command::History`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn history(&self, with: Handle, limit: u32) -> Result<Vec<StoredMessage>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::History(with, limit, reply)).await
+    }
+
+    /// See [`Command::Unread`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn unread(&self, from: Option<Handle>, limit: u32) -> Result<Vec<StoredMessage>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::Unread(from, limit, reply)).await
+    }
+
+    /// See [`Command::MarkShown`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn mark_shown(&self, seqs: Vec<i64>) -> Result<(), DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::MarkShown(seqs, reply)).await
+    }
+
+    /// See [`Command::Verify`].
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn verify(&self, with: Handle) -> Result<Verification, VerifyError> {
+        self.ask(VerifyError::Stopped, |reply| Command::Verify(with, reply)).await
+    }
+
+    /// See [`Command::AcceptIdentity`].
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn accept_identity(&self, with: Handle) -> Result<Verification, VerifyError> {
+        self.ask(VerifyError::Stopped, |reply| Command::AcceptIdentity(with, reply)).await
+    }
+
+    /// See [`Command::Status`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn status(&self) -> Result<Status, DatabaseError> {
+        self.ask(DatabaseError::Stopped, Command::Status).await
+    }
+}

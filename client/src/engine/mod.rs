@@ -1,0 +1,32 @@
+//! The headless engine: commands in, events out, on a thread of its own.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`command`], [`event`] | everything it can be told, everything it tells |
+//! | [`handle`] | its outside: start it, send commands, hear events |
+//! | `outbox`, `acks` | rules: what to send next, when to acknowledge; no I/O, the time is an argument |
+//! | `seal`, `receive`, `parcel` | one message out, one envelope in: each one transaction of the database |
+//! | `establish` | from nothing to an authenticated connection |
+//! | `run`, `online`, `account` | the wiring: plans and waits, one live connection, registration and identities |
+//!
+//! Nothing here knows a terminal or a window.
+
+mod account;
+mod acks;
+pub mod command;
+mod establish;
+pub mod event;
+pub mod handle;
+mod online;
+mod outbox;
+mod parcel;
+mod receive;
+mod run;
+mod seal;
+
+#[cfg(test)]
+mod tests;
+
+pub use command::{AccountError, SendError, Status, Verification, VerifyError};
+pub use event::{ConnectionState, Event, OfflineReason};
+pub use handle::{Engine, EngineHandle, Options, StartError};

@@ -1,0 +1,583 @@
+//! One live connection: sends what the rules say, stores what comes, acknowledges what is stored.
+//!
+//! Frames that have come in are dealt with together, in one transaction: under load one fsync serves many.
+
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use endtoend_protocol::{
+    AccountTag, Address, Answer, ClientFrame, DecodeError, Deliver, DeliveryNumber, Envelope, EnvelopeId, KeyCounts,
+    MessageId, Refusal, RefusalCode, RejectReason, Request, RequestId, ServerFrame, UnixMillis,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::sleep_until;
+
+use super::account;
+use super::acks::Acks;
+use super::command::VerifyError;
+use super::establish::Established;
+use super::event::Event;
+use super::receive::{Arrival, Learned, learn, receive, refuse_held};
+use super::run::Runner;
+use super::seal::{Opened, Sealed, open_sessions, seal_row};
+use crate::clock::{self, Instant};
+use crate::database::{AccountState, DatabaseError, HeldEnvelope, Store};
+use crate::handle::Handle;
+use crate::transport::{LinkError, LinkReceiver, LinkSender};
+
+/// Frames read but not dealt with: more than both windows together, so that reading never waits for our writing.
+const INBOX_MAX: usize = 256;
+/// Frames dealt with in one transaction, and rows sealed in one.
+const BATCH_MAX: usize = 32;
+/// A request without an answer this long means that the connection is dead.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+/// Pause after keys that do not verify, and after a refusal that names no time.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Why a connection is over.
+#[derive(Debug)]
+pub(super) enum End {
+    Stopped,
+    Link(LinkError),
+    Silent,
+    Refused(RefusalCode),
+    Storage(DatabaseError),
+}
+
+impl From<LinkError> for End {
+    fn from(error: LinkError) -> Self {
+        Self::Link(error)
+    }
+}
+impl From<DatabaseError> for End {
+    fn from(error: DatabaseError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// What a request was for.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Attach,
+    Publish,
+    Bundles(AccountTag),
+    Identity(AccountTag),
+}
+
+/// A live connection and what is open on it.
+struct Online {
+    own: Address,
+    sender: LinkSender,
+    inbox: mpsc::Receiver<Result<ServerFrame, LinkError>>,
+    last_request: u64,
+    asked: HashMap<RequestId, (Asked, Instant)>,
+    fetching: HashSet<AccountTag>,
+    /// Senders about whom the server must be asked, and those about whom it was.
+    strangers: HashSet<AccountTag>,
+    identifying: HashSet<AccountTag>,
+    acks: Acks,
+    keys: KeyCounts,
+    /// The server takes no more keys on this connection, or none could be made.
+    keys_settled: bool,
+    /// Lengths of the frames in flight.
+    wire_bytes: HashMap<EnvelopeId, u64>,
+    _reader: Reader,
+}
+
+/// Stops reading when it is dropped.
+struct Reader(JoinHandle<()>);
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn read(mut receiver: LinkReceiver) -> (Reader, mpsc::Receiver<Result<ServerFrame, LinkError>>) {
+    let (sender, inbox) = mpsc::channel(INBOX_MAX);
+    let reader = tokio::spawn(async move {
+        loop {
+            let frame = receiver.recv().await;
+            let over = match &frame {
+                // One frame that breaks a rule: the connection goes on.
+                Err(LinkError::Protocol(DecodeError::Invalid { .. })) => continue,
+                Err(_) => true,
+                Ok(_) => false,
+            };
+            if sender.send(frame).await.is_err() || over {
+                return;
+            }
+        }
+    });
+    (Reader(reader), inbox)
+}
+
+/// What a frame led to in the database, to be made known once that is on disk.
+enum Effect {
+    Arrived { delivery: DeliveryNumber, id: EnvelopeId, arrival: Arrival },
+    Accepted { row: (AccountTag, i64), id: EnvelopeId, settled: Option<MessageId>, at: UnixMillis },
+    Rejected { row: (AccountTag, i64), id: EnvelopeId, settled: Option<MessageId>, reason: RejectReason },
+    UnknownAccount { request: RequestId, peer: AccountTag, messages: Vec<(i64, Option<MessageId>)> },
+    Sessions { request: RequestId, peer: AccountTag, opened: Opened },
+    Learned { request: RequestId, peer: AccountTag, learned: Learned },
+    Other(ServerFrame),
+}
+
+impl Runner {
+    /// Lives as long as the connection.
+    pub(super) async fn online(&mut self, established: Established) -> End {
+        let Established { sender, receiver, send_window, token, token_expires, keys } = established;
+        let Some(account) = self.account.as_mut() else { return End::Stopped };
+        account.state = AccountState::Registered;
+        let own = account.address();
+        let kept = self.database().write(|store| {
+            store.set_account_state(AccountState::Registered)?;
+            store.set_token(Some((&token, token_expires)))?;
+            store.strangers()
+        });
+        let strangers = match kept {
+            Ok(strangers) => strangers,
+            Err(error) => return End::Storage(error),
+        };
+        let (reader, inbox) = read(receiver);
+        let mut online = Online {
+            own,
+            sender,
+            inbox,
+            last_request: 1000,
+            asked: HashMap::new(),
+            fetching: HashSet::new(),
+            strangers,
+            identifying: HashSet::new(),
+            acks: Acks::default(),
+            keys,
+            keys_settled: false,
+            wire_bytes: HashMap::new(),
+            _reader: reader,
+        };
+        self.outbox.connected(usize::try_from(send_window).unwrap_or(usize::MAX));
+        let end = match self.live(&mut online).await {
+            Ok(()) => End::Stopped,
+            Err(end) => end,
+        };
+        if matches!(end, End::Stopped) {
+            // The goodbye is a courtesy: what matters is stored and acknowledged.
+            let _left = online.sender.close().await;
+        }
+        end
+    }
+
+    async fn live(&mut self, online: &mut Online) -> Result<(), End> {
+        online.ask(Asked::Attach, Request::Attach).await?;
+        let mut frames = Vec::new();
+        while !self.is_stopping() {
+            self.pump(online).await?;
+            let wake = self.outbox.next_wake().into_iter().chain(online.deadline()).min();
+            tokio::select! {
+                count = online.inbox.recv_many(&mut frames, BATCH_MAX) => if count == 0 {
+                    return Err(LinkError::Closed { reason: None }.into());
+                },
+                command = self.receive_command() => self.told(command),
+                () = wait(wake) => {}
+            }
+            if online.deadline().is_some_and(|deadline| clock::monotonic() >= deadline) {
+                return Err(End::Silent);
+            }
+            let end = self.deal_with(online, &mut frames)?;
+            if let Some(up_to) = online.acks.take_due(!online.inbox.is_empty()) {
+                online.sender.send(&ClientFrame::Ack { up_to }).await?;
+            }
+            if let Some(error) = end {
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends everything that may be sent now.
+    async fn pump(&mut self, online: &mut Online) -> Result<(), End> {
+        if account::keys_are_low(online.keys) && !online.keys_settled {
+            online.keys_settled = true;
+            if let Some(keys) = account::more_keys(self.database(), online.keys)? {
+                online.ask(Asked::Publish, Request::PublishKeys(Box::new(keys))).await?;
+            }
+        }
+        let unknown: Vec<AccountTag> = self.verifying.iter().map(|(with, _)| with.tag()).collect();
+        for peer in unknown {
+            online.fetch(peer).await?;
+        }
+        for stranger in std::mem::take(&mut online.strangers) {
+            online.identify(stranger).await?;
+        }
+        while self.send_batch(online).await? {}
+        Ok(())
+    }
+
+    /// Seals and sends some rows; says whether there may be more.
+    async fn send_batch(&mut self, online: &mut Online) -> Result<bool, End> {
+        let now = clock::monotonic();
+        let mut rows = Vec::new();
+        while rows.len() < BATCH_MAX
+            && let Some((seq, to)) = self.outbox.next(now)
+        {
+            self.outbox.sent(seq, to, now);
+            rows.push((seq, to));
+        }
+        let (own, wall) = (online.own, clock::now());
+        let sealed: Vec<Sealed> = self.database().write(|store| {
+            rows.iter().map(|&(seq, to)| seal_row(store, own, seq, to, wall)).collect::<Result<_, DatabaseError>>()
+        })?;
+        let more = rows.len() == BATCH_MAX;
+        for ((seq, to), sealed) in rows.into_iter().zip(sealed) {
+            match sealed {
+                Sealed::Ready { envelope, message, others } => {
+                    self.outbox.sealed(seq, to, envelope.id);
+                    for (other, id) in others {
+                        self.outbox.push(other, to, Some(id));
+                    }
+                    self.send_envelope(online, envelope, message).await?;
+                }
+                Sealed::NoKeys => {
+                    self.outbox.retry(seq, to, now + PAUSE);
+                    online.fetch(to).await?;
+                }
+                Sealed::Settled => self.outbox.settle(seq, to),
+            }
+        }
+        Ok(more)
+    }
+
+    async fn send_envelope(&self, online: &mut Online, envelope: Envelope, message: MessageId) -> Result<(), End> {
+        let id = envelope.id;
+        let wire_bytes = online.sender.send(&ClientFrame::Send(envelope)).await? as u64;
+        online.wire_bytes.insert(id, wire_bytes);
+        self.tell(Event::Sent { id: message, wire_bytes });
+        Ok(())
+    }
+
+    /// Stores what the frames say, then makes it known. Gives the error that ended the connection, if one did.
+    fn deal_with(
+        &mut self,
+        online: &mut Online,
+        frames: &mut Vec<Result<ServerFrame, LinkError>>,
+    ) -> Result<Option<LinkError>, End> {
+        if frames.is_empty() {
+            return Ok(None);
+        }
+        let (now, mut end) = (clock::now(), None);
+        let mut good = Vec::with_capacity(frames.len());
+        for frame in frames.drain(..) {
+            match frame {
+                Ok(frame) => good.push(frame),
+                Err(error) => end = Some(error),
+            }
+        }
+        let rows: HashMap<EnvelopeId, (AccountTag, i64)> =
+            good.iter().filter_map(answered).filter_map(|id| Some((id, self.outbox.find(id)?))).collect();
+        let unsealed: HashMap<AccountTag, Vec<i64>> =
+            online.fetching.iter().map(|peer| (*peer, self.outbox.unsealed(*peer))).collect();
+        let context = Context { online, rows: &rows, unsealed: &unsealed, now };
+        let effects: Vec<Effect> = self.database().write(|store| {
+            good.into_iter().map(|frame| store_frame(store, &context, frame)).collect::<Result<_, _>>()
+        })?;
+        for effect in effects {
+            self.take_effect(online, effect)?;
+        }
+        Ok(end)
+    }
+
+    fn take_effect(&mut self, online: &mut Online, effect: Effect) -> Result<(), End> {
+        match effect {
+            Effect::Arrived { delivery, id, arrival } => {
+                online.acks.stored(delivery);
+                if let Arrival::Message { new_session: true, .. } = arrival {
+                    online.keys.one_time = online.keys.one_time.saturating_sub(1);
+                    online.keys.one_time_kem = online.keys.one_time_kem.saturating_sub(1);
+                    online.keys_settled &= !account::keys_are_low(online.keys);
+                }
+                if let Arrival::Held { from } = arrival {
+                    online.strangers.insert(from);
+                }
+                self.announce(id, arrival);
+            }
+            Effect::Accepted { row: (to, seq), id, settled, at } => {
+                self.outbox.settle(seq, to);
+                online.wire_bytes.remove(&id);
+                if let Some(id) = settled {
+                    self.tell(Event::Accepted { id, at });
+                }
+            }
+            Effect::Rejected { row: (to, seq), id, settled, reason } => {
+                self.outbox.settle(seq, to);
+                online.wire_bytes.remove(&id);
+                if let Some(id) = settled {
+                    self.tell(Event::Rejected { id, reason });
+                }
+            }
+            Effect::UnknownAccount { request, peer, messages } => {
+                online.asked.remove(&request);
+                online.fetching.remove(&peer);
+                self.outbox.release(peer);
+                for (seq, message) in messages {
+                    self.outbox.settle(seq, peer);
+                    if let Some(id) = message {
+                        self.tell(Event::Rejected { id, reason: RejectReason::UnknownRecipient });
+                    }
+                }
+                self.answer_verifying(peer, Some(&|_| VerifyError::Refused(RefusalCode::UnknownAccount)));
+            }
+            Effect::Sessions { request, peer, opened } => {
+                online.asked.remove(&request);
+                online.fetching.remove(&peer);
+                match opened {
+                    Opened::Ready => self.outbox.release(peer),
+                    Opened::IdentityChanged => self.identity_changed(peer),
+                    Opened::BadKeys => {
+                        self.outbox.hold(peer, clock::monotonic() + PAUSE);
+                        let handle = self.name(peer);
+                        self.tell(Event::BadKeys { handle });
+                        self.answer_verifying(peer, Some(&VerifyError::BadKeys));
+                        return Ok(());
+                    }
+                }
+                self.answer_verifying(peer, None);
+            }
+            Effect::Learned { request, peer, learned } => {
+                online.asked.remove(&request);
+                online.identifying.remove(&peer);
+                match learned {
+                    Learned::Known(arrivals) => {
+                        arrivals.into_iter().for_each(|(envelope, arrival)| self.announce(envelope.id, arrival));
+                    }
+                    Learned::IdentityChanged => self.identity_changed(peer),
+                    Learned::BadKeys => {
+                        let handle = self.name(peer);
+                        self.tell(Event::BadKeys { handle });
+                    }
+                }
+            }
+            Effect::Other(frame) => return self.answered(online, frame),
+        }
+        Ok(())
+    }
+
+    /// A frame that changed nothing in the database.
+    fn answered(&mut self, online: &mut Online, frame: ServerFrame) -> Result<(), End> {
+        match frame {
+            ServerFrame::Retry { id, after_ms, reason } => {
+                if let Some((to, seq)) = self.outbox.find(id) {
+                    self.outbox.retry(seq, to, clock::monotonic() + Duration::from_millis(after_ms.min(MAX_WAIT_MS)));
+                    self.tell(Event::Delayed { id, reason });
+                }
+                Ok(())
+            }
+            ServerFrame::Answer { id, answer } => {
+                let asked = online.asked.remove(&id).map(|(asked, _)| asked);
+                match (asked, answer) {
+                    (Some(Asked::Attach), Answer::Attached) => self.arrived(),
+                    (Some(Asked::Publish), Answer::KeysPublished(keys)) => {
+                        online.keys = keys;
+                        online.keys_settled = account::keys_are_low(keys);
+                    }
+                    _ => return Err(LinkError::Protocol(DecodeError::Malformed).into()),
+                }
+                Ok(())
+            }
+            ServerFrame::Refused { id, refusal } => {
+                let Some((asked, _)) = id.and_then(|id| online.asked.remove(&id)) else { return Ok(()) };
+                match asked {
+                    Asked::Attach => Err(End::Refused(refusal.code)),
+                    Asked::Publish => Ok(()),
+                    // What was held stays held, and is asked about on the next connection.
+                    Asked::Identity(peer) => {
+                        online.identifying.remove(&peer);
+                        Ok(())
+                    }
+                    Asked::Bundles(peer) => {
+                        online.fetching.remove(&peer);
+                        self.outbox.hold(peer, clock::monotonic() + pause(refusal));
+                        let code = refusal.code;
+                        self.answer_verifying(peer, Some(&|_| VerifyError::Refused(code)));
+                        Ok(())
+                    }
+                }
+            }
+            ServerFrame::Accepted { .. }
+            | ServerFrame::Rejected { .. }
+            | ServerFrame::Deliver(_)
+            | ServerFrame::Closing(_) => Ok(()),
+        }
+    }
+
+    /// Tells what an envelope turned out to be.
+    pub(super) fn announce(&mut self, id: EnvelopeId, arrival: Arrival) {
+        match arrival {
+            Arrival::Message { message, .. } => {
+                let from = message.handle.or_else(|| self.name(message.peer));
+                self.tell(Event::Received { from, id: message.id });
+            }
+            Arrival::Repeat | Arrival::Held { .. } => {}
+            Arrival::Unreadable { reason } => self.tell(Event::Unreadable { id, reason }),
+        }
+    }
+
+    fn identity_changed(&mut self, tag: AccountTag) {
+        self.outbox.block(tag);
+        let handle = self.name(tag);
+        self.tell(Event::IdentityChanged { tag, handle });
+    }
+
+    fn name(&mut self, tag: AccountTag) -> Option<Handle> {
+        self.database().read().contact(tag).ok().flatten().and_then(|contact| contact.handle)
+    }
+}
+
+/// A server may not make us wait longer than an hour.
+const MAX_WAIT_MS: u64 = 3_600_000;
+
+fn pause(refusal: Refusal) -> Duration {
+    refusal.retry_after_ms.map_or(PAUSE, |ms| Duration::from_millis(ms.get().min(MAX_WAIT_MS)))
+}
+
+async fn wait(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The envelope of ours that a frame is about.
+const fn answered(frame: &ServerFrame) -> Option<EnvelopeId> {
+    match frame {
+        ServerFrame::Accepted { id, .. } | ServerFrame::Rejected { id, .. } => Some(*id),
+        _ => None,
+    }
+}
+
+/// What is known while frames are stored.
+struct Context<'a> {
+    online: &'a Online,
+    /// Rows of the envelopes that the frames are about.
+    rows: &'a HashMap<EnvelopeId, (AccountTag, i64)>,
+    /// Rows that wait for the keys of an account.
+    unsealed: &'a HashMap<AccountTag, Vec<i64>>,
+    now: UnixMillis,
+}
+
+impl Context<'_> {
+    /// Whose keys the request was for.
+    fn asked(&self, id: RequestId) -> Option<AccountTag> {
+        match self.online.asked.get(&id) {
+            Some((Asked::Bundles(peer), _)) => Some(*peer),
+            _ => None,
+        }
+    }
+
+    /// Whose identity the request was for.
+    fn asked_identity(&self, id: RequestId) -> Option<AccountTag> {
+        match self.online.asked.get(&id) {
+            Some((Asked::Identity(peer), _)) => Some(*peer),
+            _ => None,
+        }
+    }
+}
+
+fn store_frame(store: &Store<'_>, context: &Context<'_>, frame: ServerFrame) -> Result<Effect, DatabaseError> {
+    match frame {
+        ServerFrame::Deliver(deliver) => store_delivery(store, context, deliver),
+        ServerFrame::Accepted { id, at } => {
+            let Some(&row) = context.rows.get(&id) else { return Ok(Effect::Other(ServerFrame::Accepted { id, at })) };
+            let wire_bytes = context.online.wire_bytes.get(&id).copied();
+            let settled = store.accepted(row.1, at, wire_bytes)?;
+            Ok(Effect::Accepted { row, id, settled, at })
+        }
+        ServerFrame::Rejected { id, reason } => {
+            let Some(&row) = context.rows.get(&id) else {
+                return Ok(Effect::Other(ServerFrame::Rejected { id, reason }));
+            };
+            // Perhaps only this device is gone: the next message asks again which there are.
+            store.forget_devices(row.0)?;
+            Ok(Effect::Rejected { row, id, settled: store.rejected(row.1, reason)?, reason })
+        }
+        ServerFrame::Answer { id, answer: Answer::Bundles(bundles) } => match context.asked(id) {
+            Some(peer) => {
+                let opened = open_sessions(store, context.online.own, peer, &bundles, context.now)?;
+                Ok(Effect::Sessions { request: id, peer, opened })
+            }
+            None => Ok(Effect::Other(ServerFrame::Answer { id, answer: Answer::Bundles(bundles) })),
+        },
+        ServerFrame::Answer { id, answer: Answer::Identity(identity) } => match context.asked_identity(id) {
+            Some(peer) => {
+                let learned = learn(store, context.online.own, peer, &identity, context.now)?;
+                Ok(Effect::Learned { request: id, peer, learned })
+            }
+            None => Ok(Effect::Other(ServerFrame::Answer { id, answer: Answer::Identity(identity) })),
+        },
+        ServerFrame::Refused { id: Some(id), refusal } if refusal.code == RefusalCode::UnknownAccount => {
+            if let Some(peer) = context.asked_identity(id) {
+                let learned = Learned::Known(refuse_held(store, peer)?);
+                return Ok(Effect::Learned { request: id, peer, learned });
+            }
+            let Some(peer) = context.asked(id) else {
+                return Ok(Effect::Other(ServerFrame::Refused { id: Some(id), refusal }));
+            };
+            let rows = context.unsealed.get(&peer).into_iter().flatten();
+            let messages = rows
+                .map(|&seq| Ok((seq, store.rejected(seq, RejectReason::UnknownRecipient)?)))
+                .collect::<Result<_, DatabaseError>>()?;
+            Ok(Effect::UnknownAccount { request: id, peer, messages })
+        }
+        other => Ok(Effect::Other(other)),
+    }
+}
+
+fn store_delivery(store: &Store<'_>, context: &Context<'_>, deliver: Deliver) -> Result<Effect, DatabaseError> {
+    let Deliver { delivery, id, accepted_at, body } = deliver;
+    let frame = ServerFrame::Deliver(Deliver { delivery, id, accepted_at, body: body.clone() });
+    let wire_bytes = server_frame_bytes(frame.encode().len());
+    let envelope = HeldEnvelope { id, body, accepted_at, received_at: context.now, wire_bytes };
+    let arrival = receive(store, context.online.own, &envelope, context.now)?;
+    Ok(Effect::Arrived { delivery, id, arrival })
+}
+
+/// Length of a server's WebSocket frame with its header, which has no mask (RFC 6455, section 5.2).
+const fn server_frame_bytes(payload: usize) -> u64 {
+    payload as u64
+        + match payload {
+            0..=125 => 2,
+            126..=65_535 => 4,
+            _ => 10,
+        }
+}
+
+impl Online {
+    async fn ask(&mut self, asked: Asked, request: Request) -> Result<(), LinkError> {
+        self.last_request = self.last_request.saturating_add(1);
+        let id = RequestId(NonZeroU64::MIN.saturating_add(self.last_request));
+        self.asked.insert(id, (asked, clock::monotonic() + ANSWER_DEADLINE));
+        self.sender.send(&ClientFrame::Request { id, request }).await.map(drop)
+    }
+
+    /// Asks for the keys of an account, unless that is under way.
+    async fn fetch(&mut self, account: AccountTag) -> Result<(), LinkError> {
+        if self.fetching.insert(account) {
+            self.ask(Asked::Bundles(account), Request::FetchBundles { account }).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks who an account is, unless that is under way.
+    async fn identify(&mut self, account: AccountTag) -> Result<(), LinkError> {
+        if self.identifying.insert(account) {
+            self.ask(Asked::Identity(account), Request::FetchIdentity { account }).await?;
+        }
+        Ok(())
+    }
+
+    /// When the oldest request has waited too long.
+    fn deadline(&self) -> Option<Instant> {
+        self.asked.values().map(|(_, deadline)| *deadline).min()
+    }
+}

@@ -1,0 +1,185 @@
+//! An envelope arrives: open, verify, store. All of it is one transaction; only afterwards may it be acknowledged.
+
+use endtoend_crypto_e2e::{OpenError, SessionError, learn_identity, open};
+use endtoend_protocol::{AccountTag, Address, ContentKind, Identity, UnixMillis};
+
+use super::parcel;
+use crate::database::{Body, DatabaseError, Direction, HeldEnvelope, MessageState, Store, StoredMessage, Unreadable};
+
+/// What an envelope turned out to be. Each of them is stored, so each may be acknowledged.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// A message that waits to be shown.
+    Message {
+        message: Box<StoredMessage>,
+        /// Whether it spent one-time keys.
+        new_session: bool,
+    },
+    /// It was here before.
+    Repeat,
+    /// It waits until the server has said who its sender is.
+    Held { from: AccountTag },
+    /// It does not open, and never will.
+    Unreadable { reason: &'static str },
+}
+
+/// Deals with one envelope, inside a transaction.
+pub(super) fn receive(
+    store: &Store<'_>,
+    own: Address,
+    envelope: &HeldEnvelope,
+    now: UnixMillis,
+) -> Result<Arrival, DatabaseError> {
+    if store.is_received(envelope.id)? {
+        return Ok(Arrival::Repeat);
+    }
+    let arrival = arrive(store, own, envelope, Sender::Open, now)?;
+    store.put_received(envelope.id, now)?;
+    note_unreadable(store, envelope, &arrival)?;
+    Ok(arrival)
+}
+
+/// What the server's word about an account led to.
+#[derive(Debug)]
+pub(super) enum Learned {
+    /// The account is known: this became of what was held of it.
+    Known(Vec<(HeldEnvelope, Arrival)>),
+    /// It has another identity than the one that is trusted: noted, and what was held stays.
+    IdentityChanged,
+    /// The keys do not verify: nothing was stored.
+    BadKeys,
+}
+
+/// Deals with what was held of a sender about whom the server was asked, inside a transaction.
+pub(super) fn learn(
+    store: &Store<'_>,
+    own: Address,
+    from: AccountTag,
+    identity: &Identity,
+    now: UnixMillis,
+) -> Result<Learned, DatabaseError> {
+    match learn_identity(store, from, identity) {
+        Ok(changes) => store.apply(&changes)?,
+        Err(SessionError::Records(error)) => return Err(error.into()),
+        Err(SessionError::BadKeys) => return Ok(Learned::BadKeys),
+        Err(SessionError::IdentityChanged { identity }) => {
+            store.set_changed_identity(from, Some(&identity))?;
+            return Ok(Learned::IdentityChanged);
+        }
+    }
+    receive_held(store, own, from, now).map(Learned::Known)
+}
+
+/// Deals anew with what was held of a sender whose identity is settled now, inside a transaction.
+pub(super) fn receive_held(
+    store: &Store<'_>,
+    own: Address,
+    from: AccountTag,
+    now: UnixMillis,
+) -> Result<Vec<(HeldEnvelope, Arrival)>, DatabaseError> {
+    let held = store.held(from)?;
+    held.into_iter()
+        .map(|envelope| {
+            store.remove_held(envelope.id)?;
+            let arrival = arrive(store, own, &envelope, Sender::Settled, now)?;
+            note_unreadable(store, &envelope, &arrival)?;
+            Ok((envelope, arrival))
+        })
+        .collect()
+}
+
+/// Lets go of what was held of a sender that the server does not know, inside a transaction.
+pub(super) fn refuse_held(store: &Store<'_>, from: AccountTag) -> Result<Vec<(HeldEnvelope, Arrival)>, DatabaseError> {
+    let held = store.held(from)?;
+    held.into_iter()
+        .map(|envelope| {
+            store.remove_held(envelope.id)?;
+            let arrival = Arrival::Unreadable { reason: "unknown_sender" };
+            note_unreadable(store, &envelope, &arrival)?;
+            Ok((envelope, arrival))
+        })
+        .collect()
+}
+
+fn note_unreadable(store: &Store<'_>, envelope: &HeldEnvelope, arrival: &Arrival) -> Result<(), DatabaseError> {
+    let Arrival::Unreadable { reason } = arrival else { return Ok(()) };
+    store.put_unreadable(&Unreadable {
+        id: envelope.id,
+        reason: (*reason).to_owned(),
+        accepted_at: envelope.accepted_at,
+        received_at: envelope.received_at,
+    })
+}
+
+/// Whether the server has just been asked who the sender is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    /// It can be asked.
+    Open,
+    /// It was: a message that contradicts it is a forgery.
+    Settled,
+}
+
+fn arrive(
+    store: &Store<'_>,
+    own: Address,
+    envelope: &HeldEnvelope,
+    sender: Sender,
+    now: UnixMillis,
+) -> Result<Arrival, DatabaseError> {
+    let (opened, changes) = match open(store, &mut rand::rng(), own, envelope.id, &envelope.body, now) {
+        Ok(opened) => opened,
+        Err(OpenError::Duplicate) => return Ok(Arrival::Repeat),
+        // Anybody can write any sender into an envelope: only the server's word makes one known, or changed.
+        Err(OpenError::UnknownPeer { peer, .. } | OpenError::IdentityChanged { peer, .. })
+            if sender == Sender::Open =>
+        {
+            return Ok(match store.hold(peer.account, envelope)? {
+                true => Arrival::Held { from: peer.account },
+                false => Arrival::Unreadable { reason: "too_many_held" },
+            });
+        }
+        Err(error) => return Ok(Arrival::Unreadable { reason: reason(error)? }),
+    };
+    store.apply(&changes)?;
+    let peer = opened.from.account;
+    let Ok((content, handle)) = parcel::unpack(&opened.content, peer) else {
+        return Ok(Arrival::Unreadable { reason: "malformed" });
+    };
+    store.put_contact(peer, handle.as_ref())?;
+    store.put_device(peer, opened.from.device)?;
+    let message = StoredMessage {
+        seq: 0,
+        peer,
+        handle,
+        direction: Direction::In,
+        id: content.id,
+        state: MessageState::Received,
+        body: match content.kind {
+            ContentKind::Text(text) => Body::Text(text),
+            ContentKind::Unknown => Body::Unknown,
+        },
+        sent_at: content.sent_at,
+        accepted_at: Some(envelope.accepted_at),
+        received_at: Some(envelope.received_at),
+        wire_bytes: Some(envelope.wire_bytes),
+        shown: false,
+    };
+    match store.put_message(&message)? {
+        true => Ok(Arrival::Message { message: Box::new(message), new_session: opened.new_session }),
+        false => Ok(Arrival::Repeat),
+    }
+}
+
+/// One word for why an envelope did not open. A broken database is no reason: the envelope comes again.
+fn reason(error: OpenError) -> Result<&'static str, DatabaseError> {
+    match error {
+        OpenError::Records(error) => Err(error.into()),
+        OpenError::Duplicate => Ok("duplicate"),
+        OpenError::UnknownPeer { .. } | OpenError::IdentityChanged { .. } => Ok("other_identity"),
+        OpenError::UnknownKey => Ok("unknown_key"),
+        OpenError::NoSession => Ok("no_session"),
+        OpenError::Forged => Ok("forged"),
+        OpenError::Hostile => Ok("hostile"),
+    }
+}

@@ -1,0 +1,449 @@
+//! The engine's own loop: what it knows, what it plans, and how it answers commands.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use endtoend_protocol::{AccountTag, Content, ContentKind, MessageId, RefusalCode, Text, UnixMillis};
+use rand::RngExt as _;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::sleep_until;
+
+use super::account;
+use super::command::{AccountError, Command, Reply, SendError, Status, Verification, VerifyError};
+use super::establish::{EstablishError, Login, Method, establish};
+use super::event::{ConnectionState, Event, OfflineReason};
+use super::handle::Options;
+use super::online::End;
+use super::outbox::Outbox;
+use crate::backoff::Backoff;
+use crate::clock::{self, Instant};
+use crate::database::{
+    Account, AccountState, Body, Database, DatabaseError, Direction, MessageState, OUTBOX_MAX, StoredMessage,
+};
+use crate::handle::Handle;
+use crate::profile::Profile;
+use crate::transport::LinkError;
+
+/// Questions about somebody's identity that may wait for the server.
+const VERIFYING_MAX: usize = 64;
+/// A token that ends sooner is not worth trying: clocks differ.
+const TOKEN_MARGIN: Duration = Duration::from_secs(30);
+
+/// When to connect.
+#[derive(Clone, Copy, Debug)]
+enum Plan {
+    /// When told to.
+    Idle,
+    /// Then.
+    At(Instant),
+    /// Now.
+    Now,
+}
+
+/// How to authenticate, beside the token that may be kept.
+pub(super) enum Means {
+    /// The account exists.
+    Account,
+    /// The account exists and the password has to prove it.
+    Password,
+    /// The account is to be created. `again`: an earlier attempt may have created it already.
+    Register { device: Box<endtoend_protocol::NewDevice>, again: bool },
+    /// The handle is taken: by our own earlier attempt if the password opens it.
+    Claim,
+}
+
+/// Owns the profile, the rules' state and the plan. Lives on the engine's thread.
+pub(super) struct Runner {
+    profile: Profile,
+    options: Options,
+    commands: mpsc::Receiver<Command>,
+    events: broadcast::Sender<Event>,
+    state: watch::Sender<ConnectionState>,
+    pub(super) account: Option<Account>,
+    pub(super) outbox: Outbox,
+    pub(super) verifying: Vec<(Handle, Reply<Result<Verification, VerifyError>>)>,
+    backoff: Backoff,
+    plan: Plan,
+    means: Means,
+    /// Who asked for the registration or login that is under way.
+    waiting: Option<Reply<Result<(), AccountError>>>,
+    stopping: bool,
+}
+
+impl Runner {
+    pub(super) fn new(
+        mut profile: Profile,
+        options: Options,
+        commands: mpsc::Receiver<Command>,
+        events: broadcast::Sender<Event>,
+        state: watch::Sender<ConnectionState>,
+    ) -> Result<Self, DatabaseError> {
+        let store = profile.database().read();
+        let account = store.account()?;
+        let mut outbox = Outbox::default();
+        for row in store.outbox()? {
+            outbox.push(row.seq, row.recipient, row.envelope);
+        }
+        for contact in store.blocked_contacts()? {
+            outbox.block(contact);
+        }
+        let registered = account.as_ref().is_some_and(|account| account.state == AccountState::Registered);
+        let plan = if options.online && registered { Plan::Now } else { Plan::Idle };
+        Ok(Self {
+            profile,
+            options,
+            commands,
+            events,
+            state,
+            account,
+            outbox,
+            verifying: Vec::new(),
+            backoff: Backoff::new(),
+            plan,
+            means: Means::Account,
+            waiting: None,
+            stopping: false,
+        })
+    }
+
+    pub(super) fn database(&mut self) -> &mut Database {
+        self.profile.database()
+    }
+
+    pub(super) fn tell(&self, event: Event) {
+        // Nobody may be listening: the database has everything that matters.
+        let _listeners = self.events.send(event);
+    }
+
+    pub(super) fn set_state(&self, state: ConnectionState) {
+        self.state.send_replace(state.clone());
+        self.tell(Event::Connection(state));
+    }
+
+    pub(super) const fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Runs until told to stop, or until nobody is left to tell.
+    pub(super) async fn run(mut self) {
+        while !self.stopping {
+            match self.plan {
+                Plan::Now => self.connect().await,
+                Plan::Idle => self.next_command().await,
+                Plan::At(when) => {
+                    tokio::select! {
+                        () = sleep_until(when) => self.plan = Plan::Now,
+                        command = self.commands.recv() => self.told(command),
+                    }
+                }
+            }
+        }
+        self.set_state(ConnectionState::Offline { retry_at: None, why: OfflineReason::Stopped });
+    }
+
+    async fn next_command(&mut self) {
+        let command = self.commands.recv().await;
+        self.told(command);
+    }
+
+    /// The next command, for whoever waits for something else as well.
+    pub(super) async fn receive_command(&mut self) -> Option<Command> {
+        self.commands.recv().await
+    }
+
+    async fn connect(&mut self) {
+        let (login, with_token) = match self.login() {
+            Ok(Some(login)) => login,
+            Ok(None) => return self.give_up(OfflineReason::Idle),
+            Err(error) => return self.try_later(OfflineReason::Storage(error.to_string()), None),
+        };
+        self.set_state(ConnectionState::Connecting);
+        let mut attempt = pin!(establish(login));
+        let result = loop {
+            tokio::select! {
+                result = &mut attempt => break result,
+                command = self.commands.recv() => self.told(command),
+            }
+            if self.stopping {
+                return;
+            }
+        };
+        match result {
+            Ok(established) => {
+                let began = clock::monotonic();
+                let end = self.online(established).await;
+                self.ended(end, began);
+            }
+            Err(error) => self.failed(&error, with_token),
+        }
+    }
+
+    /// What to log in with, and whether that is a token.
+    fn login(&mut self) -> Result<Option<(Login, bool)>, DatabaseError> {
+        let Some(account) = self.account.clone() else { return Ok(None) };
+        let password = self.options.password.clone();
+        let token = self.database().read().token()?;
+        let fresh = |expires: UnixMillis| expires > clock::now().plus(TOKEN_MARGIN);
+        let method = match &self.means {
+            Means::Register { device, .. } => Method::Register { password, device: device.clone() },
+            Means::Claim | Means::Password => Method::Password(password),
+            Means::Account => match token.filter(|token| fresh(token.expires)) {
+                Some(token) => Method::Token(token.bytes),
+                None => Method::Password(password),
+            },
+        };
+        let with_token = matches!(method, Method::Token(_));
+        let own = account.address();
+        let Account { server, seed, .. } = account;
+        Ok(Some((Login { server, own, seed, method, connect_timeout: self.options.connect_timeout }, with_token)))
+    }
+
+    fn failed(&mut self, error: &EstablishError, with_token: bool) {
+        let refused = match error {
+            EstablishError::Refused(refusal) => Some(refusal.code),
+            _ => None,
+        };
+        let reason = match (&self.means, refused) {
+            (_, Some(RefusalCode::BadCredentials)) if with_token => {
+                // The token was revoked or the server's key is new: the password decides.
+                self.means = Means::Password;
+                return;
+            }
+            (Means::Register { again: true, .. }, Some(RefusalCode::HandleTaken)) => {
+                self.means = Means::Claim;
+                return;
+            }
+            (Means::Claim, Some(RefusalCode::BadCredentials)) => OfflineReason::Refused(RefusalCode::HandleTaken),
+            _ => error.reason(),
+        };
+        let registering = matches!(self.means, Means::Register { .. } | Means::Claim);
+        if let Some(reply) = self.waiting.take() {
+            answer(reply, Err(AccountError::Offline(reason.clone())));
+        }
+        if registering {
+            self.means = Means::Account;
+        }
+        if registering || error.is_permanent() {
+            return self.give_up(reason);
+        }
+        let after = match error {
+            EstablishError::Refused(refusal) => refusal.retry_after_ms.map(|ms| Duration::from_millis(ms.get())),
+            _ => None,
+        };
+        self.try_later(reason, after);
+    }
+
+    /// Nothing more until a person acts.
+    fn give_up(&mut self, why: OfflineReason) {
+        self.plan = Plan::Idle;
+        if let Some(reply) = self.waiting.take() {
+            answer(reply, Err(AccountError::Offline(why.clone())));
+        }
+        self.set_state(ConnectionState::Offline { retry_at: None, why });
+    }
+
+    fn try_later(&mut self, why: OfflineReason, at_least: Option<Duration>) {
+        let wait = self.backoff.next_delay(rand::rng().random()).max(at_least.unwrap_or_default());
+        self.plan = Plan::At(clock::monotonic() + wait);
+        self.set_state(ConnectionState::Offline { retry_at: Some(clock::now().plus(wait)), why });
+    }
+
+    /// The connection is authenticated and attached.
+    pub(super) fn arrived(&mut self) {
+        self.means = Means::Account;
+        if let Some(reply) = self.waiting.take() {
+            answer(reply, Ok(()));
+        }
+        self.set_state(ConnectionState::Online);
+    }
+
+    fn ended(&mut self, end: End, began: Instant) {
+        self.outbox.disconnected();
+        self.backoff.connection_ended(clock::monotonic().duration_since(began));
+        match end {
+            End::Stopped => {}
+            End::Link(LinkError::Closed { reason: Some(reason) }) => match reason {
+                endtoend_protocol::ClosingReason::Replaced => self.give_up(OfflineReason::Closed(reason)),
+                _ => self.try_later(OfflineReason::Closed(reason), None),
+            },
+            End::Link(LinkError::Protocol(_)) => self.try_later(OfflineReason::Protocol, None),
+            End::Link(error) => {
+                self.try_later(OfflineReason::Unreachable(super::establish::with_causes(&error)), None);
+            }
+            End::Silent => {
+                self.try_later(OfflineReason::Unreachable("the server did not answer in time".to_owned()), None);
+            }
+            End::Refused(code) => self.try_later(OfflineReason::Refused(code), None),
+            End::Storage(error) => self.try_later(OfflineReason::Storage(error.to_string()), None),
+        }
+    }
+
+    /// Carries out a command, or notes what the connection has to do for it. `None`: nobody is left to give any.
+    pub(super) fn told(&mut self, command: Option<Command>) {
+        let Some(command) = command else {
+            self.stopping = true;
+            return;
+        };
+        match command {
+            Command::Register(server, handle, reply) => match self.prepare_registration(server, handle) {
+                Ok(means) => self.begin(means, reply),
+                Err(error) => answer(reply, Err(error)),
+            },
+            Command::Login(reply) => self.begin_login(reply),
+            Command::Send(to, text, reply) => {
+                let queued = self.queue(&to, text);
+                answer(reply, queued);
+            }
+            Command::Find(id, reply) => answer(reply, self.database().read().sent_message(id)),
+            Command::History(with, limit, reply) => answer(reply, self.database().read().history(with.tag(), limit)),
+            Command::Unread(from, limit, reply) => {
+                answer(reply, self.database().read().unread(from.map(|handle| handle.tag()), limit));
+            }
+            Command::MarkShown(seqs, reply) => answer(reply, self.database().write(|store| store.mark_shown(&seqs))),
+            Command::Verify(with, reply) => self.verify(with, reply),
+            Command::AcceptIdentity(with, reply) => {
+                let accepted = self.accept_identity(&with);
+                answer(reply, accepted);
+            }
+            Command::Status(reply) => {
+                let status = self.status();
+                answer(reply, status);
+            }
+            Command::Shutdown => self.stopping = true,
+        }
+    }
+
+    fn prepare_registration(
+        &mut self,
+        server: crate::address::ServerAddress,
+        handle: Handle,
+    ) -> Result<Means, AccountError> {
+        if self.waiting.is_some() {
+            return Err(AccountError::Busy);
+        }
+        let (account, device, again) = account::prepare_registration(self.database(), server, handle)?;
+        self.account = Some(account);
+        Ok(Means::Register { device, again })
+    }
+
+    fn begin_login(&mut self, reply: Reply<Result<(), AccountError>>) {
+        let registered = self.account.as_ref().is_some_and(|account| account.state == AccountState::Registered);
+        if !registered {
+            return answer(reply, Err(AccountError::NotRegistered));
+        }
+        if *self.state.borrow() == ConnectionState::Online {
+            return answer(reply, Ok(()));
+        }
+        if self.waiting.is_some() {
+            return answer(reply, Err(AccountError::Busy));
+        }
+        self.begin(Means::Password, reply);
+    }
+
+    fn begin(&mut self, means: Means, reply: Reply<Result<(), AccountError>>) {
+        self.means = means;
+        self.waiting = Some(reply);
+        self.plan = Plan::Now;
+        self.options.online = true;
+    }
+
+    fn queue(&mut self, to: &Handle, text: Text) -> Result<MessageId, SendError> {
+        let own = self.account.as_ref().filter(|account| account.state == AccountState::Registered);
+        let own = own.ok_or(SendError::NotRegistered)?.handle.clone();
+        if own == *to {
+            return Err(SendError::Oneself);
+        }
+        if self.outbox.len() >= OUTBOX_MAX {
+            return Err(DatabaseError::Limit { table: "the outbox", max: OUTBOX_MAX }.into());
+        }
+        let (tag, now) = (to.tag(), clock::now());
+        let id = MessageId::new(now, rand::rng().random());
+        let kind = ContentKind::Text(text.clone());
+        let content = Content { id, sent_at: now, sender_handle: Some(own.to_string()), kind };
+        let parcel = zeroize::Zeroizing::new(content.encode());
+        let message = StoredMessage {
+            seq: 0,
+            peer: tag,
+            handle: Some(to.clone()),
+            direction: Direction::Out,
+            id,
+            state: MessageState::Queued,
+            body: Body::Text(text),
+            sent_at: now,
+            accepted_at: None,
+            received_at: None,
+            wire_bytes: None,
+            shown: true,
+        };
+        let seq = self.database().write(|store| {
+            store.put_contact(tag, Some(to))?;
+            if store.contact(tag)?.is_some_and(|contact| contact.changed_identity.is_some()) {
+                return Err(SendError::IdentityChanged(to.clone()));
+            }
+            store.put_message(&message)?;
+            Ok(store.enqueue(id, tag, &parcel)?)
+        })?;
+        self.outbox.push(seq, tag, None);
+        Ok(id)
+    }
+
+    fn verify(&mut self, with: Handle, reply: Reply<Result<Verification, VerifyError>>) {
+        match self.verification(&with) {
+            Err(VerifyError::Unknown(_)) if self.options.online && self.verifying.len() < VERIFYING_MAX => {
+                self.verifying.push((with, reply));
+            }
+            result => answer(reply, result),
+        }
+    }
+
+    /// What to compare with somebody whose identity is known here.
+    pub(super) fn verification(&mut self, with: &Handle) -> Result<Verification, VerifyError> {
+        let own = self.account.as_ref().ok_or(VerifyError::NotRegistered)?.address();
+        account::verification(&self.database().read(), own, with)
+    }
+
+    fn accept_identity(&mut self, with: &Handle) -> Result<Verification, VerifyError> {
+        let own = self.account.as_ref().ok_or(VerifyError::NotRegistered)?.address();
+        let opened = account::accept_identity(self.database(), own, with)?;
+        self.outbox.unblock(with.tag());
+        for (envelope, arrival) in opened {
+            self.announce(envelope.id, arrival);
+        }
+        self.verification(with)
+    }
+
+    /// Answers those who wait for somebody's identity.
+    pub(super) fn answer_verifying(&mut self, tag: AccountTag, failure: Option<&dyn Fn(Handle) -> VerifyError>) {
+        let (done, waiting) = std::mem::take(&mut self.verifying).into_iter().partition(|(with, _)| with.tag() == tag);
+        self.verifying = waiting;
+        let done: Vec<(Handle, _)> = done;
+        for (with, reply) in done {
+            let result = match failure {
+                Some(error) => Err(error(with)),
+                None => self.verification(&with),
+            };
+            answer(reply, result);
+        }
+    }
+
+    fn status(&mut self) -> Result<Status, DatabaseError> {
+        let connection = self.state.borrow().clone();
+        let (outbox, account) = (self.outbox.len(), self.account.clone());
+        let store = self.database().read();
+        Ok(Status {
+            registered: account.as_ref().is_some_and(|account| account.state == AccountState::Registered),
+            handle: account.as_ref().map(|account| account.handle.clone()),
+            device: account.as_ref().map(|account| account.device.get()),
+            server: account.map(|account| account.server),
+            connection,
+            outbox,
+            unread: store.unread_count()?,
+            unreadable: store.unreadable()?,
+        })
+    }
+}
+
+/// Whoever asked may have gone.
+fn answer<T>(reply: Reply<T>, value: T) {
+    let _gone = reply.send(value);
+}

@@ -1,0 +1,120 @@
+//! A message leaves: sealed once for each device of its recipient, and kept until the server has accepted it.
+
+use endtoend_crypto_e2e::{SealError, SessionError, seal, start_session};
+use endtoend_protocol::{AccountTag, Address, Bundles, Envelope, EnvelopeId, MessageId, UnixMillis};
+use rand::RngExt as _;
+
+use crate::database::{DatabaseError, SealedItem, Store};
+
+/// What row of the outbox to send.
+#[derive(Debug)]
+pub(super) enum Sealed {
+    /// This envelope, which carries `message`. `others` are rows that came to be for further devices.
+    Ready { envelope: Envelope, message: MessageId, others: Vec<(i64, EnvelopeId)> },
+    /// The recipient's keys are needed first.
+    NoKeys,
+    /// The row is gone.
+    Settled,
+}
+
+/// What a fetched bundle led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// There is a session with every device.
+    Ready,
+    /// The account has another identity than the one trusted so far: noted.
+    IdentityChanged,
+    /// The keys contradict each other. Nothing was stored.
+    BadKeys,
+}
+
+/// The envelope of row `seq`: made now, or when it was first asked for. Runs inside a transaction.
+pub(super) fn seal_row(
+    store: &Store<'_>,
+    own: Address,
+    seq: i64,
+    to: AccountTag,
+    now: UnixMillis,
+) -> Result<Sealed, DatabaseError> {
+    let (message, content) = match store.outbox_item(seq)? {
+        None => return Ok(Sealed::Settled),
+        Some(SealedItem::Sealed { message, envelope }) => {
+            return Ok(Sealed::Ready { envelope, message, others: Vec::new() });
+        }
+        Some(SealedItem::Open { message, content }) => (message, content),
+    };
+    let rng = &mut rand::rng();
+    let mut envelopes = Vec::new();
+    for device in store.devices(to)? {
+        let to = Address { account: to, device };
+        let id = EnvelopeId::new(now, rng.random());
+        match seal(store, rng, own, to, id, &content, now) {
+            Ok((body, changes)) => envelopes.push((Envelope { id, to, body }, changes)),
+            Err(error) => {
+                no_session(error)?;
+                store.forget_devices(to.account)?;
+                return Ok(Sealed::NoKeys);
+            }
+        }
+    }
+    for (_, changes) in &envelopes {
+        store.apply(changes)?;
+    }
+    let envelopes: Vec<Envelope> = envelopes.into_iter().map(|(envelope, _)| envelope).collect();
+    if envelopes.is_empty() {
+        return Ok(Sealed::NoKeys);
+    }
+    let rows = store.put_envelopes(seq, &envelopes)?;
+    let mut envelopes = envelopes.into_iter();
+    let Some(envelope) = envelopes.next() else { return Ok(Sealed::NoKeys) };
+    let others = rows.into_iter().zip(envelopes.map(|other| other.id)).collect();
+    Ok(Sealed::Ready { envelope, message, others })
+}
+
+/// Begins a session with every device of an account. Runs inside a transaction.
+pub(super) fn open_sessions(
+    store: &Store<'_>,
+    own: Address,
+    peer: AccountTag,
+    bundles: &Bundles,
+    now: UnixMillis,
+) -> Result<Opened, DatabaseError> {
+    let mut sessions = Vec::new();
+    for bundle in &bundles.devices {
+        let address = Address { account: peer, device: bundle.device };
+        match start_session(store, &mut rand::rng(), own, address, &bundles.identity_key, bundle, now) {
+            Ok(changes) => sessions.push((bundle.device, changes)),
+            Err(error) => return not_opened(store, peer, bundles, error),
+        }
+    }
+    // Only now, with every device's keys verified.
+    for (device, changes) in &sessions {
+        store.apply(changes)?;
+        store.put_device(peer, *device)?;
+    }
+    Ok(Opened::Ready)
+}
+
+/// Why there is nothing to seal with. Anything but a broken database is mended by fetching keys anew.
+fn no_session(error: SealError) -> Result<(), DatabaseError> {
+    match error {
+        SealError::Records(error) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn not_opened(
+    store: &Store<'_>,
+    peer: AccountTag,
+    bundles: &Bundles,
+    error: SessionError,
+) -> Result<Opened, DatabaseError> {
+    match error {
+        SessionError::Records(error) => Err(error.into()),
+        SessionError::IdentityChanged { .. } => {
+            store.set_changed_identity(peer, Some(&bundles.identity_key))?;
+            Ok(Opened::IdentityChanged)
+        }
+        _ => Ok(Opened::BadKeys),
+    }
+}

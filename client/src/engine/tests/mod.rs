@@ -1,0 +1,5 @@
+//! Messages between two databases, then whole engines against a small node over real TLS.
+
+mod messages;
+mod node;
+mod wiring;

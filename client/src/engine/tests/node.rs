@@ -1,0 +1,347 @@
+//! A small node: enough of the server's side of the protocol to see what an engine does, and to be unkind to it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use endtoend_crypto_core::opaque::ServerSetup;
+use endtoend_crypto_core::proof::{DeviceStatement, Purpose, verify_device_proof};
+use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
+use endtoend_crypto_core::token;
+use endtoend_protocol::{
+    AccountTag, Address, Answer, Bundle, Bundles, ClientFrame, Deliver, DeliveryNumber, DeviceId, Envelope, EnvelopeId,
+    KeyCounts, NewDevice, RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, UnixMillis,
+};
+use futures_util::{SinkExt as _, StreamExt as _};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use sha2::{Digest as _, Sha256};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::address::ServerAddress;
+use crate::clock;
+
+/// What the node knows and how it behaves. Tests change it while it runs.
+#[derive(Default)]
+pub(super) struct Ledger {
+    accounts: HashMap<AccountTag, (Vec<u8>, Box<NewDevice>)>,
+    queues: HashMap<AccountTag, VecDeque<Envelope>>,
+    attached: HashMap<AccountTag, mpsc::UnboundedSender<()>>,
+    stored: HashSet<EnvelopeId>,
+    /// Every `Send` frame that came, also those that were not answered.
+    pub(super) sends: Vec<Envelope>,
+    pub(super) token_logins: usize,
+    pub(super) password_logins: usize,
+    /// So many `Send` frames end their connection unanswered, after the envelope was stored.
+    pub(super) cut_after_send: usize,
+    /// So many `Send` frames are answered by `Retry`.
+    pub(super) retry_sends: usize,
+    /// The next registration is carried out but not answered.
+    pub(super) cut_after_register: bool,
+    /// No token is good any more.
+    pub(super) refuse_tokens: bool,
+}
+
+pub(super) struct Node {
+    pub(super) address: ServerAddress,
+    ledger: Arc<Mutex<Ledger>>,
+}
+
+struct Secrets {
+    setup: ServerSetup,
+    tokens: SigningKey,
+}
+
+impl Node {
+    pub(super) async fn start() -> Self {
+        let ca_key = KeyPair::generate().unwrap();
+        let pin = Sha256::digest(rcgen::PublicKeyData::subject_public_key_info(&ca_key));
+        let named = |name: &str| {
+            let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params
+        };
+        let mut ca = named("authority");
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca_certificate = ca.self_signed(&ca_key).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let leaf = named("leaf").signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
+        let chain = vec![leaf.into(), ca_certificate.into()];
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+            .unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = format!("endtoend://127.0.0.1:{port}/#pin={}", hex::encode(pin)).parse().unwrap();
+        let ledger = Arc::new(Mutex::new(Ledger::default()));
+        let rng = &mut rand::rng();
+        let secrets = Arc::new(Secrets { setup: ServerSetup::generate(rng), tokens: SigningKey::generate(rng) });
+        let (shared, acceptor) = (Arc::clone(&ledger), TlsAcceptor::from(Arc::new(config)));
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                tokio::spawn(serve(tcp, acceptor.clone(), Arc::clone(&shared), Arc::clone(&secrets)));
+            }
+        });
+        Self { address, ledger }
+    }
+
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap()
+    }
+}
+
+/// One connection. `None` ends it.
+struct Connection {
+    ledger: Arc<Mutex<Ledger>>,
+    secrets: Arc<Secrets>,
+    challenge: [u8; 32],
+    channel_binding: [u8; 32],
+    account: Option<AccountTag>,
+    login: Option<endtoend_crypto_core::opaque::ServerLogin>,
+    delivered: VecDeque<EnvelopeId>,
+    acked: u64,
+    attached: bool,
+}
+
+async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, ledger: Arc<Mutex<Ledger>>, secrets: Arc<Secrets>) -> Option<()> {
+    let tls = acceptor.accept(tcp).await.ok()?;
+    let mut channel_binding = [0; 32];
+    tls.get_ref().1.export_keying_material(&mut channel_binding, b"EXPORTER-Channel-Binding", Some(&[])).ok()?;
+    let mut socket = tokio_tungstenite::accept_async(tls).await.ok()?;
+    let (wake, mut woken) = mpsc::unbounded_channel();
+    let mut connection = Connection {
+        ledger,
+        secrets,
+        challenge: rand::random(),
+        channel_binding,
+        account: None,
+        login: None,
+        delivered: VecDeque::new(),
+        acked: 0,
+        attached: false,
+    };
+    loop {
+        let answers = tokio::select! {
+            message = socket.next() => match message?.ok()? {
+                Message::Binary(bytes) => connection.frame(ClientFrame::decode(bytes).ok()?, &wake)?,
+                Message::Close(_) => return None,
+                _ => Vec::new(),
+            },
+            _ = woken.recv() => Vec::new(),
+        };
+        for frame in answers.into_iter().chain(connection.deliveries()) {
+            socket.send(Message::Binary(frame.encode())).await.ok()?;
+        }
+    }
+}
+
+impl Connection {
+    fn frame(&mut self, frame: ClientFrame, wake: &mpsc::UnboundedSender<()>) -> Option<Vec<ServerFrame>> {
+        match frame {
+            ClientFrame::Send(envelope) => self.send(envelope).map(|frame| vec![frame]),
+            ClientFrame::Ack { up_to } => {
+                let mut ledger = self.ledger.lock().unwrap();
+                while self.acked < up_to.0 {
+                    let id = self.delivered.pop_front()?;
+                    self.acked += 1;
+                    ledger.queues.entry(self.account?).or_default().retain(|envelope| envelope.id != id);
+                }
+                Some(Vec::new())
+            }
+            ClientFrame::Request { id, request } => {
+                let answer = match self.request(id, request, wake) {
+                    Ok(answer) => ServerFrame::Answer { id, answer: answer? },
+                    Err(code) => ServerFrame::Refused { id: Some(id), refusal: code.into() },
+                };
+                Some(vec![answer])
+            }
+        }
+    }
+
+    fn send(&mut self, envelope: Envelope) -> Option<ServerFrame> {
+        self.account?;
+        let mut ledger = self.ledger.lock().unwrap();
+        ledger.sends.push(envelope.clone());
+        let id = envelope.id;
+        if !ledger.accounts.contains_key(&envelope.to.account) {
+            return Some(ServerFrame::Rejected { id, reason: RejectReason::UnknownRecipient });
+        }
+        if ledger.retry_sends > 0 {
+            ledger.retry_sends -= 1;
+            return Some(ServerFrame::Retry { id, after_ms: 1, reason: RetryReason::Busy });
+        }
+        let to = envelope.to.account;
+        if ledger.stored.insert(id) {
+            ledger.queues.entry(to).or_default().push_back(envelope);
+        }
+        if let Some(wake) = ledger.attached.get(&to) {
+            let _gone = wake.send(());
+        }
+        if ledger.cut_after_send > 0 {
+            ledger.cut_after_send -= 1;
+            return None;
+        }
+        Some(ServerFrame::Accepted { id, at: clock::now() })
+    }
+
+    /// `Ok(None)` ends the connection without an answer.
+    fn request(
+        &mut self,
+        _: RequestId,
+        request: Request,
+        wake: &mpsc::UnboundedSender<()>,
+    ) -> Result<Option<Answer>, RefusalCode> {
+        let ledger = Arc::clone(&self.ledger);
+        let mut ledger = ledger.lock().unwrap();
+        let now = clock::now();
+        match request {
+            Request::Hello { .. } => {
+                Ok(Some(Answer::Welcome { version: 1, challenge: self.challenge, server_time: now, send_window: 4 }))
+            }
+            Request::RegisterStart { account, opaque } => {
+                if ledger.accounts.contains_key(&account) {
+                    return Err(RefusalCode::HandleTaken);
+                }
+                self.account = Some(account);
+                let opaque = self.secrets.setup.register(account.as_bytes(), &opaque).unwrap().into();
+                Ok(Some(Answer::RegisterChallenge { opaque }))
+            }
+            Request::RegisterFinish { opaque, device_proof, device } => {
+                let account = self.account.ok_or(RefusalCode::OutOfOrder)?;
+                self.check(account, &device, Purpose::Register, &device_proof)?;
+                ledger.accounts.insert(account, (opaque.to_vec(), device));
+                if std::mem::take(&mut ledger.cut_after_register) {
+                    return Ok(None);
+                }
+                Ok(Some(self.authenticated(account)))
+            }
+            Request::LoginStart { account, opaque } => {
+                let record = ledger.accounts.get(&account).map(|(record, _)| record.as_slice());
+                let rng = &mut rand::rng();
+                let (login, opaque) = self.secrets.setup.login_start(rng, record, account.as_bytes(), &opaque).unwrap();
+                (self.login, self.account) = (Some(login), Some(account));
+                Ok(Some(Answer::LoginChallenge { opaque: opaque.into() }))
+            }
+            Request::LoginFinish { opaque, device_proof, .. } => {
+                let login = self.login.take().ok_or(RefusalCode::OutOfOrder)?;
+                login.finish(&opaque).map_err(|_| RefusalCode::BadCredentials)?;
+                let account = self.account.ok_or(RefusalCode::OutOfOrder)?;
+                let (_, device) = ledger.accounts.get(&account).ok_or(RefusalCode::BadCredentials)?;
+                self.check(account, device, Purpose::Login, &device_proof)?;
+                ledger.password_logins += 1;
+                Ok(Some(self.authenticated(account)))
+            }
+            Request::Resume { token, device_proof } => {
+                let verifying = self.secrets.tokens.verifying_key();
+                let claims =
+                    token::verify(&verifying, &token, now.get(), 0).map_err(|_| RefusalCode::BadCredentials)?;
+                if ledger.refuse_tokens {
+                    return Err(RefusalCode::BadCredentials);
+                }
+                let account = AccountTag::new(claims.account);
+                let (_, device) = ledger.accounts.get(&account).ok_or(RefusalCode::BadCredentials)?;
+                self.check(account, device, Purpose::Resume { token_id: claims.token_id }, &device_proof)?;
+                ledger.token_logins += 1;
+                Ok(Some(self.authenticated(account)))
+            }
+            Request::PublishKeys(keys) => Ok(Some(Answer::KeysPublished(KeyCounts {
+                one_time: u32::try_from(keys.one_time_pre_keys.len()).unwrap(),
+                one_time_kem: u32::try_from(keys.one_time_kem_pre_keys.len()).unwrap(),
+            }))),
+            Request::FetchIdentity { account } => {
+                let (_, device) = ledger.accounts.get(&account).ok_or(RefusalCode::UnknownAccount)?;
+                let envelope_keys = vec![(DeviceId::FIRST, device.envelope_key.clone())];
+                let identity = endtoend_protocol::Identity { identity_key: device.identity_key, envelope_keys };
+                Ok(Some(Answer::Identity(Box::new(identity))))
+            }
+            Request::FetchBundles { account } => {
+                let (_, device) = ledger.accounts.get_mut(&account).ok_or(RefusalCode::UnknownAccount)?;
+                Ok(Some(Answer::Bundles(Box::new(Bundles {
+                    identity_key: device.identity_key,
+                    devices: vec![Bundle {
+                        device: DeviceId::FIRST,
+                        registration_id: device.registration_id,
+                        signed_pre_key: device.signed_pre_key.clone(),
+                        one_time_pre_key: device.one_time_pre_keys.pop(),
+                        kem_pre_key: device
+                            .one_time_kem_pre_keys
+                            .pop()
+                            .unwrap_or_else(|| device.last_resort_kem_pre_key.clone()),
+                        envelope_key: device.envelope_key.clone(),
+                    }],
+                }))))
+            }
+            Request::Attach => {
+                self.attached = true;
+                ledger.attached.insert(self.account.ok_or(RefusalCode::NotAuthenticated)?, wake.clone());
+                Ok(Some(Answer::Attached))
+            }
+        }
+    }
+
+    fn check(
+        &self,
+        account: AccountTag,
+        device: &NewDevice,
+        purpose: Purpose,
+        proof: &[u8],
+    ) -> Result<(), RefusalCode> {
+        let statement = DeviceStatement {
+            challenge: &self.challenge,
+            channel_binding: &self.channel_binding,
+            account: account.as_bytes(),
+            device: 1,
+            purpose,
+        };
+        let key = VerifyingKey::from_bytes(&device.device_key).map_err(|_| RefusalCode::Invalid)?;
+        verify_device_proof(&key, &statement, proof).map_err(|_| RefusalCode::BadCredentials)
+    }
+
+    fn authenticated(&mut self, account: AccountTag) -> Answer {
+        self.account = Some(account);
+        let now = clock::now().get();
+        let expires = now + 900_000;
+        let token = token::issue(&self.secrets.tokens, account.as_bytes(), 1, &rand::random(), now, expires);
+        Answer::Authenticated {
+            address: Address { account, device: DeviceId::FIRST },
+            token: token.into(),
+            token_expires: UnixMillis::new(expires),
+            keys: KeyCounts { one_time: 99, one_time_kem: 49 },
+        }
+    }
+
+    /// What waits for the attached device and was not delivered on this connection yet.
+    fn deliveries(&mut self) -> Vec<ServerFrame> {
+        let Some(account) = self.account.filter(|_| self.attached) else { return Vec::new() };
+        let mut ledger = self.ledger.lock().unwrap();
+        let queue = ledger.queues.entry(account).or_default();
+        let mut frames = Vec::new();
+        for envelope in queue.iter() {
+            if self.delivered.contains(&envelope.id) {
+                continue;
+            }
+            self.delivered.push_back(envelope.id);
+            frames.push(ServerFrame::Deliver(Deliver {
+                delivery: DeliveryNumber(self.acked + self.delivered.len() as u64),
+                id: envelope.id,
+                accepted_at: clock::now(),
+                body: envelope.body.clone(),
+            }));
+        }
+        frames
+    }
+}
+
+impl Ledger {
+    /// Envelopes that wait for an account.
+    pub(super) fn waiting(&self, account: AccountTag) -> usize {
+        self.queues.get(&account).map_or(0, VecDeque::len)
+    }
+}

@@ -1,0 +1,236 @@
+//! Whole engines against a small node.
+
+use std::time::Duration;
+
+use endtoend_crypto_core::passphrase::Params;
+use endtoend_protocol::{MessageId, RefusalCode, RejectReason, Text};
+use tempfile::TempDir;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::node::Node;
+use crate::database::{Body, MessageState};
+use crate::engine::{AccountError, ConnectionState, Engine, OfflineReason, Options, SendError};
+use crate::handle::Handle;
+use crate::profile::Profile;
+
+/// Far above what any step takes; only a hanging test meets it.
+const PATIENCE: Duration = Duration::from_secs(60);
+const FAST: Params = Params { memory_kib: 8, passes: 1, lanes: 1 };
+const PASSWORD: &str = "correct horse";
+
+struct Person {
+    home: TempDir,
+    handle: Handle,
+    engine: Engine,
+}
+
+fn options(online: bool) -> Options {
+    Options { password: Zeroizing::new(PASSWORD.to_owned()), online, connect_timeout: PATIENCE }
+}
+
+impl Person {
+    /// A profile without an account.
+    fn unregistered(handle: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let profile = Profile::create_with(home.path(), PASSWORD.as_bytes(), FAST).unwrap();
+        let engine = Engine::start(profile, options(false)).unwrap();
+        Self { home, handle: handle.parse().unwrap(), engine }
+    }
+
+    async fn register(&self, node: &Node) -> Result<(), AccountError> {
+        self.engine.handle().register(node.address.clone(), self.handle.clone()).await
+    }
+
+    async fn registered(node: &Node, handle: &str) -> Self {
+        let person = Self::unregistered(handle);
+        person.register(node).await.unwrap();
+        person
+    }
+
+    /// Ends the engine and starts another on the same profile.
+    async fn restarted(self, online: bool) -> Self {
+        let Self { home, handle, engine } = self;
+        engine.stop().await;
+        let profile = Profile::open(home.path(), PASSWORD.as_bytes()).unwrap();
+        Self { home, handle, engine: Engine::start(profile, options(online)).unwrap() }
+    }
+
+    async fn send(&self, to: &str, text: &str) -> MessageId {
+        let text = Text::new(text.to_owned()).unwrap();
+        self.engine.handle().send(to.parse().unwrap(), text).await.unwrap()
+    }
+
+    async fn until_online(&self) {
+        let mut connection = self.engine.connection();
+        let online = connection.wait_for(|state| *state == ConnectionState::Online);
+        timeout(PATIENCE, online).await.unwrap().unwrap();
+    }
+
+    /// Waits until the server has taken a message, or has said that it never will.
+    async fn settled(&self, id: MessageId) -> MessageState {
+        let mut events = self.engine.events();
+        loop {
+            let message = self.engine.handle().find(id).await.unwrap().unwrap();
+            if message.state != MessageState::Queued {
+                return message.state;
+            }
+            timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+        }
+    }
+
+    /// Waits until so many messages are unread.
+    async fn unread(&self, count: usize) -> Vec<String> {
+        let mut events = self.engine.events();
+        loop {
+            let messages = self.engine.handle().unread(None, 1000).await.unwrap();
+            if messages.len() >= count {
+                let text = |body| match body {
+                    Body::Text(text) => text.into_string(),
+                    Body::Unknown => panic!("not a text"),
+                };
+                return messages.into_iter().map(|message| text(message.body)).collect();
+            }
+            timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn messages_arrive_in_order_once_and_are_acknowledged() {
+    let node = Node::start().await;
+    let alice = Person::registered(&node, "alice").await;
+    let bob = Person::registered(&node, "bob").await.restarted(false).await;
+    let texts: Vec<String> = (0..20).map(|n| format!("message {n}")).collect();
+    let mut last = None;
+    for text in &texts {
+        last = Some(alice.send("bob", text).await);
+    }
+    assert_eq!(alice.settled(last.unwrap()).await, MessageState::Accepted);
+    assert_eq!(node.ledger().waiting(bob.handle.tag()), 20);
+    let bob = bob.restarted(true).await;
+    assert_eq!(bob.unread(20).await, texts);
+    let answer = bob.send("alice", "and back").await;
+    assert_eq!(bob.settled(answer).await, MessageState::Accepted);
+    assert_eq!(alice.unread(1).await, ["and back"]);
+    let message = alice.engine.handle().unread(None, 1).await.unwrap().remove(0);
+    assert_eq!(message.handle, Some(bob.handle.clone()));
+    // The answer to a later frame has come, so what was acknowledged before has arrived.
+    assert_eq!(node.ledger().waiting(bob.handle.tag()), 0);
+}
+
+#[tokio::test]
+async fn an_unanswered_envelope_is_sent_again_with_the_same_bytes_and_shown_once() {
+    let node = Node::start().await;
+    let alice = Person::registered(&node, "alice").await;
+    let bob = Person::registered(&node, "bob").await;
+    node.ledger().cut_after_send = 1;
+    let id = alice.send("bob", "hello").await;
+    assert_eq!(alice.settled(id).await, MessageState::Accepted);
+    let sends = node.ledger().sends.clone();
+    assert_eq!(sends.len(), 2);
+    assert_eq!(sends[0], sends[1]);
+    let last = alice.send("bob", "the end").await;
+    alice.settled(last).await;
+    assert_eq!(bob.unread(2).await, ["hello", "the end"]);
+}
+
+#[tokio::test]
+async fn a_message_outlives_the_program_and_the_connection() {
+    let node = Node::start().await;
+    let bob = Person::registered(&node, "bob").await;
+    let alice = Person::registered(&node, "alice").await.restarted(false).await;
+    let id = alice.send("bob", "written offline").await;
+    let alice = alice.restarted(true).await;
+    assert_eq!(alice.settled(id).await, MessageState::Accepted);
+    assert_eq!(bob.unread(1).await, ["written offline"]);
+    assert_eq!(node.ledger().token_logins, 1, "a restart goes on with the token");
+}
+
+#[tokio::test]
+async fn a_retry_is_tried_again_in_order() {
+    let node = Node::start().await;
+    let alice = Person::registered(&node, "alice").await;
+    let bob = Person::registered(&node, "bob").await;
+    let first = alice.send("bob", "first").await;
+    alice.settled(first).await;
+    node.ledger().retry_sends = 2;
+    let second = alice.send("bob", "second").await;
+    assert_eq!(alice.settled(second).await, MessageState::Accepted);
+    assert_eq!(bob.unread(2).await, ["first", "second"]);
+}
+
+#[tokio::test]
+async fn a_message_to_nobody_is_rejected() {
+    let node = Node::start().await;
+    let alice = Person::registered(&node, "alice").await;
+    let id = alice.send("nobody", "hello?").await;
+    assert_eq!(alice.settled(id).await, MessageState::Rejected(RejectReason::UnknownRecipient));
+    let status = alice.engine.handle().status().await.unwrap();
+    assert_eq!((status.outbox, status.registered), (0, true));
+}
+
+#[tokio::test]
+async fn a_refused_token_is_replaced_by_the_password() {
+    let node = Node::start().await;
+    let alice = Person::registered(&node, "alice").await;
+    node.ledger().refuse_tokens = true;
+    let alice = alice.restarted(true).await;
+    alice.until_online().await;
+    let ledger = node.ledger();
+    assert_eq!((ledger.token_logins, ledger.password_logins), (0, 1));
+}
+
+#[tokio::test]
+async fn login_asks_for_the_password_even_with_a_token() {
+    let node = Node::start().await;
+    let alice = Person::registered(&node, "alice").await.restarted(false).await;
+    alice.engine.handle().login().await.unwrap();
+    assert_eq!(node.ledger().password_logins, 1);
+}
+
+#[tokio::test]
+async fn a_handle_in_use_is_refused() {
+    let node = Node::start().await;
+    let _alice = Person::registered(&node, "alice").await;
+    let other = Person::unregistered("alice");
+    let taken = |result| matches!(result, Err(AccountError::Offline(OfflineReason::Refused(RefusalCode::HandleTaken))));
+    assert!(taken(other.register(&node).await));
+    // Another try with another device's keys does not take it over either.
+    assert!(taken(other.register(&node).await));
+}
+
+#[tokio::test]
+async fn a_registration_whose_answer_was_lost_is_completed_by_repeating_it() {
+    let node = Node::start().await;
+    let alice = Person::unregistered("alice");
+    node.ledger().cut_after_register = true;
+    assert!(alice.register(&node).await.is_err());
+    alice.register(&node).await.unwrap();
+    let bob = Person::registered(&node, "bob").await;
+    let id = bob.send("alice", "you are here after all").await;
+    bob.settled(id).await;
+    assert_eq!(alice.unread(1).await, ["you are here after all"]);
+}
+
+#[tokio::test]
+async fn without_an_account_nothing_is_sent_and_nobody_logs_in() {
+    let alice = Person::unregistered("alice");
+    let text = Text::new("hello".to_owned()).unwrap();
+    let sent = alice.engine.handle().send("bob".parse().unwrap(), text).await;
+    assert!(matches!(sent, Err(SendError::NotRegistered)));
+    assert!(matches!(alice.engine.handle().login().await, Err(AccountError::NotRegistered)));
+}
+
+#[tokio::test]
+async fn both_sides_verify_by_the_same_number() {
+    let node = Node::start().await;
+    let alice = Person::registered(&node, "alice").await;
+    let bob = Person::registered(&node, "bob").await;
+    // Neither has written yet: the server is asked.
+    let (a, b) = (
+        alice.engine.handle().verify(bob.handle.clone()).await.unwrap(),
+        bob.engine.handle().verify(alice.handle.clone()).await.unwrap(),
+    );
+    assert_eq!(a.safety_number, b.safety_number);
+}

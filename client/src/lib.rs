@@ -1,0 +1,19 @@
+//! The client without a screen: profile, transport, engine. Terminal and window are thin skins on it.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`engine`] | commands in, events out: start reading here |
+//! | [`profile`] | a folder that one password opens |
+//! | [`database`] | what is kept in it |
+//! | [`transport`] | the one place that opens sockets |
+//! | [`address`], [`mod@handle`] | how servers and people are called |
+//! | [`backoff`], [`clock`] | when to try again; the one place that reads clocks |
+
+pub mod address;
+pub mod backoff;
+pub mod clock;
+pub mod database;
+pub mod engine;
+pub mod handle;
+pub mod profile;
+pub mod transport;

@@ -1,0 +1,161 @@
+//! A profile: everything that one account's device keeps, in one folder.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `vault` | the database key, sealed under the password: see [`vault`] |
+//! | `endtoend.db` | SQLCipher database: see [`crate::database`] |
+//! | `lock` | held while a process uses the profile; empty |
+//!
+//! The vault is written last when a profile is made: a folder without one is no profile yet. A database that cannot be
+//! read is reported and left alone.
+
+mod files;
+mod lock;
+pub mod vault;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use endtoend_crypto_core::passphrase::Params;
+use zeroize::Zeroizing;
+
+use crate::database::{Database, DatabaseError};
+use lock::ProfileLock;
+use vault::{Vault, VaultError};
+
+const VAULT_FILE: &str = "vault";
+const DATABASE_FILE: &str = "endtoend.db";
+const LOCK_FILE: &str = "lock";
+
+/// The key of the database: 32 random bytes.
+pub type DatabaseKey = Zeroizing<[u8; 32]>;
+
+/// An open profile. Dropping it closes the database and lets other processes in.
+#[derive(Debug)]
+pub struct Profile {
+    database: Database,
+    _lock: ProfileLock,
+}
+
+/// Why a profile did not open. Nothing on disk was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// Make one with [`Profile::create`].
+    #[error("there is no profile in {}", .0.display())]
+    Missing(PathBuf),
+    /// Open it instead.
+    #[error("there is a profile in {} already", .0.display())]
+    Exists(PathBuf),
+    /// End the other process, or wait for it.
+    #[error("the profile in {} is in use by another process", .0.display())]
+    Locked(PathBuf),
+    /// Ask again.
+    #[error("wrong password")]
+    WrongPassword,
+    /// Restore the file from a backup.
+    #[error("the vault {} is damaged", .0.display())]
+    VaultDamaged(PathBuf),
+    /// Use a newer program.
+    #[error("the profile was written by a newer version of this program")]
+    Newer,
+    /// Restore the file from a backup.
+    #[error("the database {} is missing", .0.display())]
+    DatabaseMissing(PathBuf),
+    /// Restore the file from a backup.
+    #[error("the database {} cannot be read", path.display())]
+    DatabaseDamaged {
+        /// Which file.
+        path: PathBuf,
+        /// What was met.
+        source: DatabaseError,
+    },
+    /// Argon2id refused, most likely for want of memory.
+    #[error("the key could not be derived from the password")]
+    Derive,
+    /// The folder or a file in it can't be read or written.
+    #[error("{} cannot be used", path.display())]
+    Unusable {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Profile {
+    /// Whether `home` holds a profile, readable or not.
+    pub fn exists(home: &Path) -> bool {
+        home.join(VAULT_FILE).exists()
+    }
+
+    /// Makes a profile in `home`, a folder that may be missing.
+    ///
+    /// A database without a vault, left by a creation that was cut short or by a lost vault, is set aside, not removed.
+    ///
+    /// # Errors
+    /// See [`ProfileError`].
+    pub fn create(home: &Path, password: &[u8]) -> Result<Self, ProfileError> {
+        Self::create_with(home, password, Params::default())
+    }
+
+    pub(crate) fn create_with(home: &Path, password: &[u8], params: Params) -> Result<Self, ProfileError> {
+        files::private_folder(home).map_err(unusable(home))?;
+        let lock = ProfileLock::take(&home.join(LOCK_FILE))?;
+        if Self::exists(home) {
+            return Err(ProfileError::Exists(home.to_owned()));
+        }
+        let rng = &mut rand::rng();
+        let (vault, key) = Vault::create(rng, password, params).map_err(|_| ProfileError::Derive)?;
+        let path = home.join(DATABASE_FILE);
+        files::set_aside(&path).map_err(unusable(&path))?;
+        files::private_file(&path).map_err(unusable(&path))?;
+        let database = Database::create(&path, &key).map_err(|error| database_error(&path, error))?;
+        // From here on the folder is a profile.
+        let path = home.join(VAULT_FILE);
+        files::write_atomically(&path, &vault.to_bytes()).map_err(unusable(&path))?;
+        Ok(Self { database, _lock: lock })
+    }
+
+    /// Opens the profile in `home`.
+    ///
+    /// # Errors
+    /// See [`ProfileError`].
+    pub fn open(home: &Path, password: &[u8]) -> Result<Self, ProfileError> {
+        if !Self::exists(home) {
+            return Err(ProfileError::Missing(home.to_owned()));
+        }
+        let lock = ProfileLock::take(&home.join(LOCK_FILE))?;
+        let path = home.join(VAULT_FILE);
+        let bytes = std::fs::read(&path).map_err(unusable(&path))?;
+        let key = Vault::from_bytes(&bytes).and_then(|vault| vault.open(password)).map_err(|error| match error {
+            VaultError::Damaged => ProfileError::VaultDamaged(path),
+            VaultError::Newer => ProfileError::Newer,
+            VaultError::WrongPassword => ProfileError::WrongPassword,
+            VaultError::Derive => ProfileError::Derive,
+        })?;
+        let path = home.join(DATABASE_FILE);
+        if !path.exists() {
+            return Err(ProfileError::DatabaseMissing(path));
+        }
+        let database = Database::open(&path, &key).map_err(|error| database_error(&path, error))?;
+        Ok(Self { database, _lock: lock })
+    }
+
+    /// The profile's database.
+    pub fn database(&mut self) -> &mut Database {
+        &mut self.database
+    }
+}
+
+fn unusable(path: &Path) -> impl FnOnce(std::io::Error) -> ProfileError {
+    move |source| ProfileError::Unusable { path: path.to_owned(), source }
+}
+
+fn database_error(path: &Path, error: DatabaseError) -> ProfileError {
+    match error {
+        DatabaseError::Newer => ProfileError::Newer,
+        source => ProfileError::DatabaseDamaged { path: path.to_owned(), source },
+    }
+}

@@ -1,0 +1,207 @@
+//! Profiles on real files.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use endtoend_protocol::{AccountTag, MessageId, Text, UnixMillis};
+use tempfile::TempDir;
+
+use super::*;
+use crate::database::{Body, Direction, MessageState, StoredMessage};
+
+/// The least that Argon2id takes: these tests are not about its cost.
+const FAST: Params = Params { memory_kib: 8, passes: 1, lanes: 1 };
+const PASSWORD: &[u8] = b"correct horse";
+
+fn home() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn create(home: &TempDir) -> Profile {
+    Profile::create_with(home.path(), PASSWORD, FAST).unwrap()
+}
+
+fn open(home: &TempDir) -> Result<Profile, ProfileError> {
+    Profile::open(home.path(), PASSWORD)
+}
+
+fn message(text: &str) -> StoredMessage {
+    let at = UnixMillis::new(1);
+    StoredMessage {
+        seq: 0,
+        peer: AccountTag::new([2; 32]),
+        handle: None,
+        direction: Direction::In,
+        id: MessageId::new(at, [0; 10]),
+        state: MessageState::Received,
+        body: Body::Text(Text::new(text.to_owned()).unwrap()),
+        sent_at: at,
+        accepted_at: None,
+        received_at: None,
+        wire_bytes: None,
+        shown: false,
+    }
+}
+
+#[test]
+fn what_was_written_is_there_after_opening_again() {
+    let home = home();
+    let mut profile = create(&home);
+    profile.database().write(|store| store.put_message(&message("hello"))).unwrap();
+    drop(profile);
+    let mut profile = open(&home).unwrap();
+    let unread = profile.database().read().unread(None, 9).unwrap();
+    assert_eq!(unread.iter().map(|message| &message.body).collect::<Vec<_>>(), [&message("hello").body]);
+}
+
+#[test]
+fn a_wrong_password_opens_nothing_and_changes_nothing() {
+    let home = home();
+    drop(create(&home));
+    let before = fs::read(home.path().join(VAULT_FILE)).unwrap();
+    assert!(matches!(Profile::open(home.path(), b"wrong horse"), Err(ProfileError::WrongPassword)));
+    assert_eq!(fs::read(home.path().join(VAULT_FILE)).unwrap(), before);
+    open(&home).unwrap();
+}
+
+#[test]
+fn a_second_user_is_told_to_wait() {
+    let home = home();
+    let first = create(&home);
+    assert!(matches!(open(&home), Err(ProfileError::Locked(_))));
+    assert!(matches!(Profile::create_with(home.path(), PASSWORD, FAST), Err(ProfileError::Locked(_))));
+    drop(first);
+    open(&home).unwrap();
+}
+
+#[test]
+fn a_profile_is_not_made_twice() {
+    let home = home();
+    drop(create(&home));
+    assert!(matches!(Profile::create_with(home.path(), PASSWORD, FAST), Err(ProfileError::Exists(_))));
+}
+
+#[test]
+fn nobody_else_can_read_the_profile() {
+    let home = home();
+    drop(create(&home));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(home.path()), 0o700);
+    for file in fs::read_dir(home.path()).unwrap() {
+        assert_eq!(mode(&file.unwrap().path()), 0o600);
+    }
+}
+
+#[test]
+fn a_damaged_vault_is_told_from_a_wrong_password() {
+    let home = home();
+    drop(create(&home));
+    let path = home.path().join(VAULT_FILE);
+    let good = fs::read(&path).unwrap();
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        let error = Vault::from_bytes(&bad).err();
+        // The version byte is where a later version would say so.
+        let expected = if at == 8 && bad[8] > 1 { VaultError::Newer } else { VaultError::Damaged };
+        assert_eq!(error, Some(expected), "byte {at}");
+    }
+    for len in 0..good.len() {
+        assert_eq!(Vault::from_bytes(&good[..len]).err(), Some(VaultError::Damaged), "{len} bytes");
+    }
+    fs::write(&path, &good[..50]).unwrap();
+    assert!(matches!(open(&home), Err(ProfileError::VaultDamaged(_))));
+    assert_eq!(fs::read(&path).unwrap(), &good[..50], "left alone");
+}
+
+#[test]
+fn a_vault_cannot_demand_all_memory() {
+    let (vault, _) = Vault::create(&mut rand::rng(), PASSWORD, FAST).unwrap();
+    let mut bytes = vault.to_bytes();
+    bytes[9..13].copy_from_slice(&u32::MAX.to_le_bytes());
+    let sum = blake3::hash(&bytes[..bytes.len() - 32]);
+    let end = bytes.len() - 32;
+    bytes[end..].copy_from_slice(sum.as_bytes());
+    assert_eq!(Vault::from_bytes(&bytes).err(), Some(VaultError::Damaged));
+}
+
+#[test]
+fn a_truncated_database_is_reported_and_left_alone() {
+    let home = home();
+    drop(create(&home));
+    let path = home.path().join(DATABASE_FILE);
+    let whole = fs::read(&path).unwrap();
+    for len in [0, 100, 4096, whole.len() / 2, whole.len() - 4096] {
+        fs::write(&path, &whole[..len]).unwrap();
+        assert!(matches!(open(&home), Err(ProfileError::DatabaseDamaged { .. })), "{len} bytes");
+        assert_eq!(fs::metadata(&path).unwrap().len(), len as u64);
+    }
+    fs::write(&path, &whole).unwrap();
+    open(&home).unwrap();
+}
+
+#[test]
+fn a_missing_database_is_not_made_anew() {
+    let home = home();
+    drop(create(&home));
+    let path = home.path().join(DATABASE_FILE);
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(open(&home), Err(ProfileError::DatabaseMissing(_))));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_database_of_another_profile_does_not_open() {
+    let (home, other) = (home(), self::home());
+    drop((create(&home), create(&other)));
+    fs::copy(other.path().join(DATABASE_FILE), home.path().join(DATABASE_FILE)).unwrap();
+    assert!(matches!(open(&home), Err(ProfileError::DatabaseDamaged { .. })));
+}
+
+#[test]
+fn a_creation_cut_short_can_be_repeated_and_loses_no_file() {
+    let home = home();
+    drop(create(&home));
+    // The vault is written last, so this is what a crash before it leaves.
+    fs::remove_file(home.path().join(VAULT_FILE)).unwrap();
+    let first = fs::read(home.path().join(DATABASE_FILE)).unwrap();
+    assert!(matches!(open(&home), Err(ProfileError::Missing(_))));
+    drop(create(&home));
+    open(&home).unwrap();
+    assert_eq!(fs::read(home.path().join("endtoend.db.orphan-1")).unwrap(), first);
+}
+
+#[test]
+fn a_vault_write_cut_short_leaves_the_old_vault() {
+    let home = home();
+    drop(create(&home));
+    fs::write(home.path().join("vault.new"), b"half").unwrap();
+    open(&home).unwrap();
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let home = home();
+    let file = home.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let result = Profile::create_with(&file.join("profile"), PASSWORD, FAST);
+    assert!(matches!(result, Err(ProfileError::Unusable { .. })), "{result:?}");
+}
+
+#[test]
+fn no_file_of_the_profile_shows_what_was_said() {
+    const MARKER: &str = "the quick brown fox jumps over the lazy dog";
+    let home = home();
+    let mut profile = create(&home);
+    profile.database().write(|store| store.put_message(&message(MARKER))).unwrap();
+    let shows = |marker: &[u8]| {
+        fs::read_dir(home.path()).unwrap().any(|file| {
+            let bytes = fs::read(file.unwrap().path()).unwrap();
+            bytes.windows(marker.len()).any(|window| window == marker)
+        })
+    };
+    // While it is open, with the write-ahead log beside it, and afterwards.
+    assert!(!shows(MARKER.as_bytes()) && !shows(PASSWORD) && !shows(b"CREATE TABLE"));
+    drop(profile);
+    assert!(!shows(MARKER.as_bytes()) && !shows(PASSWORD) && !shows(b"CREATE TABLE"));
+}

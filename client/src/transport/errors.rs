@@ -1,0 +1,139 @@
+//! Why there is no connection, and why one ended.
+
+use std::io;
+use std::time::{Duration, UNIX_EPOCH};
+
+use endtoend_protocol::{ClosingReason, DecodeError, UnixMillis, limits};
+
+use crate::address::Pin;
+
+/// Why no connection came about.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The name did not resolve, nobody listens, or the way there broke. Retry.
+    #[error("the server cannot be reached; check the network, the address and that the server runs")]
+    Unreachable(#[source] io::Error),
+    /// The deadline passed. Retry.
+    #[error("the server did not answer in time; check that the address and port are those of an endtoend server")]
+    TimedOut,
+    /// An edge in front of the server has no server to hand to, or no room. Retry.
+    #[error("the server is not available (HTTP status {status}); it will be tried again")]
+    Unavailable {
+        /// Status of the HTTP answer: 429 or 500 to 599.
+        status: u16,
+    },
+    /// The server is not the one that the address pins. Do not retry.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
+    /// No TLS 1.3 with a common key exchange. Do not retry.
+    #[error("no TLS 1.3 connection came about; the server or something in between is too old or interferes")]
+    Handshake(#[source] rustls::Error),
+    /// Something else listens there. Do not retry.
+    #[error("no endtoend server answers at this address; check host and port")]
+    NotAnEndtoendServer,
+}
+
+impl ConnectError {
+    /// Whether a person has to act before another try makes sense. A reconnecting client stops and shows the error.
+    pub const fn is_permanent(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::TimedOut | Self::Unavailable { .. } => false,
+            Self::Untrusted(_) | Self::Handshake(_) | Self::NotAnEndtoendServer => true,
+        }
+    }
+}
+
+/// Why a server's certificates were refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Untrusted {
+    /// None of the keys that the server presented is the pinned one.
+    #[error(
+        "the server is not the one this address names: it presented {}; do not log in, ask its operator for \
+         the present address",
+        listed(presented)
+    )]
+    WrongPin {
+        /// Pins of the presented certificates, the server's own first.
+        presented: Vec<Pin>,
+    },
+    /// The server vouches for itself.
+    #[error(
+        "the server's certificate is self-signed, which is refused even when its key is pinned; have the server's \
+         certificate issued by an authority and pin that (`endtoend serve` does both)"
+    )]
+    SelfSignedLeaf,
+    /// A certificate of the chain ran out.
+    #[error(
+        "a certificate of the server expired at {} and it is {} now; if this clock is right, ask the operator to \
+         renew it", utc(*not_after), utc(*now)
+    )]
+    Expired {
+        /// Its last moment.
+        not_after: UnixMillis,
+        /// The clock of this machine.
+        now: UnixMillis,
+    },
+    /// A certificate of the chain is for later.
+    #[error(
+        "a certificate of the server is valid from {} only and it is {} now; the clock of this machine may be wrong: \
+         set it and try again", utc(*not_before), utc(*now)
+    )]
+    NotYetValid {
+        /// Its first moment.
+        not_before: UnixMillis,
+        /// The clock of this machine.
+        now: UnixMillis,
+    },
+    /// The certificate is for another host.
+    #[error("the server's certificate is not for {wanted} but for {}; use one of its names", listed(presented))]
+    WrongName {
+        /// Host of the address.
+        wanted: String,
+        /// What the certificate names.
+        presented: Vec<String>,
+    },
+    /// A signature in the chain or of the handshake does not verify.
+    #[error("a signature of the server does not verify: somebody may be impersonating it; do not log in")]
+    BadSignature,
+    /// The certificates do not lead to the pinned key, or are not fit for a server.
+    #[error("the server's certificates do not form a valid chain ({why}); ask its operator to correct them")]
+    ChainInvalid {
+        /// What is wrong with them.
+        why: String,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// In order.
+    #[error("the connection was closed{}", reason.map(|r| format!(": {r}")).unwrap_or_default())]
+    Closed {
+        /// What the server said; `None` when it said nothing or this side closed.
+        reason: Option<ClosingReason>,
+    },
+    /// In the middle.
+    #[error("the connection was lost")]
+    Lost(#[from] io::Error),
+    /// Nothing was heard, or nothing could be sent, for [`limits::IDLE_MAX`].
+    #[error("the server was silent for {} s", limits::IDLE_MAX.as_secs())]
+    Silent,
+    /// The server said what this protocol version does not allow. Also a frame of our own above the limit.
+    #[error("the server broke the protocol")]
+    Protocol(#[from] DecodeError),
+}
+
+fn listed<T: ToString>(items: &[T]) -> String {
+    match items {
+        [] => "nothing".to_owned(),
+        _ => items.iter().map(T::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// RFC 3339 in UTC, to the second.
+fn utc(at: UnixMillis) -> String {
+    /// The last millisecond that has four digits of year.
+    const END_OF_9999: u64 = 253_402_300_799_999;
+    let since_1970 = Duration::from_millis(at.get().min(END_OF_9999));
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + since_1970).to_string()
+}

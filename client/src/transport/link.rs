@@ -1,0 +1,148 @@
+//! A live connection: frames out, frames in.
+
+use std::io;
+
+use bytes::Bytes;
+use endtoend_protocol::{ClientFrame, DecodeError, ServerFrame, limits};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use super::LinkError;
+use crate::clock::{self, Instant};
+
+type Socket = WebSocketStream<TlsStream<TcpStream>>;
+
+/// A connection to a server whose certificates were checked. Nobody has logged in yet.
+#[derive(Debug)]
+pub struct Link {
+    socket: Socket,
+    channel_binding: [u8; 32],
+    group: &'static str,
+}
+
+impl Link {
+    pub(super) fn new(socket: Socket, channel_binding: [u8; 32], group: &'static str) -> Self {
+        Self { socket, channel_binding, group }
+    }
+
+    /// Names this TLS connection: the `tls-exporter` channel binding of RFC 9266. What a device proof covers.
+    pub const fn channel_binding(&self) -> [u8; 32] {
+        self.channel_binding
+    }
+
+    /// The key exchange of the TLS connection, like `X25519MLKEM768`.
+    pub const fn negotiated_group(&self) -> &'static str {
+        self.group
+    }
+
+    /// The two directions, for two tasks.
+    pub fn split(self) -> (LinkSender, LinkReceiver) {
+        let (sink, stream) = self.socket.split();
+        (LinkSender { sink }, LinkReceiver { stream, heard: clock::monotonic() })
+    }
+}
+
+/// Sends frames. Dropping both halves closes the socket without a goodbye; see [`LinkSender::close`].
+#[derive(Debug)]
+pub struct LinkSender {
+    sink: SplitSink<Socket, Message>,
+}
+
+impl LinkSender {
+    /// Hands the frame to the network and returns its bytes inside TLS: payload and WebSocket header.
+    ///
+    /// Waits while the server does not read, at most [`limits::IDLE_MAX`]. Not cancel-safe: a frame whose `send` was
+    /// dropped may or may not arrive.
+    ///
+    /// # Errors
+    /// `Protocol` for a frame above the limit, of which nothing is sent; otherwise the connection has ended.
+    pub async fn send(&mut self, frame: &ClientFrame) -> Result<usize, LinkError> {
+        let payload = frame.encode();
+        let len = payload.len();
+        if len > limits::FRAME_BYTES_MAX {
+            return Err(DecodeError::TooLarge { len }.into());
+        }
+        timeout(limits::IDLE_MAX, self.sink.send(Message::Binary(payload))).await.map_err(|_| LinkError::Silent)??;
+        Ok(len + header_bytes(len))
+    }
+
+    /// Says goodbye. Whoever holds the receiver may read on until it reports `Closed`.
+    ///
+    /// # Errors
+    /// `Lost` or `Silent` when the goodbye did not leave; the connection is over all the same.
+    pub async fn close(mut self) -> Result<(), LinkError> {
+        match timeout(limits::IDLE_MAX, self.sink.close()).await.map_err(|_| LinkError::Silent)? {
+            Ok(()) | Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Length of a client's WebSocket frame header with its mask (RFC 6455, section 5.2).
+const fn header_bytes(payload: usize) -> usize {
+    match payload {
+        0..=125 => 6,
+        126..=65_535 => 8,
+        _ => 14,
+    }
+}
+
+/// Receives frames.
+#[derive(Debug)]
+pub struct LinkReceiver {
+    stream: SplitStream<Socket>,
+    heard: Instant,
+}
+
+impl LinkReceiver {
+    /// The next frame. Answers pings on the way and skips kinds of frame that this build does not know.
+    ///
+    /// Cancel-safe: a dropped `recv` loses nothing and does not start the idle time over.
+    ///
+    /// # Errors
+    /// `Protocol(Invalid)` concerns one frame only; after any other error the connection has ended.
+    pub async fn recv(&mut self) -> Result<ServerFrame, LinkError> {
+        loop {
+            let message = timeout_at(self.heard + limits::IDLE_MAX, self.stream.next())
+                .await
+                .map_err(|_| LinkError::Silent)?
+                .ok_or(LinkError::Closed { reason: None })??;
+            self.heard = clock::monotonic();
+            let bytes: Bytes = match message {
+                Message::Binary(bytes) => bytes,
+                Message::Ping(_) | Message::Pong(_) => continue,
+                Message::Close(_) => return Err(LinkError::Closed { reason: None }),
+                Message::Text(_) | Message::Frame(_) => return Err(DecodeError::Malformed.into()),
+            };
+            match ServerFrame::decode(bytes) {
+                Ok(ServerFrame::Closing(reason)) => return Err(LinkError::Closed { reason: Some(reason) }),
+                Ok(frame) => return Ok(frame),
+                Err(DecodeError::Unsupported { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl From<tungstenite::Error> for LinkError {
+    fn from(error: tungstenite::Error) -> Self {
+        use tungstenite::Error;
+        use tungstenite::error::{CapacityError, ProtocolError};
+        match error {
+            Error::ConnectionClosed | Error::AlreadyClosed => Self::Closed { reason: None },
+            Error::Io(error) => Self::Lost(error),
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+                Self::Lost(io::ErrorKind::UnexpectedEof.into())
+            }
+            Error::Capacity(CapacityError::MessageTooLong { size, .. }) => {
+                Self::Protocol(DecodeError::TooLarge { len: size })
+            }
+            _ => Self::Protocol(DecodeError::Malformed),
+        }
+    }
+}

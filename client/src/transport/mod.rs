@@ -1,0 +1,15 @@
+//! The one place of the client that opens sockets: TCP, TLS 1.3 to a pinned key, WebSocket.
+//!
+//! Whatever sends a byte does it through a [`Link`] from [`connect`]; a test reads the sources of this crate to keep
+//! it so. Failures are typed by what a person or the reconnecting engine can do next.
+
+mod connect;
+mod errors;
+mod link;
+mod pinning;
+#[cfg(test)]
+mod tests;
+
+pub use connect::connect;
+pub use errors::{ConnectError, LinkError, Untrusted};
+pub use link::{Link, LinkReceiver, LinkSender};

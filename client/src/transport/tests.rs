@@ -1,0 +1,6 @@
+//! Against real TLS servers on loopback.
+
+mod fixture;
+mod frames;
+mod reach;
+mod trust;

@@ -1,0 +1,136 @@
+//! The program, as far as it goes without a server.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn run(home: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_endtoend-cli"))
+        .arg("--home")
+        .arg(home)
+        .args(arguments)
+        .env_remove("ENDTOEND_HOME")
+        .env_remove("RUST_BACKTRACE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that refuses its arguments does not read its input.
+    let _written = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// An address where nobody listens.
+fn nobody() -> String {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    format!("endtoend://127.0.0.1:{port}/#pin={}", "00".repeat(32))
+}
+
+fn last_object(output: &Output) -> Value {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+fn register(home: &Path, password: &str) -> Output {
+    let server = nobody();
+    let arguments =
+        ["--server", &server, "--json", "--password-stdin", "--timeout", "5s", "register", "--handle", "alice"];
+    run(home, &arguments, &format!("{password}\n"))
+}
+
+#[test]
+fn an_unreachable_server_is_exit_code_4() {
+    let home = tempfile::tempdir().unwrap();
+    let output = register(&home.path().join("profile"), "secret");
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let object = last_object(&output);
+    assert_eq!(
+        (&object["event"], &object["error"], &object["exit_code"]),
+        (&"error".into(), &"unreachable".into(), &4.into())
+    );
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("secret"));
+}
+
+#[test]
+fn a_wrong_password_is_exit_code_1_and_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    register(home.path(), "right");
+    let output = run(home.path(), &["--password-stdin", "status"], "wrong\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("wrong password"));
+    assert_eq!(run(home.path(), &["--password-stdin", "--json", "status"], "right\n").status.code(), Some(0));
+}
+
+#[test]
+fn status_names_what_is_known() {
+    let home = tempfile::tempdir().unwrap();
+    register(home.path(), "right");
+    let object = last_object(&run(home.path(), &["--password-stdin", "--json", "status"], "right\n"));
+    assert_eq!(object["handle"], "alice");
+    assert_eq!((&object["registered"], &object["outbox"], &object["unread"]), (&false.into(), &0.into(), &0.into()));
+}
+
+#[test]
+fn bad_usage_is_exit_code_2() {
+    let home = tempfile::tempdir().unwrap();
+    for (arguments, input) in [
+        (&["fly"][..], ""),
+        (&["register", "--handle", "x"], ""),
+        (&["register", "--handle", "alice"], ""),
+        (&["--server", "https://example.org", "register", "--handle", "alice"], ""),
+        (&["--server", "endtoend://h/#pin=00", "register", "--handle", "alice"], ""),
+        (&["--timeout", "soon", "status"], ""),
+        (&["--password-stdin", "--server", &nobody(), "register", "--handle", "alice"], "\n"),
+    ] {
+        let output = run(home.path(), arguments, input);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?} {output:?}");
+    }
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "no profile was made");
+}
+
+#[test]
+fn a_missing_profile_says_how_to_make_one() {
+    let home = tempfile::tempdir().unwrap();
+    for command in
+        [&["status"][..], &["send", "--to", "bob", "--text", "hi"], &["listen"], &["history", "--with", "bob"]]
+    {
+        let output = run(home.path(), &[&["--password-stdin"], command].concat(), "secret\n");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("register"), "{output:?}");
+    }
+}
+
+#[test]
+fn nothing_is_sent_before_there_is_an_account() {
+    let home = tempfile::tempdir().unwrap();
+    register(home.path(), "right");
+    let output = run(home.path(), &["--password-stdin", "send", "--to", "bob"], "right\nhello\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no account yet"), "{output:?}");
+}
+
+#[test]
+fn a_text_too_long_or_empty_is_bad_usage() {
+    let home = tempfile::tempdir().unwrap();
+    register(home.path(), "right");
+    for text in [String::new(), "x".repeat(60 * 1024 + 1)] {
+        let output = run(home.path(), &["--password-stdin", "send", "--to", "bob"], &format!("right\n{text}\n"));
+        assert_eq!(output.status.code(), Some(2), "{} bytes", text.len());
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let output = register(&file.join("profile"), "secret");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be used"), "{output:?}");
+}
