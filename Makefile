@@ -1,0 +1,36 @@
+# Everything goes through cargo; this file only names the usual orders.
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test bench fmt lint
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what the build needs (Debian packages)
+	@scripts/setup
+
+demo: setup ## a node, two clients and a conversation; KEEP=1 leaves the node running
+	$(CARGO) build --locked --workspace --bins
+	"$(CARGO_TARGET_DIR)/debug/endtoend" demo $(if $(filter 1,$(KEEP)),--keep)
+
+test: setup ## every check and every test
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	scripts/check-policy
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --workspace
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+bench: setup ## figures, printed and not judged
+	$(CARGO) bench --locked --package endtoend-benches
+
+fmt: ## format the sources
+	$(CARGO) fmt --all
+
+lint: setup ## format check, clippy and dependency policy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	scripts/check-policy

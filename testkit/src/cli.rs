@@ -1,0 +1,173 @@
+//! `endtoend-cli --json`.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use serde_json::Value;
+
+use crate::program::{self, Lines};
+
+/// One person's profile, used by one command after the other.
+#[derive(Clone, Debug)]
+pub struct Cli {
+    home: PathBuf,
+    server: String,
+    password: String,
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output: one object for each line.
+    pub lines: Vec<Value>,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// # Panics
+    /// When the command failed.
+    pub fn done(self) -> Self {
+        assert_eq!(self.code, Some(0), "a command failed: {self:?}");
+        self
+    }
+
+    /// The texts of the messages that were printed, in order.
+    pub fn texts(&self) -> Vec<&str> {
+        self.lines.iter().filter_map(|line| line.get("text")?.as_str()).collect()
+    }
+
+    /// A field of the first line.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn field(&self, name: &str) -> &Value {
+        let first = self.lines.first().and_then(|line| line.get(name));
+        first.unwrap_or_else(|| panic!("no field {name} in {self:?}"))
+    }
+}
+
+impl Cli {
+    /// A profile in `home`, which need not exist, for the server at this address.
+    pub fn new(home: impl Into<PathBuf>, server: impl Into<String>) -> Self {
+        let home = home.into();
+        let password = format!("the password of {}", home.display());
+        Self { home, server: server.into(), password }
+    }
+
+    /// The same profile with another password.
+    #[must_use]
+    pub fn with_password(&self, password: &str) -> Self {
+        Self { password: password.to_owned(), ..self.clone() }
+    }
+
+    /// The same profile with another server address.
+    #[must_use]
+    pub fn with_server(&self, server: &str) -> Self {
+        Self { server: server.to_owned(), ..self.clone() }
+    }
+
+    /// Its password.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Its folder.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        self.run_with_input(arguments, "")
+    }
+
+    /// Runs a command to its end, with this text on standard input after the password.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Outcome {
+        let mut child = self.spawn(arguments, input);
+        let stdout = Lines::of(child.stdout.take().expect("stdout is piped"));
+        let stderr = Lines::of(child.stderr.take().expect("stderr is piped"));
+        let lines = stdout.rest().iter().map(|line| parse(line)).collect();
+        let stderr = stderr.rest().join("\n");
+        let code = program::wait(&mut child, "endtoend-cli").code();
+        Outcome { code, lines, stderr }
+    }
+
+    /// Creates the account.
+    pub fn register(&self, handle: &str) -> Outcome {
+        self.run(&["register", "--handle", handle])
+    }
+
+    /// Sends a text, which goes through standard input.
+    pub fn send(&self, to: &str, text: &str) -> Outcome {
+        self.run_with_input(&["send", "--to", to], text)
+    }
+
+    /// The texts of the next `count` messages.
+    ///
+    /// # Panics
+    /// When they don't come.
+    pub fn listen(&self, count: usize) -> Vec<String> {
+        let heard = self.run(&["listen", "--count", &count.to_string(), "--timeout", "45s"]).done();
+        heard.texts().into_iter().map(str::to_owned).collect()
+    }
+
+    /// Starts to listen and goes on.
+    pub fn spawn_listen(&self) -> Listening {
+        let mut child = self.spawn(&["listen"], "");
+        let lines = Lines::of(child.stdout.take().expect("stdout is piped"));
+        drop(Lines::of(child.stderr.take().expect("stderr is piped")));
+        Listening { child, lines }
+    }
+
+    fn spawn(&self, arguments: &[&str], input: &str) -> Child {
+        let mut child = program::command("endtoend-cli")
+            .args(["--json", "--password-stdin", "--server", &self.server, "--home"])
+            .arg(&self.home)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("endtoend-cli starts");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        // A command that ends before it reads closes the pipe; its exit code tells why.
+        let _closed = stdin.write_all(format!("{}\n{input}", self.password).as_bytes());
+        child
+    }
+}
+
+/// A `listen` in the background. Dropping it kills it.
+#[derive(Debug)]
+pub struct Listening {
+    child: Child,
+    lines: Lines,
+}
+
+impl Listening {
+    /// The text of the next message.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn next_text(&self) -> String {
+        loop {
+            let line = parse(&self.lines.next().expect("the listener goes on"));
+            if let Some(text) = line.get("text").and_then(Value::as_str) {
+                return text.to_owned();
+            }
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        program::kill(&mut self.child);
+    }
+}
+
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("not one JSON object a line: {error}: {line}"))
+}

@@ -1,0 +1,20 @@
+//! For system tests: the real programs, started and stopped, and a client that may break every rule.
+//!
+//! Whatever goes wrong here panics with what the programs said: a test has nothing better to do with an error.
+#![expect(clippy::expect_used, clippy::panic, reason = "test code: a failed step fails the test, with its words")]
+
+mod cli;
+mod clock;
+mod node;
+mod program;
+mod scene;
+mod wire;
+
+/// What the demo proves with, the tests prove with.
+pub use endtoend_gateway::demo::search::find_in_trees;
+
+pub use cli::{Cli, Listening, Outcome};
+pub use clock::{PATIENCE, eventually};
+pub use node::{Node, NodeOptions, NotStarted};
+pub use scene::Scene;
+pub use wire::{Device, Wire};

@@ -1,0 +1,130 @@
+//! `endtoend serve`.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{self, Lines};
+
+/// How to start a node. By default in a directory of its own, on a free port of loopback.
+#[derive(Clone, Debug, Default)]
+pub struct NodeOptions {
+    /// Data directory; `None` for a new one.
+    pub data: Option<PathBuf>,
+    /// TCP port on 127.0.0.1; 0 for a free one.
+    pub port: u16,
+}
+
+/// A running node. Dropping it kills it.
+#[derive(Debug)]
+pub struct Node {
+    child: Child,
+    data: PathBuf,
+    log: PathBuf,
+    listen: SocketAddr,
+    address: String,
+    /// Working directory, where no settings lie; removed with the node.
+    folder: TempDir,
+}
+
+/// A node that ended before it was ready.
+#[derive(Debug)]
+pub struct NotStarted {
+    /// Exit code.
+    pub code: Option<i32>,
+    /// What it said on standard error.
+    pub stderr: String,
+}
+
+impl Node {
+    /// # Panics
+    /// When it does not get ready.
+    pub fn start(options: NodeOptions) -> Self {
+        Self::try_start(options).unwrap_or_else(|why| panic!("the node did not start: {why:?}"))
+    }
+
+    /// # Errors
+    /// When the node ends instead of getting ready.
+    pub fn try_start(options: NodeOptions) -> Result<Self, NotStarted> {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let data = options.data.unwrap_or_else(|| folder.path().join("data"));
+        let log = folder.path().join("node.log");
+        let (child, listen, address) = launch(folder.path(), &data, &log, options.port)?;
+        Ok(Self { child, data, log, listen, address, folder })
+    }
+
+    /// Ends it as a power cut would end it.
+    pub fn kill_9(&mut self) {
+        program::kill(&mut self.child);
+    }
+
+    /// SIGTERM, and the end that follows.
+    pub fn terminate(&mut self) -> ExitStatus {
+        program::terminate(&self.child);
+        program::wait(&mut self.child, "the node")
+    }
+
+    /// Starts an ended node again, on the same port and data.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn restart(&mut self) {
+        let launched = launch(self.folder.path(), &self.data, &self.log, self.listen.port());
+        let (child, listen, address) = launched.unwrap_or_else(|why| panic!("the node did not restart: {why:?}"));
+        assert_eq!(self.address, address, "a restart keeps port and pin");
+        self.child = child;
+        self.listen = listen;
+    }
+
+    /// `endtoend://127.0.0.1:port/#pin=…`
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Where it listens.
+    pub const fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.data
+    }
+
+    /// What it said on standard error, over all restarts.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill_9();
+    }
+}
+
+fn launch(folder: &Path, data: &Path, log: &Path, port: u16) -> Result<(Child, SocketAddr, String), NotStarted> {
+    let stderr = File::options().create(true).append(true).open(log).expect("a log file");
+    let mut child = program::command("endtoend")
+        .args(["serve", "--json", "--listen", &format!("127.0.0.1:{port}"), "--data"])
+        .arg(data)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(stderr)
+        .spawn()
+        .expect("endtoend starts");
+    let lines = Lines::of(child.stdout.take().expect("stdout is piped"));
+    let Some(line) = lines.next() else {
+        let code = program::wait(&mut child, "a node that closed its output").code();
+        return Err(NotStarted { code, stderr: fs::read_to_string(log).expect("the log is text") });
+    };
+    let ready: Value = serde_json::from_str(&line).expect("the ready line is JSON");
+    let field = |name: &str| ready.get(name).and_then(Value::as_str).expect("the ready line is complete").to_owned();
+    assert_eq!(field("event"), "ready");
+    Ok((child, field("listen").parse().expect("an address and a port"), field("address")))
+}

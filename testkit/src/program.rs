@@ -1,0 +1,79 @@
+//! Child processes: found beside the test, heard line by line, ended for certain.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+
+use crate::clock::{PATIENCE, eventually};
+
+/// A program of this workspace, to be started with nothing of the tester's own settings.
+pub(crate) fn command(name: &str) -> Command {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let programs = test.parent().and_then(|deps| deps.parent()).expect("tests lie below the programs");
+    let program: PathBuf = programs.join(name);
+    assert!(program.is_file(), "{} is missing: run `cargo build --workspace --bins` first", program.display());
+    let mut command = Command::new(program);
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("ENDTOEND_") {
+            command.env_remove(variable);
+        }
+    }
+    command
+}
+
+/// What a stream says, line by line, read by a thread of its own until the stream ends.
+#[derive(Debug)]
+pub(crate) struct Lines(Receiver<String>);
+
+impl Lines {
+    pub(crate) fn of(stream: impl Read + Send + 'static) -> Self {
+        let (line, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for text in BufReader::new(stream).lines().map_while(Result::ok) {
+                if line.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(lines)
+    }
+
+    /// The next line; `None` when the stream has ended.
+    pub(crate) fn next(&self) -> Option<String> {
+        match self.0.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no line and no end of output in {PATIENCE:?}"),
+        }
+    }
+
+    /// Everything that is still said.
+    pub(crate) fn rest(&self) -> Vec<String> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+}
+
+/// Waits for the end of a program; kills it when that does not come.
+pub(crate) fn wait(child: &mut Child, what: &str) -> ExitStatus {
+    let mut status = None;
+    let mut ended = || {
+        status = child.try_wait().expect("the child is ours");
+        status.is_some()
+    };
+    eventually(PATIENCE, &format!("the end of {what}"), &mut ended);
+    status.expect("it has ended")
+}
+
+/// Asks a program to end.
+pub(crate) fn terminate(child: &Child) {
+    let killed = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &child.id().to_string()]).status();
+    assert!(killed.expect("sh runs").success(), "no process {} to end", child.id());
+}
+
+/// Ends a program now. One that has ended already stays so.
+pub(crate) fn kill(child: &mut Child) {
+    let _ended_already = child.kill();
+    let _reaped_already = child.wait();
+}

@@ -1,0 +1,224 @@
+//! A client that may say anything.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use endtoend_crypto_core::opaque::ClientRegistration;
+use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof};
+use endtoend_crypto_core::signature::SigningKey;
+use endtoend_protocol::{
+    AccountTag, Address, Answer, ClientFrame, DeviceId, Envelope, EnvelopeId, EnvelopeKey, KemPreKey, NewDevice,
+    Request, RequestId, ServerFrame, SignedPreKey, UnixMillis, VERSION, limits,
+};
+use futures_util::{SinkExt as _, StreamExt as _};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::clock::PATIENCE;
+
+/// A connection to a node, as far as TLS and WebSocket go.
+#[derive(Debug)]
+pub struct Wire {
+    socket: WebSocketStream<TlsStream<TcpStream>>,
+    channel_binding: [u8; 32],
+    requests: u64,
+}
+
+/// A registered device without the keys that would let anybody write to it: its envelopes are noise.
+pub struct Device {
+    /// Where envelopes for it go.
+    pub address: Address,
+    token: Bytes,
+    key: SigningKey,
+}
+
+impl Wire {
+    /// Connects, and believes every certificate.
+    pub async fn connect(node: SocketAddr) -> Self {
+        let tcp = TcpStream::connect(node).await.expect("the node listens");
+        let connector = TlsConnector::from(Arc::new(tls_config()));
+        let tls = connector.connect(ServerName::IpAddress(node.ip().into()), tcp).await.expect("a TLS handshake");
+        let (_, session) = tls.get_ref();
+        let exported = session.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[]));
+        let channel_binding = exported.expect("TLS 1.3 exports keys");
+        let upgraded = tokio_tungstenite::client_async(format!("wss://{node}/v1"), tls).await;
+        let (socket, _) = upgraded.expect("a WebSocket handshake");
+        Self { socket, channel_binding, requests: 0 }
+    }
+
+    /// Connects and registers a new account with its first device.
+    pub async fn register(node: SocketAddr, account: AccountTag) -> (Self, Device) {
+        let mut wire = Self::connect(node).await;
+        let challenge = wire.hello().await;
+        let key = SigningKey::generate(&mut rand::rng());
+        let password = b"as good as any other";
+        let (start, opaque) = ClientRegistration::start(&mut rand::rng(), password).expect("OPAQUE starts");
+        let answer = wire.ask(Request::RegisterStart { account, opaque: opaque.into() }).await;
+        let ServerFrame::Answer { answer: Answer::RegisterChallenge { opaque }, .. } = answer else {
+            panic!("no registration: {answer:?}");
+        };
+        let done = start.finish(&mut rand::rng(), password, &opaque).expect("OPAQUE finishes");
+        let address = Address { account, device: DeviceId::FIRST };
+        let device_proof = wire.proof(&key, &challenge, address, Purpose::Register);
+        let device = Box::new(noise_keys(key.verifying_key().to_bytes().into()));
+        let request = Request::RegisterFinish { opaque: done.record.into(), device_proof, device };
+        let token = authenticated(wire.ask(request).await);
+        (wire, Device { address, token, key })
+    }
+
+    /// Connects as a device that was registered.
+    pub async fn resume(node: SocketAddr, device: &Device) -> Self {
+        let mut wire = Self::connect(node).await;
+        let challenge = wire.hello().await;
+        let claims = endtoend_crypto_core::token::peek(&device.token).expect("the server's own token");
+        let purpose = Purpose::Resume { token_id: claims.token_id };
+        let device_proof = wire.proof(&device.key, &challenge, device.address, purpose);
+        authenticated(wire.ask(Request::Resume { token: device.token.clone(), device_proof }).await);
+        wire
+    }
+
+    /// Says hello and gives the server's challenge.
+    pub async fn hello(&mut self) -> [u8; limits::CHALLENGE_BYTES] {
+        let answer = self.ask(Request::Hello { version_min: VERSION, version_max: VERSION }).await;
+        let ServerFrame::Answer { answer: Answer::Welcome { challenge, .. }, .. } = answer else {
+            panic!("no welcome: {answer:?}");
+        };
+        challenge
+    }
+
+    /// Asks, and gives the next frame whatever it is.
+    pub async fn ask(&mut self, request: Request) -> ServerFrame {
+        self.requests += 1;
+        let id = RequestId(NonZeroU64::new(self.requests).expect("counted from 1"));
+        self.send(&ClientFrame::Request { id, request }).await;
+        self.recv().await.expect("an answer")
+    }
+
+    /// Sends a frame.
+    pub async fn send(&mut self, frame: &ClientFrame) {
+        self.send_bytes(frame.encode()).await;
+    }
+
+    /// Sends any bytes as a WebSocket message.
+    pub async fn send_bytes(&mut self, bytes: impl Into<Bytes>) {
+        // The server may have closed meanwhile: what it said is still there to be read.
+        let _closed = timeout(PATIENCE, self.socket.send(Message::Binary(bytes.into()))).await.expect("it is read");
+    }
+
+    /// The next frame; `None` when the connection has ended.
+    pub async fn recv(&mut self) -> Option<ServerFrame> {
+        loop {
+            match timeout(PATIENCE, self.socket.next()).await.expect("the server says something")? {
+                Ok(Message::Binary(bytes)) => return Some(ServerFrame::decode(bytes).expect("a frame")),
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(_) | Err(_) => return None,
+            }
+        }
+    }
+
+    fn proof(&self, key: &SigningKey, challenge: &[u8; 32], address: Address, purpose: Purpose) -> Bytes {
+        let statement = DeviceStatement {
+            challenge,
+            channel_binding: &self.channel_binding,
+            account: address.account.as_bytes(),
+            device: address.device.get(),
+            purpose,
+        };
+        sign_device_proof(key, &statement).into()
+    }
+}
+
+impl Device {
+    /// An envelope for this device: `len` bytes that nobody can open.
+    pub fn envelope(&self, number: u8, len: usize) -> Envelope {
+        let id = EnvelopeId::new(UnixMillis::new(1), [number; 10]);
+        Envelope { id, to: self.address, body: vec![number; len].into() }
+    }
+}
+
+fn authenticated(answer: ServerFrame) -> Bytes {
+    match answer {
+        ServerFrame::Answer { answer: Answer::Authenticated { token, .. }, .. } => token,
+        other => panic!("not authenticated: {other:?}"),
+    }
+}
+
+/// Published keys of the right lengths: a server does not look into them.
+fn noise_keys(device_key: Bytes) -> NewDevice {
+    let signature = [4; limits::SIGNAL_SIGNATURE_BYTES];
+    let public = [5; limits::SIGNAL_PUBLIC_KEY_BYTES];
+    let kem = Bytes::from(vec![6; limits::SIGNAL_KEM_KEY_BYTES]);
+    NewDevice {
+        device_key,
+        registration_id: 7,
+        identity_key: public,
+        signed_pre_key: SignedPreKey { id: 1, public, signature },
+        last_resort_kem_pre_key: KemPreKey { id: 1, public: kem, signature },
+        envelope_key: EnvelopeKey {
+            id: 1,
+            x25519: [8; limits::X25519_KEY_BYTES],
+            ml_kem: vec![9; limits::ML_KEM_KEY_BYTES].into(),
+            signature,
+        },
+        one_time_pre_keys: Vec::new(),
+        one_time_kem_pre_keys: Vec::new(),
+    }
+}
+
+fn tls_config() -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("the provider has TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody))
+        .with_no_client_auth()
+}
+
+/// Who the server is does not matter here; the pinning has its own tests.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
