@@ -3,12 +3,12 @@
 use std::fmt;
 
 use actix::{Message, Recipient};
-use endtoend_protocol::{Address, EnvelopeId, RejectReason, RetryReason, UnixMillis};
+use endtoend_protocol::{EnvelopeId, RejectReason, RetryReason, UnixMillis};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// What became of a `Send`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The envelope is safe.
     Accepted { at: UnixMillis },
     /// Not now.
@@ -20,9 +20,8 @@ pub enum Outcome {
 /// Tells a connection what became of a `Send` of its client.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct SendSettled {
+pub(crate) struct SendSettled {
     pub id: EnvelopeId,
-    pub to: Address,
     pub outcome: Outcome,
 }
 
@@ -30,31 +29,25 @@ pub struct SendSettled {
 ///
 /// Settled once, by value. Dropped unsettled, because a mailbox panicked or a queue was full, it answers
 /// `Retry(Busy)`: the sender repeats the envelope, and its id makes the repeat harmless.
-pub struct Receipt {
+pub(crate) struct Receipt {
     id: EnvelopeId,
-    to: Address,
     sender: Option<Recipient<SendSettled>>,
     /// The sender's window and the node's share of memory: given back when the answer is on its way.
     _permits: [OwnedSemaphorePermit; 2],
 }
 
 impl Receipt {
-    pub fn new(
-        id: EnvelopeId,
-        to: Address,
-        sender: Recipient<SendSettled>,
-        permits: [OwnedSemaphorePermit; 2],
-    ) -> Self {
-        Self { id, to, sender: Some(sender), _permits: permits }
+    pub(crate) fn new(id: EnvelopeId, sender: Recipient<SendSettled>, permits: [OwnedSemaphorePermit; 2]) -> Self {
+        Self { id, sender: Some(sender), _permits: permits }
     }
 
-    pub fn settle(mut self, outcome: Outcome) {
+    pub(crate) fn settle(mut self, outcome: Outcome) {
         self.answer(outcome);
     }
 
     fn answer(&mut self, outcome: Outcome) {
         if let Some(sender) = self.sender.take() {
-            crate::actors::reply(&sender, SendSettled { id: self.id, to: self.to, outcome });
+            crate::actors::reply(&sender, SendSettled { id: self.id, outcome });
         }
     }
 }
@@ -68,5 +61,63 @@ impl Drop for Receipt {
 impl fmt::Debug for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Receipt({})", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use actix::{Actor, Context, Handler};
+    use tokio::sync::{Semaphore, mpsc};
+
+    use super::*;
+
+    struct Probe(mpsc::UnboundedSender<Outcome>);
+    impl Actor for Probe {
+        type Context = Context<Self>;
+    }
+    impl Handler<SendSettled> for Probe {
+        type Result = ();
+        fn handle(&mut self, settled: SendSettled, _: &mut Self::Context) {
+            self.0.send(settled.outcome).unwrap();
+        }
+    }
+
+    async fn outcome_of(what_happens: impl FnOnce(Receipt)) -> (Outcome, usize) {
+        let (sender, mut outcomes) = mpsc::unbounded_channel();
+        let window = Arc::new(Semaphore::new(1));
+        let memory = Arc::new(Semaphore::new(1));
+        let permits = [window.clone().try_acquire_owned().unwrap(), memory.try_acquire_owned().unwrap()];
+        let id = EnvelopeId::new(UnixMillis::new(1), [0; 10]);
+        what_happens(Receipt::new(id, Probe(sender).start().recipient(), permits));
+        let outcome = outcomes.recv().await.unwrap();
+        // The probe stops when nobody can write to it: then there is no second answer.
+        assert!(outcomes.recv().await.is_none(), "one answer");
+        (outcome, window.available_permits())
+    }
+
+    #[test]
+    fn a_receipt_answers_once_and_gives_its_place_back() {
+        actix_web::rt::System::new().block_on(async {
+            let at = UnixMillis::new(5);
+            let accepted = Outcome::Accepted { at };
+            assert_eq!(outcome_of(|receipt| receipt.settle(accepted)).await, (accepted, 1));
+        });
+    }
+
+    #[test]
+    fn a_receipt_that_is_lost_tells_its_sender_to_repeat() {
+        actix_web::rt::System::new().block_on(async {
+            assert_eq!(outcome_of(drop).await, (Outcome::Retry(RetryReason::Busy), 1));
+            let panicked = outcome_of(|receipt| {
+                let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+                    let _receipt = receipt;
+                    panic!("in a handler");
+                }));
+                assert!(caught.is_err());
+            });
+            assert_eq!(panicked.await, (Outcome::Retry(RetryReason::Busy), 1));
+        });
     }
 }

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use super::handshake::{self, Stage};
 use crate::actors::reply;
 use crate::clock;
-use crate::directory::AttachTo;
+use crate::directory::{AttachTo, LeaveTo};
 use crate::mailbox::{Attach, AttachmentId, DeviceEvent, FromDevice, Push};
 use crate::node::{ChannelBinding, Node};
 use crate::receipt::{Outcome, Receipt, SendSettled};
@@ -219,14 +219,14 @@ impl Connection {
         if self.stage.device().is_none() {
             return self.refuse(None, RefusalCode::NotAuthenticated, ctx);
         }
-        let (id, to) = (envelope.id, envelope.to);
+        let id = envelope.id;
         let Ok(place) = Arc::clone(&self.send_window).try_acquire_owned() else {
             return Self::settled(id, Outcome::Retry(RetryReason::Window), ctx);
         };
         let Some(memory) = self.node.memory_for(&envelope) else {
             return Self::settled(id, Outcome::Retry(RetryReason::Busy), ctx);
         };
-        let receipt = Receipt::new(id, to, ctx.address().recipient(), [place, memory]);
+        let receipt = Receipt::new(id, ctx.address().recipient(), [place, memory]);
         self.node.router.route(envelope, clock::now(), receipt, &mut self.lanes);
     }
 
@@ -289,8 +289,12 @@ impl Actor for Connection {
         self.watch_deadlines(ctx);
     }
     fn stopped(&mut self, _: &mut Self::Context) {
-        if let (Attachment::On(on), Some(Address { device, .. })) = (&self.attachment, self.stage.device()) {
-            reply(&on.mailbox, FromDevice { device, attachment: on.id, event: DeviceEvent::Left });
+        let Some(Address { account, device }) = self.stage.device() else { return };
+        let left = |attachment| FromDevice { device, attachment, event: DeviceEvent::Left };
+        match &self.attachment {
+            Attachment::Never => {}
+            Attachment::Asked(id, _) => reply(&self.node.leave, LeaveTo { account, left: left(*id) }),
+            Attachment::On(on) => reply(&on.mailbox, left(on.id)),
         }
     }
 }
@@ -323,7 +327,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for Connection {
 
 impl Handler<SendSettled> for Connection {
     type Result = ();
-    fn handle(&mut self, SendSettled { id, outcome, .. }: SendSettled, ctx: &mut Self::Context) {
+    fn handle(&mut self, SendSettled { id, outcome }: SendSettled, ctx: &mut Self::Context) {
         self.lanes.settled(id);
         Self::settled(id, outcome, ctx);
     }
@@ -342,7 +346,7 @@ impl Handler<Push> for Connection {
                     Self::say(&ServerFrame::Answer { id, answer: Answer::Attached }, ctx);
                 }
             }
-            Push::Deliver { deliveries, .. } => {
+            Push::Deliver(deliveries) => {
                 if let (Attachment::On(on), Some(last)) = (&mut self.attachment, deliveries.last()) {
                     on.delivered = last.delivery;
                 }
@@ -350,8 +354,8 @@ impl Handler<Push> for Connection {
                     Self::say(&ServerFrame::Deliver(deliver), ctx);
                 }
             }
-            Push::Detached { replaced: true, .. } => self.close(ClosingReason::Replaced, ctx),
-            Push::Detached { replaced: false, .. } => self.close(ClosingReason::ShuttingDown, ctx),
+            Push::Replaced => self.close(ClosingReason::Replaced, ctx),
+            Push::Detached => self.close(ClosingReason::ShuttingDown, ctx),
         }
     }
 }

@@ -7,11 +7,14 @@ use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Rec
 use endtoend_protocol::AccountTag;
 use endtoend_storage::QueueStore;
 
-use super::messages::AttachTo;
+use super::messages::{AttachTo, LeaveTo};
 use crate::actors::reply;
 use crate::mailbox::{Finish, Mailbox, MailboxIdle, MailboxStopped, Surroundings};
 use crate::queue_writer::{Forget, Persist};
 use crate::router::Routes;
+
+/// Attachments that may wait. With no room left a device is told to come again.
+const WAITING_MESSAGES_MAX: usize = 4_096;
 
 /// Starts mailboxes, and forgets those that stopped.
 ///
@@ -65,6 +68,19 @@ impl Directory {
 
 impl Actor for Directory {
     type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(WAITING_MESSAGES_MAX);
+    }
+}
+
+impl Handler<LeaveTo> for Directory {
+    type Result = ();
+    /// Comes after the `AttachTo` of the same connection, here and at the mailbox.
+    fn handle(&mut self, LeaveTo { account, left }: LeaveTo, _: &mut Self::Context) {
+        if let Some(live) = self.live.get(&account) {
+            reply(&live.mailbox.clone().recipient(), left);
+        }
+    }
 }
 
 impl Handler<AttachTo> for Directory {

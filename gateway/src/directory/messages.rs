@@ -3,12 +3,20 @@
 use actix::Message;
 use endtoend_protocol::AccountTag;
 
-use crate::mailbox::Attach;
+use crate::mailbox::{Attach, FromDevice};
 
 /// Attach this connection to the mailbox of its user, which is started if need be.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct AttachTo {
+pub(crate) struct AttachTo {
     pub account: AccountTag,
     pub attach: Attach,
+}
+
+/// The connection is gone before it heard from its mailbox: whatever `AttachTo` did is undone.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct LeaveTo {
+    pub(crate) account: AccountTag,
+    pub(crate) left: FromDevice,
 }

@@ -4,4 +4,4 @@ mod actor;
 mod messages;
 
 pub(crate) use actor::Directory;
-pub(crate) use messages::AttachTo;
+pub(crate) use messages::{AttachTo, LeaveTo};

@@ -93,9 +93,9 @@ impl Mailbox {
             tracing::debug!("queue writer is full, deletions are left for later");
         }
         if !deliveries.is_empty()
-            && let Some((attachment, connection)) = self.devices.get(&device).and_then(|d| d.attached.as_ref())
+            && let Some((_, connection)) = self.devices.get(&device).and_then(|d| d.attached.as_ref())
         {
-            reply(connection, Push::Deliver { attachment: *attachment, deliveries });
+            reply(connection, Push::Deliver(deliveries));
         }
     }
 
@@ -154,8 +154,8 @@ impl Actor for Mailbox {
     fn stopped(&mut self, _: &mut Self::Context) {
         self.around.routes.remove(self.account, self.generation);
         for device in self.devices.values() {
-            if let Some((attachment, connection)) = &device.attached {
-                reply(connection, Push::Detached { attachment: *attachment, replaced: false });
+            if let Some((_, connection)) = &device.attached {
+                reply(connection, Push::Detached);
             }
         }
         reply(&self.around.stopped, MailboxStopped { account: self.account, generation: self.generation });
@@ -196,8 +196,8 @@ impl Handler<Attach> for Mailbox {
         let entry = self.device(device);
         let mailbox = ctx.address().recipient();
         reply(&connection, Push::Attached { attachment, mailbox });
-        if let Some((earlier, connection)) = entry.attached.replace((attachment, connection)) {
-            reply(&connection, Push::Detached { attachment: earlier, replaced: true });
+        if let Some((_, connection)) = entry.attached.replace((attachment, connection)) {
+            reply(&connection, Push::Replaced);
         }
         self.step(device, ctx, Pending::attach);
     }
@@ -219,7 +219,7 @@ impl Handler<FromDevice> for Mailbox {
                     && let Some((attachment, connection)) = self.devices.get(&device).and_then(|d| d.attached.clone())
                 {
                     // Nothing it says about what it has can be believed: it starts again from the store.
-                    reply(&connection, Push::Detached { attachment, replaced: false });
+                    reply(&connection, Push::Detached);
                     self.detach(device, attachment);
                 }
             }

@@ -9,7 +9,7 @@ use crate::receipt::Receipt;
 /// Keep this envelope for its device and offer it to it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Enqueue {
+pub(crate) struct Enqueue {
     pub envelope: Envelope,
     pub accepted_at: UnixMillis,
     pub receipt: Receipt,
@@ -17,12 +17,12 @@ pub struct Enqueue {
 
 /// Tells one life of a connection from the next. Unique within the node's run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AttachmentId(pub u64);
+pub(crate) struct AttachmentId(pub u64);
 
 /// The device is on this connection from now on. An earlier connection of the device is told `Replaced`.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
-pub struct Attach {
+pub(crate) struct Attach {
     pub device: DeviceId,
     pub attachment: AttachmentId,
     pub connection: Recipient<Push>,
@@ -31,19 +31,21 @@ pub struct Attach {
 /// What a connection hears from the mailbox of its user.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub enum Push {
+pub(crate) enum Push {
     /// First: where acknowledgements go.
     Attached { attachment: AttachmentId, mailbox: Recipient<FromDevice> },
     /// At most the credit window of them is unacknowledged.
-    Deliver { attachment: AttachmentId, deliveries: Vec<Deliver> },
-    /// The device attached on another connection, or the mailbox is gone: close.
-    Detached { attachment: AttachmentId, replaced: bool },
+    Deliver(Vec<Deliver>),
+    /// The device attached on another connection: close.
+    Replaced,
+    /// The mailbox is gone, or does not believe what this connection says: close.
+    Detached,
 }
 
 /// What a device says to its mailbox through its connection.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct FromDevice {
+pub(crate) struct FromDevice {
     pub device: DeviceId,
     pub attachment: AttachmentId,
     pub event: DeviceEvent,
@@ -51,7 +53,7 @@ pub struct FromDevice {
 
 /// See [`FromDevice`].
 #[derive(Clone, Copy, Debug)]
-pub enum DeviceEvent {
+pub(crate) enum DeviceEvent {
     /// Everything up to here is stored on the device.
     Acknowledged(DeliveryNumber),
     /// The connection is gone.
@@ -61,7 +63,7 @@ pub enum DeviceEvent {
 /// A row for this device was committed without coming by here.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub struct Wake {
+pub(crate) struct Wake {
     pub device: DeviceId,
     pub seq: Seq,
 }

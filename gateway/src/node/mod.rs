@@ -11,7 +11,7 @@ use actix::Recipient;
 use endtoend_protocol::Envelope;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::directory::AttachTo;
+use crate::directory::{AttachTo, LeaveTo};
 use crate::mailbox::AttachmentId;
 use crate::router::Router;
 use crate::services::Accounts;
@@ -21,45 +21,46 @@ pub use data_dir::{DataDir, DataDirError};
 pub use serve::{Ready, ServeError, serve};
 
 /// KiB of envelopes that the node holds for senders that wait for an answer, and with it the number of such sends.
-pub const SENDS_MAX: usize = 64 * 1024;
+pub(crate) const SENDS_MAX: usize = 64 * 1024;
 
 /// What a TLS connection exports (RFC 9266), so that proofs hold on that connection only.
 #[derive(Clone, Copy, Debug)]
-pub struct ChannelBinding(pub [u8; 32]);
+pub(crate) struct ChannelBinding(pub(crate) [u8; 32]);
 
 /// What every connection of the node shares.
-pub struct Node {
-    pub accounts: Accounts,
-    pub router: Router,
-    pub directory: Recipient<AttachTo>,
+pub(crate) struct Node {
+    pub(crate) accounts: Accounts,
+    pub(crate) router: Router,
+    pub(crate) directory: Recipient<AttachTo>,
+    pub(crate) leave: Recipient<LeaveTo>,
     memory: Arc<Semaphore>,
     attachments: AtomicU64,
     stopping: watch::Receiver<bool>,
 }
 
 impl Node {
-    pub fn new(
+    pub(crate) fn new(
         accounts: Accounts,
         router: Router,
-        directory: Recipient<AttachTo>,
+        (directory, leave): (Recipient<AttachTo>, Recipient<LeaveTo>),
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let memory = Arc::new(Semaphore::new(SENDS_MAX));
-        Self { accounts, router, directory, memory, attachments: AtomicU64::new(0), stopping }
+        Self { accounts, router, directory, leave, memory, attachments: AtomicU64::new(0), stopping }
     }
 
     /// A share of the node's memory for an envelope on its way; `None` when there is none left.
-    pub fn memory_for(&self, envelope: &Envelope) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn memory_for(&self, envelope: &Envelope) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(envelope.body.len().div_ceil(1024)).ok()?.max(1);
         Arc::clone(&self.memory).try_acquire_many_owned(kib).ok()
     }
 
-    pub fn next_attachment(&self) -> AttachmentId {
+    pub(crate) fn next_attachment(&self) -> AttachmentId {
         AttachmentId(self.attachments.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Turns true when the node stops.
-    pub fn stopping(&self) -> watch::Receiver<bool> {
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
         self.stopping.clone()
     }
 }

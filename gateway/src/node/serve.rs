@@ -149,7 +149,7 @@ fn start_actors(accounts: Accounts, store: Arc<dyn QueueStore>, stopping: watch:
     let directory = Directory::start_in_arbiter(&arbiter(), move |_| {
         Directory::new(mailboxes, store, routes, writer.clone().recipient(), writer.recipient())
     });
-    Node::new(accounts, router, directory.recipient(), stopping)
+    Node::new(accounts, router, (directory.clone().recipient(), directory.recipient()), stopping)
 }
 
 /// A thread for actors; it ends with the actix system.
@@ -176,16 +176,34 @@ async fn take_care(store: Arc<Sqlite>, leaf: Arc<Leaf>) {
     let mut interval = tokio::time::interval(CARE_INTERVAL);
     loop {
         interval.tick().await;
-        match store.delete_expired(clock::now(), EXPIRED_ROWS_MAX).await {
-            Ok(0) => {}
-            Ok(rows) => tracing::info!(rows, "forgot expired envelopes"),
-            Err(error) => tracing::warn!(%error, "cannot forget expired envelopes"),
-        }
+        forget_expired(&store).await;
         match leaf.renew_if_due(clock::now()) {
             Ok(true) => tracing::info!("renewed the TLS certificate"),
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "cannot renew the TLS certificate"),
         }
+    }
+}
+
+/// A few rows at a time, so that what is written meanwhile need not wait for all of them.
+async fn forget_expired(store: &Sqlite) {
+    let mut forgotten = 0;
+    loop {
+        match store.delete_expired(clock::now(), EXPIRED_ROWS_MAX).await {
+            Ok(rows) => {
+                forgotten += rows;
+                if rows < u64::from(EXPIRED_ROWS_MAX) {
+                    break;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot forget expired envelopes");
+                break;
+            }
+        }
+    }
+    if forgotten > 0 {
+        tracing::info!(rows = forgotten, "forgot expired envelopes");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::receipt::Receipt;
 /// Commit this envelope to the store.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Persist {
+pub(crate) struct Persist {
     pub envelope: Envelope,
     pub accepted_at: UnixMillis,
     pub then: Then,
@@ -18,7 +18,7 @@ pub struct Persist {
 
 /// Who hears what became of a [`Persist`].
 #[derive(Debug)]
-pub enum Then {
+pub(crate) enum Then {
     /// The mailbox that pushes the envelope to its device meanwhile, and may elide the write.
     Tell { mailbox: Recipient<Persisted>, ticket: Ticket },
     /// The sender, and whatever mailbox has appeared meanwhile: nobody was attached.
@@ -28,7 +28,7 @@ pub enum Then {
 /// The writer has tried to commit an envelope. `None`: the store did not confirm, the row may exist.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Persisted {
+pub(crate) struct Persisted {
     pub to: Address,
     pub id: EnvelopeId,
     pub outcome: Option<AppendOutcome>,

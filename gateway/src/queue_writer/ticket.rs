@@ -11,15 +11,15 @@ const ELIDED: u8 = 2;
 ///
 /// The mailbox elides it when the device acknowledged first; the writer claims it when its batch is put together.
 #[derive(Clone, Debug, Default)]
-pub struct Ticket(Arc<AtomicU8>);
+pub(crate) struct Ticket(Arc<AtomicU8>);
 
 impl Ticket {
     /// The device has the envelope: do not write it. `false` when the writer was faster and a row may exist.
-    pub fn elide(&self) -> bool {
+    pub(crate) fn elide(&self) -> bool {
         self.0.compare_exchange(WAITING, ELIDED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
     /// The envelope goes into a batch now. `false` when it was elided.
-    pub fn claim(&self) -> bool {
+    pub(crate) fn claim(&self) -> bool {
         self.0.compare_exchange(WAITING, WRITING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }

@@ -4,7 +4,7 @@ use endtoend_protocol::{Address, EnvelopeId};
 
 /// Which way an envelope took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub(crate) enum Lane {
     /// To the recipient's mailbox, which pushes it and has it stored.
     Mailbox,
     /// Straight to the store, because there was no mailbox.
@@ -17,18 +17,18 @@ pub enum Lane {
 /// before it can know of the first, or the store would take the second before a mailbox that goes away has handled the
 /// first. Bounded by the send window.
 #[derive(Debug, Default)]
-pub struct Lanes(Vec<(EnvelopeId, Address, Lane)>);
+pub(crate) struct Lanes(Vec<(EnvelopeId, Address, Lane)>);
 
 impl Lanes {
     /// The way that unanswered envelopes to this device took; `None` when there are none.
-    pub fn taken(&self, to: Address) -> Option<Lane> {
+    pub(crate) fn taken(&self, to: Address) -> Option<Lane> {
         self.0.iter().find(|(_, ahead, _)| *ahead == to).map(|(_, _, lane)| *lane)
     }
-    pub fn take(&mut self, id: EnvelopeId, to: Address, lane: Lane) {
+    pub(crate) fn take(&mut self, id: EnvelopeId, to: Address, lane: Lane) {
         self.0.push((id, to, lane));
     }
     /// An envelope was answered, once: a repeat beside it has an answer of its own.
-    pub fn settled(&mut self, id: EnvelopeId) {
+    pub(crate) fn settled(&mut self, id: EnvelopeId) {
         if let Some(at) = self.0.iter().position(|(ahead, ..)| *ahead == id) {
             self.0.remove(at);
         }

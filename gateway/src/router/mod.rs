@@ -20,18 +20,18 @@ const BUSY: Outcome = Outcome::Retry(RetryReason::Busy);
 
 /// Sends each envelope on its way. Each connection holds one, shared.
 #[derive(Debug)]
-pub struct Router {
+pub(crate) struct Router {
     routes: Arc<Routes>,
     persist: Recipient<Persist>,
 }
 
 impl Router {
-    pub fn new(routes: Arc<Routes>, persist: Recipient<Persist>) -> Self {
+    pub(crate) fn new(routes: Arc<Routes>, persist: Recipient<Persist>) -> Self {
         Self { routes, persist }
     }
 
     /// Every path ends in `receipt` being settled, by value or by being dropped, and its place in `lanes` with it.
-    pub fn route(&self, envelope: Envelope, accepted_at: UnixMillis, receipt: Receipt, lanes: &mut Lanes) {
+    pub(crate) fn route(&self, envelope: Envelope, accepted_at: UnixMillis, receipt: Receipt, lanes: &mut Lanes) {
         let to = envelope.to;
         let mailbox = || self.routes.mailbox(to.account);
         let (lane, mailbox) = match lanes.taken(to) {

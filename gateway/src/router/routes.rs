@@ -12,7 +12,7 @@ use crate::mailbox::{Enqueue, Wake};
 
 /// The way to one mailbox.
 #[derive(Clone, Debug)]
-pub struct Route {
+pub(crate) struct Route {
     pub generation: u64,
     pub enqueue: Recipient<Enqueue>,
     pub wake: Recipient<Wake>,
@@ -23,27 +23,27 @@ pub struct Route {
 /// Read by every connection for every message, so it is a lock and not an actor. The lock is held for one look-up or
 /// one change, never across an await. Bounded by the connections that the node admits.
 #[derive(Debug, Default)]
-pub struct Routes(RwLock<HashMap<AccountTag, Route>>);
+pub(crate) struct Routes(RwLock<HashMap<AccountTag, Route>>);
 
 impl Routes {
-    pub fn insert(&self, account: AccountTag, route: Route) {
+    pub(crate) fn insert(&self, account: AccountTag, route: Route) {
         self.write().insert(account, route);
     }
 
     /// Takes the route out, unless a newer mailbox has taken its place.
-    pub fn remove(&self, account: AccountTag, generation: u64) {
+    pub(crate) fn remove(&self, account: AccountTag, generation: u64) {
         let mut routes = self.write();
         if routes.get(&account).is_some_and(|route| route.generation == generation) {
             routes.remove(&account);
         }
     }
 
-    pub fn mailbox(&self, account: AccountTag) -> Option<Recipient<Enqueue>> {
+    pub(crate) fn mailbox(&self, account: AccountTag) -> Option<Recipient<Enqueue>> {
         self.read().get(&account).map(|route| route.enqueue.clone())
     }
 
     /// A row was committed for this device: tells its mailbox, if there is one by now.
-    pub fn wake(&self, to: Address, seq: Seq) {
+    pub(crate) fn wake(&self, to: Address, seq: Seq) {
         let wake = self.read().get(&to.account).map(|route| route.wake.clone());
         if let Some(wake) = wake {
             reply(&wake, Wake { device: to.device, seq });

@@ -27,14 +27,14 @@ pub enum Registration {
 
 /// What a device proof on one connection covers.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     pub challenge: [u8; limits::CHALLENGE_BYTES],
     /// TLS exporter (RFC 9266): a proof cannot be carried over to another connection.
     pub channel_binding: [u8; 32],
 }
 
 /// A login between its two steps.
-pub struct Login {
+pub(crate) struct Login {
     account: AccountTag,
     state: ServerLogin,
 }
@@ -46,7 +46,7 @@ impl fmt::Debug for Login {
 }
 
 /// Accounts, as connections need them. Refusals do not tell what of a credential was wrong.
-pub struct Accounts {
+pub(crate) struct Accounts {
     store: Arc<dyn AccountStore>,
     opaque: ServerSetup,
     token_key: Arc<SigningKey>,
@@ -57,7 +57,7 @@ pub struct Accounts {
 type Answered<T> = Result<T, Refusal>;
 
 impl Accounts {
-    pub fn new(
+    pub(crate) fn new(
         store: Arc<dyn AccountStore>,
         opaque: ServerSetup,
         token_key: SigningKey,
@@ -68,7 +68,7 @@ impl Accounts {
     }
 
     /// OPAQUE registration, first step. Nothing is kept: a request that is not finished leaves no trace.
-    pub fn register_start(&self, account: AccountTag, request: &[u8]) -> Answered<Bytes> {
+    pub(crate) fn register_start(&self, account: AccountTag, request: &[u8]) -> Answered<Bytes> {
         if self.registration == Registration::Closed {
             return Err(RefusalCode::RegistrationClosed.into());
         }
@@ -77,7 +77,7 @@ impl Accounts {
     }
 
     /// Creates the account and its first device.
-    pub async fn register_finish(
+    pub(crate) async fn register_finish(
         &self,
         account: AccountTag,
         opaque_record: Bytes,
@@ -101,7 +101,7 @@ impl Accounts {
     }
 
     /// OPAQUE login, first step. An unknown account is answered like a known one.
-    pub async fn login_start(&self, account: AccountTag, ke1: &[u8]) -> Answered<(Login, Bytes)> {
+    pub(crate) async fn login_start(&self, account: AccountTag, ke1: &[u8]) -> Answered<(Login, Bytes)> {
         let record = self.store.opaque_record(account).await.map_err(|e| unavailable(&e))?;
         let (state, ke2) = self
             .opaque
@@ -111,7 +111,7 @@ impl Accounts {
     }
 
     /// OPAQUE login, last step.
-    pub async fn login_finish(
+    pub(crate) async fn login_finish(
         &self,
         Login { account, state }: Login,
         ke3: &[u8],
@@ -127,7 +127,7 @@ impl Accounts {
     }
 
     /// Goes on with a token. It is given back as it is: only a login makes a new one.
-    pub async fn resume(&self, token: Bytes, proof: Bytes, peer: Peer, now: UnixMillis) -> Answered<Answer> {
+    pub(crate) async fn resume(&self, token: Bytes, proof: Bytes, peer: Peer, now: UnixMillis) -> Answered<Answer> {
         let (verifier, bytes) = (Arc::clone(&self.token_verifier), token.clone());
         let skew = u64::try_from(limits::CLOCK_SKEW_MAX.as_millis()).unwrap_or_default();
         let claims = off_thread(move || token::verify(&verifier, &bytes, now.get(), skew))
@@ -141,7 +141,7 @@ impl Accounts {
     }
 
     /// Adds to the published keys of a device.
-    pub async fn publish_keys(&self, device: Address, keys: DeviceKeys) -> Answered<Answer> {
+    pub(crate) async fn publish_keys(&self, device: Address, keys: DeviceKeys) -> Answered<Answer> {
         match self.store.publish_keys(device, keys).await {
             Ok(counts) => Ok(Answer::KeysPublished(counts)),
             Err(PublishKeysError::TooMany) => Err(RefusalCode::TooManyKeys.into()),
@@ -160,7 +160,7 @@ impl Accounts {
     }
 
     /// What is needed to write to an account.
-    pub async fn bundles(&self, account: AccountTag) -> Answered<Answer> {
+    pub(crate) async fn bundles(&self, account: AccountTag) -> Answered<Answer> {
         match self.store.take_bundles(account).await {
             Ok(Some(bundles)) => Ok(Answer::Bundles(Box::new(bundles))),
             Ok(None) => Err(RefusalCode::UnknownAccount.into()),
