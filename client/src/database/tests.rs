@@ -123,6 +123,16 @@ fn a_changed_or_moved_body_is_noticed() {
 }
 
 #[test]
+fn the_database_keeps_records_as_memory_does() {
+    let (_folder, mut database) = new();
+    endtoend_crypto_e2e::records_conformance(
+        &mut database,
+        |database, changes| write(database, |store| store.apply(changes)),
+        |database, key| database.read().get(key),
+    );
+}
+
+#[test]
 fn a_record_moved_to_another_place_does_not_open() {
     let (_folder, mut database) = new();
     let seal = |store: &Store<'_>, id: u32, value: &[u8]| {
