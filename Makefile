@@ -24,8 +24,12 @@ test: setup ## every check and every test
 	$(CARGO) test --locked --workspace
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
-bench: setup ## figures, printed and not judged
-	$(CARGO) bench --locked --package endtoend-benches
+bench: setup ## figures, printed and not judged: constructions against primitives, load on one node
+	$(CARGO) build --locked --profile bench --workspace --bins
+	$(CARGO) bench --locked --workspace --bench envelope
+	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000
+	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 10000 --rate 1000
+	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000 --offline
 
 fmt: ## format the sources
 	$(CARGO) fmt --all

@@ -85,6 +85,11 @@ impl Node {
         &self.address
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where it listens.
     pub const fn listen(&self) -> SocketAddr {
         self.listen

@@ -10,9 +10,11 @@ use crate::clock::{PATIENCE, eventually};
 
 /// A program of this workspace, to be started with nothing of the tester's own settings.
 pub(crate) fn command(name: &str) -> Command {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let programs = test.parent().and_then(|deps| deps.parent()).expect("tests lie below the programs");
-    let program: PathBuf = programs.join(name);
+    let own = std::env::current_exe().expect("a program knows where it is");
+    // A test lies one folder below the programs, a benchmark beside them.
+    let candidates: Vec<PathBuf> = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).collect();
+    let program =
+        candidates.iter().find(|path| path.is_file()).or(candidates.last()).expect("a program lies somewhere");
     assert!(program.is_file(), "{} is missing: run `cargo build --workspace --bins` first", program.display());
     let mut command = Command::new(program);
     for (variable, _) in std::env::vars_os() {

@@ -12,7 +12,8 @@ use endtoend_protocol::{
     AccountTag, Address, Answer, ClientFrame, DeviceId, Envelope, EnvelopeId, EnvelopeKey, KemPreKey, NewDevice,
     Request, RequestId, ServerFrame, SignedPreKey, UnixMillis, VERSION, limits,
 };
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -29,7 +30,7 @@ use crate::clock::PATIENCE;
 /// A connection to a node, as far as TLS and WebSocket go.
 #[derive(Debug)]
 pub struct Wire {
-    socket: WebSocketStream<TlsStream<TcpStream>>,
+    socket: Socket,
     channel_binding: [u8; 32],
     requests: u64,
 }
@@ -126,6 +127,12 @@ impl Wire {
         }
     }
 
+    /// Both directions apart, for tasks of their own.
+    pub fn split(self) -> (WireSender, WireReceiver) {
+        let (sink, stream) = self.socket.split();
+        (WireSender(sink), WireReceiver(stream))
+    }
+
     fn proof(&self, key: &SigningKey, challenge: &[u8; 32], address: Address, purpose: Purpose) -> Bytes {
         let statement = DeviceStatement {
             challenge,
@@ -135,6 +142,42 @@ impl Wire {
             purpose,
         };
         sign_device_proof(key, &statement).into()
+    }
+}
+
+type Socket = WebSocketStream<TlsStream<TcpStream>>;
+
+/// The way out of a [`Wire`].
+pub struct WireSender(SplitSink<Socket, Message>);
+
+impl WireSender {
+    /// Hands a frame over without waiting for the socket to take it.
+    pub async fn feed(&mut self, frame: &ClientFrame) {
+        self.0.feed(Message::Binary(frame.encode())).await.expect("the connection lives");
+    }
+    /// Sends what was fed.
+    pub async fn flush(&mut self) {
+        self.0.flush().await.expect("the connection lives");
+    }
+}
+
+/// The way in of a [`Wire`].
+pub struct WireReceiver(SplitStream<Socket>);
+
+impl WireReceiver {
+    /// The next frame; `None` when the connection has ended.
+    pub async fn recv(&mut self) -> Option<ServerFrame> {
+        loop {
+            match self.0.next().await? {
+                Ok(Message::Binary(bytes)) => return Some(ServerFrame::decode(bytes).expect("a frame")),
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(_) | Err(_) => return None,
+            }
+        }
+    }
+    /// The next frame if it is here already.
+    pub fn try_recv(&mut self) -> Option<ServerFrame> {
+        self.recv().now_or_never().flatten()
     }
 }
 

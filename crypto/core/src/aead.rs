@@ -63,21 +63,27 @@ struct Keys {
 
 impl Keys {
     fn derive(key: &Key) -> Self {
-        let mut bytes = Zeroizing::new([0; 96]);
-        blake3::Hasher::new_derive_key(KEYS_CONTEXT).update(&key.0).finalize_xof().fill(bytes.as_mut());
-        let mut part = [Zeroizing::new([0; 32]), Zeroizing::new([0; 32]), Zeroizing::new([0; 32])];
-        for (part, bytes) in part.iter_mut().zip(bytes.chunks_exact(32)) {
-            part.copy_from_slice(bytes);
+        let mut keys = Zeroizing::new([[0; 32]; 3]);
+        let mut hasher = blake3::Hasher::new_derive_key(KEYS_CONTEXT);
+        let mut stream = hasher.update(&key.0).finalize_xof();
+        stream.fill(keys.as_flattened_mut());
+        stream.zeroize();
+        hasher.zeroize();
+        let [gcm, chacha, outer] = &*keys;
+        Self {
+            gcm: Aes256Gcm::new(gcm.into()),
+            chacha: XChaCha20Poly1305::new(chacha.into()),
+            outer: Zeroizing::new(*outer),
         }
-        let [gcm, chacha, outer] = part;
-        Self { gcm: Aes256Gcm::new((&*gcm).into()), chacha: XChaCha20Poly1305::new((&*chacha).into()), outer }
     }
 
     /// `BLAKE3-keyed(k3, le64(|ad|) || ad || nonce || c2)`
     fn tag(&self, nonce: &Nonce, ad: &[u8], c2: &[u8]) -> [u8; OUTER_TAG_BYTES] {
         let mut hasher = blake3::Hasher::new_keyed(&self.outer);
         hasher.update(&(ad.len() as u64).to_le_bytes()).update(ad).update(nonce).update(c2);
-        *hasher.finalize().as_bytes()
+        let tag = *hasher.finalize().as_bytes();
+        hasher.zeroize();
+        tag
     }
 }
 
@@ -100,6 +106,8 @@ pub fn seal(key: &Key, nonce: &Nonce, ad: &[u8], plaintext: &[u8]) -> Vec<u8> {
 }
 
 /// Appends `ciphertext || tags` to `out`, so that a header can stand before it without another copy.
+///
+/// A plaintext over [`PLAINTEXT_BYTES_MAX`] appends nothing.
 pub fn seal_onto(key: &Key, nonce: &Nonce, ad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) {
     if plaintext.len() > PLAINTEXT_BYTES_MAX {
         return;
@@ -122,8 +130,10 @@ pub fn seal_onto(key: &Key, nonce: &Nonce, ad: &[u8], plaintext: &[u8], out: &mu
     })();
     if sealed.is_none() {
         // Longer than a cipher takes, which the bound above rules out: no plaintext may stay behind.
-        let text = out.split_off(start);
-        Zeroizing::new(text).zeroize();
+        if let Some(text) = out.get_mut(start..) {
+            text.zeroize();
+        }
+        out.truncate(start);
     }
 }
 
@@ -200,7 +210,7 @@ mod tests {
         let sealed = seal(&key(1), &NONCE, b"ad", b"text");
         assert_eq!(open(&key(2), &NONCE, b"ad", &sealed), Err(AeadError));
         assert_eq!(open(&key(1), &NONCE, b"da", &sealed), Err(AeadError));
-        for at in [0, 11, 12, 35] {
+        for at in 0..NONCE_BYTES {
             let mut nonce = NONCE;
             nonce[at] ^= 1;
             assert_eq!(open(&key(1), &nonce, b"ad", &sealed), Err(AeadError), "nonce byte {at}");
@@ -214,6 +224,7 @@ mod tests {
             assert_eq!(open(&key(1), &NONCE, b"", &sealed[..len]), Err(AeadError));
             assert_eq!(open(&key(1), &NONCE, b"", &sealed[sealed.len() - len..]), Err(AeadError));
         }
+        assert_eq!(open(&key(1), &NONCE, b"", &[&sealed[..], &[0]].concat()), Err(AeadError), "one byte more");
     }
 
     #[test]
@@ -236,8 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_not_shown() {
-        assert_eq!(format!("{:?}", key(0xab)), "Key(..)");
+    fn what_stands_before_a_sealed_message_is_left_alone() {
+        let mut out = b"header".to_vec();
+        seal_onto(&key(1), &NONCE, b"ad", b"text", &mut out);
+        assert_eq!(out, [b"header", &seal(&key(1), &NONCE, b"ad", b"text")[..]].concat());
     }
 
     proptest! {

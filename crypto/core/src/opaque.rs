@@ -13,7 +13,7 @@ use opaque_ke::{
     ServerLoginParameters, ServerRegistration,
 };
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::passphrase::{Params, derive_into};
 use crate::random::Rand08;
@@ -61,8 +61,12 @@ hidden! { ClientRegistration RegistrationDone ClientLogin LoginDone ServerSetup 
 /// A key of 64 bytes.
 pub type SecretKey64 = Zeroizing<[u8; 64]>;
 
-fn secret(bytes: &[u8]) -> Result<SecretKey64, OpaqueError> {
-    bytes.try_into().map(Zeroizing::new).map_err(|_| OpaqueError)
+/// Takes a key out of what the library returned, which does not wipe it by itself.
+fn secret(mut output: impl AsMut<[u8]>) -> Result<SecretKey64, OpaqueError> {
+    let output = output.as_mut();
+    let key = <&[u8; 64]>::try_from(&*output).map(|key| Zeroizing::new(*key)).map_err(|_| OpaqueError);
+    output.zeroize();
+    key
 }
 
 /// A client between the steps of a registration.
@@ -77,8 +81,10 @@ pub struct RegistrationDone {
 }
 
 impl ClientRegistration {
-    /// First step: state and RegistrationRequest. A failure inside the library gives an empty request, which every
-    /// server refuses.
+    /// First step: state and RegistrationRequest.
+    ///
+    /// # Errors
+    /// When the library fails.
     pub fn start<R: CryptoRng + ?Sized>(rng: &mut R, password: &[u8]) -> Result<(Self, Vec<u8>), OpaqueError> {
         let start = opaque_ke::ClientRegistration::<Suite>::start(&mut Rand08(rng), password);
         let start = start.map_err(|_| OpaqueError)?;
@@ -98,7 +104,7 @@ impl ClientRegistration {
         let response = RegistrationResponse::deserialize(response).map_err(|_| OpaqueError)?;
         let parameters = ClientRegistrationFinishParameters::new(Identifiers::default(), None);
         let done = self.0.finish(&mut Rand08(rng), password, response, parameters).map_err(|_| OpaqueError)?;
-        Ok(RegistrationDone { record: done.message.serialize().to_vec(), export_key: secret(&done.export_key)? })
+        Ok(RegistrationDone { record: done.message.serialize().to_vec(), export_key: secret(done.export_key)? })
     }
 }
 
@@ -140,8 +146,8 @@ impl ClientLogin {
         let done = self.0.finish(&mut Rand08(rng), password, ke2, parameters).map_err(|_| OpaqueError)?;
         Ok(LoginDone {
             ke3: done.message.serialize().to_vec(),
-            session_key: secret(&done.session_key)?,
-            export_key: secret(&done.export_key)?,
+            session_key: secret(done.session_key)?,
+            export_key: secret(done.export_key)?,
         })
     }
 }
@@ -163,7 +169,10 @@ impl ServerSetup {
 
     /// All there is to keep.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(self.0.serialize().to_vec())
+        let mut bytes = self.0.serialize();
+        let kept = Zeroizing::new(bytes.to_vec());
+        bytes.zeroize();
+        kept
     }
 
     /// Answers a RegistrationRequest for the account with a RegistrationResponse. Keeps nothing.
@@ -215,7 +224,7 @@ impl ServerLogin {
     pub fn finish(self, ke3: &[u8]) -> Result<SecretKey64, OpaqueError> {
         let ke3 = CredentialFinalization::deserialize(ke3).map_err(|_| OpaqueError)?;
         let done = self.0.finish(ke3, parameters()).map_err(|_| OpaqueError)?;
-        secret(&done.session_key)
+        secret(done.session_key)
     }
 }
 
@@ -287,9 +296,60 @@ mod tests {
     }
 
     #[test]
-    fn nothing_secret_is_shown() {
+    fn the_last_message_of_another_login_is_refused() {
         let setup = ServerSetup::generate(&mut rand::rng());
+        let record = registered(&setup, b"correct horse").record;
+        let rng = &mut rand::rng();
+        let mut begin = || {
+            let (client, ke1) = ClientLogin::start(rng, b"correct horse").unwrap();
+            let (server, ke2) = setup.login_start(rng, Some(&record), ACCOUNT, &ke1).unwrap();
+            (server, client.finish(rng, b"correct horse", &ke2).unwrap())
+        };
+        let ((first, first_done), (second, second_done)) = (begin(), begin());
+        assert_ne!(first_done.session_key, second_done.session_key);
+        assert_eq!(first_done.export_key, second_done.export_key);
+        assert_eq!(first.finish(&second_done.ke3).unwrap_err(), OpaqueError);
+        assert_eq!(second.finish(&first_done.ke3[1..]).unwrap_err(), OpaqueError);
+    }
+
+    #[test]
+    fn a_record_is_of_no_use_for_another_account() {
+        let setup = ServerSetup::generate(&mut rand::rng());
+        let record = registered(&setup, b"correct horse").record;
+        let rng = &mut rand::rng();
+        let (client, ke1) = ClientLogin::start(rng, b"correct horse").unwrap();
+        let (_, ke2) = setup.login_start(rng, Some(&record), &[2; 32], &ke1).unwrap();
+        assert_eq!(client.finish(rng, b"correct horse", &ke2).unwrap_err(), OpaqueError);
+    }
+
+    #[test]
+    fn a_bent_answer_is_refused() {
+        let setup = ServerSetup::generate(&mut rand::rng());
+        let record = registered(&setup, b"p").record;
+        let rng = &mut rand::rng();
+        for part in 0..8 {
+            let (client, ke1) = ClientLogin::start(rng, b"p").unwrap();
+            let (_, mut ke2) = setup.login_start(rng, Some(&record), ACCOUNT, &ke1).unwrap();
+            let at = part * ke2.len() / 8;
+            ke2[at] ^= 1;
+            assert_eq!(client.finish(rng, b"p", &ke2).unwrap_err(), OpaqueError, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let rng = &mut rand::rng();
+        let setup = ServerSetup::generate(rng);
         assert_eq!(format!("{setup:?}"), "ServerSetup(..)");
-        assert_eq!(format!("{:?}", registered(&setup, b"p")), "RegistrationDone(..)");
+        let (client, request) = ClientRegistration::start(rng, b"p").unwrap();
+        assert_eq!(format!("{client:?}"), "ClientRegistration(..)");
+        let done = client.finish(rng, b"p", &setup.register(ACCOUNT, &request).unwrap()).unwrap();
+        assert_eq!(format!("{done:?}"), "RegistrationDone(..)");
+        let (client, ke1) = ClientLogin::start(rng, b"p").unwrap();
+        assert_eq!(format!("{client:?}"), "ClientLogin(..)");
+        let (server, ke2) = setup.login_start(rng, Some(&done.record), ACCOUNT, &ke1).unwrap();
+        assert_eq!(format!("{server:?}"), "ServerLogin(..)");
+        assert_eq!(format!("{:?}", client.finish(rng, b"p", &ke2).unwrap()), "LoginDone(..)");
+        assert_eq!(format!("{OpaqueError:?}"), "OpaqueError");
     }
 }

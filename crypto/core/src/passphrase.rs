@@ -32,6 +32,9 @@ pub struct DeriveError;
 
 /// A 32-byte key from a password.
 ///
+/// Runs with the parameters it is given, also below [`Params::FLOOR`]: a caller that makes a new salt takes at least
+/// that, and one that reads parameters from a file bounds them first.
+///
 /// # Errors
 /// See [`DeriveError`].
 pub fn derive(password: &[u8], salt: &[u8; 16], params: Params) -> Result<Zeroizing<[u8; 32]>, DeriveError> {
@@ -61,6 +64,11 @@ mod tests {
         assert_ne!(key, derive(b"passwore", &[1; 16], CHEAP).unwrap());
         assert_ne!(key, derive(b"password", &[2; 16], CHEAP).unwrap());
         assert_ne!(key, derive(b"password", &[1; 16], Params { passes: 2, ..CHEAP }).unwrap());
+    }
+
+    #[test]
+    fn the_least_is_64_mib_and_three_passes() {
+        assert_eq!(Params::default(), Params { memory_kib: 65_536, passes: 3, lanes: 1 });
     }
 
     #[test]

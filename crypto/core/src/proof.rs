@@ -94,6 +94,9 @@ mod tests {
         for other in others {
             assert_eq!(verify_device_proof(&verifier, &other, &proof), Err(BadSignature), "{other:?}");
         }
+        let another = SigningKey::from_seed(&[2; 64]).verifying_key();
+        assert_eq!(verify_device_proof(&another, &statement, &proof), Err(BadSignature));
+        assert_eq!(verify_device_proof(&verifier, &statement, &proof[1..]), Err(BadSignature));
     }
 
     #[test]

@@ -176,9 +176,10 @@ mod tests {
     fn flipped_bits_and_other_lengths_are_refused() {
         let key = key(1);
         let (signature, verifier) = (key.sign(DOMAIN, b"message"), key.verifying_key());
-        // Every bit of the classical half, a sample of the other.
+        // Every bit of the classical half; of the other a sample, unless the build is fast.
+        let step = if cfg!(debug_assertions) { 97 } else { 1 };
         for bit in
-            (0..ED25519_SIGNATURE_BYTES * 8).chain((ED25519_SIGNATURE_BYTES * 8..SIGNATURE_BYTES * 8).step_by(97))
+            (0..ED25519_SIGNATURE_BYTES * 8).chain((ED25519_SIGNATURE_BYTES * 8..SIGNATURE_BYTES * 8).step_by(step))
         {
             let mut bent = signature.clone();
             bent[bit / 8] ^= 1 << (bit % 8);
@@ -207,5 +208,10 @@ mod tests {
         let again = SigningKey::from_seed(&key.seed());
         assert_eq!(key.sign(DOMAIN, b"m"), again.sign(DOMAIN, b"m"));
         assert_eq!(format!("{key:?}"), "SigningKey(..)");
+        assert_eq!(
+            format!("{:?}", SigningKey::from_seed(&[0; SEED_BYTES]).verifying_key()),
+            "VerifyingKey(3b6a27bc…)",
+            "public: its head"
+        );
     }
 }

@@ -170,7 +170,9 @@ mod tests {
     fn flipped_bits_and_other_lengths_are_refused() {
         let (key, token) = setup();
         let verifier = key.verifying_key();
-        for bit in (0..CLAIMS_BYTES * 8).chain((CLAIMS_BYTES * 8..TOKEN_BYTES * 8).step_by(101)) {
+        // Every bit of the claims and of the classical half; of the other a sample, unless the build is fast.
+        let (fast, step) = ((CLAIMS_BYTES + 64) * 8, if cfg!(debug_assertions) { 101 } else { 1 });
+        for bit in (0..fast).chain((fast..TOKEN_BYTES * 8).step_by(step)) {
             let mut bent = token.clone();
             bent[bit / 8] ^= 1 << (bit % 8);
             assert!(verify(&verifier, &bent, NOW, SKEW).is_err(), "bit {bit}");
@@ -178,5 +180,6 @@ mod tests {
         for len in [0, 1, CLAIMS_BYTES, TOKEN_BYTES - 1] {
             assert_eq!(verify(&verifier, &token[..len], NOW, SKEW), Err(TokenError::Malformed));
         }
+        assert_eq!(verify(&verifier, &[&token[..], &[0]].concat(), NOW, SKEW), Err(TokenError::Malformed));
     }
 }

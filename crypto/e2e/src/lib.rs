@@ -9,6 +9,8 @@
 mod envelope;
 mod guard;
 mod identity;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod overlay;
 mod padding;
 mod random;

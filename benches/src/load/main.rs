@@ -1,0 +1,74 @@
+//! How many messages does one node carry, at what cost, and how fast?
+//!
+//! Starts a real node on loopback, registers senders and receivers with the real protocol over TLS, and lets them
+//! exchange envelopes of noise, which a server cannot tell from real ones. Bounded in messages and time; the plan
+//! follows from the seed. Ends with 1 if a message was lost, doubled or out of order.
+#![expect(clippy::expect_used, clippy::panic, reason = "a measurement that fails should stop")]
+
+mod limit;
+mod people;
+mod report;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use endtoend_benches::Stopwatch;
+use endtoend_testkit::{Node, NodeOptions};
+
+/// Load on one node: N senders to N receivers.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "load", version)]
+struct Options {
+    /// Connections that send.
+    #[arg(long, default_value_t = 8)]
+    senders: usize,
+    /// Devices that receive; sender i writes to receiver i modulo this.
+    #[arg(long, default_value_t = 8)]
+    receivers: usize,
+    /// Messages in all.
+    #[arg(long, default_value_t = 20_000)]
+    messages: usize,
+    /// Bytes of each envelope, at least 16.
+    #[arg(long, default_value_t = 2_304)]
+    bytes: usize,
+    /// Messages per second in all, sent when they are due whatever the server does. Without it each sender sends as
+    /// fast as its window allows.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// The receivers are away: what is measured is durable acceptance.
+    #[arg(long)]
+    offline: bool,
+    /// Gives the noise.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Gives up after this many seconds.
+    #[arg(long, default_value_t = 120)]
+    seconds_max: u64,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let node = Node::start(NodeOptions::default());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let (cpu_before, watch) = (report::cpu(node.pid()), Stopwatch::start());
+    let people = runtime.block_on(people::register(node.listen(), &options));
+    let registered = (report::cpu(node.pid()) - cpu_before, watch.elapsed());
+
+    let (cpu_before, watch) = (report::cpu(node.pid()), Stopwatch::start());
+    let deadline = Duration::from_secs(options.seconds_max);
+    let exchange = people.exchange(watch, &options);
+    let Ok(seen) = runtime.block_on(async { tokio::time::timeout(deadline, exchange).await }) else {
+        eprintln!("load: not done within {deadline:?}");
+        return ExitCode::FAILURE;
+    };
+    let (took, cpu) = (watch.elapsed(), report::cpu(node.pid()) - cpu_before);
+    let memory = report::resident_kib(node.pid());
+    let limit = options.offline.then(|| limit::inserts_per_second(&options));
+    let report = report::Report { options, registered, took, cpu, memory_kib: memory, limit, seen };
+    report.print();
+    if report.seen.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
