@@ -3,6 +3,7 @@
 //! A change that makes another byte is a change of protocol. Who means one writes the files anew with
 //! `BLESS=1 cargo test -p endtoend-crypto-core --test vectors` and raises the version in the construction's domain.
 //! The files are checked from both sides: the inputs make these bytes, and these bytes are accepted.
+#![expect(clippy::unwrap_used, reason = "test code: what fails here fails the test")]
 
 use std::path::PathBuf;
 
