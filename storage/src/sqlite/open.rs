@@ -90,20 +90,30 @@ impl Sqlite {
     /// # Errors
     /// See [`OpenError`]; each says what to do.
     pub async fn open(path: &Path, limits: StoreLimits) -> Result<Self, OpenError> {
-        prepare_file(path)?;
+        let created = prepare_file(path)?;
+        let opened = Self::open_file(path, limits).await;
+        if created && opened.is_err() {
+            discard_empty(path);
+        }
+        opened
+    }
+
+    async fn open_file(path: &Path, limits: StoreLimits) -> Result<Self, OpenError> {
+        // Nothing here reads the file, so a bad one is found by `inspect`, which waits for its connection to close.
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(false)
             .foreign_keys(true)
-            .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
-            .pragma("secure_delete", "FAST")
             .disable_statement_logging();
 
         let refused = |refusal: Refusal| refusal.at(path);
         inspect(&options, path).await.map_err(refused)?;
         keep_private(path).map_err(|error| OpenError::NotWritable { path: path.into(), source: error.into() })?;
-        let options = options.journal_mode(SqliteJournalMode::Wal);
+        let options = options
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("secure_delete", "FAST");
         migrate(&options).await.map_err(refused)?;
 
         let writer = pool(1).connect_with(options.clone()).await.map_err(|error| refused(error.into()))?;
@@ -121,24 +131,33 @@ fn pool(connections: u32) -> sqlx::pool::PoolOptions<sqlx::Sqlite> {
         .max_lifetime(None)
 }
 
-/// Sees to it that there is a file. Opens no file that is there: closing it again would drop the locks
-/// that SQLite holds on it in this process.
-fn prepare_file(path: &Path) -> Result<(), OpenError> {
+/// Sees to it that there is a file; says whether it made it. Opens no file that is there: closing it again would drop
+/// the locks that SQLite holds on it in this process.
+fn prepare_file(path: &Path) -> Result<bool, OpenError> {
     let not_writable = |error: io::Error| OpenError::NotWritable { path: path.into(), source: error.into() };
     let damaged = |found: &str| OpenError::NotADatabase { path: path.into(), found: found.into() };
     match std::fs::metadata(path) {
         Ok(file) if !file.is_file() => Err(damaged("not a regular file")),
         // SQLite would take these for new databases.
         Ok(file) if file.len() < PAGE_BYTES_MIN => Err(damaged("an empty file, or the beginning of one")),
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // SQLite would delete this log, and with it the newest rows, as soon as it finds no database beside it.
             if log_of(path).exists() {
                 return Err(damaged("the file is gone, its write-ahead log is there"));
             }
-            create_private(path).map_err(not_writable)
+            create_private(path).map_err(not_writable)?;
+            Ok(true)
         }
         Err(error) => Err(not_writable(error)),
+    }
+}
+
+/// Takes back a file that this start made and could not fill, on a full disk for one: the next start would take it for
+/// a truncated store. Nobody else uses it, since an empty file is refused. If it stays, that refusal says what to do.
+fn discard_empty(path: &Path) {
+    if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+        let _ = std::fs::remove_file(path);
     }
 }
 
@@ -174,9 +193,10 @@ fn create_private(path: &Path) -> io::Result<()> {
 
 /// Looks for damage and for another program's tables. Changes nothing.
 async fn inspect(options: &SqliteConnectOptions, path: &Path) -> Result<(), Refusal> {
-    // A last page cut short is filled with zeros by SQLite. Beside a log that is what a full disk leaves: harmless.
-    let whole =
-        if log_of(path).exists() { None } else { Some(std::fs::metadata(path).map_err(sqlx::Error::Io)?.len()) };
+    // A last page cut short is filled with zeros by SQLite. Beside a log that is what a full disk leaves: harmless,
+    // because the log has the page. An empty log has nothing.
+    let logged = std::fs::metadata(log_of(path)).is_ok_and(|log| log.len() > 0);
+    let whole = if logged { None } else { Some(std::fs::metadata(path).map_err(sqlx::Error::Io)?.len()) };
     let mut connection = options.connect().await?;
     let found = inspect_open(&mut connection, whole).await;
     connection.close().await?;

@@ -139,6 +139,26 @@ async fn a_load_reads_no_more_than_its_device() {
     assert_eq!(plan, ["SEARCH queue USING INDEX queue_load (device_row=? AND seq>?)"]);
 }
 
+#[tokio::test]
+async fn no_column_names_a_sender() {
+    let (store, _folder) = empty().await;
+    let columns: Vec<(String, String)> = sqlx::query_as(
+        "SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c
+         WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name <> '_sqlx_migrations' ORDER BY t.name, c.cid",
+    )
+    .fetch_all(&store.readers)
+    .await
+    .expect("read");
+    for (table, column) in &columns {
+        for word in ["sender", "from", "source", "author", "origin", "peer", "handle", "client"] {
+            assert!(!column.contains(word), "{table}.{column} may name a sender");
+        }
+    }
+    // A new column of the queue has to be weighed here, whatever its name.
+    let queue: Vec<_> = columns.iter().filter(|(table, _)| table == "queue").map(|(_, column)| &column[..]).collect();
+    assert_eq!(queue, ["seq", "device_row", "envelope_id", "accepted_at", "expires_at", "body"]);
+}
+
 // --- failures while running ---
 
 #[tokio::test]
@@ -173,9 +193,10 @@ async fn a_call_dropped_half_way_leaves_all_or_nothing() {
             tokio::task::yield_now().await;
         }
         drop(call);
-        let rows = scalar(&store, "SELECT count(*) FROM queue").await;
-        assert_eq!(rows % 10, 0);
-        assert_eq!(rows, scalar(&store, "SELECT queue_depth FROM devices").await);
+        // One statement, because a dropped call may still be committed between two.
+        let sql = "SELECT (SELECT count(*) FROM queue), (SELECT queue_depth FROM devices)";
+        let (rows, depth): (i64, i64) = sqlx::query_as(sql).fetch_one(&store.readers).await.expect("read");
+        assert_eq!((rows % 10, depth), (0, rows));
     }
     let outcomes = store.commit(appends(vec![append(1, 100_000)])).await.expect("committed");
     assert!(matches!(outcomes[..], [AppendOutcome::Stored(_)]));
@@ -193,11 +214,13 @@ async fn a_closed_store_says_so() {
 
 /// The store refuses the file and leaves its bytes as they are.
 async fn refuses_untouched(path: &Path) {
-    let before = std::fs::read(path).expect("read");
+    let log = path.with_file_name("store.db-wal");
+    let (before, logged) = (std::fs::read(path).expect("read"), log.exists());
     let error = refusal(path).await;
     assert!(matches!(error, OpenError::NotADatabase { .. }), "{error:?}");
     assert!(error.to_string().contains("restore it from a backup"), "{error}");
     assert!(std::fs::read(path).expect("read") == before, "the file was changed");
+    assert_eq!(log.exists(), logged, "a connection is still open");
 }
 
 #[tokio::test]
@@ -218,6 +241,10 @@ async fn a_truncated_file_is_refused_and_kept() {
         std::fs::write(file(&folder), &whole[..length]).expect("written");
         refuses_untouched(&file(&folder)).await;
     }
+    // An empty log mends nothing.
+    std::fs::write(file(&folder), &whole[..whole.len() - 1]).expect("written");
+    std::fs::write(folder.path().join("store.db-wal"), []).expect("written");
+    refuses_untouched(&file(&folder)).await;
     std::fs::write(file(&folder), whole).expect("written");
     is_filled(&open(&file(&folder)).await).await;
 }
@@ -273,6 +300,32 @@ async fn a_newer_schema_is_refused() {
 }
 
 #[tokio::test]
+async fn migrations_run_once_from_version_one() {
+    let folder = TempDir::new().expect("a folder");
+    let applied = async || -> Vec<(i64, bool, Vec<u8>, String)> {
+        let store = open(&file(&folder)).await;
+        let sql = "SELECT version, success, checksum, installed_on FROM _sqlx_migrations ORDER BY version";
+        let rows = sqlx::query_as(sql).fetch_all(&store.readers).await.expect("read");
+        store.close().await;
+        rows
+    };
+    let first = applied().await;
+    let versions: Vec<_> = first.iter().map(|(version, success, ..)| (*version, *success)).collect();
+    assert_eq!(versions, [(1, true)]);
+    assert_eq!(applied().await, first);
+}
+
+#[tokio::test]
+async fn a_schema_with_another_checksum_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    filled(&file(&folder)).await;
+    let mut changed = raw(&file(&folder)).await;
+    sqlx::query("UPDATE _sqlx_migrations SET checksum = x'00'").execute(&mut changed).await.expect("written");
+    changed.close().await.expect("closed");
+    refuses_untouched(&file(&folder)).await;
+}
+
+#[tokio::test]
 async fn an_interrupted_first_start_is_completed() {
     let folder = TempDir::new().expect("a folder");
     let mut begun = raw(&file(&folder)).await;
@@ -284,16 +337,43 @@ async fn an_interrupted_first_start_is_completed() {
 }
 
 #[tokio::test]
-async fn a_locked_file_is_reported() {
+async fn a_first_start_that_failed_can_be_repeated() {
+    let folder = TempDir::new().expect("a folder");
+    // As on a full disk, the file can be made and its first page cannot be written.
+    let obstacle = folder.path().join("store.db-journal");
+    std::fs::create_dir(&obstacle).expect("created");
+    refusal(&file(&folder)).await;
+    assert!(!file(&folder).exists(), "an empty file would be refused as truncated");
+    std::fs::remove_dir(obstacle).expect("removed");
+    let store = open(&file(&folder)).await;
+    fill(&store).await;
+    is_filled(&store).await;
+}
+
+/// Somebody else holds the file while it is opened, and afterwards lets it go.
+async fn refuses_while_locked(lock: &[&'static str]) {
     let folder = TempDir::new().expect("a folder");
     filled(&file(&folder)).await;
     let mut other = raw(&file(&folder)).await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.expect("locked");
+    for statement in lock {
+        sqlx::query(*statement).execute(&mut other).await.expect("locked");
+    }
     let error = refusal(&file(&folder)).await;
     assert!(matches!(error, OpenError::Locked { .. }), "{error:?}");
     assert!(error.to_string().contains("stop it"), "{error}");
     sqlx::query("ROLLBACK").execute(&mut other).await.expect("unlocked");
+    other.close().await.expect("closed");
     is_filled(&open(&file(&folder)).await).await;
+}
+
+#[tokio::test]
+async fn a_file_being_written_is_reported() {
+    refuses_while_locked(&["BEGIN IMMEDIATE"]).await;
+}
+
+#[tokio::test]
+async fn a_file_locked_for_one_program_is_reported() {
+    refuses_while_locked(&["PRAGMA locking_mode = EXCLUSIVE", "BEGIN EXCLUSIVE"]).await;
 }
 
 #[tokio::test]
