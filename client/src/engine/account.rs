@@ -114,7 +114,7 @@ pub(super) fn accept_identity(
     database.write(|store| {
         let changed = store.contact(tag)?.and_then(|contact| contact.changed_identity);
         let identity = changed.ok_or_else(|| VerifyError::NotChanged(with.clone()))?;
-        let changes = trust(store, tag, &identity).map_err(|_| VerifyError::BadKeys(with.clone()))?;
+        let changes = trust(tag, &identity).map_err(|_| VerifyError::BadKeys(with.clone()))?;
         store.apply(&changes)?;
         store.set_changed_identity(tag, None)?;
         // The old identity's sessions are of no use: keys are fetched anew before the next message.

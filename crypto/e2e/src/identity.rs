@@ -223,11 +223,11 @@ pub(crate) fn envelope_key_is_signed(identity: &IdentityKey, key: &EnvelopeKey) 
 
 /// Trusts an identity for an account from now on. Sessions with the one before are of no use any more.
 ///
-/// For a first contact, with what the account's server says; later, when a person has compared and accepted.
+/// When a person has compared and accepted it; a first contact is [`learn_identity`](crate::learn_identity).
 ///
 /// # Errors
 /// `NotAnIdentity`.
-pub fn accept_identity(_records: &dyn Records, account: AccountTag, identity: &[u8; 33]) -> Result<Changes, KeysError> {
+pub fn accept_identity(account: AccountTag, identity: &[u8; 33]) -> Result<Changes, KeysError> {
     let key = IdentityKey::decode(identity).map_err(|_| KeysError::NotAnIdentity)?;
     crate::guard::check_contributory(key.public_key()).map_err(|_| KeysError::NotAnIdentity)?;
     let mut changes = Changes::default();

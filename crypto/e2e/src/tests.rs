@@ -435,7 +435,7 @@ fn a_changed_identity_stops_everything_until_it_is_accepted() {
     // Until then Bob is Bob.
     let letter = alice.write(&bob, b"still you?");
     assert_eq!(bob.text(&letter), b"still you?");
-    let changes = accept_identity(&alice.records, bob.address.account, &identity).unwrap();
+    let changes = accept_identity(bob.address.account, &identity).unwrap();
     alice.records.apply(&changes);
     assert!(!has_session(&alice.records, bob.address, NOW).unwrap(), "the old session is no use");
     let letter = bob.write(&alice, b"from the old one");
