@@ -1,13 +1,13 @@
 //! One person of the demo: a profile, a password, and `endtoend-cli`.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
 use super::DemoError;
-use super::process::{Lines, beside};
+use super::process::{Lines, beside, command};
 
 /// A command of the client must be done within this time.
 const COMMAND_SECONDS: u64 = 20;
@@ -65,6 +65,12 @@ impl Person {
         Ok(Listening { child, lines })
     }
 
+    /// The texts of a whole conversation, and which of them are our own.
+    pub(super) fn history(&self, with: &Self) -> Result<Vec<(bool, String)>, DemoError> {
+        let lines = self.run(&["history", "--with", with.handle])?;
+        lines.iter().map(|line| Ok((string(line, "direction")? == "out", string(line, "text")?))).collect()
+    }
+
     pub(super) fn safety_number(&self, with: &Self) -> Result<String, DemoError> {
         let lines = self.run(&["verify", "--with", with.handle])?;
         lines
@@ -84,20 +90,21 @@ impl Person {
     }
 
     fn spawn(&self, arguments: &[&str], input: &str) -> Result<Child, DemoError> {
-        let mut child = Command::new(&self.program)
+        let mut child = command(&self.program)
             .args(["--json", "--password-stdin", "--home"])
             .arg(&self.home)
             .args(arguments)
-            .env_remove("RUST_BACKTRACE")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(DemoError::io("start endtoend-cli"))?;
         if let Some(mut stdin) = child.stdin.take() {
-            stdin
-                .write_all(format!("{}\n{input}", self.password).as_bytes())
-                .map_err(DemoError::io("write to endtoend-cli"))?;
+            match stdin.write_all(format!("{}\n{input}", self.password).as_bytes()) {
+                // It ended before it read: its exit code and its words tell why.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                written => written.map_err(DemoError::io("write to endtoend-cli"))?,
+            }
         }
         Ok(child)
     }
@@ -136,7 +143,7 @@ impl Listening {
         }
         let mut errors = String::new();
         if let Some(mut stderr) = self.child.stderr.take() {
-            std::io::Read::read_to_string(&mut stderr, &mut errors).map_err(DemoError::io("read from endtoend-cli"))?;
+            io::Read::read_to_string(&mut stderr, &mut errors).map_err(DemoError::io("read from endtoend-cli"))?;
         }
         let status = self.child.wait().map_err(DemoError::io("wait for endtoend-cli"))?;
         match status.success() {

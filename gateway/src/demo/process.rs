@@ -48,6 +48,10 @@ impl Lines {
 /// A running node. Killed when dropped, unless it was kept.
 pub(super) struct NodeProcess {
     child: Option<Child>,
+    /// Where it runs: no settings lie there.
+    dir: PathBuf,
+    /// Whether Ctrl-C in this terminal leaves it alone.
+    detached: bool,
     data: PathBuf,
     log: PathBuf,
     listen: SocketAddr,
@@ -55,10 +59,12 @@ pub(super) struct NodeProcess {
 }
 
 impl NodeProcess {
-    /// Starts a node on a free loopback port.
-    pub(super) fn start(dir: &Path) -> Result<Self, DemoError> {
+    /// Starts a node on a free loopback port. Only a detached one may be kept.
+    pub(super) fn start(dir: &Path, detached: bool) -> Result<Self, DemoError> {
         let mut node = Self {
             child: None,
+            dir: dir.to_owned(),
+            detached,
             data: dir.join("node"),
             log: dir.join("node.log"),
             listen: ([127, 0, 0, 1], 0).into(),
@@ -92,16 +98,19 @@ impl NodeProcess {
     fn run(&mut self) -> Result<(), DemoError> {
         let log =
             OpenOptions::new().create(true).append(true).open(&self.log).map_err(DemoError::io("open the log"))?;
-        let mut child = Command::new(std::env::current_exe().map_err(DemoError::io("find this program"))?)
+        let mut command = command(&std::env::current_exe().map_err(DemoError::io("find this program"))?);
+        command
             .args(["serve", "--json", "--listen", &self.listen.to_string(), "--data"])
             .arg(&self.data)
+            .current_dir(&self.dir)
             .env("ENDTOEND_LOG__FILTER", "trace")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .map_err(DemoError::io("start the node"))?;
+            .stderr(log);
+        if self.detached {
+            command.process_group(0);
+        }
+        let mut child = command.spawn().map_err(DemoError::io("start the node"))?;
         let lines = Lines::of(&mut child);
         self.child = Some(child);
         let ready = lines?.next("starting the node", START_SECONDS)?;
@@ -131,6 +140,18 @@ impl Drop for NodeProcess {
         // Nothing can be done about a child that will not die.
         let _ = self.kill();
     }
+}
+
+/// A program, to be started with none of the user's own settings.
+pub(super) fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("ENDTOEND_") {
+            command.env_remove(variable);
+        }
+    }
+    command.env_remove("RUST_BACKTRACE");
+    command
 }
 
 /// The program beside this one.

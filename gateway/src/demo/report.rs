@@ -17,9 +17,10 @@ pub(super) fn print(seen: &Seen) -> io::Result<()> {
             Scene::Happened { at_ms, what } => writeln!(out, "  — {:.1} s: {what}", *at_ms as f64 / 1000.0)?,
             Scene::Said(Line { from, to, text, accepted_ms, delivered_ms, wire_bytes }) => writeln!(
                 out,
-                "{:<14} {:<60} {accepted_ms:>6} ms {delivered_ms:>6} ms {wire_bytes:>7} B",
+                "{:<14} {:<60} {accepted_ms:>6} ms {:>9} {wire_bytes:>7} B",
                 format!("{from} → {to}"),
                 shortened(text),
+                delivered_ms.map_or_else(|| "LOST".to_owned(), |ms| format!("{ms} ms")),
             )?,
         }
     }
@@ -66,7 +67,9 @@ pub(super) fn print_json(seen: &Seen) -> io::Result<()> {
     for promise in &seen.promises {
         writeln!(out, "{}", json!({ "event": "promise", "what": promise.what, "kept": promise.kept }))?;
     }
-    let kept = seen.kept.as_ref().map(|kept| json!({ "pid": kept.pid, "commands": kept.commands }));
+    let kept = seen.kept.as_ref().map(|kept| {
+        json!({ "pid": kept.pid, "address": kept.address, "commands": kept.commands, "passwords": kept.passwords })
+    });
     let done = json!({
         "event": "done", "safety_numbers": seen.safety_numbers, "files_searched": seen.searched.files,
         "bytes_searched": seen.searched.bytes, "found": seen.searched.hits.len(), "took_ms": seen.took_ms, "node": kept,

@@ -1,5 +1,6 @@
 //! What happens in the demo, and what is expected of it.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use endtoend_protocol::limits;
@@ -17,7 +18,8 @@ pub(super) struct Line {
     pub(super) text: String,
     /// By the node's clock and by the reader's, in milliseconds since the demo began.
     pub(super) accepted_ms: u64,
-    pub(super) delivered_ms: u64,
+    /// `None` when it did not arrive.
+    pub(super) delivered_ms: Option<u64>,
     pub(super) wire_bytes: u64,
 }
 
@@ -46,6 +48,7 @@ pub(super) struct Seen {
 /// A node that goes on running.
 pub(super) struct Kept {
     pub(super) pid: u32,
+    pub(super) address: String,
     pub(super) commands: [String; 2],
     pub(super) passwords: [String; 2],
 }
@@ -54,13 +57,14 @@ struct Stage {
     began: u64,
     scenes: Vec<Scene>,
     promises: Vec<Promise>,
-    texts: Vec<String>,
+    /// Everything that was sent, in order, and by whom.
+    texts: Vec<(&'static str, String)>,
 }
 
 pub(super) fn play(keep: bool) -> Result<Seen, DemoError> {
     let began = clock::now().get();
     let dir = Dir::new()?;
-    let mut node = NodeProcess::start(dir.path())?;
+    let mut node = NodeProcess::start(dir.path(), keep)?;
     let alice = Person::register("alice", dir.path(), node.address())?;
     let bob = Person::register("bob", dir.path(), node.address())?;
     let mut stage = Stage { began, scenes: Vec::new(), promises: Vec::new(), texts: Vec::new() };
@@ -70,7 +74,7 @@ pub(super) fn play(keep: bool) -> Result<Seen, DemoError> {
     let sent = [
         alice.send(&bob, "Hi Bob, it is me, Alice. Do you read this?")?,
         alice.send(&bob, "Nobody in between does, they say.")?,
-        alice.send(&bob, "Tell me something long, and I shall believe it. 🦉")?,
+        alice.send(&bob, "Tell me something long, s'il te plaît.")?,
     ];
     stage.exchanged(&alice, &bob, &sent, &listening.messages()?);
 
@@ -93,6 +97,18 @@ pub(super) fn play(keep: bool) -> Result<Seen, DemoError> {
     node.kill_and_restart()?;
     stage.exchanged(&bob, &alice, &sent, &alice.listen(2)?.messages()?);
 
+    // Whatever had come twice would be read before these.
+    stage.happened("good night");
+    let sent = [alice.send(&bob, "Tomorrow it is. Good night!")?];
+    stage.exchanged(&alice, &bob, &sent, &bob.listen(1)?.messages()?);
+    let sent = [bob.send(&alice, "Good night, Alice.")?];
+    stage.exchanged(&bob, &alice, &sent, &alice.listen(1)?.messages()?);
+    for (me, with) in [(&alice, &bob), (&bob, &alice)] {
+        let all = stage.as_seen_by(me);
+        let what = format!("{}'s history has all {} messages, each once and in order", me.handle, all.len());
+        stage.promise(what, me.history(with)? == all);
+    }
+
     let safety_numbers = [alice.safety_number(&bob)?, bob.safety_number(&alice)?];
     let [of_alice, of_bob] = &safety_numbers;
     stage.promise("both have the same safety number", of_alice == of_bob && !of_alice.is_empty());
@@ -106,11 +122,12 @@ pub(super) fn play(keep: bool) -> Result<Seen, DemoError> {
             dir.keep();
             let program = beside("endtoend-cli")?;
             let chat = |me: &Person, with: &Person| {
-                format!("{} --home {} chat --with {}", program.display(), me.home().display(), with.handle)
+                format!("{} --home {} chat --with {}", quoted(&program), quoted(me.home()), with.handle)
             };
             let commands = [chat(&alice, &bob), chat(&bob, &alice)];
             let passwords = [alice.password.clone(), bob.password.clone()];
-            node.keep().map(|pid| Kept { pid, commands, passwords })
+            let address = node.address().to_owned();
+            node.keep().map(|pid| Kept { pid, address, commands, passwords })
         }
     };
     let Stage { scenes, promises, .. } = stage;
@@ -132,19 +149,25 @@ impl Stage {
     fn exchanged(&mut self, from: &Person, to: &Person, sent: &[Printed], got: &[Printed]) {
         let same = |s: &Printed, g: &Printed| s.text == g.text && s.message_id == g.message_id && g.from == from.handle;
         let all = sent.len() == got.len() && sent.iter().zip(got).all(|(s, g)| same(s, g));
-        let what = format!("{} got {} messages of {}, each once and in order", to.handle, sent.len(), from.handle);
+        let what = format!("{} got what {} sent, each text once and in order: {}", to.handle, from.handle, sent.len());
         self.promise(what, all);
-        for (sent, got) in sent.iter().zip(got) {
-            self.texts.push(sent.text.clone());
+        for sent in sent {
+            let got = got.iter().find(|got| got.message_id == sent.message_id);
+            self.texts.push((from.handle, sent.text.clone()));
             self.scenes.push(Scene::Said(Line {
                 from: from.handle,
                 to: to.handle,
-                text: got.text.clone(),
+                text: sent.text.clone(),
                 accepted_ms: sent.accepted_ms.saturating_sub(self.began),
-                delivered_ms: got.received_ms.saturating_sub(self.began),
+                delivered_ms: got.map(|got| got.received_ms.saturating_sub(self.began)),
                 wire_bytes: sent.wire_bytes,
             }));
         }
+    }
+
+    /// The history that this person should have.
+    fn as_seen_by(&self, person: &Person) -> Vec<(bool, String)> {
+        self.texts.iter().map(|(from, text)| (*from == person.handle, text.clone())).collect()
     }
 }
 
@@ -155,11 +178,18 @@ fn long_text() -> String {
     text
 }
 
-fn search(node: &NodeProcess, texts: &[String], people: &[&Person]) -> Result<Searched, DemoError> {
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+fn search(node: &NodeProcess, texts: &[(&str, String)], people: &[&Person]) -> Result<Searched, DemoError> {
     // Of a long text any part would be too much: the beginning stands for it.
     let needles: Vec<&[u8]> = texts
         .iter()
-        .map(|text| text.as_bytes())
+        .map(|(_, text)| text.as_bytes())
         .map(|bytes| bytes.get(..60).unwrap_or(bytes))
         .chain(people.iter().map(|person| person.password.as_bytes()))
         .collect();
@@ -172,7 +202,7 @@ struct Dir(Option<PathBuf>);
 impl Dir {
     fn new() -> Result<Self, DemoError> {
         let path = std::env::temp_dir().join(format!("endtoend-demo-{:016x}", rand::random::<u64>()));
-        std::fs::create_dir(&path).map_err(DemoError::io("make a temporary directory"))?;
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(DemoError::io("make a temporary directory"))?;
         Ok(Self(Some(path)))
     }
     fn path(&self) -> &Path {
