@@ -22,7 +22,7 @@ test: setup ## every check and every test
 	scripts/check-policy
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 bench: setup ## figures, printed and not judged: constructions against primitives, load on one node
 	$(CARGO) build --locked --profile bench --workspace --bins

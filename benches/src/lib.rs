@@ -9,7 +9,7 @@ const BATCH: Duration = Duration::from_millis(4);
 /// Batches whose median is taken.
 const BATCHES: usize = 41;
 
-/// Nanoseconds of one call: the median over [`BATCHES`] batches, after a warm-up that finds their size.
+/// Nanoseconds of one call: the median over 41 batches, after a warm-up that finds their size.
 pub fn nanoseconds<T>(mut work: impl FnMut() -> T) -> f64 {
     let mut calls = 1_u32;
     loop {

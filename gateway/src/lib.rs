@@ -1,8 +1,8 @@
 //! The Endtoend server.
 //!
 //! It only ever holds ciphertext: no crate that could open a message is linked. A message comes in through a
-//! [`connection`], is sent on its way by the [`router`], waits in a [`mailbox`] or in the store behind the
-//! [`queue_writer`], and leaves through another connection. docs/life-of-a-message.md follows one.
+//! `connection`, is sent on its way by the `router`, waits in a `mailbox` or in the store behind the
+//! `queue_writer`, and leaves through another connection. docs/life-of-a-message.md follows one.
 //!
 //! Rules are plain types; actix appears in files called `actor.rs`, in the messages they exchange, and in [`node`],
 //! which puts the parts together.

@@ -1,7 +1,7 @@
 //! What the device keeps: account, ratchets, contacts, messages, outbox.
 //!
 //! The file is SQLCipher's, so look-ups and order leak nothing; bodies, keys and ratchet states in it are sealed once
-//! more by the PQ AEAD, each bound to the place where it belongs ([`sealing`]).
+//! more by the PQ AEAD, each bound to the place where it belongs (`sealing`).
 //!
 //! Everything that must happen together is one [`Database::write`]: when it returns, it is on disk (WAL, fsync on each
 //! commit); when it fails or the process dies inside it, nothing happened.

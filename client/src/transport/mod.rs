@@ -1,6 +1,6 @@
 //! The one place of the client that opens sockets: TCP, TLS 1.3 to a pinned key, WebSocket.
 //!
-//! Whatever sends a byte does it through a [`Link`] from [`connect`]; a test reads the sources of this crate to keep
+//! Whatever sends a byte does it through a [`Link`] from [`connect()`]; a test reads the sources of this crate to keep
 //! it so. Failures are typed by what a person or the reconnecting engine can do next.
 
 mod connect;
