@@ -224,6 +224,22 @@ fn all_short_texts_have_one_size() {
     }
 }
 
+/// The table in docs/cryptography.md, "Padding".
+#[test]
+fn envelopes_have_the_sizes_of_the_document() {
+    const FRAME: usize = 33 + 33 + 4;
+    let (mut alice, mut bob) = alice_and_bob();
+    let mut sizes = |from: &mut Person, to: &Person| {
+        crate::SIZE_CLASSES.map(|class| from.write(to, &vec![b'x'; class - FRAME]).1.len())
+    };
+    let first = sizes(&mut alice, &bob);
+    assert_eq!(first, [3973, 4229, 4741, 5765, 7813, 11909, 20101, 36485, 65413]);
+    let letter = alice.write(&bob, b"hi");
+    bob.read(&letter).unwrap();
+    let later = sizes(&mut bob, &alice);
+    assert_eq!(later, [2181, 2437, 2949, 3973, 6021, 10117, 18309, 34693, 63621]);
+}
+
 #[test]
 fn a_message_from_a_stranger_does_not_make_itself_known() {
     let (mut alice, mut bob) = (Person::new(1), Person::new(2));
