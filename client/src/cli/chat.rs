@@ -130,6 +130,9 @@ fn mark(
             &format!("  ! the identity of {with} has changed: {}", crate::failure::IDENTITY),
             json!({ "event": "identity_changed", "with": with.as_str() }),
         ),
+        Event::ClockOff { by, ahead } => {
+            say(&format!("  ! {}", output::clock_off(*by, *ahead)), output::clock_off_object(*by, *ahead))
+        }
         Event::Connection(ConnectionState::Online) => say("  (online)", json!({ "event": "online" })),
         Event::Connection(_)
         | Event::Received { .. }

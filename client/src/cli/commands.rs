@@ -260,6 +260,10 @@ fn tell(json: bool, event: &Event) -> io::Result<()> {
             })),
             false => output::line(&format!("a message could not be opened ({reason})")),
         },
+        Event::ClockOff { by, ahead } => match json {
+            true => output::json_line(&output::clock_off_object(*by, *ahead)),
+            false => output::line(&output::clock_off(*by, *ahead)),
+        },
         Event::IdentityChanged { tag, handle } => {
             let who = handle.as_ref().map_or_else(|| format!("#{}", hex::encode(tag.as_bytes())), Handle::to_string);
             match json {

@@ -31,6 +31,17 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(|c| if harmless(c) || matches!(c, '\n' | '\t') { c } else { '\u{fffd}' }).collect()
 }
 
+/// What a person should know of his clock.
+pub(crate) fn clock_off(by: Duration, ahead: bool) -> String {
+    let by = humantime::format_duration(Duration::from_secs(by.as_secs()));
+    let side = if ahead { "ahead of" } else { "behind" };
+    format!("this machine's clock is {by} {side} the server's: set it right, or connections may be refused")
+}
+
+pub(crate) fn clock_off_object(by: Duration, ahead: bool) -> Value {
+    json!({ "event": "clock_off", "by_ms": u64::try_from(by.as_millis()).unwrap_or(u64::MAX), "ahead": ahead })
+}
+
 /// A moment for people: RFC 3339, UTC, to the second.
 pub(crate) fn time(at: UnixMillis) -> String {
     // What no calendar holds shows as the last moment that ours does.

@@ -44,6 +44,8 @@ pub(super) struct Established {
     pub(super) sender: LinkSender,
     pub(super) receiver: LinkReceiver,
     pub(super) send_window: u32,
+    /// The server's clock at its hello.
+    pub(super) server_time: UnixMillis,
     pub(super) token: Zeroizing<Vec<u8>>,
     pub(super) token_expires: UnixMillis,
     pub(super) keys: KeyCounts,
@@ -128,7 +130,7 @@ pub(super) async fn establish(login: Login) -> Result<Established, EstablishErro
 
 async fn authenticate(mut talk: Talk, channel_binding: [u8; 32], login: Login) -> Result<Established, EstablishError> {
     let hello = Request::Hello { version_min: VERSION, version_max: VERSION };
-    let Answer::Welcome { version: VERSION, challenge, send_window, .. } = talk.ask(hello).await? else {
+    let Answer::Welcome { version: VERSION, challenge, server_time, send_window } = talk.ask(hello).await? else {
         return Err(EstablishError::Protocol);
     };
     let account = login.own.account;
@@ -177,6 +179,7 @@ async fn authenticate(mut talk: Talk, channel_binding: [u8; 32], login: Login) -
             sender: talk.sender,
             receiver: talk.receiver,
             send_window,
+            server_time,
             token: Zeroizing::new(token.to_vec()),
             token_expires,
             keys,

@@ -1,5 +1,7 @@
 //! What the engine tells.
 
+use std::time::Duration;
+
 use endtoend_protocol::{
     AccountTag, ClosingReason, EnvelopeId, MessageId, RefusalCode, RejectReason, RetryReason, UnixMillis,
 };
@@ -11,6 +13,14 @@ use crate::handle::Handle;
 pub enum Event {
     /// The connection's state changed.
     Connection(ConnectionState),
+    /// This device's clock and the server's are more than [`CLOCK_SKEW_MAX`](endtoend_protocol::limits::CLOCK_SKEW_MAX)
+    /// apart: times look wrong, and certificates or tokens may be refused.
+    ClockOff {
+        /// By so much.
+        by: Duration,
+        /// Whether this device's clock is the later one.
+        ahead: bool,
+    },
     /// A message was stored and waits to be shown.
     Received {
         /// From whom; `None` when the sender did not name himself.

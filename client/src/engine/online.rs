@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use endtoend_protocol::{
     AccountTag, Address, Answer, ClientFrame, DecodeError, Deliver, DeliveryNumber, Envelope, EnvelopeId, KeyCounts,
-    MessageId, Refusal, RefusalCode, RejectReason, Request, RequestId, ServerFrame, UnixMillis,
+    MessageId, Refusal, RefusalCode, RejectReason, Request, RequestId, ServerFrame, UnixMillis, limits,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -128,7 +128,7 @@ enum Effect {
 impl Runner {
     /// Lives as long as the connection.
     pub(super) async fn online(&mut self, established: Established) -> End {
-        let Established { sender, receiver, send_window, token, token_expires, keys } = established;
+        let Established { sender, receiver, send_window, server_time, token, token_expires, keys } = established;
         let Some(account) = self.account.as_mut() else { return End::Stopped };
         account.state = AccountState::Registered;
         let own = account.address();
@@ -157,6 +157,11 @@ impl Runner {
             wire_bytes: HashMap::new(),
             _reader: reader,
         };
+        let now = clock::now();
+        let by = now.since(server_time).max(server_time.since(now));
+        if by > limits::CLOCK_SKEW_MAX {
+            self.tell(Event::ClockOff { by, ahead: now > server_time });
+        }
         self.outbox.connected(usize::try_from(send_window).unwrap_or(usize::MAX));
         let end = match self.live(&mut online).await {
             Ok(()) => End::Stopped,

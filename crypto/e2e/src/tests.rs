@@ -229,7 +229,7 @@ fn all_short_texts_have_one_size() {
 fn envelopes_have_the_sizes_of_the_document() {
     const FRAME: usize = 33 + 33 + 4;
     let (mut alice, mut bob) = alice_and_bob();
-    let mut sizes = |from: &mut Person, to: &Person| {
+    let sizes = |from: &mut Person, to: &Person| {
         crate::SIZE_CLASSES.map(|class| from.write(to, &vec![b'x'; class - FRAME]).1.len())
     };
     let first = sizes(&mut alice, &bob);

@@ -41,6 +41,8 @@ pub(super) struct Ledger {
     pub(super) retry_sends: usize,
     /// The next registration is carried out but not answered.
     pub(super) cut_after_register: bool,
+    /// How far the node's clock is ahead, in milliseconds.
+    pub(super) clock_ahead_ms: i64,
     /// No token is good any more.
     pub(super) refuse_tokens: bool,
 }
@@ -203,7 +205,8 @@ impl Connection {
         let now = clock::now();
         match request {
             Request::Hello { .. } => {
-                Ok(Some(Answer::Welcome { version: 1, challenge: self.challenge, server_time: now, send_window: 4 }))
+                let server_time = UnixMillis::new(now.get().saturating_add_signed(ledger.clock_ahead_ms));
+                Ok(Some(Answer::Welcome { version: 1, challenge: self.challenge, server_time, send_window: 4 }))
             }
             Request::RegisterStart { account, opaque } => {
                 if ledger.accounts.contains_key(&account) {

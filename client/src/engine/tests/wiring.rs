@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::node::Node;
 use crate::database::{Body, MessageState};
-use crate::engine::{AccountError, ConnectionState, Engine, OfflineReason, Options, SendError};
+use crate::engine::{AccountError, ConnectionState, Engine, Event, OfflineReason, Options, SendError};
 use crate::handle::Handle;
 use crate::profile::Profile;
 
@@ -117,6 +117,30 @@ async fn messages_arrive_in_order_once_and_are_acknowledged() {
     assert_eq!(message.handle, Some(bob.handle.clone()));
     // The answer to a later frame has come, so what was acknowledged before has arrived.
     assert_eq!(node.ledger().waiting(bob.handle.tag()), 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_far_off_is_told() {
+    let node = Node::start().await;
+    let mut alice = Person::registered(&node, "alice").await;
+    for (node_ahead_ms, expected) in [(7_200_000, Some(false)), (20_000, None), (-7_200_000, Some(true))] {
+        node.ledger().clock_ahead_ms = node_ahead_ms;
+        alice = alice.restarted(true).await;
+        // Nothing was missed: the node runs on this thread and has not answered yet.
+        let mut events = alice.engine.events();
+        let mut told = None;
+        loop {
+            match timeout(PATIENCE, events.recv()).await.unwrap().unwrap() {
+                Event::ClockOff { by, ahead } => {
+                    assert!(by > Duration::from_secs(7_100), "{by:?}");
+                    told = Some(ahead);
+                }
+                Event::Connection(ConnectionState::Online) => break,
+                _ => {}
+            }
+        }
+        assert_eq!(told, expected, "{node_ahead_ms} ms");
+    }
 }
 
 #[tokio::test]
