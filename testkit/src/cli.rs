@@ -28,6 +28,16 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Waits for the end of a program with piped outputs.
+    fn of(mut child: Child, what: &str) -> Self {
+        let stdout = Lines::of(child.stdout.take().expect("stdout is piped"));
+        let stderr = Lines::of(child.stderr.take().expect("stderr is piped"));
+        let lines = stdout.rest().iter().map(|line| parse(line)).collect();
+        let stderr = stderr.rest().join("\n");
+        let code = program::wait(&mut child, what).code();
+        Self { code, lines, stderr }
+    }
+
     /// # Panics
     /// When the command failed.
     pub fn done(self) -> Self {
@@ -87,13 +97,7 @@ impl Cli {
 
     /// Runs a command to its end, with this text on standard input after the password.
     pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Outcome {
-        let mut child = self.spawn(arguments, input);
-        let stdout = Lines::of(child.stdout.take().expect("stdout is piped"));
-        let stderr = Lines::of(child.stderr.take().expect("stderr is piped"));
-        let lines = stdout.rest().iter().map(|line| parse(line)).collect();
-        let stderr = stderr.rest().join("\n");
-        let code = program::wait(&mut child, "endtoend-cli").code();
-        Outcome { code, lines, stderr }
+        Outcome::of(self.spawn(arguments, input), "endtoend-cli")
     }
 
     /// Creates the account.
@@ -166,6 +170,21 @@ impl Drop for Listening {
     fn drop(&mut self) {
         program::kill(&mut self.child);
     }
+}
+
+/// Runs `endtoend demo --json` to its end. What it keeps is in this folder.
+pub fn demo(folder: &Path, arguments: &[&str]) -> Outcome {
+    let child = program::command("endtoend")
+        .args(["demo", "--json"])
+        .args(arguments)
+        .current_dir(folder)
+        .env("TMPDIR", folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("endtoend starts");
+    Outcome::of(child, "endtoend demo")
 }
 
 fn parse(line: &str) -> Value {
