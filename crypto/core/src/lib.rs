@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 pub mod aead;
+pub mod channel;
 pub mod opaque;
 pub mod passphrase;
 pub mod proof;
