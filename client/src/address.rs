@@ -1,4 +1,4 @@
-//! A server as people pass it on: `endtoend://host:port/#pin=<64 hex digits>`.
+//! A server as people pass it on: `endtoend://host:port/#pin=<128 hex digits>`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -17,7 +17,7 @@ pub struct ServerAddress {
     pub host: Host,
     /// TCP port, never 0.
     pub port: u16,
-    /// The key that must vouch for the server.
+    /// The keys that must vouch for the server.
     pub pin: Pin,
 }
 
@@ -30,15 +30,24 @@ pub enum Host {
     Ip(IpAddr),
 }
 
+/// By what a server is known: `tls(32) || identity(32)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pin {
+    /// A key that vouches for its TLS certificate.
+    pub tls: KeyHash,
+    /// Its long-term identity, by [`fingerprint`](endtoend_crypto_core::channel::fingerprint).
+    pub identity: [u8; 32],
+}
+
 /// SHA-256 of the SubjectPublicKeyInfo (DER) of a server's certificate or of the authority that issued it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Pin(pub [u8; 32]);
+pub struct KeyHash(pub [u8; 32]);
 
 /// What is wrong with a text that should be a [`ServerAddress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Another scheme or none.
-    #[error("a server address starts with endtoend://, like endtoend://chat.example.org:8443/#pin=<64 hex digits>")]
+    #[error("a server address starts with endtoend://, like endtoend://chat.example.org:8443/#pin=<128 hex digits>")]
     Scheme,
     /// Nothing between scheme and port.
     #[error("the server address names no host")]
@@ -55,8 +64,8 @@ pub enum AddressError {
     /// No `#pin=`.
     #[error("the server address has no #pin=; `endtoend serve` prints the whole address when it starts")]
     PinMissing,
-    /// Not 64 hexadecimal digits.
-    #[error("the pin is not 64 hexadecimal digits; copy the whole address that `endtoend serve` prints")]
+    /// Not 128 hexadecimal digits.
+    #[error("the pin is not 128 hexadecimal digits; copy the whole address that `endtoend serve` prints")]
     Pin,
 }
 
@@ -138,9 +147,10 @@ impl FromStr for Pin {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let mut pin = [0; 32];
-        hex::decode_to_slice(text, &mut pin).map_err(|_| AddressError::Pin)?;
-        Ok(Self(pin))
+        let mut halves = [[0; 32]; 2];
+        hex::decode_to_slice(text, halves.as_flattened_mut()).map_err(|_| AddressError::Pin)?;
+        let [tls, identity] = halves;
+        Ok(Self { tls: KeyHash(tls), identity })
     }
 }
 
@@ -155,16 +165,23 @@ impl fmt::Display for Host {
     }
 }
 
-/// 64 hexadecimal digits in lower case.
+/// 128 hexadecimal digits in lower case.
 impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.tls, hex::encode(self.identity))
+    }
+}
+
+/// 64 hexadecimal digits in lower case.
+impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
     }
 }
 
-impl fmt::Debug for Pin {
+impl fmt::Debug for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pin({self})")
+        write!(f, "KeyHash({self})")
     }
 }
 
@@ -181,7 +198,8 @@ mod tests {
 
     use super::*;
 
-    const PIN: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    const PIN: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\
+                       ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100";
 
     fn parse(place: &str) -> Result<ServerAddress, AddressError> {
         format!("endtoend://{place}#pin={PIN}").parse()
@@ -266,10 +284,10 @@ mod tests {
         }
 
         #[test]
-        fn every_address_survives_its_display(host in any_host(), port in 1_u16.., pin: [u8; 32]) {
-            let text = format!("endtoend://{host}:{port}/#pin={}", hex::encode(pin));
+        fn every_address_survives_its_display(host in any_host(), port in 1_u16.., tls: [u8; 32], identity: [u8; 32]) {
+            let text = format!("endtoend://{host}:{port}/#pin={}{}", hex::encode(tls), hex::encode(identity));
             let address: ServerAddress = text.parse().unwrap();
-            prop_assert_eq!((address.port, address.pin), (port, Pin(pin)));
+            prop_assert_eq!((address.port, address.pin), (port, Pin { tls: KeyHash(tls), identity }));
             prop_assert_eq!(address.to_string().parse(), Ok(address));
         }
     }

@@ -29,7 +29,7 @@ fn run(home: &Path, arguments: &[&str], input: &str) -> Output {
 /// An address where nobody listens.
 fn nobody() -> String {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    format!("endtoend://127.0.0.1:{port}/#pin={}", "00".repeat(32))
+    format!("endtoend://127.0.0.1:{port}/#pin={}", "00".repeat(64))
 }
 
 fn last_object(output: &Output) -> Value {

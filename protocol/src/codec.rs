@@ -596,6 +596,7 @@ fn closing_reason(reason: wire::ClosingReason) -> ClosingReason {
         W::TooSlow => ClosingReason::TooSlow,
         W::TooManyErrors => ClosingReason::TooManyErrors,
         W::Replaced => ClosingReason::Replaced,
+        W::ChannelBroken => ClosingReason::ChannelBroken,
         W::ShuttingDown | W::Unspecified => ClosingReason::ShuttingDown,
     }
 }
@@ -607,6 +608,7 @@ fn closing_number(reason: ClosingReason) -> wire::ClosingReason {
         ClosingReason::TooSlow => W::TooSlow,
         ClosingReason::TooManyErrors => W::TooManyErrors,
         ClosingReason::Replaced => W::Replaced,
+        ClosingReason::ChannelBroken => W::ChannelBroken,
         ClosingReason::ShuttingDown => W::ShuttingDown,
     }
 }

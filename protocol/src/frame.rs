@@ -329,5 +329,7 @@ codes! {
         Replaced = "replaced",
         /// The node stops.
         ShuttingDown = "shutting_down",
+        /// A record of the secure channel did not open.
+        ChannelBroken = "channel_broken",
     }
 }

@@ -17,4 +17,4 @@ pub use cli::{Cli, Listening, Outcome, demo};
 pub use clock::{PATIENCE, eventually};
 pub use node::{Node, NodeOptions, NotStarted};
 pub use scene::Scene;
-pub use wire::{Device, Wire, WireReceiver, WireSender};
+pub use wire::{Device, Unsecured, Wire, WireReceiver, WireSender};

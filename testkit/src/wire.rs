@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use endtoend_crypto_core::channel::{Assembler, Channel, Initiator, Introduction, Opener, Sealer, Step, chunks};
 use endtoend_crypto_core::opaque::ClientRegistration;
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof};
 use endtoend_crypto_core::signature::SigningKey;
@@ -29,8 +31,13 @@ use crate::clock::PATIENCE;
 
 /// A connection to a node, as far as TLS and WebSocket go.
 #[derive(Debug)]
+pub struct Unsecured(Socket);
+
+/// A connection to a node, with its secure channel.
+#[derive(Debug)]
 pub struct Wire {
-    socket: Socket,
+    out: WireSender,
+    back: WireReceiver,
     channel_binding: [u8; 32],
     requests: u64,
 }
@@ -43,18 +50,65 @@ pub struct Device {
     key: SigningKey,
 }
 
-impl Wire {
+impl Unsecured {
     /// Connects, and believes every certificate.
     pub async fn connect(node: SocketAddr) -> Self {
         let tcp = TcpStream::connect(node).await.expect("the node listens");
         let connector = TlsConnector::from(Arc::new(tls_config()));
         let tls = connector.connect(ServerName::IpAddress(node.ip().into()), tcp).await.expect("a TLS handshake");
-        let (_, session) = tls.get_ref();
-        let exported = session.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[]));
-        let channel_binding = exported.expect("TLS 1.3 exports keys");
         let upgraded = tokio_tungstenite::client_async(format!("wss://{node}/v1"), tls).await;
-        let (socket, _) = upgraded.expect("a WebSocket handshake");
-        Self { socket, channel_binding, requests: 0 }
+        Self(upgraded.expect("a WebSocket handshake").0)
+    }
+
+    /// Sends any bytes as a WebSocket message.
+    pub async fn send(&mut self, bytes: impl Into<Bytes>) {
+        // The server may have closed meanwhile: what it said is still there to be read.
+        let _closed = timeout(PATIENCE, self.0.send(Message::Binary(bytes.into()))).await.expect("it is read");
+    }
+
+    /// The next WebSocket message, or the reason with which the node ended the connection.
+    pub async fn recv(&mut self) -> Result<Bytes, String> {
+        loop {
+            match timeout(PATIENCE, self.0.next()).await.expect("the server says something") {
+                Some(Ok(Message::Binary(bytes))) => return Ok(bytes),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(Some(why)))) => return Err(why.reason.to_string()),
+                _ => return Err(String::new()),
+            }
+        }
+    }
+
+    /// Hears a whole message of the secure channel's handshake.
+    pub async fn hear(&mut self, step: Step) -> Vec<u8> {
+        let mut assembler = Assembler::new(step);
+        loop {
+            let chunk = self.recv().await.expect("the handshake goes on");
+            if let Some(message) = assembler.push(&chunk).expect("a chunk") {
+                return message;
+            }
+        }
+    }
+
+    /// Opens the secure channel, and believes every identity.
+    pub async fn secure(mut self) -> Wire {
+        let introduction = Introduction::read(&self.hear(Step::Introduction).await).expect("an introduction");
+        let begun = Initiator::start(&mut rand::rng(), &introduction.keys, introduction.as_bytes());
+        let (initiator, initiate) = begun.expect("good keys");
+        for chunk in chunks(Step::Initiate, &initiate) {
+            self.send(chunk).await;
+        }
+        let answer = self.hear(Step::Respond).await;
+        let Channel { sealer, opener, binding } = initiator.finish(&answer).expect("the node's answer");
+        let (sink, stream) = self.0.split();
+        let (out, back) = (WireSender { sink, sealer }, WireReceiver { stream, opener });
+        Wire { out, back, channel_binding: binding, requests: 0 }
+    }
+}
+
+impl Wire {
+    /// Connects, and believes every certificate and identity.
+    pub async fn connect(node: SocketAddr) -> Self {
+        Unsecured::connect(node).await.secure().await
     }
 
     /// Connects and registers a new account with its first device.
@@ -110,27 +164,31 @@ impl Wire {
         self.send_bytes(frame.encode()).await;
     }
 
+    /// Sends any bytes as a frame.
+    pub async fn send_bytes(&mut self, bytes: impl AsRef<[u8]>) {
+        let record = self.record(bytes.as_ref());
+        self.send_record(record).await;
+    }
+
+    /// Seals any bytes as the next frame, and keeps the record back.
+    pub fn record(&mut self, frame: &[u8]) -> Bytes {
+        self.out.sealer.seal(frame, Duration::ZERO).expect("a young channel").into()
+    }
+
     /// Sends any bytes as a WebSocket message.
-    pub async fn send_bytes(&mut self, bytes: impl Into<Bytes>) {
+    pub async fn send_record(&mut self, record: impl Into<Bytes>) {
         // The server may have closed meanwhile: what it said is still there to be read.
-        let _closed = timeout(PATIENCE, self.socket.send(Message::Binary(bytes.into()))).await.expect("it is read");
+        let _closed = timeout(PATIENCE, self.out.sink.send(Message::Binary(record.into()))).await.expect("it is read");
     }
 
     /// The next frame; `None` when the connection has ended.
     pub async fn recv(&mut self) -> Option<ServerFrame> {
-        loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("the server says something")? {
-                Ok(Message::Binary(bytes)) => return Some(ServerFrame::decode(bytes).expect("a frame")),
-                Ok(Message::Ping(_) | Message::Pong(_)) => {}
-                Ok(_) | Err(_) => return None,
-            }
-        }
+        timeout(PATIENCE, self.back.recv()).await.expect("the server says something")
     }
 
     /// Both directions apart, for tasks of their own.
     pub fn split(self) -> (WireSender, WireReceiver) {
-        let (sink, stream) = self.socket.split();
-        (WireSender(sink), WireReceiver(stream))
+        (self.out, self.back)
     }
 
     fn proof(&self, key: &SigningKey, challenge: &[u8; 32], address: Address, purpose: Purpose) -> Bytes {
@@ -148,28 +206,40 @@ impl Wire {
 type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
 /// The way out of a [`Wire`].
-pub struct WireSender(SplitSink<Socket, Message>);
+#[derive(Debug)]
+pub struct WireSender {
+    sink: SplitSink<Socket, Message>,
+    sealer: Sealer,
+}
 
 impl WireSender {
     /// Hands a frame over without waiting for the socket to take it.
     pub async fn feed(&mut self, frame: &ClientFrame) {
-        self.0.feed(Message::Binary(frame.encode())).await.expect("the connection lives");
+        let record = self.sealer.seal(&frame.encode(), Duration::ZERO).expect("a young channel");
+        self.sink.feed(Message::Binary(record.into())).await.expect("the connection lives");
     }
     /// Sends what was fed.
     pub async fn flush(&mut self) {
-        self.0.flush().await.expect("the connection lives");
+        self.sink.flush().await.expect("the connection lives");
     }
 }
 
 /// The way in of a [`Wire`].
-pub struct WireReceiver(SplitStream<Socket>);
+#[derive(Debug)]
+pub struct WireReceiver {
+    stream: SplitStream<Socket>,
+    opener: Opener,
+}
 
 impl WireReceiver {
     /// The next frame; `None` when the connection has ended.
     pub async fn recv(&mut self) -> Option<ServerFrame> {
         loop {
-            match self.0.next().await? {
-                Ok(Message::Binary(bytes)) => return Some(ServerFrame::decode(bytes).expect("a frame")),
+            match self.stream.next().await? {
+                Ok(Message::Binary(record)) => {
+                    let frame = self.opener.open(&record).expect("the node's record");
+                    return Some(ServerFrame::decode(frame.into()).expect("a frame"));
+                }
                 Ok(Message::Ping(_) | Message::Pong(_)) => {}
                 Ok(_) | Err(_) => return None,
             }

@@ -36,10 +36,13 @@ fn a_handle_is_given_once() {
 fn a_server_with_another_pin_is_refused() {
     let node = Node::start(NodeOptions::default());
     let home = tempfile::tempdir().unwrap();
-    let (place, _) = node.address().split_once("#pin=").unwrap();
-    let elsewhere = format!("{place}#pin={}", "ab".repeat(32));
-    let outcome = Cli::new(home.path().join("profile"), elsewhere).register("alice");
-    assert_refused(&outcome, 1, "not the one this address names");
+    let (place, pin) = node.address().split_once("#pin=").unwrap();
+    let (tls, identity) = pin.split_at(64);
+    let wrong = "ab".repeat(32);
+    for (pin, profile) in [(format!("{wrong}{identity}"), "tls"), (format!("{tls}{wrong}"), "identity")] {
+        let outcome = Cli::new(home.path().join(profile), format!("{place}#pin={pin}")).register("alice");
+        assert_refused(&outcome, 1, "not the one this address names");
+    }
 }
 
 #[test]
@@ -69,7 +72,7 @@ fn a_profile_is_used_by_one_program_at_a_time() {
 #[test]
 fn a_command_without_a_profile_names_the_way_to_one() {
     let home = tempfile::tempdir().unwrap();
-    let server = format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(32));
+    let server = format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(64));
     let nobody = Cli::new(home.path().join("nothing"), server);
     assert_refused(&nobody.run(&["status"]), 1, "register");
 }

@@ -332,7 +332,7 @@ fn a_changed_identity_is_kept_until_it_is_accepted() {
 #[test]
 fn account_and_token_come_back_and_moving_forgets_the_token() {
     let (_folder, mut database) = new();
-    let pin = "00".repeat(32);
+    let pin = "00".repeat(64);
     let server = |port: u16| format!("endtoend://127.0.0.1:{port}/#pin={pin}").parse().unwrap();
     let account = Account {
         server: server(1),

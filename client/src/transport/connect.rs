@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use endtoend_crypto_core::channel::RECORD_OVERHEAD;
 use endtoend_protocol::limits;
 use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use rustls::{ClientConfig, client::Resumption};
@@ -16,18 +17,16 @@ use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::pinning::{PinnedServer, refusal};
-use super::{ConnectError, Link};
-use crate::address::{Host, Pin, ServerAddress};
+use super::{ConnectError, Link, channel};
+use crate::address::{Host, KeyHash, ServerAddress};
 use crate::clock::WallClock;
 
-/// RFC 9266, section 2.
-const CHANNEL_BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 /// So that a frame just above the limit is refused as such, with its length.
-const FRAME_SLACK_BYTES: usize = 1024;
+const FRAME_SLACK_BYTES: usize = RECORD_OVERHEAD + 1024;
 
 /// Connects to the server and checks that it is the pinned one.
 ///
-/// Name resolution, TCP, TLS and the WebSocket upgrade share the `deadline`. Cancel-safe: dropping it closes the socket.
+/// Name resolution, TCP, TLS, the WebSocket upgrade and the secure channel's handshake share the `deadline`. Cancel-safe: dropping it closes the socket.
 ///
 /// # Errors
 /// See [`ConnectError`]; [`ConnectError::is_permanent`] says whether another try makes sense.
@@ -38,16 +37,14 @@ pub async fn connect(address: &ServerAddress, deadline: Duration) -> Result<Link
 async fn establish(address: &ServerAddress) -> Result<Link, ConnectError> {
     let tls = secure(address, open(address).await?).await?;
     let (_, connection) = tls.get_ref();
-    let channel_binding = connection
-        .export_keying_material([0; 32], CHANNEL_BINDING_LABEL, Some(&[]))
-        .map_err(ConnectError::Handshake)?;
     let group = connection.negotiated_key_exchange_group().and_then(|group| group.name().as_str());
 
     let url = format!("wss://{}:{}/v1", address.host, address.port);
     let frame_max = Some(limits::FRAME_BYTES_MAX + FRAME_SLACK_BYTES);
     let config = WebSocketConfig::default().max_message_size(frame_max).max_frame_size(frame_max);
-    let (socket, _) = client_async_with_config(url, tls, Some(config)).await.map_err(upgrade_failed)?;
-    Ok(Link::new(socket, channel_binding, group.unwrap_or("unknown")))
+    let (mut socket, _) = client_async_with_config(url, tls, Some(config)).await.map_err(upgrade_failed)?;
+    let channel = channel::open(&mut socket, &address.pin.identity).await?;
+    Ok(Link::new(socket, channel, group.unwrap_or("unknown")))
 }
 
 async fn open(address: &ServerAddress) -> Result<TcpStream, ConnectError> {
@@ -62,13 +59,13 @@ async fn open(address: &ServerAddress) -> Result<TcpStream, ConnectError> {
 }
 
 async fn secure(address: &ServerAddress, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
-    let config = tls_config(address.pin).map_err(ConnectError::Handshake)?;
+    let config = tls_config(address.pin.tls).map_err(ConnectError::Handshake)?;
     let connector = TlsConnector::from(Arc::new(config));
     connector.connect(address.host.server_name(), tcp).await.map_err(handshake_failed)
 }
 
 /// TLS 1.3 only. Nothing is resumed, so that each connection checks the whole chain and has a fresh key exchange.
-fn tls_config(pin: Pin) -> Result<ClientConfig, rustls::Error> {
+fn tls_config(pin: KeyHash) -> Result<ClientConfig, rustls::Error> {
     let mut provider = default_provider();
     provider.kx_groups = vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1];
     let server = Arc::new(PinnedServer::new(pin, &provider));

@@ -3,9 +3,10 @@
 use std::io;
 use std::time::{Duration, UNIX_EPOCH};
 
+use endtoend_crypto_core::channel::ChannelError;
 use endtoend_protocol::{ClosingReason, DecodeError, UnixMillis, limits};
 
-use crate::address::Pin;
+use crate::address::KeyHash;
 
 /// Why no connection came about.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +55,21 @@ pub enum Untrusted {
     )]
     WrongPin {
         /// Pins of the presented certificates, the server's own first.
-        presented: Vec<Pin>,
+        presented: Vec<KeyHash>,
     },
+    /// The server holds the pinned TLS key but has another identity.
+    #[error(
+        "the server is not the one this address names: its identity is {}; do not log in, ask its operator for the \
+         present address",
+        hex::encode(presented)
+    )]
+    WrongIdentity {
+        /// Fingerprint of the identity that it presented.
+        presented: [u8; 32],
+    },
+    /// The secure channel inside TLS did not come about.
+    #[error("{0}: somebody may be impersonating the server, or this clock is wrong; do not log in")]
+    Channel(ChannelError),
     /// The server vouches for itself.
     #[error(
         "the server's certificate is self-signed, which is refused even when its key is pinned; have the server's \
@@ -121,6 +135,9 @@ pub enum LinkError {
     /// The server said what this protocol version does not allow. Also a frame of our own above the limit.
     #[error("the server broke the protocol")]
     Protocol(#[from] DecodeError),
+    /// What arrived was not what the server sent, or not in its order. A new connection may be a good one.
+    #[error("the connection was tampered with or broke: {0}")]
+    Channel(#[from] ChannelError),
 }
 
 fn listed<T: ToString>(items: &[T]) -> String {

@@ -1,8 +1,9 @@
-//! A live connection: frames out, frames in.
+//! A live connection: frames out, frames in, each a record of the secure channel.
 
 use std::io;
 
 use bytes::Bytes;
+use endtoend_crypto_core::channel::{Channel, Opener, Sealer};
 use endtoend_protocol::{ClientFrame, DecodeError, ServerFrame, limits};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -15,24 +16,25 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use super::LinkError;
 use crate::clock::{self, Instant};
 
-type Socket = WebSocketStream<TlsStream<TcpStream>>;
+pub(super) type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
-/// A connection to a server whose certificates were checked. Nobody has logged in yet.
+/// A connection to a server whose certificates and identity were checked. Nobody has logged in yet.
 #[derive(Debug)]
 pub struct Link {
     socket: Socket,
-    channel_binding: [u8; 32],
+    channel: Channel,
+    opened: Instant,
     group: &'static str,
 }
 
 impl Link {
-    pub(super) fn new(socket: Socket, channel_binding: [u8; 32], group: &'static str) -> Self {
-        Self { socket, channel_binding, group }
+    pub(super) fn new(socket: Socket, channel: Channel, group: &'static str) -> Self {
+        Self { socket, channel, opened: clock::monotonic(), group }
     }
 
-    /// Names this TLS connection: the `tls-exporter` channel binding of RFC 9266. What a device proof covers.
+    /// Names this secure channel, at both ends and nowhere else. What a device proof covers.
     pub const fn channel_binding(&self) -> [u8; 32] {
-        self.channel_binding
+        self.channel.binding
     }
 
     /// The key exchange of the TLS connection, like `X25519MLKEM768`.
@@ -42,8 +44,9 @@ impl Link {
 
     /// The two directions, for two tasks.
     pub fn split(self) -> (LinkSender, LinkReceiver) {
-        let (sink, stream) = self.socket.split();
-        (LinkSender { sink }, LinkReceiver { stream, heard: clock::monotonic() })
+        let Self { socket, channel: Channel { sealer, opener, .. }, opened, .. } = self;
+        let (sink, stream) = socket.split();
+        (LinkSender { sink, sealer, opened }, LinkReceiver { stream, opener, heard: clock::monotonic() })
     }
 }
 
@@ -51,13 +54,15 @@ impl Link {
 #[derive(Debug)]
 pub struct LinkSender {
     sink: SplitSink<Socket, Message>,
+    sealer: Sealer,
+    opened: Instant,
 }
 
 impl LinkSender {
-    /// Hands the frame to the network and returns its bytes inside TLS: payload and WebSocket header.
+    /// Hands the frame to the network and returns its bytes inside TLS: record and WebSocket header.
     ///
-    /// Waits while the server does not read, at most [`limits::IDLE_MAX`]. Not cancel-safe: a frame whose `send` was
-    /// dropped may or may not arrive.
+    /// Waits while the server does not read, at most [`limits::IDLE_MAX`]. Not cancel-safe: after a dropped
+    /// `send` the frame may or may not arrive, and the server may find a record missing and end the connection.
     ///
     /// # Errors
     /// `Protocol` for a frame above the limit, of which nothing is sent; otherwise the connection has ended.
@@ -67,7 +72,10 @@ impl LinkSender {
         if len > limits::FRAME_BYTES_MAX {
             return Err(DecodeError::TooLarge { len }.into());
         }
-        timeout(limits::IDLE_MAX, self.sink.send(Message::Binary(payload))).await.map_err(|_| LinkError::Silent)??;
+        let record = self.sealer.seal(&payload, clock::monotonic().duration_since(self.opened))?;
+        let len = record.len();
+        let sending = self.sink.send(Message::Binary(record.into()));
+        timeout(limits::IDLE_MAX, sending).await.map_err(|_| LinkError::Silent)??;
         Ok(len + header_bytes(len))
     }
 
@@ -96,6 +104,7 @@ const fn header_bytes(payload: usize) -> usize {
 #[derive(Debug)]
 pub struct LinkReceiver {
     stream: SplitStream<Socket>,
+    opener: Opener,
     heard: Instant,
 }
 
@@ -114,7 +123,7 @@ impl LinkReceiver {
                 .ok_or(LinkError::Closed { reason: None })??;
             self.heard = clock::monotonic();
             let bytes: Bytes = match message {
-                Message::Binary(bytes) => bytes,
+                Message::Binary(record) => self.opener.open(&record)?.into(),
                 Message::Ping(_) | Message::Pong(_) => continue,
                 Message::Close(_) => return Err(LinkError::Closed { reason: None }),
                 Message::Text(_) | Message::Frame(_) => return Err(DecodeError::Malformed.into()),

@@ -19,17 +19,17 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::Untrusted;
-use crate::address::Pin;
+use crate::address::KeyHash;
 
 /// Checks a server against one pin.
 #[derive(Debug)]
 pub(super) struct PinnedServer {
-    pin: Pin,
+    pin: KeyHash,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl PinnedServer {
-    pub(super) fn new(pin: Pin, provider: &CryptoProvider) -> Self {
+    pub(super) fn new(pin: KeyHash, provider: &CryptoProvider) -> Self {
         Self { pin, algorithms: provider.signature_verification_algorithms }
     }
 
@@ -80,7 +80,7 @@ impl PinnedServer {
 struct Other<'a> {
     der: CertificateDer<'a>,
     anchor: TrustAnchor<'a>,
-    pin: Pin,
+    pin: KeyHash,
     is_authority: bool,
     not_before: UnixMillis,
     not_after: UnixMillis,
@@ -114,9 +114,9 @@ impl<'a> Other<'a> {
 }
 
 /// Read by webpki, like the key that it verifies with: two parsers could see two keys.
-fn pin_of(der: &CertificateDer<'_>, now: UnixTime) -> Result<Pin, Untrusted> {
+fn pin_of(der: &CertificateDer<'_>, now: UnixTime) -> Result<KeyHash, Untrusted> {
     let certificate = EndEntityCert::try_from(der).map_err(|e| untrusted(e, now))?;
-    Ok(Pin(Sha256::digest(certificate.subject_public_key_info()).into()))
+    Ok(KeyHash(Sha256::digest(certificate.subject_public_key_info()).into()))
 }
 
 fn unix_millis(at: UnixTime) -> UnixMillis {

@@ -13,6 +13,7 @@ use actix_http::ws::{Codec, ProtocolError};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, WebsocketContext};
 use bytes::Bytes;
+use endtoend_crypto_core::channel::RECORD_OVERHEAD;
 use endtoend_protocol::{
     Address, Answer, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, Envelope, Refusal, RefusalCode, Request,
     RequestId, RetryReason, ServerFrame, limits,
@@ -20,11 +21,12 @@ use endtoend_protocol::{
 use tokio::sync::Semaphore;
 
 use super::handshake::{self, Stage};
+use super::link::{Heard, Link};
 use crate::actors::reply;
 use crate::clock;
 use crate::directory::{AttachTo, LeaveTo};
 use crate::mailbox::{Attach, AttachmentId, DeviceEvent, FromDevice, Push};
-use crate::node::{ChannelBinding, Node};
+use crate::node::Node;
 use crate::receipt::{Outcome, Receipt, SendSettled};
 use crate::router::Lanes;
 use crate::services::Peer;
@@ -41,6 +43,8 @@ type Context = WebsocketContext<Connection>;
 /// the window get `Retry`. Restart: none, the client connects again.
 pub(super) struct Connection {
     node: Arc<Node>,
+    link: Link,
+    introduction: Vec<Vec<u8>>,
     peer: Peer,
     stage: Stage,
     attachment: Attachment,
@@ -75,21 +79,20 @@ pub(crate) async fn open(
     body: web::Payload,
     node: web::Data<Node>,
 ) -> actix_web::Result<HttpResponse> {
-    let binding = request.conn_data::<ChannelBinding>().copied();
-    let Some(ChannelBinding(channel_binding)) = binding else {
-        return Ok(HttpResponse::InternalServerError().finish()); // the listener enters it for every connection
-    };
-    let peer = Peer { challenge: rand::random(), channel_binding };
-    let connection = Connection::new(node.into_inner(), peer);
-    let codec = Codec::new().max_size(limits::FRAME_BYTES_MAX);
+    let connection = Connection::new(node.into_inner());
+    let codec = Codec::new().max_size(limits::FRAME_BYTES_MAX + RECORD_OVERHEAD);
     Ok(ws::handshake(&request)?.streaming(WebsocketContext::with_codec(connection, body, codec)))
 }
 
 impl Connection {
-    fn new(node: Arc<Node>, peer: Peer) -> Self {
+    fn new(node: Arc<Node>) -> Self {
+        let (link, introduction) = Link::new(node.identity.introduced());
         Self {
             node,
-            peer,
+            link,
+            introduction,
+            // No frame is heard before the channel has its binding.
+            peer: Peer { challenge: rand::random(), channel_binding: [0; 32] },
             stage: Stage::Connected,
             attachment: Attachment::Never,
             send_window: Arc::new(Semaphore::new(limits::SEND_WINDOW as usize)),
@@ -100,12 +103,31 @@ impl Connection {
         }
     }
 
-    fn say(frame: &ServerFrame, ctx: &mut Context) {
-        ctx.binary(frame.encode());
+    fn say(&mut self, frame: &ServerFrame, ctx: &mut Context) {
+        match self.link.seal(&frame.encode(), clock::monotonic()) {
+            Some(record) => ctx.binary(record),
+            // Only a channel that never was is left with the WebSocket's own words.
+            None => tracing::debug!("nothing is said without a channel"),
+        }
+    }
+
+    fn hear(&mut self, message: &[u8], ctx: &mut Context) {
+        match self.link.hear(message, &mut rand::rng(), clock::monotonic()) {
+            Ok(Heard::Part) => {}
+            Ok(Heard::Opened { answer, binding }) => {
+                self.peer.channel_binding = binding;
+                answer.into_iter().for_each(|chunk| ctx.binary(chunk));
+            }
+            Ok(Heard::Frame(frame)) => self.frame(frame, ctx),
+            Err(error) => {
+                tracing::debug!(%error, "the secure channel is broken");
+                self.close(ClosingReason::ChannelBroken, ctx);
+            }
+        }
     }
 
     fn refuse(&mut self, id: Option<RequestId>, refusal: impl Into<Refusal>, ctx: &mut Context) {
-        Self::say(&ServerFrame::Refused { id, refusal: refusal.into() }, ctx);
+        self.say(&ServerFrame::Refused { id, refusal: refusal.into() }, ctx);
         self.refusals += 1;
         if self.refusals >= limits::REFUSALS_MAX {
             self.close(ClosingReason::TooManyErrors, ctx);
@@ -114,18 +136,21 @@ impl Connection {
 
     fn answer(&mut self, id: RequestId, answer: Result<Answer, Refusal>, ctx: &mut Context) {
         match answer {
-            Ok(answer) => Self::say(&ServerFrame::Answer { id, answer }, ctx),
+            Ok(answer) => self.say(&ServerFrame::Answer { id, answer }, ctx),
             Err(refusal) => self.refuse(Some(id), refusal, ctx),
         }
     }
 
     fn close(&mut self, reason: ClosingReason, ctx: &mut Context) {
         tracing::debug!(%reason, "closing");
-        Self::say(&ServerFrame::Closing(reason), ctx);
+        self.say(&ServerFrame::Closing(reason), ctx);
         let code = match reason {
             ClosingReason::Malformed => CloseCode::Unsupported,
             ClosingReason::TooLarge => CloseCode::Size,
-            ClosingReason::TooSlow | ClosingReason::TooManyErrors | ClosingReason::Replaced => CloseCode::Policy,
+            ClosingReason::TooSlow
+            | ClosingReason::TooManyErrors
+            | ClosingReason::Replaced
+            | ClosingReason::ChannelBroken => CloseCode::Policy,
             ClosingReason::ShuttingDown => CloseCode::Restart,
         };
         ctx.close(Some(CloseReason { code, description: Some(reason.as_str().to_owned()) }));
@@ -221,22 +246,22 @@ impl Connection {
         }
         let id = envelope.id;
         let Ok(place) = Arc::clone(&self.send_window).try_acquire_owned() else {
-            return Self::settled(id, Outcome::Retry(RetryReason::Window), ctx);
+            return self.settled(id, Outcome::Retry(RetryReason::Window), ctx);
         };
         let Some(memory) = self.node.memory_for(&envelope) else {
-            return Self::settled(id, Outcome::Retry(RetryReason::Busy), ctx);
+            return self.settled(id, Outcome::Retry(RetryReason::Busy), ctx);
         };
         let receipt = Receipt::new(id, ctx.address().recipient(), [place, memory]);
         self.node.router.route(envelope, clock::now(), receipt, &mut self.lanes);
     }
 
-    fn settled(id: endtoend_protocol::EnvelopeId, outcome: Outcome, ctx: &mut Context) {
+    fn settled(&mut self, id: endtoend_protocol::EnvelopeId, outcome: Outcome, ctx: &mut Context) {
         let frame = match outcome {
             Outcome::Accepted { at } => ServerFrame::Accepted { id, at },
             Outcome::Retry(reason) => ServerFrame::Retry { id, after_ms: super::retry_after_ms(reason), reason },
             Outcome::Rejected(reason) => ServerFrame::Rejected { id, reason },
         };
-        Self::say(&frame, ctx);
+        self.say(&frame, ctx);
     }
 
     fn acknowledge(&mut self, up_to: DeliveryNumber, ctx: &mut Context) {
@@ -286,6 +311,7 @@ impl Connection {
 impl Actor for Connection {
     type Context = Context;
     fn started(&mut self, ctx: &mut Self::Context) {
+        std::mem::take(&mut self.introduction).into_iter().for_each(|chunk| ctx.binary(chunk));
         self.watch_deadlines(ctx);
     }
     fn stopped(&mut self, _: &mut Self::Context) {
@@ -303,7 +329,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for Connection {
     fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
         self.heard_at = clock::monotonic();
         match message {
-            Ok(Message::Binary(bytes)) => self.frame(bytes, ctx),
+            Ok(Message::Binary(bytes)) => self.hear(&bytes, ctx),
             Ok(Message::Ping(payload)) => ctx.pong(&payload),
             Ok(Message::Pong(_) | Message::Nop) => {}
             Ok(Message::Close(_)) => {
@@ -329,7 +355,7 @@ impl Handler<SendSettled> for Connection {
     type Result = ();
     fn handle(&mut self, SendSettled { id, outcome }: SendSettled, ctx: &mut Self::Context) {
         self.lanes.settled(id);
-        Self::settled(id, outcome, ctx);
+        self.settled(id, outcome, ctx);
     }
 }
 
@@ -343,7 +369,7 @@ impl Handler<Push> for Connection {
                 {
                     let (delivered, acknowledged) = Default::default();
                     self.attachment = Attachment::On(Attached { id: attachment, mailbox, delivered, acknowledged });
-                    Self::say(&ServerFrame::Answer { id, answer: Answer::Attached }, ctx);
+                    self.say(&ServerFrame::Answer { id, answer: Answer::Attached }, ctx);
                 }
             }
             Push::Deliver(deliveries) => {
@@ -351,7 +377,7 @@ impl Handler<Push> for Connection {
                     on.delivered = last.delivery;
                 }
                 for deliver in deliveries {
-                    Self::say(&ServerFrame::Deliver(deliver), ctx);
+                    self.say(&ServerFrame::Deliver(deliver), ctx);
                 }
             }
             Push::Replaced => self.close(ClosingReason::Replaced, ctx),

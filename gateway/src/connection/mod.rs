@@ -2,6 +2,7 @@
 
 mod actor;
 mod handshake;
+mod link;
 
 use endtoend_protocol::RetryReason;
 

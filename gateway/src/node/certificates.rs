@@ -28,11 +28,11 @@ const LEAF_BACKDATED: Duration = Duration::from_secs(24 * 3600);
 /// The authority outlives everything that pins it. Fixed dates: its certificate is made anew on each start.
 const CA_YEARS: (i32, i32) = (2026, 2076);
 
-/// SHA-256 of the authority's SubjectPublicKeyInfo: what clients pin.
+/// SHA-256 of the authority's SubjectPublicKeyInfo: the half of a pin that TLS is checked against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pin(pub [u8; 32]);
+pub struct KeyHash(pub [u8; 32]);
 
-impl fmt::Display for Pin {
+impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
@@ -53,7 +53,7 @@ pub enum CertificateError {
 pub(super) struct Authority {
     certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,
-    pin: Pin,
+    pin: KeyHash,
 }
 
 impl Authority {
@@ -72,7 +72,7 @@ impl Authority {
     pub(super) fn from_key(pkcs8: &[u8]) -> Result<Self, CertificateError> {
         let key = PrivatePkcs8KeyDer::from(pkcs8.to_vec());
         let key = KeyPair::try_from(&key)?;
-        let pin = Pin(Sha256::digest(key.subject_public_key_info()).into());
+        let pin = KeyHash(Sha256::digest(key.subject_public_key_info()).into());
         let mut params = CertificateParams::default();
         params.distinguished_name = name(&format!("Endtoend node authority {pin}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -83,7 +83,7 @@ impl Authority {
         Ok(Self { certificate, issuer: Issuer::new(params, key), pin })
     }
 
-    pub(super) fn pin(&self) -> Pin {
+    pub(super) fn pin(&self) -> KeyHash {
         self.pin
     }
 
@@ -127,7 +127,7 @@ impl Leaf {
         Ok(Self { authority, names, current: RwLock::new((current, now)) })
     }
 
-    pub(super) fn pin(&self) -> Pin {
+    pub(super) fn pin(&self) -> KeyHash {
         self.authority.pin()
     }
 

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod data_dir;
+mod identity;
 mod serve;
 
 use std::sync::Arc;
@@ -16,19 +17,18 @@ use crate::mailbox::AttachmentId;
 use crate::router::Router;
 use crate::services::Accounts;
 
-pub use certificates::{CertificateError, Pin};
+pub use certificates::{CertificateError, KeyHash};
 pub use data_dir::{DataDir, DataDirError};
+pub use identity::Pin;
+pub(crate) use identity::{Identity, Introduced};
 pub use serve::{Ready, ServeError, serve};
 
 /// KiB of envelopes that the node holds for senders that wait for an answer, and with it the number of such sends.
 pub(crate) const SENDS_MAX: usize = 64 * 1024;
 
-/// What a TLS connection exports (RFC 9266), so that proofs hold on that connection only.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ChannelBinding(pub(crate) [u8; 32]);
-
 /// What every connection of the node shares.
 pub(crate) struct Node {
+    pub(crate) identity: Arc<Identity>,
     pub(crate) accounts: Accounts,
     pub(crate) router: Router,
     pub(crate) directory: Recipient<AttachTo>,
@@ -40,13 +40,14 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(
+        identity: Arc<Identity>,
         accounts: Accounts,
         router: Router,
         (directory, leave): (Recipient<AttachTo>, Recipient<LeaveTo>),
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let memory = Arc::new(Semaphore::new(SENDS_MAX));
-        Self { accounts, router, directory, leave, memory, attachments: AtomicU64::new(0), stopping }
+        Self { identity, accounts, router, directory, leave, memory, attachments: AtomicU64::new(0), stopping }
     }
 
     /// A share of the node's memory for an envelope on its way; `None` when there is none left.

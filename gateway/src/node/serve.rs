@@ -18,9 +18,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::certificates::{Authority, CertificateError, Leaf, Pin, leaf_names, tls_config};
+use super::Node;
+use super::certificates::{Authority, CertificateError, Leaf, leaf_names, tls_config};
 use super::data_dir::{DataDir, DataDirError};
-use super::{ChannelBinding, Node};
+use super::identity::{Identity, Pin};
 use crate::clock;
 use crate::config::Config;
 use crate::connection;
@@ -30,6 +31,7 @@ use crate::router::{Router, Routes};
 use crate::services::Accounts;
 
 const CA_KEY: &str = "ca.key";
+const IDENTITY_KEY: &str = "identity.key";
 const OPAQUE_SETUP: &str = "opaque.key";
 const TOKEN_KEY: &str = "token.key";
 
@@ -78,10 +80,12 @@ pub async fn serve(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), Ser
     let store = Sqlite::open(&data.database(), StoreLimits::default()).await?;
     let listen = config.gateway.listen;
     let leaf = Leaf::new(secrets.authority, leaf_names(&config.gateway.names, listen.ip()), clock::now())?;
+    let identity = Arc::new(Identity::new(secrets.identity, clock::now()));
+    let pin = Pin { tls: leaf.pin(), identity: identity.fingerprint() };
     let (leaf, store) = (Arc::new(leaf), Arc::new(store));
     let (stop, stopping) = watch::channel(false);
     let accounts = Accounts::new(store.clone(), secrets.opaque, secrets.token_key, config.accounts.registration);
-    let node = web::Data::new(start_actors(accounts, store.clone(), stopping));
+    let node = web::Data::new(start_actors(identity.clone(), accounts, store.clone(), stopping));
 
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let connections_max = (config.gateway.connections_max as usize).div_ceil(workers);
@@ -103,11 +107,11 @@ pub async fn serve(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), Ser
         ip if ip.is_unspecified() => "localhost".to_owned(),
         ip => ip.to_string(),
     });
-    let address = endtoend_address(&host, listen.port(), leaf.pin());
+    let address = endtoend_address(&host, listen.port(), pin);
     let server = server.run();
     let handle = server.handle();
-    ready(&Ready { listen, pin: leaf.pin(), address });
-    actix_web::rt::spawn(take_care(store.clone(), leaf));
+    ready(&Ready { listen, pin, address });
+    actix_web::rt::spawn(take_care(store.clone(), leaf, identity));
     actix_web::rt::spawn(stop_on_signal(handle, stop));
     server.await.map_err(ServeError::Listener)?;
     store.close().await;
@@ -118,6 +122,7 @@ pub async fn serve(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), Ser
 /// What only this node knows. Made on the first run.
 struct Secrets {
     authority: Authority,
+    identity: SigningKey,
     opaque: ServerSetup,
     token_key: SigningKey,
 }
@@ -129,15 +134,22 @@ impl Secrets {
         let authority = Authority::from_key(&ca_key).map_err(|_| data.damaged(CA_KEY))?;
         let setup = data.secret(OPAQUE_SETUP, || ServerSetup::generate(&mut rand::rng()).to_bytes())?;
         let opaque = ServerSetup::from_bytes(&setup).map_err(|_| data.damaged(OPAQUE_SETUP))?;
-        let new_seed = || Zeroizing::new(SigningKey::generate(&mut rand::rng()).seed().to_vec());
-        let seed = data.secret(TOKEN_KEY, new_seed)?;
-        let seed = seed.as_slice().try_into().map_err(|_| data.damaged(TOKEN_KEY))?;
-        Ok(Self { authority, opaque, token_key: SigningKey::from_seed(seed) })
+        let signing_key = |name| {
+            let seed = data.secret(name, || Zeroizing::new(SigningKey::generate(&mut rand::rng()).seed().to_vec()))?;
+            let seed = seed.as_slice().try_into().map_err(|_| data.damaged(name))?;
+            Ok::<_, ServeError>(SigningKey::from_seed(seed))
+        };
+        Ok(Self { authority, identity: signing_key(IDENTITY_KEY)?, opaque, token_key: signing_key(TOKEN_KEY)? })
     }
 }
 
 /// Starts the actors, last stage first, so that none is ever half bound.
-fn start_actors(accounts: Accounts, store: Arc<dyn QueueStore>, stopping: watch::Receiver<bool>) -> Node {
+fn start_actors(
+    identity: Arc<Identity>,
+    accounts: Accounts,
+    store: Arc<dyn QueueStore>,
+    stopping: watch::Receiver<bool>,
+) -> Node {
     let routes = Arc::new(Routes::default());
     let writer = {
         let (store, routes) = (store.clone(), routes.clone());
@@ -149,7 +161,7 @@ fn start_actors(accounts: Accounts, store: Arc<dyn QueueStore>, stopping: watch:
     let directory = Directory::start_in_arbiter(&arbiter(), move |_| {
         Directory::new(mailboxes, store, routes, writer.clone().recipient(), writer.recipient())
     });
-    Node::new(accounts, router, (directory.clone().recipient(), directory.recipient()), stopping)
+    Node::new(identity, accounts, router, (directory.clone().recipient(), directory.recipient()), stopping)
 }
 
 /// A thread for actors; it ends with the actix system.
@@ -158,25 +170,24 @@ fn arbiter() -> ArbiterHandle {
 }
 
 /// Runs once for each connection, after the TLS handshake.
-fn prepare_connection(connection: &dyn Any, data: &mut dev::Extensions) {
+fn prepare_connection(connection: &dyn Any, _: &mut dev::Extensions) {
     let Some(tls) = connection.downcast_ref::<TlsStream<TcpStream>>() else { return };
-    let (tcp, session) = tls.get_ref();
-    let mut binding = [0; 32];
-    if session.export_keying_material(&mut binding, b"EXPORTER-Channel-Binding", Some(&[])).is_ok() {
-        data.insert(ChannelBinding(binding));
-    }
+    let (tcp, _) = tls.get_ref();
     let socket = socket2::SockRef::from(tcp);
     // Best effort: without them a dead peer is noticed later.
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_user_timeout(Some(WRITE_STALL_MAX));
 }
 
-/// Forgets expired envelopes and renews the leaf, for as long as the node runs.
-async fn take_care(store: Arc<Sqlite>, leaf: Arc<Leaf>) {
+/// Forgets expired envelopes, renews the leaf and the static keys, for as long as the node runs.
+async fn take_care(store: Arc<Sqlite>, leaf: Arc<Leaf>, identity: Arc<Identity>) {
     let mut interval = tokio::time::interval(CARE_INTERVAL);
     loop {
         interval.tick().await;
         forget_expired(&store).await;
+        if identity.renew_if_due(clock::now()) {
+            tracing::info!("renewed the static keys of the secure channel");
+        }
         match leaf.renew_if_due(clock::now()) {
             Ok(true) => tracing::info!("renewed the TLS certificate"),
             Ok(false) => {}

@@ -29,7 +29,7 @@ impl Device {
         std::fs::write(&path, b"").unwrap();
         let mut database = Database::create(&path, &Zeroizing::new([7; 32])).unwrap();
         let handle: Handle = handle.parse().unwrap();
-        let server = format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(32)).parse().unwrap();
+        let server = format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(64)).parse().unwrap();
         let (account, published, again) = prepare_registration(&mut database, server, handle.clone()).unwrap();
         assert!(!again);
         Self { database, handle, own: account.address(), published, _folder: folder }
@@ -331,7 +331,7 @@ fn both_sides_read_the_same_safety_number() {
 fn a_registration_that_was_cut_short_keeps_device_and_identity() {
     let mut alice = Device::new("alice");
     let seed = alice.database.read().account().unwrap().unwrap().seed;
-    let server = format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(32)).parse().unwrap();
+    let server = format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(64)).parse().unwrap();
     let (account, published, again) = prepare_registration(&mut alice.database, server, alice.handle.clone()).unwrap();
     assert!(again);
     assert_eq!((account.seed, published.identity_key), (seed, alice.published.identity_key));

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
+use endtoend_crypto_core::channel::Channel;
 use endtoend_crypto_core::opaque::ServerSetup;
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, verify_device_proof};
 use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
@@ -23,6 +25,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::address::ServerAddress;
 use crate::clock;
+use crate::transport::testing::ServerIdentity;
 
 /// What the node knows and how it behaves. Tests change it while it runs.
 #[derive(Default)]
@@ -53,6 +56,7 @@ pub(super) struct Node {
 }
 
 struct Secrets {
+    identity: ServerIdentity,
     setup: ServerSetup,
     tokens: SigningKey,
 }
@@ -79,12 +83,17 @@ impl Node {
             .with_no_client_auth()
             .with_single_cert(chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
             .unwrap();
+        let identity = ServerIdentity::new();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let address = format!("endtoend://127.0.0.1:{port}/#pin={}", hex::encode(pin)).parse().unwrap();
+        let address =
+            format!("endtoend://127.0.0.1:{port}/#pin={}{}", hex::encode(pin), hex::encode(identity.fingerprint()))
+                .parse()
+                .unwrap();
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let rng = &mut rand::rng();
-        let secrets = Arc::new(Secrets { setup: ServerSetup::generate(rng), tokens: SigningKey::generate(rng) });
+        let (setup, tokens) = (ServerSetup::generate(rng), SigningKey::generate(rng));
+        let secrets = Arc::new(Secrets { identity, setup, tokens });
         let (shared, acceptor) = (Arc::clone(&ledger), TlsAcceptor::from(Arc::new(config)));
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
@@ -114,15 +123,14 @@ struct Connection {
 
 async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, ledger: Arc<Mutex<Ledger>>, secrets: Arc<Secrets>) -> Option<()> {
     let tls = acceptor.accept(tcp).await.ok()?;
-    let mut channel_binding = [0; 32];
-    tls.get_ref().1.export_keying_material(&mut channel_binding, b"EXPORTER-Channel-Binding", Some(&[])).ok()?;
     let mut socket = tokio_tungstenite::accept_async(tls).await.ok()?;
+    let Channel { mut sealer, mut opener, binding } = secrets.identity.accept(&mut socket).await?;
     let (wake, mut woken) = mpsc::unbounded_channel();
     let mut connection = Connection {
         ledger,
         secrets,
         challenge: rand::random(),
-        channel_binding,
+        channel_binding: binding,
         account: None,
         login: None,
         delivered: VecDeque::new(),
@@ -132,14 +140,18 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, ledger: Arc<Mutex<Ledger>>
     loop {
         let answers = tokio::select! {
             message = socket.next() => match message?.ok()? {
-                Message::Binary(bytes) => connection.frame(ClientFrame::decode(bytes).ok()?, &wake)?,
+                Message::Binary(record) => {
+                    let frame = opener.open(&record).ok()?;
+                    connection.frame(ClientFrame::decode(frame.into()).ok()?, &wake)?
+                }
                 Message::Close(_) => return None,
                 _ => Vec::new(),
             },
             _ = woken.recv() => Vec::new(),
         };
         for frame in answers.into_iter().chain(connection.deliveries()) {
-            socket.send(Message::Binary(frame.encode())).await.ok()?;
+            let record = sealer.seal(&frame.encode(), Duration::ZERO).ok()?;
+            socket.send(Message::Binary(record.into())).await.ok()?;
         }
     }
 }

@@ -1,9 +1,13 @@
 //! Authorities, certificates, and a server that takes one connection.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use bytes::Bytes;
+use endtoend_crypto_core::channel::Channel;
+use endtoend_protocol::ServerFrame;
+use futures_util::{SinkExt as _, StreamExt as _};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData as _};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -16,15 +20,17 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::address::{Host, Pin, ServerAddress};
+use crate::address::{Host, KeyHash, Pin, ServerAddress};
+use crate::transport::testing::ServerIdentity;
 use crate::transport::{Link, connect};
 
 /// Far above what any step takes; only a hanging test meets it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) fn pin_of(key: &KeyPair) -> Pin {
-    Pin(Sha256::digest(key.subject_public_key_info()).into())
+pub(super) fn pin_of(key: &KeyPair) -> KeyHash {
+    KeyHash(Sha256::digest(key.subject_public_key_info()).into())
 }
 
 pub(super) fn params(name: &str) -> CertificateParams {
@@ -37,7 +43,7 @@ pub(super) fn params(name: &str) -> CertificateParams {
 pub(super) struct Authority {
     pub(super) issuer: Issuer<'static, KeyPair>,
     pub(super) certificate: CertificateDer<'static>,
-    pub(super) pin: Pin,
+    pub(super) pin: KeyHash,
 }
 
 impl Authority {
@@ -80,7 +86,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn pin(&self) -> Pin {
+    pub(super) fn pin(&self) -> KeyHash {
         pin_of(&self.key)
     }
 
@@ -108,9 +114,14 @@ impl Identity {
     }
 }
 
-pub(super) fn address(port: u16, pin: Pin) -> ServerAddress {
+/// Of a server whose identity is [`IDENTITY`].
+pub(super) fn address(port: u16, tls: KeyHash) -> ServerAddress {
+    let pin = Pin { tls, identity: IDENTITY.fingerprint() };
     ServerAddress { host: Host::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), port, pin }
 }
+
+/// The servers' identity inside TLS, where a test is about TLS.
+pub(super) static IDENTITY: LazyLock<ServerIdentity> = LazyLock::new(ServerIdentity::new);
 
 /// Hands the first connection to `serve`. Gives the port and what `serve` gives.
 pub(super) async fn server<F, T>(serve: impl FnOnce(TcpStream) -> F + Send + 'static) -> (u16, JoinHandle<T>)
@@ -124,13 +135,38 @@ where
     (port, task)
 }
 
-pub(super) type ServerSocket = WebSocketStream<TlsStream<TcpStream>>;
+/// The server's end of a connection.
+pub(super) struct ServerSocket {
+    /// What is below the secure channel.
+    pub(super) socket: WebSocketStream<TlsStream<TcpStream>>,
+    pub(super) channel: Channel,
+}
 
-/// A server that speaks TLS and WebSocket; `None` when the client left during the handshake.
+impl ServerSocket {
+    /// Seals bytes and sends the record.
+    pub(super) async fn send(&mut self, frame: &[u8]) {
+        let record = self.channel.sealer.seal(frame, Duration::ZERO).unwrap();
+        self.socket.send(Message::Binary(record.into())).await.unwrap();
+    }
+
+    pub(super) async fn say(&mut self, frame: &ServerFrame) {
+        self.send(&frame.encode()).await;
+    }
+
+    /// The next record, with its length, as bytes of a frame.
+    pub(super) async fn hear(&mut self) -> (Bytes, usize) {
+        let record = self.socket.next().await.unwrap().unwrap().into_data();
+        (self.channel.opener.open(&record).unwrap().into(), record.len())
+    }
+}
+
+/// A server that speaks TLS, WebSocket and the secure channel; `None` when the client left during a handshake.
 pub(super) async fn wss_server(config: ServerConfig) -> (u16, JoinHandle<Option<ServerSocket>>) {
     server(async move |tcp| {
         let tls = TlsAcceptor::from(Arc::new(config)).accept(tcp).await.ok()?;
-        tokio_tungstenite::accept_async(tls).await.ok()
+        let mut socket = tokio_tungstenite::accept_async(tls).await.ok()?;
+        let channel = IDENTITY.accept(&mut socket).await?;
+        Some(ServerSocket { socket, channel })
     })
     .await
 }

@@ -1,8 +1,10 @@
 //! What travels over a live connection, and how one ends.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use bytes::Bytes;
+use endtoend_crypto_core::channel::{ChannelError, RECORD_OVERHEAD};
 use endtoend_protocol::{
     AccountTag, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, EnvelopeId, Request, RequestId, ServerFrame,
     UnixMillis, limits,
@@ -12,7 +14,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::fixture::{ServerSocket, connected};
+use super::fixture::connected;
 use crate::clock;
 use crate::transport::LinkError;
 
@@ -26,19 +28,14 @@ fn long_request(len: usize) -> ClientFrame {
     ClientFrame::Request { id: RequestId(NonZeroU64::MIN), request }
 }
 
-async fn say(server: &mut ServerSocket, frame: &ServerFrame) {
-    server.send(Message::Binary(frame.encode())).await.unwrap();
-}
-
 #[tokio::test]
 async fn frames_travel_both_ways() {
     let (link, mut server) = connected().await;
     let (mut sender, mut receiver) = link.split();
     let ack = ClientFrame::Ack { up_to: DeliveryNumber(9) };
     sender.send(&ack).await.unwrap();
-    let heard = server.next().await.unwrap().unwrap().into_data();
-    assert_eq!(ClientFrame::decode(heard), Ok(ack));
-    say(&mut server, &accepted()).await;
+    assert_eq!(ClientFrame::decode(server.hear().await.0), Ok(ack));
+    server.say(&accepted()).await;
     assert_eq!(receiver.recv().await.unwrap(), accepted());
 }
 
@@ -50,9 +47,8 @@ async fn the_bytes_of_a_frame_are_counted_with_its_header() {
     for (filling, header) in [(1, 6), (200, 8), (70_000, 14)] {
         let frame = long_request(filling);
         let sending = async { sender.send(&frame).await.unwrap() };
-        let (sent, heard) = tokio::join!(sending, server.next());
-        let payload = heard.unwrap().unwrap().into_data();
-        assert_eq!(sent, payload.len() + header);
+        let (sent, (_, record)) = tokio::join!(sending, server.hear());
+        assert_eq!(sent, record + header);
     }
 }
 
@@ -61,9 +57,9 @@ async fn a_ping_is_answered_while_receiving() {
     let (link, mut server) = connected().await;
     let (_sender, mut receiver) = link.split();
     let serving = async {
-        server.send(Message::Ping(Bytes::from_static(b"still there?"))).await.unwrap();
-        let pong = server.next().await.unwrap().unwrap();
-        say(&mut server, &accepted()).await;
+        server.socket.send(Message::Ping(Bytes::from_static(b"still there?"))).await.unwrap();
+        let pong = server.socket.next().await.unwrap().unwrap();
+        server.say(&accepted()).await;
         pong
     };
     let (pong, frame) = tokio::join!(serving, receiver.recv());
@@ -75,20 +71,41 @@ async fn a_ping_is_answered_while_receiving() {
 async fn unknown_kinds_of_frame_are_skipped() {
     let (link, mut server) = connected().await;
     let (_sender, mut receiver) = link.split();
-    server.send(Message::Binary(Bytes::new())).await.unwrap(); // protobuf: no kind that we know
-    say(&mut server, &accepted()).await;
+    server.send(b"").await; // protobuf: no kind that we know
+    server.say(&accepted()).await;
     assert_eq!(receiver.recv().await.unwrap(), accepted());
 }
 
 #[tokio::test]
 async fn what_is_no_frame_breaks_the_protocol() {
-    for nonsense in [Message::Binary(Bytes::from_static(&[0xff; 9])), Message::Text("hello".into())] {
+    for text in [false, true] {
         let (link, mut server) = connected().await;
         let (_sender, mut receiver) = link.split();
-        server.send(nonsense).await.unwrap();
+        match text {
+            true => server.socket.send(Message::Text("hello".into())).await.unwrap(),
+            false => server.send(&[0xff; 9]).await,
+        }
         let error = receiver.recv().await.unwrap_err();
         assert!(matches!(error, LinkError::Protocol(DecodeError::Malformed)), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn what_the_server_did_not_seal_here_breaks_the_connection() {
+    let (link, mut server) = connected().await;
+    let (_sender, mut receiver) = link.split();
+    let record = Bytes::from(server.channel.sealer.seal(&accepted().encode(), Duration::ZERO).unwrap());
+    server.socket.send(Message::Binary(record.clone())).await.unwrap();
+    assert_eq!(receiver.recv().await.unwrap(), accepted());
+    server.socket.send(Message::Binary(record)).await.unwrap();
+    let error = receiver.recv().await.unwrap_err();
+    assert!(matches!(error, LinkError::Channel(ChannelError::Forged)), "{error:?}");
+
+    let (link, mut server) = connected().await;
+    let (_sender, mut receiver) = link.split();
+    server.socket.send(Message::Binary(accepted().encode())).await.unwrap();
+    let error = receiver.recv().await.unwrap_err();
+    assert!(matches!(error, LinkError::Channel(ChannelError::Forged)), "a frame outside of the channel: {error:?}");
 }
 
 #[tokio::test]
@@ -97,13 +114,16 @@ async fn an_oversized_frame_is_refused_with_its_length() {
         let (link, mut server) = connected().await;
         let (_sender, mut receiver) = link.split();
         // The client stops reading after the header, so the server's send may never end.
-        let sending = server.send(Message::Binary(Bytes::from(vec![0; len])));
+        let frame = vec![0; len];
+        let sending = server.send(&frame);
         let error = tokio::select! {
             biased;
             error = receiver.recv() => error.unwrap_err(),
-            error = async { sending.await.unwrap(); std::future::pending().await } => error,
+            error = async { sending.await; std::future::pending().await } => error,
         };
-        assert!(matches!(error, LinkError::Protocol(DecodeError::TooLarge { len: met }) if met == len), "{error:?}");
+        let lengths = [len, len + RECORD_OVERHEAD];
+        let LinkError::Protocol(DecodeError::TooLarge { len: met }) = error else { panic!("{error:?}") };
+        assert!(lengths.contains(&met), "{met}");
     }
 }
 
@@ -112,9 +132,9 @@ async fn an_oversized_frame_is_refused_before_its_bytes_arrive() {
     let (link, mut server) = connected().await;
     let (_sender, mut receiver) = link.split();
     let announced = limits::FRAME_BYTES_MAX + 4096;
-    server.get_mut().write_all(&[0x82, 127]).await.unwrap();
-    server.get_mut().write_u64(announced as u64).await.unwrap();
-    server.get_mut().flush().await.unwrap();
+    server.socket.get_mut().write_all(&[0x82, 127]).await.unwrap();
+    server.socket.get_mut().write_u64(announced as u64).await.unwrap();
+    server.socket.get_mut().flush().await.unwrap();
     let error = receiver.recv().await.unwrap_err();
     assert!(matches!(error, LinkError::Protocol(DecodeError::TooLarge { len }) if len == announced), "{error:?}");
 }
@@ -127,15 +147,15 @@ async fn an_oversized_frame_of_our_own_is_not_sent() {
     assert!(matches!(error, LinkError::Protocol(DecodeError::TooLarge { .. })), "{error:?}");
     let ack = ClientFrame::Ack { up_to: DeliveryNumber(1) };
     sender.send(&ack).await.unwrap();
-    assert_eq!(server.next().await.unwrap().unwrap().into_data(), ack.encode());
+    assert_eq!(server.hear().await.0, ack.encode());
 }
 
 #[tokio::test]
 async fn a_server_that_drops_in_the_middle_of_a_frame_is_lost() {
     let (link, mut server) = connected().await;
     let (_sender, mut receiver) = link.split();
-    server.get_mut().write_all(&[0x82, 100, 1, 2, 3]).await.unwrap(); // 3 of 100 bytes
-    server.get_mut().flush().await.unwrap();
+    server.socket.get_mut().write_all(&[0x82, 100, 1, 2, 3]).await.unwrap(); // 3 of 100 bytes
+    server.socket.get_mut().flush().await.unwrap();
     drop(server);
     let error = receiver.recv().await.unwrap_err();
     assert!(matches!(error, LinkError::Lost(_)), "{error:?}");
@@ -153,8 +173,8 @@ async fn a_server_that_drops_between_frames_is_lost() {
 async fn the_reason_of_a_closing_server_arrives() {
     let (link, mut server) = connected().await;
     let (_sender, mut receiver) = link.split();
-    say(&mut server, &ServerFrame::Closing(ClosingReason::Replaced)).await;
-    server.close(None).await.unwrap();
+    server.say(&ServerFrame::Closing(ClosingReason::Replaced)).await;
+    server.socket.close(None).await.unwrap();
     for expected in [Some(ClosingReason::Replaced), None] {
         let error = receiver.recv().await.unwrap_err();
         assert!(matches!(error, LinkError::Closed { reason } if reason == expected), "{error:?}");
@@ -166,8 +186,8 @@ async fn a_goodbye_reaches_the_server_and_ends_both_halves() {
     let (link, mut server) = connected().await;
     let (sender, mut receiver) = link.split();
     let serving = async {
-        let goodbye = server.next().await.unwrap().unwrap();
-        assert!(server.next().await.is_none()); // answers the goodbye
+        let goodbye = server.socket.next().await.unwrap().unwrap();
+        assert!(server.socket.next().await.is_none()); // answers the goodbye
         goodbye
     };
     let closing = async { (sender.close().await, receiver.recv().await) };
@@ -205,7 +225,7 @@ async fn whatever_is_heard_starts_the_idle_time_over() {
     tokio::time::pause();
     timeout(limits::IDLE_MAX / 4 * 3, receiver.recv()).await.unwrap_err();
     tokio::time::resume();
-    say(&mut server, &accepted()).await;
+    server.say(&accepted()).await;
     receiver.recv().await.unwrap();
     tokio::time::pause();
     timeout(limits::IDLE_MAX / 4 * 3, receiver.recv()).await.unwrap_err();

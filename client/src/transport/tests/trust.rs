@@ -1,19 +1,21 @@
 //! Which servers are let in.
 
+use endtoend_crypto_core::channel::ChannelError;
 use endtoend_protocol::UnixMillis;
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
 
-use super::fixture::{Authority, Identity, PATIENCE, address, params, pin_of, wss_server};
-use crate::address::Pin;
+use super::fixture::{Authority, Identity, PATIENCE, address, params, pin_of, server, wss_server};
+use crate::address::KeyHash;
+use crate::transport::testing::ServerIdentity;
 use crate::transport::{ConnectError, Link, Untrusted, connect};
 
-async fn try_connect(identity: &Identity, pin: Pin) -> Result<Link, ConnectError> {
+async fn try_connect(identity: &Identity, pin: KeyHash) -> Result<Link, ConnectError> {
     let (port, _server) = wss_server(identity.config()).await;
     connect(&address(port, pin), PATIENCE).await
 }
 
 /// The reason of a refusal, which must also be a permanent one.
-async fn refused(identity: &Identity, pin: Pin) -> Untrusted {
+async fn refused(identity: &Identity, pin: KeyHash) -> Untrusted {
     let error = try_connect(identity, pin).await.unwrap_err();
     assert!(error.is_permanent());
     match error {
@@ -68,7 +70,7 @@ async fn a_pinned_server_is_refused_unless_its_chain_leads_to_the_last_authority
 async fn another_key_than_the_pinned_one_is_refused_and_named() {
     let authority = Authority::new("authority");
     let server = authority.identity();
-    let reason = refused(&server, Pin([7; 32])).await;
+    let reason = refused(&server, KeyHash([7; 32])).await;
     assert_eq!(reason, Untrusted::WrongPin { presented: vec![server.pin(), authority.pin] });
     assert!(reason.to_string().contains(&authority.pin.to_string()));
 }
@@ -197,5 +199,45 @@ async fn a_copied_certificate_without_its_key_is_refused() {
     server.key = KeyPair::generate().unwrap();
     for pin in [authority.pin, pin] {
         assert_eq!(refused(&server, pin).await, Untrusted::BadSignature);
+    }
+}
+
+/// Connects to a server with a good certificate, whose identity inside TLS is `presented`, by this pin.
+async fn introduced(presented: ServerIdentity, pinned: [u8; 32]) -> Untrusted {
+    let authority = Authority::new("authority");
+    let config = std::sync::Arc::new(authority.identity().config());
+    let (port, _server) = server(async move |tcp| {
+        let tls = tokio_rustls::TlsAcceptor::from(config).accept(tcp).await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(tls).await.unwrap();
+        (presented.accept(&mut socket).await, socket) // held open
+    })
+    .await;
+    let mut address = address(port, authority.pin);
+    address.pin.identity = pinned;
+    let error = connect(&address, PATIENCE).await.unwrap_err();
+    assert!(error.is_permanent());
+    match error {
+        ConnectError::Untrusted(reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_pinned_tls_key_with_another_identity_is_refused_and_named() {
+    let impostor = ServerIdentity::new();
+    let presented = impostor.fingerprint();
+    let reason = introduced(impostor, ServerIdentity::new().fingerprint()).await;
+    assert_eq!(reason, Untrusted::WrongIdentity { presented });
+    assert!(reason.to_string().contains(&hex::encode(presented)), "{reason}");
+}
+
+#[tokio::test]
+async fn an_introduction_of_another_time_is_refused() {
+    const YEAR_MS: i64 = 365 * 24 * 3600 * 1000;
+    for (clock_ahead_ms, expected) in [(-YEAR_MS, ChannelError::Expired), (YEAR_MS, ChannelError::NotYetValid)] {
+        let mut presented = ServerIdentity::new();
+        presented.clock_ahead_ms = clock_ahead_ms;
+        let pinned = presented.fingerprint();
+        assert_eq!(introduced(presented, pinned).await, Untrusted::Channel(expected));
     }
 }
