@@ -5,7 +5,7 @@ use std::fmt;
 use prost::Message as _;
 
 use crate::codec::DecodeError;
-use crate::ids::{MessageId, UnixMillis};
+use crate::ids::{EnvelopeId, MessageId, UnixMillis};
 use crate::{limits, wire};
 
 /// One message between people.
@@ -18,6 +18,8 @@ pub struct Content {
     /// How the sender is called, at most [`limits::HANDLE_BYTES_MAX`] bytes. Believe it only if it leads to the sender's
     /// tag.
     pub sender_handle: Option<String>,
+    /// The envelopes that have carried this message to the same device before: at most [`limits::COPIES_MAX`].
+    pub copies: Vec<EnvelopeId>,
     /// What was written.
     pub kind: ContentKind,
 }
@@ -27,6 +29,8 @@ pub struct Content {
 pub enum ContentKind {
     /// Plain text.
     Text(Text),
+    /// An envelope of the reader's did not open at the writer's, who asks for its message again. Never shown.
+    Unopened(EnvelopeId),
     /// Written by a newer version: shown as such, never dropped.
     Unknown,
 }
@@ -86,12 +90,17 @@ impl Content {
     pub fn encode(&self) -> Vec<u8> {
         let kind = match &self.kind {
             ContentKind::Text(text) => Some(wire::content::Kind::Text(wire::Text { body: text.as_str().to_owned() })),
+            ContentKind::Unopened(id) => {
+                let envelope_id = bytes::Bytes::copy_from_slice(id.as_bytes());
+                Some(wire::content::Kind::Unopened(wire::Unopened { envelope_id }))
+            }
             ContentKind::Unknown => None,
         };
         wire::Content {
             message_id: bytes::Bytes::copy_from_slice(self.id.as_bytes()),
             sent_at_ms: self.sent_at.get(),
             sender_handle: self.sender_handle.clone().unwrap_or_default(),
+            copies: self.copies.iter().map(|id| bytes::Bytes::copy_from_slice(id.as_bytes())).collect(),
             kind,
         }
         .encode_to_vec()
@@ -110,9 +119,20 @@ impl Content {
                 1..=limits::HANDLE_BYTES_MAX => Some(content.sender_handle),
                 _ => return Err(invalid("sender_handle")),
             },
+            copies: match content.copies.len() {
+                0..=limits::COPIES_MAX => {
+                    let copies = content.copies.iter().map(|id| EnvelopeId::from_slice(id));
+                    copies.collect::<Result<_, _>>().map_err(|_| invalid("copies"))?
+                }
+                _ => return Err(invalid("copies")),
+            },
             kind: match content.kind {
                 Some(wire::content::Kind::Text(text)) => {
                     ContentKind::Text(Text::new(text.body).map_err(|_| invalid("text"))?)
+                }
+                Some(wire::content::Kind::Unopened(unopened)) => {
+                    let id = EnvelopeId::from_slice(&unopened.envelope_id).map_err(|_| invalid("envelope_id"))?;
+                    ContentKind::Unopened(id)
                 }
                 None => ContentKind::Unknown,
             },

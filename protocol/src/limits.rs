@@ -8,6 +8,8 @@ pub const FRAME_BYTES_MAX: usize = 256 * 1024;
 pub const ENVELOPE_BYTES_MAX: usize = 64 * 1024;
 /// Longest text of one message in bytes of UTF-8: what fits the largest padding class.
 pub const TEXT_BYTES_MAX: usize = 60 * 1024;
+/// Envelopes that carry one message to one device, when those before did not open.
+pub const COPIES_MAX: usize = 4;
 /// Longest handle in bytes of UTF-8 that a message may name its sender by: 32 characters of any script.
 pub const HANDLE_BYTES_MAX: usize = 128;
 /// Longest OPAQUE message in bytes. The largest is 320; the rest is for other suites.

@@ -213,14 +213,19 @@ proptest! {
     }
 
     #[test]
-    fn content_is_read_back(ms in any::<u64>(), random in any::<[u8; 10]>(), text in "\\PC{1,200}", sender in prop::option::of("[a-z]{1,32}")) {
-        let content = Content {
-            id: MessageId::new(UnixMillis::new(ms >> 16), random),
-            sent_at: UnixMillis::new(ms),
-            sender_handle: sender,
-            kind: ContentKind::Text(Text::new(text).unwrap()),
-        };
-        prop_assert_eq!(Content::decode(&content.encode()), Ok(content));
+    fn content_is_read_back(ms in any::<u64>(), random in any::<[u8; 10]>(), text in "\\PC{1,200}", sender in prop::option::of("[a-z]{1,32}"), copies in prop::collection::vec(any::<[u8; 10]>(), 0..=4)) {
+        let at = UnixMillis::new(ms >> 16);
+        let envelope = EnvelopeId::new(at, random);
+        for kind in [ContentKind::Text(Text::new(text).unwrap()), ContentKind::Unopened(envelope), ContentKind::Unknown] {
+            let content = Content {
+                id: MessageId::new(at, random),
+                sent_at: UnixMillis::new(ms),
+                sender_handle: sender.clone(),
+                copies: copies.iter().map(|random| EnvelopeId::new(at, *random)).collect(),
+                kind,
+            };
+            prop_assert_eq!(Content::decode(&content.encode()), Ok(content));
+        }
     }
 
     #[test]

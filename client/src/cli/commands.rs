@@ -254,10 +254,11 @@ pub(crate) async fn show_unread(
 /// News that a person has to know of.
 fn tell(json: bool, event: &Event) -> io::Result<()> {
     match event {
-        Event::Unreadable { id, reason } => match json {
+        Event::Unreadable { id, reason, asked_again } => match json {
             true => output::json_line(&json!({
-                "event": "unreadable", "envelope_id": id.to_string(), "reason": reason,
+                "event": "unreadable", "envelope_id": id.to_string(), "reason": reason, "asked_again": asked_again,
             })),
+            false if *asked_again => output::line(&format!("a message could not be opened ({reason}): asking again")),
             false => output::line(&format!("a message could not be opened ({reason})")),
         },
         Event::ClockOff { by, ahead } => match json {

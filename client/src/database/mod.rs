@@ -12,6 +12,7 @@ mod messages;
 mod outbox;
 mod received;
 mod records;
+mod repair;
 mod schema;
 mod sealing;
 
@@ -28,6 +29,7 @@ pub use contacts::Contact;
 pub use messages::{Body, Direction, MessageState, StoredMessage};
 pub use outbox::{OUTBOX_MAX, OutboxItem, SealedItem};
 pub use received::{HELD_MAX_PER_CONTACT, HeldEnvelope, RECEIVED_AGE_MAX, RECEIVED_MAX, UNREADABLE_MAX, Unreadable};
+pub use repair::{SENT_AGE_MAX, SentEnvelope};
 use sealing::Sealer;
 
 use crate::profile::DatabaseKey;

@@ -24,19 +24,25 @@ impl Store<'_> {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn apply(&self, changes: &Changes) -> Result<(), DatabaseError> {
-        for (key, value) in changes.iter() {
-            let (kind, id) = (key.kind(), key.id());
-            match value {
-                Some(value) => self
-                    .connection
-                    .prepare_cached("INSERT OR REPLACE INTO records (kind, id, value) VALUES (?, ?, ?)")?
-                    .execute(params![kind, id, self.sealer.seal(kind, &id, value)])?,
-                None => self
-                    .connection
-                    .prepare_cached("DELETE FROM records WHERE kind = ? AND id = ?")?
-                    .execute(params![kind, id])?,
-            };
-        }
+        changes.iter().try_for_each(|(key, value)| self.replace_record(key, value))
+    }
+
+    /// Writes one record, or with `None` removes it.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn replace_record(&self, key: &RecordKey, value: Option<&[u8]>) -> Result<(), DatabaseError> {
+        let (kind, id) = (key.kind(), key.id());
+        match value {
+            Some(value) => self
+                .connection
+                .prepare_cached("INSERT OR REPLACE INTO records (kind, id, value) VALUES (?, ?, ?)")?
+                .execute(params![kind, id, self.sealer.seal(kind, &id, value)])?,
+            None => self
+                .connection
+                .prepare_cached("DELETE FROM records WHERE kind = ? AND id = ?")?
+                .execute(params![kind, id])?,
+        };
         Ok(())
     }
 }

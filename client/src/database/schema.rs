@@ -8,7 +8,8 @@ use super::DatabaseError;
 const APPLICATION_ID: i32 = 0x6532_6563;
 
 /// Never edited once released: a change is another entry.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE account (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     server TEXT NOT NULL,
@@ -87,7 +88,27 @@ CREATE TABLE unreadable (
     accepted_at INTEGER NOT NULL,
     received_at INTEGER NOT NULL
 ) STRICT;
-"];
+",
+    "
+CREATE TABLE sent (
+    envelope_id BLOB PRIMARY KEY,
+    message_id BLOB NOT NULL,
+    recipient BLOB NOT NULL,          -- tag
+    device INTEGER NOT NULL,
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sent_by_message ON sent (message_id, recipient, device);
+CREATE INDEX sent_by_age ON sent (at);
+CREATE TABLE unopened (
+    envelope_id BLOB PRIMARY KEY,
+    sender BLOB NOT NULL,             -- tag
+    message_id BLOB NOT NULL UNIQUE,  -- of the question that asks for it again
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX unopened_by_sender ON unopened (sender, at);
+ALTER TABLE contacts ADD COLUMN session_reset_at INTEGER;
+",
+];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -68,12 +68,14 @@ pub enum Event {
         /// Whose.
         handle: Option<Handle>,
     },
-    /// An envelope did not open. A note of it is kept; its content is lost.
+    /// An envelope did not open. A note of it is kept.
     Unreadable {
         /// Which.
         id: EnvelopeId,
         /// One of a closed list of words.
         reason: &'static str,
+        /// Its sender is asked for it again, so it may still come.
+        asked_again: bool,
     },
 }
 

@@ -21,6 +21,7 @@ mod online;
 mod outbox;
 mod parcel;
 mod receive;
+mod repair;
 mod run;
 mod seal;
 

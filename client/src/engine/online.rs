@@ -20,6 +20,7 @@ use super::command::VerifyError;
 use super::establish::Established;
 use super::event::Event;
 use super::receive::{Arrival, Learned, learn, receive, refuse_held};
+use super::repair::Queued;
 use super::run::Runner;
 use super::seal::{Opened, Sealed, open_sessions, seal_row};
 use crate::clock::{self, Instant};
@@ -297,7 +298,8 @@ impl Runner {
         match effect {
             Effect::Arrived { delivery, id, arrival } => {
                 online.acks.stored(delivery);
-                if let Arrival::Message { new_session: true, .. } = arrival {
+                if let Arrival::Message { new_session: true, .. } | Arrival::Unseen { new_session: true, .. } = arrival
+                {
                     online.keys.one_time = online.keys.one_time.saturating_sub(1);
                     online.keys.one_time_kem = online.keys.one_time_kem.saturating_sub(1);
                     online.keys_settled &= !account::keys_are_low(online.keys);
@@ -424,7 +426,17 @@ impl Runner {
                 self.tell(Event::Received { from, id: message.id });
             }
             Arrival::Repeat | Arrival::Held { .. } => {}
-            Arrival::Unreadable { reason } => self.tell(Event::Unreadable { id, reason }),
+            Arrival::Unseen { queued, .. } => self.queued(queued),
+            Arrival::Unreadable { reason, asked } => {
+                self.queued(asked);
+                self.tell(Event::Unreadable { id, reason, asked_again: asked.is_some() });
+            }
+        }
+    }
+
+    fn queued(&mut self, row: Option<Queued>) {
+        if let Some((seq, to)) = row {
+            self.outbox.push(seq, to, None);
         }
     }
 

@@ -23,8 +23,14 @@ mod tests {
     fn packed(sender: Option<&str>) -> Vec<u8> {
         let at = UnixMillis::new(1);
         let kind = ContentKind::Text(Text::new("hello".to_owned()).unwrap());
-        Content { id: MessageId::new(at, [0; 10]), sent_at: at, sender_handle: sender.map(str::to_owned), kind }
-            .encode()
+        Content {
+            id: MessageId::new(at, [0; 10]),
+            sent_at: at,
+            sender_handle: sender.map(str::to_owned),
+            copies: Vec::new(),
+            kind,
+        }
+        .encode()
     }
 
     fn believed(bytes: &[u8], from: &str) -> Option<String> {

@@ -4,6 +4,7 @@ use endtoend_crypto_e2e::{OpenError, SessionError, learn_identity, open};
 use endtoend_protocol::{AccountTag, Address, ContentKind, Identity, UnixMillis};
 
 use super::parcel;
+use super::repair::{Queued, ask_again, send_again};
 use crate::database::{Body, DatabaseError, Direction, HeldEnvelope, MessageState, Store, StoredMessage, Unreadable};
 
 /// What an envelope turned out to be. Each of them is stored, so each may be acknowledged.
@@ -17,10 +18,22 @@ pub(super) enum Arrival {
     },
     /// It was here before.
     Repeat,
+    /// Something between the two engines, which nobody sees. What it led to waits in the outbox.
+    Unseen {
+        /// Whether it spent one-time keys.
+        new_session: bool,
+        /// What was queued.
+        queued: Option<Queued>,
+    },
     /// It waits until the server has said who its sender is.
     Held { from: AccountTag },
     /// It does not open, and never will.
-    Unreadable { reason: &'static str },
+    Unreadable {
+        /// One word.
+        reason: &'static str,
+        /// Its sender is asked for it again.
+        asked: Option<Queued>,
+    },
 }
 
 /// Deals with one envelope, inside a transaction.
@@ -94,7 +107,7 @@ pub(super) fn refuse_held(store: &Store<'_>, from: AccountTag) -> Result<Vec<(He
     held.into_iter()
         .map(|envelope| {
             store.remove_held(envelope.id)?;
-            let arrival = Arrival::Unreadable { reason: "unknown_sender" };
+            let arrival = Arrival::Unreadable { reason: "unknown_sender", asked: None };
             note_unreadable(store, &envelope, &arrival)?;
             Ok((envelope, arrival))
         })
@@ -102,7 +115,7 @@ pub(super) fn refuse_held(store: &Store<'_>, from: AccountTag) -> Result<Vec<(He
 }
 
 fn note_unreadable(store: &Store<'_>, envelope: &HeldEnvelope, arrival: &Arrival) -> Result<(), DatabaseError> {
-    let Arrival::Unreadable { reason } = arrival else { return Ok(()) };
+    let Arrival::Unreadable { reason, .. } = arrival else { return Ok(()) };
     store.put_unreadable(&Unreadable {
         id: envelope.id,
         reason: (*reason).to_owned(),
@@ -129,25 +142,42 @@ fn arrive(
 ) -> Result<Arrival, DatabaseError> {
     let (opened, changes) = match open(store, &mut rand::rng(), own, envelope.id, &envelope.body, now) {
         Ok(opened) => opened,
-        Err(OpenError::Duplicate) => return Ok(Arrival::Repeat),
         // Anybody can write any sender into an envelope: only the server's word makes one known, or changed.
         Err(OpenError::UnknownPeer { peer, .. } | OpenError::IdentityChanged { peer, .. })
             if sender == Sender::Open =>
         {
             return Ok(match store.hold(peer.account, envelope)? {
                 true => Arrival::Held { from: peer.account },
-                false => Arrival::Unreadable { reason: "too_many_held" },
+                false => Arrival::Unreadable { reason: "too_many_held", asked: None },
             });
         }
-        Err(error) => return Ok(Arrival::Unreadable { reason: reason(error)? }),
+        Err(error) => {
+            let asked = match &error {
+                OpenError::NoSession { peer }
+                | OpenError::Undecryptable { peer }
+                // The envelope is none that came before, so its sender has gone back to an older state.
+                | OpenError::Duplicate { peer } => ask_again(store, peer.account, envelope.id, now)?,
+                _ => None,
+            };
+            return Ok(Arrival::Unreadable { reason: reason(error)?, asked });
+        }
     };
     store.apply(&changes)?;
     let peer = opened.from.account;
     let Ok((content, handle)) = parcel::unpack(&opened.content, peer) else {
-        return Ok(Arrival::Unreadable { reason: "malformed" });
+        return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
     };
     store.put_contact(peer, handle.as_ref())?;
     store.put_device(peer, opened.from.device)?;
+    content.copies.iter().try_for_each(|copy| store.remove_unopened(*copy, peer))?;
+    let body = match content.kind {
+        ContentKind::Text(text) => Body::Text(text),
+        ContentKind::Unknown => Body::Unknown,
+        ContentKind::Unopened(id) => {
+            let queued = send_again(store, peer, id, now)?;
+            return Ok(Arrival::Unseen { new_session: opened.new_session, queued });
+        }
+    };
     let message = StoredMessage {
         seq: 0,
         peer,
@@ -155,10 +185,7 @@ fn arrive(
         direction: Direction::In,
         id: content.id,
         state: MessageState::Received,
-        body: match content.kind {
-            ContentKind::Text(text) => Body::Text(text),
-            ContentKind::Unknown => Body::Unknown,
-        },
+        body,
         sent_at: content.sent_at,
         accepted_at: Some(envelope.accepted_at),
         received_at: Some(envelope.received_at),
@@ -175,10 +202,11 @@ fn arrive(
 fn reason(error: OpenError) -> Result<&'static str, DatabaseError> {
     match error {
         OpenError::Records(error) => Err(error.into()),
-        OpenError::Duplicate => Ok("duplicate"),
+        OpenError::Duplicate { .. } => Ok("duplicate"),
         OpenError::UnknownPeer { .. } | OpenError::IdentityChanged { .. } => Ok("other_identity"),
         OpenError::UnknownKey => Ok("unknown_key"),
-        OpenError::NoSession => Ok("no_session"),
+        OpenError::NoSession { .. } => Ok("no_session"),
+        OpenError::Undecryptable { .. } => Ok("undecryptable"),
         OpenError::Forged => Ok("forged"),
         OpenError::Hostile => Ok("hostile"),
     }

@@ -359,7 +359,7 @@ impl Runner {
         let (tag, now) = (to.tag(), clock::now());
         let id = MessageId::new(now, rand::rng().random());
         let kind = ContentKind::Text(text.clone());
-        let content = Content { id, sent_at: now, sender_handle: Some(own.to_string()), kind };
+        let content = Content { id, sent_at: now, sender_handle: Some(own.to_string()), copies: Vec::new(), kind };
         let parcel = zeroize::Zeroizing::new(content.encode());
         let message = StoredMessage {
             seq: 0,

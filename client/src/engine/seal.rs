@@ -64,6 +64,9 @@ pub(super) fn seal_row(
     if envelopes.is_empty() {
         return Ok(Sealed::NoKeys);
     }
+    for envelope in &envelopes {
+        store.put_sent(envelope.id, message, to, envelope.to.device, now)?;
+    }
     let rows = store.put_envelopes(seq, &envelopes)?;
     let mut envelopes = envelopes.into_iter();
     let Some(envelope) = envelopes.next() else { return Ok(Sealed::NoKeys) };

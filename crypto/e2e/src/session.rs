@@ -57,9 +57,13 @@ pub enum SealError {
 /// Why an envelope was not opened. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Its message was opened before.
+    /// The session has opened a message at this place before. Under an envelope id that is new this is no repeat: its
+    /// sender has gone back to an older state.
     #[error("the message was opened before")]
-    Duplicate,
+    Duplicate {
+        /// Who it says wrote it.
+        peer: Address,
+    },
     /// Its sender is not known: find out the account's identity, trust it, and open again.
     #[error("the sender is not known yet")]
     UnknownPeer {
@@ -81,7 +85,16 @@ pub enum OpenError {
     UnknownKey,
     /// There is no session for it, or its one-time keys are gone.
     #[error("no session for the message")]
-    NoSession,
+    NoSession {
+        /// Who it says wrote it.
+        peer: Address,
+    },
+    /// There is a session that does not open it: one side has lost its state, or somebody has forged it.
+    #[error("the session does not open the message")]
+    Undecryptable {
+        /// Who it says wrote it.
+        peer: Address,
+    },
     /// Something does not verify.
     #[error("the message does not verify")]
     Forged,
@@ -275,7 +288,7 @@ pub fn open<R: CryptoRng + ?Sized>(
     let mut overlay = overlay.into_inner();
     let text = match text {
         Ok(Ok(text)) => Zeroizing::new(text),
-        Ok(Err(error)) => return Err(not_opened(&mut overlay, &error)),
+        Ok(Err(error)) => return Err(not_opened(&mut overlay, from, &error)),
         Err(Hostile) => return Err(OpenError::Hostile),
     };
     let content = read_addresses(&text, from, own)?;
@@ -403,7 +416,7 @@ impl Incoming {
     /// A message never makes its sender known or trusted: anybody can write any sender into it.
     fn check_identity(&self, overlay: &mut Overlay<'_>, from: Address) -> Result<(), OpenError> {
         let trusted = overlay.trusted_identity(from.account);
-        let trusted = trusted.map_err(|_| failure(overlay).map_or(OpenError::NoSession, Into::into))?;
+        let trusted = trusted.map_err(|_| failure(overlay).map_or(OpenError::NoSession { peer: from }, Into::into))?;
         match (self, trusted) {
             (Self::PreKey(message), trusted) => {
                 let key = message.identity_key();
@@ -414,7 +427,7 @@ impl Incoming {
                     Some(_) => Err(OpenError::IdentityChanged { peer: from, identity }),
                 }
             }
-            (Self::Whisper(_), None) => Err(OpenError::NoSession),
+            (Self::Whisper(_), None) => Err(OpenError::NoSession { peer: from }),
             (Self::Whisper(_), Some(_)) => Ok(()),
         }
     }
@@ -447,18 +460,18 @@ impl Incoming {
     }
 }
 
-fn not_opened(overlay: &mut Overlay<'_>, error: &SignalProtocolError) -> OpenError {
+fn not_opened(overlay: &mut Overlay<'_>, peer: Address, error: &SignalProtocolError) -> OpenError {
     if let Some(failure) = failure(overlay) {
         return failure.into();
     }
     match error {
-        _ if overlay.replayed() => OpenError::Duplicate,
-        SignalProtocolError::DuplicatedMessage(..) => OpenError::Duplicate,
+        _ if overlay.replayed() => OpenError::Duplicate { peer },
+        SignalProtocolError::DuplicatedMessage(..) => OpenError::Duplicate { peer },
         SignalProtocolError::SessionNotFound(_)
         | SignalProtocolError::InvalidPreKeyId
         | SignalProtocolError::InvalidSignedPreKeyId
-        | SignalProtocolError::InvalidKyberPreKeyId => OpenError::NoSession,
-        _ => OpenError::Forged,
+        | SignalProtocolError::InvalidKyberPreKeyId => OpenError::NoSession { peer },
+        _ => OpenError::Undecryptable { peer },
     }
 }
 

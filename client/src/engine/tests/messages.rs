@@ -14,16 +14,16 @@ use crate::engine::receive::{Arrival, Learned, learn, receive, receive_held, ref
 use crate::engine::seal::{Opened, Sealed, open_sessions, seal_row};
 use crate::handle::Handle;
 
-struct Device {
-    database: Database,
+pub(super) struct Device {
+    pub(super) database: Database,
     handle: Handle,
-    own: Address,
+    pub(super) own: Address,
     published: Box<NewDevice>,
     _folder: TempDir,
 }
 
 impl Device {
-    fn new(handle: &str) -> Self {
+    pub(super) fn new(handle: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("endtoend.db");
         std::fs::write(&path, b"").unwrap();
@@ -51,13 +51,24 @@ impl Device {
         }
     }
 
-    fn meet(&mut self, peer: &Self) -> Opened {
+    pub(super) fn meet(&mut self, peer: &Self) -> Opened {
         let (own, to, bundles) = (self.own, peer.own.account, peer.bundles());
         self.database.write(|store| open_sessions(store, own, to, &bundles, clock::now())).unwrap()
     }
 
+    /// Somebody has fetched the bundles.
+    pub(super) fn spend_one_time_keys(&mut self) {
+        let keys = &mut self.published;
+        if keys.one_time_kem_pre_keys.len() > 1 {
+            keys.one_time_kem_pre_keys.remove(0);
+        }
+        if !keys.one_time_pre_keys.is_empty() {
+            keys.one_time_pre_keys.remove(0);
+        }
+    }
+
     /// The server says who the peer is.
-    fn introduce(&mut self, peer: &Self) -> Learned {
+    pub(super) fn introduce(&mut self, peer: &Self) -> Learned {
         let (own, from, key) = (self.own, peer.own.account, &peer.published);
         let identity = Identity {
             identity_key: key.identity_key,
@@ -66,12 +77,14 @@ impl Device {
         self.database.write(|store| learn(store, own, from, &identity, clock::now())).unwrap()
     }
 
-    fn queue(&mut self, to: AccountTag, text: &str) -> i64 {
+    pub(super) fn queue(&mut self, to: AccountTag, text: &str) -> i64 {
         let now = clock::now();
         let id = MessageId::new(now, rand::random());
         let text = Text::new(text.to_owned()).unwrap();
         let kind = ContentKind::Text(text.clone());
-        let parcel = Content { id, sent_at: now, sender_handle: Some(self.handle.to_string()), kind }.encode();
+        let parcel =
+            Content { id, sent_at: now, sender_handle: Some(self.handle.to_string()), copies: Vec::new(), kind }
+                .encode();
         let message = StoredMessage {
             seq: 0,
             peer: to,
@@ -94,7 +107,7 @@ impl Device {
             .unwrap()
     }
 
-    fn seal(&mut self, seq: i64, to: AccountTag) -> Sealed {
+    pub(super) fn seal(&mut self, seq: i64, to: AccountTag) -> Sealed {
         let own = self.own;
         self.database.write(|store| seal_row(store, own, seq, to, clock::now())).unwrap()
     }
@@ -107,13 +120,13 @@ impl Device {
         }
     }
 
-    fn take(&mut self, envelope: &Envelope) -> Arrival {
+    pub(super) fn take(&mut self, envelope: &Envelope) -> Arrival {
         let own = self.own;
         let envelope = arrived(envelope);
         self.database.write(|store| receive(store, own, &envelope, clock::now())).unwrap()
     }
 
-    fn texts(&self) -> Vec<(Option<Handle>, String)> {
+    pub(super) fn texts(&self) -> Vec<(Option<Handle>, String)> {
         let unread = self.database.read().unread(None, 99).unwrap();
         unread
             .into_iter()
@@ -125,7 +138,7 @@ impl Device {
     }
 }
 
-fn arrived(envelope: &Envelope) -> HeldEnvelope {
+pub(super) fn arrived(envelope: &Envelope) -> HeldEnvelope {
     HeldEnvelope {
         id: envelope.id,
         body: envelope.body.clone(),
@@ -269,7 +282,7 @@ fn nobody_is_believed_to_be_somebody_else() {
         assert!(matches!(bob.take(&forged), Arrival::Held { .. }));
         match bob.introduce(&alice) {
             Learned::Known(arrivals) => {
-                assert!(matches!(arrivals[..], [(_, Arrival::Unreadable { reason: "other_identity" })]), "{round}");
+                assert!(matches!(arrivals[..], [(_, Arrival::Unreadable { reason: "other_identity", .. })]), "{round}");
             }
             other => panic!("{other:?}"),
         }
@@ -286,7 +299,7 @@ fn a_sender_whom_the_server_does_not_know_is_refused() {
     let tag = nobody.own.account;
     bob.take(&letter);
     let refused = bob.database.write(|store| refuse_held(store, tag)).unwrap();
-    assert!(matches!(refused[..], [(_, Arrival::Unreadable { reason: "unknown_sender" })]));
+    assert!(matches!(refused[..], [(_, Arrival::Unreadable { reason: "unknown_sender", .. })]));
     assert!(bob.database.read().strangers().unwrap().is_empty());
 }
 

@@ -2,4 +2,5 @@
 
 mod messages;
 mod node;
+mod repair;
 mod wiring;

@@ -1,0 +1,162 @@
+//! What is needed to mend a broken session: which envelope carried which message, and which of theirs did not open.
+
+use std::time::Duration;
+
+use endtoend_protocol::{AccountTag, DeviceId, EnvelopeId, MessageId, UnixMillis, limits};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::{DatabaseError, Store, integer, unsigned};
+
+/// How long it is known what an envelope carried: as long as a server keeps it, and a week to ask.
+pub const SENT_AGE_MAX: Duration = Duration::from_secs(limits::QUEUE_AGE_MAX.as_secs() + 7 * 24 * 3600);
+
+/// An envelope of ours that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentEnvelope {
+    /// What was in it.
+    pub message: MessageId,
+    /// For whom it was.
+    pub recipient: AccountTag,
+    /// The envelopes that have carried that message to that device.
+    pub copies: Vec<EnvelopeId>,
+}
+
+impl Store<'_> {
+    /// Notes what an envelope carries, and forgets those beyond [`SENT_AGE_MAX`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn put_sent(
+        &self,
+        id: EnvelopeId,
+        message: MessageId,
+        recipient: AccountTag,
+        device: DeviceId,
+        now: UnixMillis,
+    ) -> Result<(), DatabaseError> {
+        self.connection
+            .prepare_cached("INSERT INTO sent (envelope_id, message_id, recipient, device, at) VALUES (?, ?, ?, ?, ?)")?
+            .execute(params![
+                id.as_bytes(),
+                message.as_bytes(),
+                recipient.as_bytes(),
+                device.get(),
+                integer(now.get())
+            ])?;
+        self.connection.prepare_cached("DELETE FROM sent WHERE at < ?")?.execute([integer(oldest(now))])?;
+        Ok(())
+    }
+
+    /// What an envelope of ours carried.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn sent_envelope(&self, id: EnvelopeId) -> Result<Option<SentEnvelope>, DatabaseError> {
+        let row: Option<(Vec<u8>, Vec<u8>, u32)> = self
+            .connection
+            .prepare_cached("SELECT message_id, recipient, device FROM sent WHERE envelope_id = ?")?
+            .query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let Some((message, recipient, device)) = row else { return Ok(None) };
+        let mut query = self
+            .connection
+            .prepare_cached("SELECT envelope_id FROM sent WHERE message_id = ? AND recipient = ? AND device = ?")?;
+        let copies = query.query_map(params![message, recipient, device], |row| row.get::<_, Vec<u8>>(0))?;
+        Ok(Some(SentEnvelope {
+            message: MessageId::from_slice(&message).map_err(|_| DatabaseError::Invalid("sent.message_id"))?,
+            recipient: AccountTag::from_slice(&recipient).map_err(|_| DatabaseError::Invalid("sent.recipient"))?,
+            copies: copies
+                .map(|id| EnvelopeId::from_slice(&id?).map_err(|_| DatabaseError::Invalid("sent.envelope_id")))
+                .collect::<Result<_, _>>()?,
+        }))
+    }
+
+    /// Notes that an envelope did not open and is asked for again by `question`. Forgets those beyond [`SENT_AGE_MAX`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn put_unopened(
+        &self,
+        id: EnvelopeId,
+        sender: AccountTag,
+        question: MessageId,
+        now: UnixMillis,
+    ) -> Result<(), DatabaseError> {
+        self.connection
+            .prepare_cached("INSERT OR IGNORE INTO unopened (envelope_id, sender, message_id, at) VALUES (?, ?, ?, ?)")?
+            .execute(params![id.as_bytes(), sender.as_bytes(), question.as_bytes(), integer(now.get())])?;
+        self.connection.prepare_cached("DELETE FROM unopened WHERE at < ?")?.execute([integer(oldest(now))])?;
+        Ok(())
+    }
+
+    /// How many envelopes of a sender were asked for since a moment.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn unopened_since(&self, sender: AccountTag, since: UnixMillis) -> Result<u64, DatabaseError> {
+        let count = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM unopened WHERE sender = ? AND at >= ?")?
+            .query_row(params![sender.as_bytes(), integer(since.get())], |row| row.get(0))?;
+        unsigned(count, "unopened")
+    }
+
+    /// Which envelope a question of ours asked for.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn asked_for(&self, question: MessageId) -> Result<Option<EnvelopeId>, DatabaseError> {
+        let id: Option<Vec<u8>> = self
+            .connection
+            .prepare_cached("SELECT envelope_id FROM unopened WHERE message_id = ?")?
+            .query_row([question.as_bytes()], |row| row.get(0))
+            .optional()?;
+        id.map(|id| EnvelopeId::from_slice(&id).map_err(|_| DatabaseError::Invalid("unopened.envelope_id"))).transpose()
+    }
+
+    /// The message of an envelope that did not open has come after all: it is no more asked for, nor noted as lost.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn remove_unopened(&self, id: EnvelopeId, sender: AccountTag) -> Result<(), DatabaseError> {
+        let removed = self
+            .connection
+            .prepare_cached("DELETE FROM unopened WHERE envelope_id = ? AND sender = ?")?
+            .execute(params![id.as_bytes(), sender.as_bytes()])?;
+        if removed == 1 {
+            self.connection.execute("DELETE FROM unreadable WHERE envelope_id = ?", [id.as_bytes()])?;
+        }
+        Ok(())
+    }
+
+    /// When sessions with an account were last given up for new ones.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn session_reset_at(&self, tag: AccountTag) -> Result<Option<UnixMillis>, DatabaseError> {
+        let at: Option<Option<i64>> = self
+            .connection
+            .prepare_cached("SELECT session_reset_at FROM contacts WHERE tag = ?")?
+            .query_row([tag.as_bytes()], |row| row.get(0))
+            .optional()?;
+        at.flatten().map(|at| unsigned(at, "contacts.session_reset_at").map(UnixMillis::new)).transpose()
+    }
+
+    /// Gives up the sessions with an account: the next message fetches keys and begins new ones. What was sealed in the
+    /// old ones still opens.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn reset_sessions(&self, tag: AccountTag, now: UnixMillis) -> Result<(), DatabaseError> {
+        self.forget_devices(tag)?;
+        self.connection.execute(
+            "UPDATE contacts SET session_reset_at = ? WHERE tag = ?",
+            params![integer(now.get()), tag.as_bytes()],
+        )?;
+        Ok(())
+    }
+}
+
+fn oldest(now: UnixMillis) -> u64 {
+    now.get().saturating_sub(u64::try_from(SENT_AGE_MAX.as_millis()).unwrap_or(u64::MAX))
+}

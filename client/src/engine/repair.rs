@@ -1,0 +1,84 @@
+//! A session that broke, because one side lost its state, is mended by both engines without a person.
+//!
+//! Whose envelope did not open asks its sender for the message again, in a new session; the sender looks up what was in
+//! the envelope and queues it once more under the same message id, so that nothing is shown twice. A question that does
+//! not open at the other side is mended in the same way, so it does not matter who begins, or whether both do.
+//!
+//! The sender of an envelope that does not open is not proved: anybody can write any name into it. What a forger can
+//! cause is bounded: new sessions every ten minutes, some questions, and no session is lost, because the old ones still open
+//! what was sealed in them.
+
+use std::time::Duration;
+
+use endtoend_protocol::{AccountTag, Content, ContentKind, EnvelopeId, MessageId, UnixMillis, limits};
+use rand::RngExt as _;
+
+use crate::database::{Body, DatabaseError, Store};
+
+/// New sessions with one account are begun at most this often.
+pub(super) const RESET_PAUSE: Duration = Duration::from_secs(600);
+/// Envelopes of one account that are asked for within [`RESET_PAUSE`].
+const QUESTIONS_MAX: u64 = 64;
+
+/// A row that was added to the outbox, and for whom.
+pub(super) type Queued = (i64, AccountTag);
+
+/// Asks for the message of an envelope that did not open, inside a transaction. `None` when that is not done: the sender
+/// is nobody we know, his identity has changed, or he was asked too often.
+pub(super) fn ask_again(
+    store: &Store<'_>,
+    sender: AccountTag,
+    id: EnvelopeId,
+    now: UnixMillis,
+) -> Result<Option<Queued>, DatabaseError> {
+    let known = store.contact(sender)?.is_some_and(|contact| contact.changed_identity.is_none());
+    let window = now.get().saturating_sub(u64::try_from(RESET_PAUSE.as_millis()).unwrap_or(u64::MAX));
+    if !known || store.unopened_since(sender, UnixMillis::new(window))? >= QUESTIONS_MAX {
+        return Ok(None);
+    }
+    // A moment in the future is of a clock that has been set back since.
+    let recent = store.session_reset_at(sender)?.is_some_and(|at| at <= now && now.since(at) < RESET_PAUSE);
+    if !recent {
+        store.reset_sessions(sender, now)?;
+    }
+    let question = MessageId::new(now, rand::rng().random());
+    store.put_unopened(id, sender, question, now)?;
+    queue(store, sender, question, now, Vec::new(), ContentKind::Unopened(id)).map(Some)
+}
+
+/// Answers `asker`, at whom an envelope of ours did not open, inside a transaction. `None` when there is nothing to send:
+/// the envelope was not for him, is forgotten, or has been repeated often enough.
+pub(super) fn send_again(
+    store: &Store<'_>,
+    asker: AccountTag,
+    id: EnvelopeId,
+    now: UnixMillis,
+) -> Result<Option<Queued>, DatabaseError> {
+    let Some(sent) = store.sent_envelope(id)? else { return Ok(None) };
+    if sent.recipient != asker || sent.copies.len() >= limits::COPIES_MAX {
+        return Ok(None);
+    }
+    if let Some(asked) = store.asked_for(sent.message)? {
+        return queue(store, asker, sent.message, now, sent.copies, ContentKind::Unopened(asked)).map(Some);
+    }
+    match store.sent_message(sent.message)? {
+        Some(message) if message.peer == asker => {
+            let Body::Text(text) = message.body else { return Ok(None) };
+            queue(store, asker, message.id, message.sent_at, sent.copies, ContentKind::Text(text)).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn queue(
+    store: &Store<'_>,
+    to: AccountTag,
+    id: MessageId,
+    sent_at: UnixMillis,
+    copies: Vec<EnvelopeId>,
+    kind: ContentKind,
+) -> Result<Queued, DatabaseError> {
+    let sender_handle = store.account()?.map(|account| account.handle.to_string());
+    let content = zeroize::Zeroizing::new(Content { id, sent_at, sender_handle, copies, kind }.encode());
+    Ok((store.enqueue(id, to, &content)?, to))
+}
