@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench fmt lint
+.PHONY: help setup demo test bench fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench: setup ## figures, printed and not judged: constructions against primitive
 	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000
 	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 10000 --rate 1000
 	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000 --offline
+
+fuzz: setup ## search for bytes that break a decoder or a state machine: 10 minutes for each target
+	scripts/fuzz 600
 
 fmt: ## format the sources
 	$(CARGO) fmt --all

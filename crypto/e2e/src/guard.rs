@@ -48,7 +48,7 @@ fn check(holds: bool) -> Result<(), Hostile> {
 
 /// The structure of the SPQR part, which libsignal reads before it checks the MAC: SPQR 1.2.0 panics on what is refused
 /// here, 1.4.0 refuses it itself. An empty part, which would switch the post-quantum ratchet off, is refused as well.
-fn spqr_part_ok(part: &[u8]) -> bool {
+pub(crate) fn spqr_part_ok(part: &[u8]) -> bool {
     const EPOCH_MAX: u64 = 1 << 48;
     const CHUNK_INDEX_MAX: u64 = 65_535;
     const CHUNK_BYTES: usize = 32;
