@@ -1,9 +1,9 @@
 //! The people on the other side.
 
-use endtoend_protocol::{AccountTag, DeviceId};
+use endtoend_protocol::{AccountTag, DeviceId, UnixMillis};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{DatabaseError, Store, array};
+use super::{DatabaseError, Store, array, integer, unsigned};
 use crate::handle::Handle;
 
 /// Somebody who wrote to us or whom we wrote to.
@@ -67,6 +67,30 @@ impl Store<'_> {
         self.put_contact(tag, None)?;
         self.connection
             .execute("UPDATE contacts SET changed_identity = ? WHERE tag = ?", params![key, tag.as_bytes()])?;
+        Ok(())
+    }
+
+    /// When the server last said which keys an account has.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn keys_at(&self, tag: AccountTag) -> Result<Option<UnixMillis>, DatabaseError> {
+        let at: Option<Option<i64>> = self
+            .connection
+            .prepare_cached("SELECT keys_at FROM contacts WHERE tag = ?")?
+            .query_row([tag.as_bytes()], |row| row.get(0))
+            .optional()?;
+        at.flatten().map(|at| unsigned(at, "contacts.keys_at").map(UnixMillis::new)).transpose()
+    }
+
+    /// Notes that the server has just said which keys an account has.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn set_keys_at(&self, tag: AccountTag, now: UnixMillis) -> Result<(), DatabaseError> {
+        self.put_contact(tag, None)?;
+        self.connection
+            .execute("UPDATE contacts SET keys_at = ? WHERE tag = ?", params![integer(now.get()), tag.as_bytes()])?;
         Ok(())
     }
 

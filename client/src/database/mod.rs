@@ -8,6 +8,7 @@
 
 mod account;
 mod contacts;
+mod key_sets;
 mod messages;
 mod outbox;
 mod received;
@@ -26,6 +27,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 pub use account::{Account, AccountState, StoredToken};
 pub use contacts::Contact;
+pub use key_sets::KeySet;
 pub use messages::{Body, Direction, MessageState, StoredMessage};
 pub use outbox::{OUTBOX_MAX, OutboxItem, SealedItem};
 pub use received::{HELD_MAX_PER_CONTACT, HeldEnvelope, RECEIVED_AGE_MAX, RECEIVED_MAX, UNREADABLE_MAX, Unreadable};

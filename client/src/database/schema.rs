@@ -108,6 +108,19 @@ CREATE TABLE unopened (
 CREATE INDEX unopened_by_sender ON unopened (sender, at);
 ALTER TABLE contacts ADD COLUMN session_reset_at INTEGER;
 ",
+    "
+CREATE TABLE key_sets (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    signed INTEGER NOT NULL,
+    kem INTEGER NOT NULL,
+    envelope INTEGER NOT NULL,
+    made_at INTEGER NOT NULL,
+    rotate_at INTEGER NOT NULL,
+    published INTEGER NOT NULL,
+    retired_at INTEGER                -- since when the server has a later one
+) STRICT;
+ALTER TABLE contacts ADD COLUMN keys_at INTEGER;  -- when the server last said which keys they have
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -149,4 +162,40 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> 
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
     Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names and columns of everything there is.
+    fn shape(connection: &Connection) -> Vec<String> {
+        let mut query = connection
+            .prepare(
+                "SELECT s.type || ' ' || s.name || ' ' || coalesce(c.name, '') FROM sqlite_schema s
+                 LEFT JOIN pragma_table_info(s.name) c WHERE s.name NOT LIKE 'sqlite_%' ORDER BY 1",
+            )
+            .unwrap();
+        let rows = query.query_map([], |row| row.get(0)).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn every_older_version_becomes_the_present_one() {
+        let mut new = Connection::open_in_memory().unwrap();
+        migrate(&mut new).unwrap();
+        for version in 1..MIGRATIONS.len() {
+            let mut old = Connection::open_in_memory().unwrap();
+            MIGRATIONS[..version].iter().for_each(|migration| old.execute_batch(migration).unwrap());
+            old.pragma_update(None, "user_version", version as i64).unwrap();
+            old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+            old.execute("INSERT INTO contacts (tag, handle) VALUES (x'01', 'bob')", []).unwrap();
+            check_known(&old).unwrap();
+            migrate(&mut old).unwrap();
+            assert_eq!(shape(&old), shape(&new), "from version {version}");
+            let kept: String = old.query_row("SELECT handle FROM contacts", [], |row| row.get(0)).unwrap();
+            assert_eq!(kept, "bob");
+            migrate(&mut old).unwrap();
+        }
+    }
 }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::command::{AccountError, Verification, VerifyError};
 use super::receive::{self, Arrival};
+use super::rotation;
 use crate::address::ServerAddress;
 use crate::clock;
 use crate::database::{Account, AccountState, Database, DatabaseError, HeldEnvelope, Store};
@@ -52,6 +53,7 @@ fn new_device(store: &Store<'_>, account: &Account) -> Result<NewDevice, Account
     let counts = NewKeys { one_time: ONE_TIME_KEYS, one_time_kem: ONE_TIME_KEM_KEYS, signed: true };
     let (keys, changes) = new_device_keys(store, rng, counts).map_err(|_| AccountError::Keys)?;
     store.apply(&changes)?;
+    rotation::note_set(store, &keys, true, clock::now())?;
     let verifying_key = endtoend_crypto_core::signature::SigningKey::from_seed(&account.seed).verifying_key();
     Ok(NewDevice {
         device_key: verifying_key.to_bytes().to_vec().into(),

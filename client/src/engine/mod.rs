@@ -22,6 +22,7 @@ mod outbox;
 mod parcel;
 mod receive;
 mod repair;
+mod rotation;
 mod run;
 mod seal;
 

@@ -21,6 +21,7 @@ use super::establish::Established;
 use super::event::Event;
 use super::receive::{Arrival, Learned, learn, receive, refuse_held};
 use super::repair::Queued;
+use super::rotation;
 use super::run::Runner;
 use super::seal::{Opened, Sealed, open_sessions, seal_row};
 use crate::clock::{self, Instant};
@@ -63,6 +64,8 @@ impl From<DatabaseError> for End {
 enum Asked {
     Attach,
     Publish,
+    /// The set of keys with this number.
+    Rotate(i64),
     Bundles(AccountTag),
     Identity(AccountTag),
 }
@@ -82,6 +85,8 @@ struct Online {
     keys: KeyCounts,
     /// The server takes no more keys on this connection, or none could be made.
     keys_settled: bool,
+    /// When the own keys are looked at again; `None` on a connection whose clock is another.
+    care_at: Option<Instant>,
     /// Lengths of the frames in flight.
     wire_bytes: HashMap<EnvelopeId, u64>,
     _reader: Reader,
@@ -155,6 +160,7 @@ impl Runner {
             acks: Acks::default(),
             keys,
             keys_settled: false,
+            care_at: None,
             wire_bytes: HashMap::new(),
             _reader: reader,
         };
@@ -162,6 +168,8 @@ impl Runner {
         let by = now.since(server_time).max(server_time.since(now));
         if by > limits::CLOCK_SKEW_MAX {
             self.tell(Event::ClockOff { by, ahead: now > server_time });
+        } else {
+            online.care_at = Some(clock::monotonic());
         }
         self.outbox.connected(usize::try_from(send_window).unwrap_or(usize::MAX));
         let end = match self.live(&mut online).await {
@@ -180,7 +188,7 @@ impl Runner {
         let mut frames = Vec::new();
         while !self.is_stopping() {
             self.pump(online).await?;
-            let wake = self.outbox.next_wake().into_iter().chain(online.deadline()).min();
+            let wake = self.outbox.next_wake().into_iter().chain(online.deadline()).chain(online.care_at).min();
             tokio::select! {
                 count = online.inbox.recv_many(&mut frames, BATCH_MAX) => if count == 0 {
                     return Err(LinkError::Closed { reason: None }.into());
@@ -208,6 +216,14 @@ impl Runner {
             online.keys_settled = true;
             if let Some(keys) = account::more_keys(self.database(), online.keys)? {
                 online.ask(Asked::Publish, Request::PublishKeys(Box::new(keys))).await?;
+            }
+        }
+        let care = clock::monotonic();
+        if online.care_at.is_some_and(|at| care >= at) {
+            online.care_at = Some(care + rotation::CARE_INTERVAL);
+            let now = clock::now();
+            if let Some((set, keys)) = self.database().write(|store| rotation::care(store, now))? {
+                online.ask(Asked::Rotate(set), Request::PublishKeys(Box::new(keys))).await?;
             }
         }
         let unknown: Vec<AccountTag> = self.verifying.iter().map(|(with, _)| with.tag()).collect();
@@ -248,6 +264,10 @@ impl Runner {
                 Sealed::NoKeys => {
                     self.outbox.retry(seq, to, now + PAUSE);
                     online.fetch(to).await?;
+                }
+                Sealed::StaleKeys => {
+                    self.outbox.retry(seq, to, now + PAUSE);
+                    online.identify(to).await?;
                 }
                 Sealed::Settled => self.outbox.settle(seq, to),
             }
@@ -356,10 +376,12 @@ impl Runner {
                 online.identifying.remove(&peer);
                 match learned {
                     Learned::Known(arrivals) => {
+                        self.outbox.release(peer);
                         arrivals.into_iter().for_each(|(envelope, arrival)| self.announce(envelope.id, arrival));
                     }
                     Learned::IdentityChanged => self.identity_changed(peer),
                     Learned::BadKeys => {
+                        self.outbox.hold(peer, clock::monotonic() + PAUSE);
                         let handle = self.name(peer);
                         self.tell(Event::BadKeys { handle });
                     }
@@ -388,6 +410,10 @@ impl Runner {
                         online.keys = keys;
                         online.keys_settled = account::keys_are_low(keys);
                     }
+                    (Some(Asked::Rotate(set)), Answer::KeysPublished(keys)) => {
+                        online.keys = keys;
+                        self.database().write(|store| store.key_set_published(set, clock::now()))?;
+                    }
                     _ => return Err(LinkError::Protocol(DecodeError::Malformed).into()),
                 }
                 Ok(())
@@ -396,7 +422,8 @@ impl Runner {
                 let Some((asked, _)) = id.and_then(|id| online.asked.remove(&id)) else { return Ok(()) };
                 match asked {
                     Asked::Attach => Err(End::Refused(refusal.code)),
-                    Asked::Publish => Ok(()),
+                    // A set that was refused is made anew when it is looked at again.
+                    Asked::Publish | Asked::Rotate(_) => Ok(()),
                     // What was held stays held, and is asked about on the next connection.
                     Asked::Identity(peer) => {
                         online.identifying.remove(&peer);
@@ -534,6 +561,8 @@ fn store_frame(store: &Store<'_>, context: &Context<'_>, frame: ServerFrame) -> 
         },
         ServerFrame::Refused { id: Some(id), refusal } if refusal.code == RefusalCode::UnknownAccount => {
             if let Some(peer) = context.asked_identity(id) {
+                // Whatever waits for it asks for its keys, and hears the same.
+                store.forget_devices(peer)?;
                 let learned = Learned::Known(refuse_held(store, peer)?);
                 return Ok(Effect::Learned { request: id, peer, learned });
             }

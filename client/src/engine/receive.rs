@@ -72,7 +72,10 @@ pub(super) fn learn(
     now: UnixMillis,
 ) -> Result<Learned, DatabaseError> {
     match learn_identity(store, from, identity) {
-        Ok(changes) => store.apply(&changes)?,
+        Ok(changes) => {
+            store.apply(&changes)?;
+            store.set_keys_at(from, now)?;
+        }
         Err(SessionError::Records(error)) => return Err(error.into()),
         Err(SessionError::BadKeys) => return Ok(Learned::BadKeys),
         Err(SessionError::IdentityChanged { identity }) => {

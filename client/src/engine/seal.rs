@@ -4,6 +4,7 @@ use endtoend_crypto_e2e::{SealError, SessionError, seal, start_session};
 use endtoend_protocol::{AccountTag, Address, Bundles, Envelope, EnvelopeId, MessageId, UnixMillis};
 use rand::RngExt as _;
 
+use super::rotation::PEER_KEYS_AGE_MAX;
 use crate::database::{DatabaseError, SealedItem, Store};
 
 /// What row of the outbox to send.
@@ -13,6 +14,8 @@ pub(super) enum Sealed {
     Ready { envelope: Envelope, message: MessageId, others: Vec<(i64, EnvelopeId)> },
     /// The recipient's keys are needed first.
     NoKeys,
+    /// It is not certain that the recipient still has the envelope keys that are known here.
+    StaleKeys,
     /// The row is gone.
     Settled,
 }
@@ -43,9 +46,15 @@ pub(super) fn seal_row(
         }
         Some(SealedItem::Open { message, content }) => (message, content),
     };
+    let devices = store.devices(to)?;
+    // A moment in the future is of a clock that has been set back since.
+    let fresh = store.keys_at(to)?.is_some_and(|at| at <= now && now.since(at) < PEER_KEYS_AGE_MAX);
+    if !devices.is_empty() && !fresh {
+        return Ok(Sealed::StaleKeys);
+    }
     let rng = &mut rand::rng();
     let mut envelopes = Vec::new();
-    for device in store.devices(to)? {
+    for device in devices {
         let to = Address { account: to, device };
         let id = EnvelopeId::new(now, rng.random());
         match seal(store, rng, own, to, id, &content, now) {
@@ -95,6 +104,7 @@ pub(super) fn open_sessions(
         store.apply(changes)?;
         store.put_device(peer, *device)?;
     }
+    store.set_keys_at(peer, now)?;
     Ok(Opened::Ready)
 }
 

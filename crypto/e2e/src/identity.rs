@@ -182,6 +182,16 @@ pub fn new_device_keys<R: CryptoRng + ?Sized>(
     Ok((keys, changes))
 }
 
+/// Destroys a signed pre-key, a last-resort ML-KEM pre-key and an envelope key by their ids. What was sealed for them opens
+/// no more.
+pub fn destroy_keys(signed: u32, kem: u32, envelope: u32) -> Changes {
+    let mut changes = Changes::default();
+    for key in [RecordKey::SignedPreKey(signed), RecordKey::KemPreKey(kem), RecordKey::EnvelopeKey(envelope)] {
+        changes.delete(key);
+    }
+    changes
+}
+
 /// Records carry no time: when a key was made is kept by whoever rotates it.
 const NO_TIME: Timestamp = Timestamp::from_epoch_millis(0);
 

@@ -21,8 +21,8 @@ mod tests;
 
 pub use envelope::ENVELOPE_OVERHEAD;
 pub use identity::{
-    KeysError, NewKeys, accept_identity, create_identity, identity_public, new_device_keys, registration_id,
-    safety_number,
+    KeysError, NewKeys, accept_identity, create_identity, destroy_keys, identity_public, new_device_keys,
+    registration_id, safety_number,
 };
 pub use padding::{ENVELOPE_STEP, SIZE_CLASSES};
 #[cfg(any(test, feature = "conformance"))]

@@ -1,8 +1,10 @@
 //! Two devices' databases and no network: what one seals the other stores.
 
+use std::time::Duration;
+
 use endtoend_protocol::{
-    AccountTag, Address, Bundle, Bundles, Content, ContentKind, DeviceId, Envelope, EnvelopeId, Identity, MessageId,
-    NewDevice, Text, UnixMillis,
+    AccountTag, Address, Bundle, Bundles, Content, ContentKind, DeviceId, DeviceKeys, Envelope, EnvelopeId, Identity,
+    MessageId, NewDevice, Text, UnixMillis,
 };
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -18,6 +20,8 @@ pub(super) struct Device {
     pub(super) database: Database,
     handle: Handle,
     pub(super) own: Address,
+    /// How far its clock is ahead of the real one.
+    pub(super) ahead: Duration,
     published: Box<NewDevice>,
     _folder: TempDir,
 }
@@ -32,7 +36,18 @@ impl Device {
         let server = format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(64)).parse().unwrap();
         let (account, published, again) = prepare_registration(&mut database, server, handle.clone()).unwrap();
         assert!(!again);
-        Self { database, handle, own: account.address(), published, _folder: folder }
+        Self { database, handle, own: account.address(), ahead: Duration::ZERO, published, _folder: folder }
+    }
+
+    pub(super) fn now(&self) -> UnixMillis {
+        clock::now().plus(self.ahead)
+    }
+
+    /// The server has these signed keys now.
+    pub(super) fn publish(&mut self, keys: DeviceKeys) {
+        self.published.signed_pre_key = keys.signed_pre_key.unwrap();
+        self.published.last_resort_kem_pre_key = keys.last_resort_kem_pre_key.unwrap();
+        self.published.envelope_key = keys.envelope_key.unwrap();
     }
 
     /// What a server would hand out to somebody who wants to write to this device.
@@ -52,8 +67,8 @@ impl Device {
     }
 
     pub(super) fn meet(&mut self, peer: &Self) -> Opened {
-        let (own, to, bundles) = (self.own, peer.own.account, peer.bundles());
-        self.database.write(|store| open_sessions(store, own, to, &bundles, clock::now())).unwrap()
+        let (own, to, bundles, now) = (self.own, peer.own.account, peer.bundles(), self.now());
+        self.database.write(|store| open_sessions(store, own, to, &bundles, now)).unwrap()
     }
 
     /// Somebody has fetched the bundles.
@@ -69,12 +84,12 @@ impl Device {
 
     /// The server says who the peer is.
     pub(super) fn introduce(&mut self, peer: &Self) -> Learned {
-        let (own, from, key) = (self.own, peer.own.account, &peer.published);
+        let (own, from, key, now) = (self.own, peer.own.account, &peer.published, self.now());
         let identity = Identity {
             identity_key: key.identity_key,
             envelope_keys: vec![(DeviceId::FIRST, key.envelope_key.clone())],
         };
-        self.database.write(|store| learn(store, own, from, &identity, clock::now())).unwrap()
+        self.database.write(|store| learn(store, own, from, &identity, now)).unwrap()
     }
 
     pub(super) fn queue(&mut self, to: AccountTag, text: &str) -> i64 {
@@ -108,11 +123,11 @@ impl Device {
     }
 
     pub(super) fn seal(&mut self, seq: i64, to: AccountTag) -> Sealed {
-        let own = self.own;
-        self.database.write(|store| seal_row(store, own, seq, to, clock::now())).unwrap()
+        let (own, now) = (self.own, self.now());
+        self.database.write(|store| seal_row(store, own, seq, to, now)).unwrap()
     }
 
-    fn envelope(&mut self, to: AccountTag, text: &str) -> Envelope {
+    pub(super) fn envelope(&mut self, to: AccountTag, text: &str) -> Envelope {
         let seq = self.queue(to, text);
         match self.seal(seq, to) {
             Sealed::Ready { envelope, .. } => envelope,
@@ -121,9 +136,9 @@ impl Device {
     }
 
     pub(super) fn take(&mut self, envelope: &Envelope) -> Arrival {
-        let own = self.own;
+        let (own, now) = (self.own, self.now());
         let envelope = arrived(envelope);
-        self.database.write(|store| receive(store, own, &envelope, clock::now())).unwrap()
+        self.database.write(|store| receive(store, own, &envelope, now)).unwrap()
     }
 
     pub(super) fn texts(&self) -> Vec<(Option<Handle>, String)> {

@@ -3,4 +3,5 @@
 mod messages;
 mod node;
 mod repair;
+mod rotation;
 mod wiring;

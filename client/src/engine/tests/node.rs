@@ -36,6 +36,8 @@ pub(super) struct Ledger {
     stored: HashSet<EnvelopeId>,
     /// Every `Send` frame that came, also those that were not answered.
     pub(super) sends: Vec<Envelope>,
+    /// Uploads with an envelope key.
+    pub(super) rotations: usize,
     pub(super) token_logins: usize,
     pub(super) password_logins: usize,
     /// So many `Send` frames end their connection unanswered, after the envelope was stored.
@@ -266,10 +268,24 @@ impl Connection {
                 ledger.token_logins += 1;
                 Ok(Some(self.authenticated(account)))
             }
-            Request::PublishKeys(keys) => Ok(Some(Answer::KeysPublished(KeyCounts {
-                one_time: u32::try_from(keys.one_time_pre_keys.len()).unwrap(),
-                one_time_kem: u32::try_from(keys.one_time_kem_pre_keys.len()).unwrap(),
-            }))),
+            Request::PublishKeys(keys) => {
+                let (_, device) = ledger.accounts.get_mut(&self.account.ok_or(RefusalCode::OutOfOrder)?).unwrap();
+                let keys = *keys;
+                if let Some(key) = keys.signed_pre_key {
+                    device.signed_pre_key = key;
+                }
+                if let Some(key) = keys.last_resort_kem_pre_key {
+                    device.last_resort_kem_pre_key = key;
+                }
+                if let Some(key) = keys.envelope_key {
+                    device.envelope_key = key;
+                    ledger.rotations += 1;
+                }
+                Ok(Some(Answer::KeysPublished(KeyCounts {
+                    one_time: u32::try_from(keys.one_time_pre_keys.len()).unwrap(),
+                    one_time_kem: u32::try_from(keys.one_time_kem_pre_keys.len()).unwrap(),
+                })))
+            }
             Request::FetchIdentity { account } => {
                 let (_, device) = ledger.accounts.get(&account).ok_or(RefusalCode::UnknownAccount)?;
                 let envelope_keys = vec![(DeviceId::FIRST, device.envelope_key.clone())];

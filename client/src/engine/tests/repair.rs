@@ -68,6 +68,7 @@ impl Pair {
                         own.meet(peer);
                         peer.spend_one_time_keys();
                     }
+                    Sealed::StaleKeys => panic!("no week passes here"),
                     Sealed::Settled => break,
                 }
             }

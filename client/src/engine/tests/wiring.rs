@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use endtoend_crypto_core::passphrase::Params;
-use endtoend_protocol::{MessageId, RefusalCode, RejectReason, Text};
+use endtoend_protocol::{MessageId, RefusalCode, RejectReason, Text, UnixMillis};
 use tempfile::TempDir;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::node::Node;
-use crate::database::{Body, MessageState};
+use crate::database::{Body, DatabaseError, KeySet, MessageState, Store};
 use crate::engine::{AccountError, ConnectionState, Engine, Event, OfflineReason, Options, SendError};
 use crate::handle::Handle;
 use crate::profile::Profile;
@@ -117,6 +117,37 @@ async fn messages_arrive_in_order_once_and_are_acknowledged() {
     assert_eq!(message.handle, Some(bob.handle.clone()));
     // The answer to a later frame has come, so what was acknowledged before has arrived.
     assert_eq!(node.ledger().waiting(bob.handle.tag()), 0);
+}
+
+#[tokio::test]
+async fn keys_that_are_due_are_replaced_unless_the_clocks_disagree() {
+    let node = Node::start().await;
+    let Person { home, handle, engine } = Person::registered(&node, "bob").await;
+    engine.stop().await;
+    let mut profile = Profile::open(home.path(), PASSWORD.as_bytes()).unwrap();
+    let make_due = |store: &Store<'_>| -> Result<(), DatabaseError> {
+        let latest = store.key_sets()?.pop().unwrap();
+        let before = UnixMillis::new(latest.made_at.get() - 1);
+        store.put_key_set(&KeySet { made_at: before, rotate_at: before, ..latest }).map(drop)
+    };
+    profile.database().write(make_due).unwrap();
+    drop(profile);
+
+    let start = || Engine::start(Profile::open(home.path(), PASSWORD.as_bytes()).unwrap(), options(true)).unwrap();
+    let mut bob = Person { engine: start(), home: tempfile::tempdir().unwrap(), handle };
+    for (clock_ahead_ms, rotations) in [(7_200_000, 0), (0, 1), (0, 1)] {
+        let Person { home, handle, engine } = bob;
+        engine.stop().await;
+        node.ledger().clock_ahead_ms = clock_ahead_ms;
+        bob = Person { engine: start(), home, handle };
+        // The answer to a message comes after what the engine asked when it came online.
+        assert_eq!(
+            bob.settled(bob.send("bob2", "hello?").await).await,
+            MessageState::Rejected(RejectReason::UnknownRecipient)
+        );
+        assert_eq!(node.ledger().rotations, rotations, "{clock_ahead_ms} ms");
+    }
+    bob.engine.stop().await;
 }
 
 #[tokio::test]
