@@ -28,13 +28,22 @@ pub(crate) fn check_pre_key_message(message: &PreKeySignalMessage) -> Result<(),
     check_message(message.message())
 }
 
-/// Refuses low-order points: an agreement with one is zero whatever the other side's key is. Version 0.85.3 lets them
-/// pass; libsignal 0.87.2 checks its agreements.
+/// Refuses low-order points, an agreement with which is zero whatever the other side's key is (version 0.85.3 lets them
+/// pass; libsignal 0.87.2 checks its agreements), and second spellings of a key: X25519 ignores the highest bit and reduces
+/// what is above the prime, so that one key would have two names, two fingerprints and two safety numbers.
 pub(crate) fn check_contributory(key: &PublicKey) -> Result<(), Hostile> {
     let bytes: [u8; 32] = key.public_key_bytes().try_into().map_err(|_| Hostile)?;
+    check(is_canonical(&bytes))?;
     // Any scalar will do: clamped ones are multiples of the cofactor, and the order of the rest is prime.
     let shared = StaticSecret::from([0x42; 32]).diffie_hellman(&bytes.into());
     check(shared.was_contributory())
+}
+
+/// Whether a little-endian number is below 2^255 - 19.
+fn is_canonical(bytes: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = bytes;
+    let above = *high == 0x7f && middle.iter().all(|byte| *byte == 0xff) && *low >= 0xed;
+    *high < 0x80 && !above
 }
 
 /// Runs what parses foreign bytes; a panic inside is a refusal. What it worked on is thrown away then.
@@ -124,6 +133,26 @@ mod tests {
         }
         let base = [&[9][..], &[0; 31]].concat();
         assert_eq!(check_contributory(&PublicKey::from_djb_public_key_bytes(&base).unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn a_key_has_one_spelling() {
+        let prime_plus = |n: u8| {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (0xed + n, 0x7f);
+            bytes
+        };
+        let mut base = [0; 32];
+        base[0] = 9;
+        assert!(is_canonical(&base));
+        base[31] = 0x80;
+        assert!(!is_canonical(&base), "the base point with the unused bit set");
+        let mut largest = prime_plus(0);
+        largest[0] -= 1;
+        assert!(is_canonical(&largest));
+        assert!(!is_canonical(&prime_plus(0)) && !is_canonical(&prime_plus(9)), "0 and 9 once more");
+        let key = PublicKey::from_djb_public_key_bytes(&prime_plus(9)).unwrap();
+        assert_eq!(check_contributory(&key), Err(Hostile));
     }
 
     #[test]
