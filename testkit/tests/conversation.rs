@@ -134,3 +134,24 @@ fn a_profile_at_rest_holds_no_text_and_no_password() {
         assert_eq!(find_in_trees(&[cli.home()], &secrets).unwrap().hits, []);
     }
 }
+
+#[test]
+fn a_wiped_profile_is_gone_and_its_folder_can_be_used_again() {
+    let scene = Scene::start();
+    let [alice, _] = scene.handles();
+    scene.alice_says("before the end");
+    let listening = scene.bob.spawn_listen();
+    assert_eq!(listening.next_text(), "before the end");
+    let refused = scene.bob.run(&["wipe", "--yes"]);
+    assert_eq!(refused.code, Some(1), "in use: {refused:?}");
+    drop(listening);
+    let asked = scene.bob.run(&["wipe"]);
+    assert_eq!(asked.code, Some(2), "nobody was asked: {asked:?}");
+    let wiped = scene.bob.run(&["wipe", "--yes"]).done();
+    assert_eq!(wiped.field("event"), "wiped");
+    assert!(!scene.bob.home().exists());
+    assert_eq!(scene.bob.run(&["status"]).code, Some(1));
+    scene.bob.register("somebody.else").done();
+    scene.bob.send(alice, "a new beginning").done();
+    assert_eq!(scene.alice.listen(1), ["a new beginning"]);
+}

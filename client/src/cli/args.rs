@@ -78,6 +78,12 @@ pub(crate) enum Command {
     },
     /// Print what is known of account, outbox and unread messages, without connecting
     Status,
+    /// Destroy this profile: its keys first, then everything else. Needs no password
+    Wipe {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Args, Debug)]

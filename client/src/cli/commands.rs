@@ -1,13 +1,13 @@
 //! What each command does.
 
-use std::io::{self, Read as _};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use endtoend_client::database::MessageState;
 use endtoend_client::engine::{Engine, EngineHandle, Event, Options};
 use endtoend_client::handle::Handle;
-use endtoend_client::profile::Profile;
+use endtoend_client::profile::{self, Profile};
 use endtoend_protocol::{MessageId, RejectReason, Text, limits};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -32,6 +32,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Chat { with } => chat::chat(arguments, with).await,
         Command::Verify { with, accept } => verify(arguments, with, *accept).await,
         Command::Status => status(arguments).await,
+        Command::Wipe { yes } => wipe(arguments, *yes),
     }
 }
 
@@ -67,6 +68,39 @@ fn start(
 pub(crate) async fn stop<T>(engine: Engine, result: Result<T, Failure>) -> Result<T, Failure> {
     engine.stop().await;
     result
+}
+
+/// Destroys the profile, after a person has said that he means it.
+fn wipe(arguments: &Arguments, yes: bool) -> Result<(), Failure> {
+    let home = home(arguments)?;
+    if !yes {
+        if arguments.json || !io::stdin().is_terminal() {
+            return Err(Failure::new(Kind::Usage, "wipe asks a person").hint("with --yes it does not ask"));
+        }
+        output::line(&format!(
+            "This destroys the profile in {}: account keys, contacts, all messages. The account itself stays on the \
+             server.\nNothing brings them back. Type wipe to go on:",
+            home.display()
+        ))?;
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer)?;
+        if answer.trim() != "wipe" {
+            return Err(Failure::new(Kind::Failed, "nothing was destroyed"));
+        }
+    }
+    let wiped = profile::wipe(&home)?;
+    let names = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+    let (removed, left) = (names(&wiped.removed), names(&wiped.left));
+    match arguments.json {
+        true => output::json_line(&json!({ "event": "wiped", "removed": removed, "left": left }))?,
+        false => {
+            output::line(&format!("destroyed {} files", removed.len()))?;
+            for path in left {
+                output::line(&format!("left alone, not ours: {path}"))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn register(arguments: &Arguments, handle: &Handle) -> Result<(), Failure> {

@@ -9,9 +9,11 @@
 //! The vault is written last when a profile is made: a folder without one is no profile yet. A database that cannot be
 //! read is reported and left alone.
 
+mod cost;
 mod files;
 mod lock;
 pub mod vault;
+mod wipe;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,8 @@ use std::path::{Path, PathBuf};
 
 use endtoend_crypto_core::passphrase::Params;
 use zeroize::Zeroizing;
+
+pub use wipe::{Wiped, wipe};
 
 use crate::database::{Database, DatabaseError};
 use lock::ProfileLock;
@@ -90,14 +94,15 @@ impl Profile {
         home.join(VAULT_FILE).exists()
     }
 
-    /// Makes a profile in `home`, a folder that may be missing.
+    /// Makes a profile in `home`, a folder that may be missing. Takes about a second: it measures what a guess of the
+    /// password may cost here.
     ///
     /// A database without a vault, left by a creation that was cut short or by a lost vault, is set aside, not removed.
     ///
     /// # Errors
     /// See [`ProfileError`].
     pub fn create(home: &Path, password: &[u8]) -> Result<Self, ProfileError> {
-        Self::create_with(home, password, Params::default())
+        Self::create_with(home, password, cost::measured())
     }
 
     pub(crate) fn create_with(home: &Path, password: &[u8], params: Params) -> Result<Self, ProfileError> {
@@ -118,35 +123,79 @@ impl Profile {
         Ok(Self { database, _lock: lock })
     }
 
-    /// Opens the profile in `home`.
+    /// Opens the profile in `home`. A vault that costs a guess less than today's floor is sealed anew.
     ///
     /// # Errors
     /// See [`ProfileError`].
     pub fn open(home: &Path, password: &[u8]) -> Result<Self, ProfileError> {
+        Self::open_with(home, password, Params::FLOOR)
+    }
+
+    pub(crate) fn open_with(home: &Path, password: &[u8], floor: Params) -> Result<Self, ProfileError> {
         if !Self::exists(home) {
             return Err(ProfileError::Missing(home.to_owned()));
         }
         let lock = ProfileLock::take(&home.join(LOCK_FILE))?;
-        let path = home.join(VAULT_FILE);
-        let bytes = std::fs::read(&path).map_err(unusable(&path))?;
-        let key = Vault::from_bytes(&bytes).and_then(|vault| vault.open(password)).map_err(|error| match error {
-            VaultError::Damaged => ProfileError::VaultDamaged(path),
-            VaultError::Newer => ProfileError::Newer,
-            VaultError::WrongPassword => ProfileError::WrongPassword,
-            VaultError::Derive => ProfileError::Derive,
-        })?;
+        let (vault, key) = unlock(home, password)?;
         let path = home.join(DATABASE_FILE);
         if !path.exists() {
             return Err(ProfileError::DatabaseMissing(path));
         }
         let database = Database::open(&path, &key).map_err(|error| database_error(&path, error))?;
+        if cost::is_cheaper_than(vault.params(), floor) {
+            reseal(home, password, cost::measured(), &key)?;
+        }
         Ok(Self { database, _lock: lock })
+    }
+
+    /// Seals the database's key under another password. The database itself is not touched.
+    ///
+    /// The password of the account on the server is another matter: until it can be changed too, nothing offers this to a
+    /// person, who has one password for both.
+    ///
+    /// # Errors
+    /// See [`ProfileError`]. The old password is good until this has returned.
+    pub fn change_password(home: &Path, old: &[u8], new: &[u8]) -> Result<(), ProfileError> {
+        Self::change_password_with(home, old, new, cost::measured())
+    }
+
+    pub(crate) fn change_password_with(
+        home: &Path,
+        old: &[u8],
+        new: &[u8],
+        params: Params,
+    ) -> Result<(), ProfileError> {
+        if !Self::exists(home) {
+            return Err(ProfileError::Missing(home.to_owned()));
+        }
+        let _lock = ProfileLock::take(&home.join(LOCK_FILE))?;
+        let (_, key) = unlock(home, old)?;
+        reseal(home, new, params, &key)
     }
 
     /// The profile's database.
     pub fn database(&mut self) -> &mut Database {
         &mut self.database
     }
+}
+
+fn unlock(home: &Path, password: &[u8]) -> Result<(Vault, DatabaseKey), ProfileError> {
+    let path = home.join(VAULT_FILE);
+    let bytes = std::fs::read(&path).map_err(unusable(&path))?;
+    let unlocked = Vault::from_bytes(&bytes).and_then(|vault| Ok((vault.clone(), vault.open(password)?)));
+    unlocked.map_err(|error| match error {
+        VaultError::Damaged => ProfileError::VaultDamaged(path),
+        VaultError::Newer => ProfileError::Newer,
+        VaultError::WrongPassword => ProfileError::WrongPassword,
+        VaultError::Derive => ProfileError::Derive,
+    })
+}
+
+/// Puts another vault around the same key in the old one's place: at each moment there is one good vault.
+fn reseal(home: &Path, password: &[u8], params: Params, key: &DatabaseKey) -> Result<(), ProfileError> {
+    let vault = Vault::seal(&mut rand::rng(), password, params, key).map_err(|_| ProfileError::Derive)?;
+    let path = home.join(VAULT_FILE);
+    files::write_atomically(&path, &vault.to_bytes()).map_err(unusable(&path))
 }
 
 fn unusable(path: &Path) -> impl FnOnce(std::io::Error) -> ProfileError {

@@ -22,7 +22,7 @@ fn create(home: &TempDir) -> Profile {
 }
 
 fn open(home: &TempDir) -> Result<Profile, ProfileError> {
-    Profile::open(home.path(), PASSWORD)
+    Profile::open_with(home.path(), PASSWORD, FAST)
 }
 
 fn message(text: &str) -> StoredMessage {
@@ -204,4 +204,103 @@ fn no_file_of_the_profile_shows_what_was_said() {
     assert!(!shows(MARKER.as_bytes()) && !shows(PASSWORD) && !shows(b"CREATE TABLE"));
     drop(profile);
     assert!(!shows(MARKER.as_bytes()) && !shows(PASSWORD) && !shows(b"CREATE TABLE"));
+}
+
+// --- passwords ---
+
+fn files(home: &TempDir) -> Vec<(String, Vec<u8>)> {
+    let read =
+        |entry: fs::DirEntry| (entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path()).unwrap());
+    let mut files: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| read(entry.unwrap())).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn another_password_seals_the_same_key_and_touches_no_record() {
+    let home = home();
+    let mut profile = create(&home);
+    profile.database().write(|store| store.put_message(&message("hello"))).unwrap();
+    drop(profile);
+    let before = files(&home);
+    let wrong = Profile::change_password_with(home.path(), b"wrong horse", b"new", FAST);
+    assert!(matches!(wrong, Err(ProfileError::WrongPassword)));
+    assert!(files(&home) == before);
+    Profile::change_password_with(home.path(), PASSWORD, b"new", FAST).unwrap();
+    let after = files(&home);
+    assert_eq!(after.len(), before.len(), "no old vault stays behind");
+    for ((name, now), (_, then)) in after.iter().zip(&before) {
+        assert_eq!(now == then, name != VAULT_FILE, "{name}");
+    }
+    assert!(matches!(open(&home), Err(ProfileError::WrongPassword)));
+    let mut profile = Profile::open_with(home.path(), b"new", FAST).unwrap();
+    assert_eq!(profile.database().read().unread(None, 9).unwrap().len(), 1);
+}
+
+#[test]
+fn an_interrupted_change_leaves_the_old_password() {
+    let home = home();
+    drop(create(&home));
+    // The process ended before the rename.
+    fs::write(home.path().join("vault.new"), b"half a vault").unwrap();
+    drop(open(&home).unwrap());
+    Profile::change_password_with(home.path(), PASSWORD, b"new", FAST).unwrap();
+    drop(Profile::open_with(home.path(), b"new", FAST).unwrap());
+}
+
+#[test]
+fn a_cheap_vault_is_sealed_anew_when_it_is_opened() {
+    let home = home();
+    drop(create(&home));
+    let params = |home: &TempDir| Vault::from_bytes(&fs::read(home.path().join(VAULT_FILE)).unwrap()).unwrap().params();
+    drop(open(&home).unwrap());
+    assert_eq!(params(&home), FAST, "not below this floor");
+    drop(Profile::open(home.path(), PASSWORD).unwrap());
+    assert!(!cost::is_cheaper_than(params(&home), Params::FLOOR));
+    drop(Profile::open(home.path(), PASSWORD).unwrap());
+}
+
+// --- the end ---
+
+#[test]
+fn a_wiped_profile_is_gone_and_what_is_not_ours_stays() {
+    let home = home();
+    drop(create(&home));
+    fs::write(home.path().join("endtoend.db.orphan-1-wal"), b"old").unwrap();
+    fs::write(home.path().join("letter.txt"), b"mine").unwrap();
+    let wiped = wipe(home.path()).unwrap();
+    assert_eq!(wiped.left, [home.path().join("letter.txt")]);
+    assert_eq!(files(&home), [("letter.txt".to_owned(), b"mine".to_vec())]);
+    assert!(matches!(wipe(home.path()), Err(ProfileError::Missing(_))));
+    fs::remove_file(home.path().join("letter.txt")).unwrap();
+    drop(create(&home));
+    wipe(home.path()).unwrap();
+    assert!(!home.path().exists());
+    assert!(matches!(wipe(home.path()), Err(ProfileError::Missing(_))));
+    fs::create_dir(home.path()).unwrap(); // for the temporary folder's own end
+}
+
+#[test]
+fn a_profile_in_use_is_not_wiped() {
+    let home = home();
+    let profile = create(&home);
+    assert!(matches!(wipe(home.path()), Err(ProfileError::Locked(_))));
+    drop(profile);
+    drop(open(&home).unwrap());
+}
+
+#[test]
+fn the_key_goes_first_and_a_wipe_can_be_finished() {
+    let home = home();
+    drop(create(&home));
+    // What cannot be removed stops it half way.
+    let obstacle = home.path().join("endtoend.db-journal");
+    fs::create_dir(&obstacle).unwrap();
+    assert!(matches!(wipe(home.path()), Err(ProfileError::Unusable { .. })));
+    assert!(!home.path().join(VAULT_FILE).exists(), "nobody can open the rest");
+    assert!(matches!(open(&home), Err(ProfileError::Missing(_))));
+    fs::remove_dir(&obstacle).unwrap();
+    wipe(home.path()).unwrap();
+    assert!(!home.path().exists());
+    fs::create_dir(home.path()).unwrap();
 }

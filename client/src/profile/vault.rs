@@ -67,7 +67,8 @@ impl Vault {
         Ok((Self::seal(rng, password, params, &key)?, key))
     }
 
-    fn seal<R: CryptoRng + ?Sized>(
+    /// A vault around a key that exists.
+    pub(super) fn seal<R: CryptoRng + ?Sized>(
         rng: &mut R,
         password: &[u8],
         params: Params,
@@ -79,6 +80,11 @@ impl Vault {
         let sealed = aead::seal_record(&vault.sealing_key(password)?, rng, &vault.header(), key.as_ref());
         vault.sealed = sealed.try_into().map_err(|_| VaultError::Damaged)?;
         Ok(vault)
+    }
+
+    /// What a guess of its password costs.
+    pub const fn params(&self) -> Params {
+        self.params
     }
 
     /// The database key.

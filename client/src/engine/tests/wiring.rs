@@ -52,7 +52,7 @@ impl Person {
     async fn restarted(self, online: bool) -> Self {
         let Self { home, handle, engine } = self;
         engine.stop().await;
-        let profile = Profile::open(home.path(), PASSWORD.as_bytes()).unwrap();
+        let profile = Profile::open_with(home.path(), PASSWORD.as_bytes(), FAST).unwrap();
         Self { home, handle, engine: Engine::start(profile, options(online)).unwrap() }
     }
 
@@ -124,7 +124,7 @@ async fn keys_that_are_due_are_replaced_unless_the_clocks_disagree() {
     let node = Node::start().await;
     let Person { home, handle, engine } = Person::registered(&node, "bob").await;
     engine.stop().await;
-    let mut profile = Profile::open(home.path(), PASSWORD.as_bytes()).unwrap();
+    let mut profile = Profile::open_with(home.path(), PASSWORD.as_bytes(), FAST).unwrap();
     let make_due = |store: &Store<'_>| -> Result<(), DatabaseError> {
         let latest = store.key_sets()?.pop().unwrap();
         let before = UnixMillis::new(latest.made_at.get() - 1);
@@ -133,7 +133,8 @@ async fn keys_that_are_due_are_replaced_unless_the_clocks_disagree() {
     profile.database().write(make_due).unwrap();
     drop(profile);
 
-    let start = || Engine::start(Profile::open(home.path(), PASSWORD.as_bytes()).unwrap(), options(true)).unwrap();
+    let start =
+        || Engine::start(Profile::open_with(home.path(), PASSWORD.as_bytes(), FAST).unwrap(), options(true)).unwrap();
     let mut bob = Person { engine: start(), home: tempfile::tempdir().unwrap(), handle };
     for (clock_ahead_ms, rotations) in [(7_200_000, 0), (0, 1), (0, 1)] {
         let Person { home, handle, engine } = bob;
