@@ -17,6 +17,8 @@ pub struct NodeOptions {
     pub data: Option<PathBuf>,
     /// TCP port on 127.0.0.1; 0 for a free one.
     pub port: u16,
+    /// What it logs, like `trace`; `None` for its own default.
+    pub log_filter: Option<&'static str>,
 }
 
 /// A running node. Dropping it kills it.
@@ -25,6 +27,7 @@ pub struct Node {
     child: Child,
     data: PathBuf,
     log: PathBuf,
+    log_filter: Option<&'static str>,
     listen: SocketAddr,
     address: String,
     /// Working directory, where no settings lie; removed with the node.
@@ -53,8 +56,8 @@ impl Node {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let data = options.data.unwrap_or_else(|| folder.path().join("data"));
         let log = folder.path().join("node.log");
-        let (child, listen, address) = launch(folder.path(), &data, &log, options.port)?;
-        Ok(Self { child, data, log, listen, address, folder })
+        let (child, listen, address) = launch(folder.path(), &data, &log, options.port, options.log_filter)?;
+        Ok(Self { child, data, log, log_filter: options.log_filter, listen, address, folder })
     }
 
     /// Ends it as a power cut would end it.
@@ -73,7 +76,7 @@ impl Node {
     /// # Panics
     /// When it does not get ready.
     pub fn restart(&mut self) {
-        let launched = launch(self.folder.path(), &self.data, &self.log, self.listen.port());
+        let launched = launch(self.folder.path(), &self.data, &self.log, self.listen.port(), self.log_filter);
         let (child, listen, address) = launched.unwrap_or_else(|why| panic!("the node did not restart: {why:?}"));
         assert_eq!(self.address, address, "a restart keeps port and pin");
         self.child = child;
@@ -112,9 +115,19 @@ impl Drop for Node {
     }
 }
 
-fn launch(folder: &Path, data: &Path, log: &Path, port: u16) -> Result<(Child, SocketAddr, String), NotStarted> {
+fn launch(
+    folder: &Path,
+    data: &Path,
+    log: &Path,
+    port: u16,
+    log_filter: Option<&str>,
+) -> Result<(Child, SocketAddr, String), NotStarted> {
     let stderr = File::options().create(true).append(true).open(log).expect("a log file");
-    let mut child = program::command("endtoend")
+    let mut command = program::command("endtoend");
+    if let Some(filter) = log_filter {
+        command.env("ENDTOEND_LOG__FILTER", filter);
+    }
+    let mut child = command
         .args(["serve", "--json", "--listen", &format!("127.0.0.1:{port}"), "--data"])
         .arg(data)
         .current_dir(folder)

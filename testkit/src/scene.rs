@@ -25,7 +25,8 @@ impl Scene {
     /// # Panics
     /// When one of them cannot register.
     pub fn start() -> Self {
-        let node = Node::start(NodeOptions::default());
+        // It says all it can, so that whatever it should not say is found.
+        let node = Node::start(NodeOptions { log_filter: Some("trace"), ..NodeOptions::default() });
         let homes = tempfile::tempdir().expect("a temporary directory");
         let alice = Cli::new(homes.path().join("alice"), node.address());
         let bob = Cli::new(homes.path().join("bob"), node.address());

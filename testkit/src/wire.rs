@@ -252,6 +252,16 @@ impl WireReceiver {
 }
 
 impl Device {
+    /// Its access token.
+    pub fn token(&self) -> &[u8] {
+        &self.token
+    }
+
+    /// The seed of its key.
+    pub fn seed(&self) -> [u8; 64] {
+        *self.key.seed()
+    }
+
     /// An envelope for this device: `len` bytes that nobody can open.
     pub fn envelope(&self, number: u8, len: usize) -> Envelope {
         let id = EnvelopeId::new(UnixMillis::new(1), [number; 10]);

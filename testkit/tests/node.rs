@@ -87,7 +87,7 @@ async fn a_locked_database_is_refused_with_the_way_out() {
     let node = ended_node().await;
     let other = rusqlite::Connection::open(node.data_dir().join("endtoend.db")).unwrap();
     other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
-    let why = refusal(NodeOptions { data: Some(node.data_dir().to_owned()), port: 0 });
+    let why = refusal(NodeOptions { data: Some(node.data_dir().to_owned()), ..NodeOptions::default() });
     assert_says(&why, "locked by another program");
 }
 
@@ -97,7 +97,10 @@ async fn a_lost_key_is_refused_and_not_replaced() {
     for key in ["ca.key", "opaque.key", "token.key"] {
         let (place, aside) = (node.data_dir().join(key), node.data_dir().join("aside"));
         fs::rename(&place, &aside).unwrap();
-        assert_says(&refusal(NodeOptions { data: Some(node.data_dir().to_owned()), port: 0 }), "backup");
+        assert_says(
+            &refusal(NodeOptions { data: Some(node.data_dir().to_owned()), ..NodeOptions::default() }),
+            "backup",
+        );
         assert!(!place.exists());
         fs::rename(&aside, &place).unwrap();
     }

@@ -290,3 +290,26 @@ async fn both_sides_verify_by_the_same_number() {
     );
     assert_eq!(a.safety_number, b.safety_number);
 }
+
+/// Nothing that is printed by `{:?}` shows a password, a seed, a token or a text. `Options` and `Login` have no `Debug`.
+#[tokio::test]
+async fn nothing_secret_is_shown() {
+    let node = Node::start().await;
+    let alice = Person::registered(&node, "alice").await;
+    let profile_home = tempfile::tempdir().unwrap();
+    let profile = Profile::create_with(profile_home.path(), PASSWORD.as_bytes(), FAST).unwrap();
+    let id = alice.send("bob", "a text for nobody else").await;
+    alice.settled(id).await;
+    let message = alice.engine.handle().find(id).await.unwrap().unwrap();
+    let shown = [
+        format!("{profile:?}"),
+        format!("{:?}", alice.engine),
+        format!("{message:?}"),
+        format!("{:?}", alice.engine.handle().status().await.unwrap()),
+    ];
+    for text in shown {
+        for secret in [PASSWORD, "a text for nobody else", "171, 171", "abab"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
