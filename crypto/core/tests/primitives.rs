@@ -91,3 +91,12 @@ fn argon2id() {
         assert_eq!(tag, array(bytes("tag")));
     });
 }
+
+/// RFC 9497, A.1.1: OPRF(ristretto255, SHA-512), which OPAQUE is built upon.
+#[test]
+fn oprf_ristretto255() {
+    check("oprf_ristretto255", |bytes, _| {
+        let server = voprf::OprfServer::<voprf::Ristretto255>::new_with_key(&bytes("key")).unwrap();
+        assert_eq!(server.evaluate(&bytes("input")).unwrap().to_vec(), bytes("output"));
+    });
+}
