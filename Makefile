@@ -20,6 +20,7 @@ test: setup ## every check and every test
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	scripts/check-policy
+	scripts/second-implementation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace

@@ -6,17 +6,50 @@
 #![expect(clippy::unwrap_used, reason = "test code: what fails here fails the test")]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use endtoend_crypto_core::aead::{self, Key, Nonce};
+use endtoend_crypto_core::channel::{Channel, Initiator, Introduction, REKEY_AGE, StaticKeys, fingerprint, respond};
+use endtoend_crypto_core::passphrase::{self, Params};
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof, verify_device_proof};
 use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
 use endtoend_crypto_core::{account_tag, token};
+use rand::Rng as _;
 use serde_json::{Value, json};
 
 /// `N` bytes that count up from `first`.
 fn counting<const N: usize>(first: u8) -> [u8; N] {
     std::array::from_fn(|at| first.wrapping_add(at as u8))
 }
+
+/// Bytes that are the same in every version of every crate.
+struct Script(blake3::OutputReader);
+
+impl Script {
+    fn new(seed: u8) -> Self {
+        Self(blake3::Hasher::new().update(&[seed]).finalize_xof())
+    }
+}
+
+impl rand_core::TryRng for Script {
+    type Error = std::convert::Infallible;
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        let mut bytes = [0; 4];
+        self.0.fill(&mut bytes);
+        Ok(u32::from_le_bytes(bytes))
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes);
+        Ok(u64::from_le_bytes(bytes))
+    }
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        self.0.fill(bytes);
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Script {}
 
 /// Reads crypto/vectors/`name`; with BLESS=1 writes `made` there before.
 fn vectors(name: &str, made: &Value) -> Value {
@@ -67,18 +100,98 @@ fn the_aead_is_the_one_of_the_vectors() {
 #[test]
 fn the_signature_is_the_one_of_the_vectors() {
     const DOMAIN: &str = "endtoend 2026-11 test vector v1";
-    let seed = counting::<64>(0);
-    let key = SigningKey::from_seed(&seed);
-    let message = b"a message";
-    let made = json!({
-        "construction": "hybrid signature, Ed25519 and ML-DSA-87",
-        "seed": hex::encode(seed), "verifying_key": hex::encode(key.verifying_key().to_bytes()),
-        "domain": DOMAIN, "message": hex::encode(message), "signature": hex::encode(key.sign(DOMAIN, message)),
-    });
+    let made: Vec<Value> = [(0, Vec::new()), (0, b"a message".to_vec()), (64, counting::<1000>(7).to_vec())]
+        .into_iter()
+        .map(|(first, message)| {
+            let seed = counting::<64>(first);
+            let key = SigningKey::from_seed(&seed);
+            json!({
+                "seed": hex::encode(seed), "verifying_key": hex::encode(key.verifying_key().to_bytes()),
+                "message": hex::encode(&message), "signature": hex::encode(key.sign(DOMAIN, &message)),
+            })
+        })
+        .collect();
+    let made = json!({ "construction": "hybrid signature, Ed25519 and ML-DSA-87", "domain": DOMAIN, "cases": made });
     let kept = vectors("signature.json", &made);
-    let key = VerifyingKey::from_bytes(&bytes(&kept, "verifying_key")).unwrap();
     assert_eq!(kept["domain"], DOMAIN);
-    assert_eq!(key.verify(DOMAIN, &bytes(&kept, "message"), &bytes(&kept, "signature")), Ok(()));
+    for case in kept["cases"].as_array().unwrap() {
+        let key = VerifyingKey::from_bytes(&bytes(case, "verifying_key")).unwrap();
+        assert_eq!(key.verify(DOMAIN, &bytes(case, "message"), &bytes(case, "signature")), Ok(()));
+    }
+}
+
+#[test]
+fn the_account_tag_is_the_one_of_the_vectors() {
+    let made: Vec<Value> = ["alice", "bob", "a.b_c-1"]
+        .into_iter()
+        .map(|handle| json!({ "handle": handle, "tag": hex::encode(account_tag(handle)) }))
+        .collect();
+    vectors("account_tag.json", &json!({ "construction": "account tag, version 0 (interim)", "cases": made }));
+}
+
+/// What the handshake draws: a scalar and an ML-KEM seed for each pair of keys, 32 bytes for each encapsulation.
+struct Drawn {
+    rng: Script,
+}
+
+impl Drawn {
+    fn pair(&mut self) -> Value {
+        json!({ "x25519": hex::encode(self.take(32)), "ml_kem_seed": hex::encode(self.take(64)) })
+    }
+    fn take(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+}
+
+#[test]
+fn the_channel_is_the_one_of_the_vectors() {
+    const ISSUED: u64 = 1_800_000_000_000;
+    let rng = Script::new;
+    let drawn = |seed: u8| Drawn { rng: rng(seed) };
+    let seed = counting::<64>(0);
+    let identity = SigningKey::from_seed(&seed);
+    let keys = StaticKeys::generate(&mut rng(1));
+    let introduction = Introduction::sign(&identity, keys.public(), ISSUED, ISSUED + 172_800_000);
+    let (initiator, initiate) = Initiator::start(&mut rng(2), keys.public(), &introduction).unwrap();
+    let (answer, mut server) = respond(&mut rng(3), &keys, &introduction, &initiate).unwrap();
+    let mut client = initiator.finish(&answer).unwrap();
+    // The third changes the key; the fourth is under the next one.
+    let ages = [Duration::ZERO, Duration::ZERO, REKEY_AGE, REKEY_AGE];
+    let records = |channel: &mut Channel| -> Vec<Value> {
+        let frames = [&b""[..], b"a frame", b"the last under this key", b"the first under the next"];
+        let sealed = frames.into_iter().zip(ages);
+        sealed
+            .map(|(frame, age)| {
+                let record = channel.sealer.seal(frame, age).unwrap();
+                json!({ "frame": hex::encode(frame), "rekey": age == REKEY_AGE && frame.starts_with(b"the last"),
+                        "record": hex::encode(record) })
+            })
+            .collect()
+    };
+    let (mut initiator_drew, mut responder_drew) = (drawn(2), drawn(3));
+    let made = json!({
+        "construction": "secure channel, version 1",
+        "identity_seed": hex::encode(seed), "fingerprint": hex::encode(fingerprint(&identity.verifying_key())),
+        "issued_ms": ISSUED, "expires_ms": ISSUED + 172_800_000_u64,
+        "static": drawn(1).pair(), "introduction": hex::encode(&introduction),
+        "initiator": { "ephemeral": initiator_drew.pair(), "encapsulation": hex::encode(initiator_drew.take(32)) },
+        "initiate": hex::encode(&initiate),
+        "responder": { "encapsulation": hex::encode(responder_drew.take(32)), "ephemeral": responder_drew.pair() },
+        "respond": hex::encode(&answer), "binding": hex::encode(client.binding),
+        "from_client": records(&mut client), "from_server": records(&mut server),
+    });
+    let kept = vectors("channel.json", &made);
+    let introduction = Introduction::read(&bytes(&kept, "introduction")).unwrap();
+    introduction.check(&array(&kept, "fingerprint"), ISSUED, 0).unwrap();
+    let opened = |channel: &mut Channel, records: &Value| {
+        for case in records.as_array().unwrap() {
+            assert_eq!(channel.opener.open(&bytes(case, "record")).unwrap(), bytes(case, "frame"));
+        }
+    };
+    opened(&mut server, &kept["from_client"]);
+    opened(&mut client, &kept["from_server"]);
 }
 
 #[test]
@@ -132,4 +245,25 @@ fn the_access_token_is_the_one_of_the_vectors() {
     let claims = token::verify(&key.verifying_key(), &bytes(&kept, "token"), ISSUED, 0).unwrap();
     assert_eq!((claims.account, claims.device, claims.token_id), (account, 1, token_id));
     assert_eq!((claims.issued_ms, claims.expires_ms), (ISSUED, EXPIRES));
+}
+
+#[test]
+fn the_passphrase_is_the_one_of_the_vectors() {
+    let cases = [
+        ("correct horse battery staple", Params::FLOOR),
+        ("", Params { memory_kib: 64, passes: 1, lanes: 1 }),
+        ("pässwörd", Params { memory_kib: 256, passes: 2, lanes: 4 }),
+    ];
+    let salt = counting::<16>(0xc0);
+    let made: Vec<Value> = cases
+        .into_iter()
+        .map(|(password, params)| {
+            json!({
+                "password": password, "salt": hex::encode(salt), "memory_kib": params.memory_kib,
+                "passes": params.passes, "lanes": params.lanes,
+                "key": hex::encode(passphrase::derive(password.as_bytes(), &salt, params).unwrap()),
+            })
+        })
+        .collect();
+    vectors("passphrase.json", &json!({ "construction": "key from a password, Argon2id", "cases": made }));
 }

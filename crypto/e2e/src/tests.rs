@@ -549,31 +549,95 @@ fn records_in_memory_behave_like_records() {
     records_conformance(&mut MemoryRecords::default(), |records, changes| records.apply(changes), crate::Records::get);
 }
 
+/// Bytes that are the same in every version of every crate.
+struct Script(blake3::OutputReader);
+
+impl Script {
+    fn new(seed: u8) -> Self {
+        Self(blake3::Hasher::new().update(&[seed]).finalize_xof())
+    }
+}
+
+impl rand_core::TryRng for Script {
+    type Error = std::convert::Infallible;
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        let mut bytes = [0; 4];
+        self.0.fill(&mut bytes);
+        Ok(u32::from_le_bytes(bytes))
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes);
+        Ok(u64::from_le_bytes(bytes))
+    }
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        self.0.fill(bytes);
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Script {}
+
+/// Reads crypto/vectors/`name`; with BLESS=1 writes `made` there before.
+fn vectors(name: &str, made: &serde_json::Value) -> serde_json::Value {
+    let path = format!("{}/../vectors/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, serde_json::to_string_pretty(made).unwrap() + "\n").unwrap();
+    }
+    let kept: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(*made, kept, "{name}: the same inputs make other bytes now");
+    kept
+}
+
 #[test]
 fn the_envelope_is_the_one_of_the_vectors() {
-    // Made once with `BLESS=1 cargo test -p endtoend-crypto-e2e vectors`, and checked for ever.
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/pq_envelope.json");
-    let mut rng = StdRng::from_seed([42; 32]);
-    let (secret, secret_bytes) = envelope::Secret::generate(&mut rng);
+    let (secret, secret_bytes) = envelope::Secret::generate(&mut Script::new(42));
     let to = Address { account: AccountTag::new([7; 32]), device: DeviceId::new(3).unwrap() };
-    let id = EnvelopeId::new(UnixMillis::new(1_700_000_000_000), [9; 10]);
-    let plaintext = b"what the ratchet made";
-    let made = envelope::seal(&mut rng, &secret.public(5), to, id, plaintext);
-    if std::env::var_os("BLESS").is_some() {
-        let vector = serde_json::json!({
-            "construction": "PQ envelope, version 1",
-            "secret": hex::encode(*secret_bytes), "key_id": 5,
-            "recipient_account": hex::encode(to.account.as_bytes()), "recipient_device": 3,
+    let mut made = Vec::new();
+    for (number, plaintext) in [&b""[..], b"what the ratchet made", &[0x55; 1024]].into_iter().enumerate() {
+        let id = EnvelopeId::new(UnixMillis::new(1_700_000_000_000), [number as u8; 10]);
+        let (mut ephemeral, mut encapsulation) = ([0; 32], [0; 32]);
+        let (mut rng, mut drawn) = (Script::new(number as u8), Script::new(number as u8));
+        drawn.fill_bytes(&mut ephemeral);
+        drawn.fill_bytes(&mut encapsulation);
+        let body = envelope::seal(&mut rng, &secret.public(5), to, id, plaintext);
+        assert_eq!(*envelope::open(&secret, to, id, &body).unwrap(), plaintext);
+        made.push(serde_json::json!({
             "envelope_id": hex::encode(id.as_bytes()), "plaintext": hex::encode(plaintext),
-            "envelope": hex::encode(&made),
-        });
-        std::fs::write(path, serde_json::to_string_pretty(&vector).unwrap() + "\n").unwrap();
+            "ephemeral": hex::encode(ephemeral), "encapsulation": hex::encode(encapsulation),
+            "envelope": hex::encode(&body),
+        }));
     }
-    let vector: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let bytes = |name: &str| hex::decode(vector[name].as_str().unwrap()).unwrap();
-    let secret = envelope::Secret::from_bytes(bytes("secret").as_slice().try_into().unwrap());
-    assert_eq!(*envelope::open(&secret, to, id, &bytes("envelope")).unwrap(), bytes("plaintext"));
-    assert_eq!(made, bytes("envelope"), "the same randomness makes the same envelope");
+    let made = serde_json::json!({
+        "construction": "PQ envelope, version 1",
+        "x25519": hex::encode(&secret_bytes[..32]), "ml_kem_seed": hex::encode(&secret_bytes[32..]), "key_id": 5,
+        "recipient_account": hex::encode(to.account.as_bytes()), "recipient_device": 3, "cases": made,
+    });
+    vectors("pq_envelope.json", &made);
+}
+
+#[test]
+fn the_padding_is_the_one_of_the_vectors() {
+    let (sender, recipient) = ([&[1; 32][..], &[1]].concat(), [&[2; 32][..], &[4]].concat());
+    let made: Vec<_> = [0, 1, 186, 187, 5_000]
+        .into_iter()
+        .map(|len| {
+            let content = vec![0xc0; len];
+            let mut inner = padding::framed(&[&sender, &recipient], &content);
+            padding::to_size_class(&mut inner).unwrap();
+            let mut outer = padding::framed(&[&sender, &[2]], &content);
+            padding::to_envelope_step(&mut outer);
+            serde_json::json!({
+                "content": hex::encode(&content), "ratchet_plaintext": hex::encode(&*inner),
+                "envelope_plaintext": hex::encode(&*outer),
+            })
+        })
+        .collect();
+    let made = serde_json::json!({
+        "construction": "frames and padding, version 1", "sender": hex::encode(sender),
+        "recipient": hex::encode(recipient), "kind": 2, "cases": made,
+    });
+    vectors("padding.json", &made);
 }
 
 proptest! {
