@@ -27,7 +27,7 @@ test: setup ## every check and every test
 
 bench: setup ## figures, printed and not judged: constructions against primitives, load on one node
 	$(CARGO) build --locked --profile bench --workspace --bins
-	$(CARGO) bench --locked --workspace --bench envelope
+	$(CARGO) bench --locked --workspace --bench envelope --bench channel --bench primitives --bench allocations
 	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000
 	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 10000 --rate 1000
 	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000 --offline
