@@ -5,7 +5,8 @@
 //! | [`command`], [`event`] | everything it can be told, everything it tells |
 //! | [`handle`] | its outside: start it, send commands, hear events |
 //! | `outbox`, `acks` | rules: what to send next, when to acknowledge; no I/O, the time is an argument |
-//! | `seal`, `receive`, `parcel` | one message out, one envelope in: each one transaction of the database |
+//! | `seal`, `receive`, `parcel`, `heard` | one message out, one envelope or frame in: each inside one transaction |
+//! | `repair`, `rotation` | rules: a session that broke, keys that grew old |
 //! | `establish` | from nothing to an authenticated connection |
 //! | `run`, `online`, `account` | the wiring: plans and waits, one live connection, registration and identities |
 //!
@@ -17,6 +18,7 @@ pub mod command;
 mod establish;
 pub mod event;
 pub mod handle;
+mod heard;
 mod online;
 mod outbox;
 mod parcel;
