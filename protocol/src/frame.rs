@@ -34,7 +34,9 @@ pub enum ClientFrame {
 }
 
 /// What a client may ask. The order of the handshake is `Hello`, then one of the authentications, then the rest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// `Debug` shows which it is and for whom, never a credential.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Request {
     /// First frame of a connection: the versions the client speaks, inclusive.
     Hello {
@@ -98,6 +100,23 @@ pub enum Request {
     Attach,
 }
 
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hello { version_min, version_max } => write!(f, "Hello({version_min}..={version_max})"),
+            Self::RegisterStart { account, .. } => write!(f, "RegisterStart({account:?})"),
+            Self::RegisterFinish { .. } => f.write_str("RegisterFinish"),
+            Self::LoginStart { account, .. } => write!(f, "LoginStart({account:?})"),
+            Self::LoginFinish { device, .. } => write!(f, "LoginFinish({device:?})"),
+            Self::Resume { .. } => f.write_str("Resume"),
+            Self::PublishKeys(_) => f.write_str("PublishKeys"),
+            Self::FetchBundles { account } => write!(f, "FetchBundles({account:?})"),
+            Self::FetchIdentity { account } => write!(f, "FetchIdentity({account:?})"),
+            Self::Attach => f.write_str("Attach"),
+        }
+    }
+}
+
 /// What a server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerFrame {
@@ -144,8 +163,8 @@ pub enum ServerFrame {
     Closing(ClosingReason),
 }
 
-/// The result of a [`Request`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The result of a [`Request`]. `Debug` shows which it is, never a credential.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Answer {
     /// To `Hello`.
     Welcome {
@@ -187,6 +206,21 @@ pub enum Answer {
     Identity(Box<Identity>),
     /// To `Attach`.
     Attached,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Welcome { version, .. } => write!(f, "Welcome({version})"),
+            Self::RegisterChallenge { .. } => f.write_str("RegisterChallenge"),
+            Self::LoginChallenge { .. } => f.write_str("LoginChallenge"),
+            Self::Authenticated { address, .. } => write!(f, "Authenticated({address:?})"),
+            Self::KeysPublished(counts) => write!(f, "KeysPublished({counts:?})"),
+            Self::Bundles(bundles) => write!(f, "Bundles({} devices)", bundles.devices.len()),
+            Self::Identity(_) => f.write_str("Identity"),
+            Self::Attached => f.write_str("Attached"),
+        }
+    }
 }
 
 /// One end-to-end encrypted message for one device.

@@ -355,3 +355,29 @@ fn golden_frames_do_not_change() {
     assert_eq!(hex(accepted.encode()), "52140a100123456789ab7dcd8dcdcdcdcdcdcdcd1005");
     assert_eq!(hex(ServerFrame::Closing(ClosingReason::ShuttingDown).encode()), "72020806");
 }
+
+/// A frame that is printed shows no token, no proof and no OPAQUE message.
+#[test]
+fn nothing_secret_is_shown() {
+    let secret = Bytes::from(vec![b'S'; limits::ACCESS_TOKEN_BYTES]);
+    let account = AccountTag::new([1; 32]);
+    let address = Address { account, device: DeviceId::FIRST };
+    let (opaque, device_proof) = (secret.clone(), secret.clone());
+    let requests = [
+        Request::RegisterStart { account, opaque: secret.clone() },
+        Request::LoginStart { account, opaque: secret.clone() },
+        Request::LoginFinish { opaque, device: DeviceId::FIRST, device_proof },
+        Request::Resume { token: secret.clone(), device_proof: secret.clone() },
+    ];
+    let answers = [
+        Answer::RegisterChallenge { opaque: secret.clone() },
+        Answer::LoginChallenge { opaque: secret.clone() },
+        Answer::Authenticated { address, token: secret, token_expires: UnixMillis::new(1), keys: KeyCounts::default() },
+    ];
+    let id = RequestId(std::num::NonZeroU64::MIN);
+    let frames = requests.into_iter().map(|request| format!("{:?}", ClientFrame::Request { id, request }));
+    let frames = frames.chain(answers.into_iter().map(|answer| format!("{:?}", ServerFrame::Answer { id, answer })));
+    for shown in frames {
+        assert!(!shown.contains("SSSS") && !shown.contains("83, 83"), "{shown}");
+    }
+}
