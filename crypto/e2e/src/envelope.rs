@@ -63,22 +63,30 @@ impl Public {
     /// # Errors
     /// When the ML-KEM key fails the check of FIPS 203, section 7.2, or the X25519 key is of low order.
     pub(crate) fn new(id: u32, x25519: &[u8; 32], ml_kem: &[u8]) -> Result<Self, BadEnvelope> {
-        let x25519 = PublicKey::from(*x25519);
-        if !StaticSecret::from([0x42; 32]).diffie_hellman(&x25519).was_contributory() {
+        if !StaticSecret::from([0x42; 32]).diffie_hellman(&PublicKey::from(*x25519)).was_contributory() {
             return Err(BadEnvelope);
         }
+        Self::decode(id, x25519, ml_kem)
+    }
+
+    fn decode(id: u32, x25519: &[u8; 32], ml_kem: &[u8]) -> Result<Self, BadEnvelope> {
         let ml_kem = Array::try_from(ml_kem).map_err(|_| BadEnvelope)?;
-        Ok(Self { id, x25519, ml_kem: EncapsulationKey1024::new(&ml_kem).map_err(|_| BadEnvelope)? })
+        let ml_kem = EncapsulationKey1024::new(&ml_kem).map_err(|_| BadEnvelope)?;
+        Ok(Self { id, x25519: PublicKey::from(*x25519), ml_kem })
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         [&self.id.to_le_bytes()[..], self.x25519.as_bytes(), &self.ml_kem.to_bytes()].concat()
     }
 
+    /// Reads what [`Public::to_bytes`] wrote of a key that [`Public::new`] has let pass.
+    ///
+    /// # Errors
+    /// When the bytes are something else.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, BadEnvelope> {
         let (id, rest) = bytes.split_first_chunk().ok_or(BadEnvelope)?;
         let (x25519, ml_kem) = rest.split_first_chunk().ok_or(BadEnvelope)?;
-        Self::new(u32::from_le_bytes(*id), x25519, ml_kem)
+        Self::decode(u32::from_le_bytes(*id), x25519, ml_kem)
     }
 
     pub(crate) fn x25519(&self) -> [u8; 32] {
