@@ -11,13 +11,14 @@ use endtoend_benches::nanoseconds;
 use endtoend_crypto_core::aead;
 use endtoend_crypto_e2e::internals::EnvelopeKeys;
 use endtoend_crypto_e2e::{
-    MemoryRecords, NewKeys, create_identity, identity_public, learn_identity, new_device_keys, open, registration_id,
-    seal, start_session,
+    Changes, MemoryRecords, NewKeys, ReadyKeys, RecordKey, Records, RecordsError, create_identity, identity_public,
+    learn_identity, new_device_keys, open, registration_id, seal, start_session,
 };
 use endtoend_protocol::{AccountTag, Address, Bundle, DeviceId, EnvelopeId, Identity, UnixMillis};
 use ml_kem::kem::Decapsulate as _;
 use ml_kem::{B32, DecapsulationKey1024, Seed};
 use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
 
 const SIZES: [usize; 3] = [128, 1024, 64 * 1024];
 const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);
@@ -128,10 +129,32 @@ fn address(byte: u8) -> Address {
     Address { account: AccountTag::new([byte; 32]), device: DeviceId::FIRST }
 }
 
+/// Records as a client keeps them: with a place for a key that was made ready.
+#[derive(Default)]
+struct Kept {
+    records: MemoryRecords,
+    ready: ReadyKeys,
+}
+
+impl Records for Kept {
+    fn get(&self, key: &RecordKey) -> Result<Option<Zeroizing<Vec<u8>>>, RecordsError> {
+        self.records.get(key)
+    }
+    fn ready_keys(&self) -> Option<&ReadyKeys> {
+        Some(&self.ready)
+    }
+}
+
+impl Kept {
+    fn apply(&mut self, changes: &Changes) {
+        self.records.apply(changes);
+    }
+}
+
 /// A device in memory.
 struct Person {
     address: Address,
-    records: MemoryRecords,
+    records: Kept,
     identity: Identity,
     bundle: Bundle,
 }
@@ -139,7 +162,7 @@ struct Person {
 impl Person {
     fn new(byte: u8) -> Self {
         let rng = &mut rand::rng();
-        let mut records = MemoryRecords::default();
+        let mut records = Kept::default();
         records.apply(&create_identity(rng).unwrap());
         let counts = NewKeys { one_time: 1, one_time_kem: 1, signed: true };
         let (mut keys, changes) = new_device_keys(&records, rng, counts).unwrap();

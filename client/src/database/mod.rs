@@ -22,7 +22,7 @@ mod tests;
 
 use std::path::Path;
 
-use endtoend_crypto_e2e::RecordsError;
+use endtoend_crypto_e2e::{ReadyKeys, RecordsError};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 pub use account::{Account, AccountState, StoredToken};
@@ -96,6 +96,7 @@ impl From<rusqlite::Error> for DatabaseError {
 pub struct Database {
     connection: Connection,
     sealer: Sealer,
+    ready_keys: ReadyKeys,
 }
 
 impl std::fmt::Debug for Database {
@@ -136,7 +137,7 @@ impl Database {
         connection.execute_batch(&sealing::key_pragma(key))?;
         // The first read: a wrong key shows here.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        Ok(Self { connection, sealer: Sealer::new(key) })
+        Ok(Self { connection, sealer: Sealer::new(key), ready_keys: ReadyKeys::default() })
     }
 
     fn prepare(&mut self) -> Result<(), DatabaseError> {
@@ -149,7 +150,7 @@ impl Database {
 
     /// What is stored, to read.
     pub fn read(&self) -> Store<'_> {
-        Store { connection: &self.connection, sealer: &self.sealer }
+        Store { connection: &self.connection, sealer: &self.sealer, ready_keys: &self.ready_keys }
     }
 
     /// Does all of `change` or, when it fails, none of it.
@@ -162,7 +163,7 @@ impl Database {
     ) -> Result<T, E> {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(DatabaseError::from)?;
-        let done = change(&Store { connection: &transaction, sealer: &self.sealer })?;
+        let done = change(&Store { connection: &transaction, sealer: &self.sealer, ready_keys: &self.ready_keys })?;
         transaction.commit().map_err(DatabaseError::from)?;
         Ok(done)
     }
@@ -172,6 +173,7 @@ impl Database {
 pub struct Store<'a> {
     connection: &'a Connection,
     sealer: &'a Sealer,
+    ready_keys: &'a ReadyKeys,
 }
 
 /// A column of exactly `N` bytes.

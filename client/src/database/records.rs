@@ -1,6 +1,6 @@
 //! The ratchets' records: the SQLite twin of `MemoryRecords`.
 
-use endtoend_crypto_e2e::{Changes, RecordKey, Records, RecordsError};
+use endtoend_crypto_e2e::{Changes, ReadyKeys, RecordKey, Records, RecordsError};
 use rusqlite::{OptionalExtension as _, params};
 use zeroize::Zeroizing;
 
@@ -15,6 +15,10 @@ impl Records for Store<'_> {
             .and_then(|mut query| query.query_row(params![kind, id], |row| row.get(0)).optional())
             .map_err(|error| RecordsError::new(DatabaseError::from(error)))?;
         sealed.map(|sealed| self.sealer.open(kind, &id, &sealed)).transpose().map_err(RecordsError::new)
+    }
+
+    fn ready_keys(&self) -> Option<&ReadyKeys> {
+        Some(self.ready_keys)
     }
 }
 

@@ -1,5 +1,8 @@
 //! The PQ envelope: X25519 and ML-KEM-1024 around what the ratchet made. See docs/cryptography.md, "PQ envelope".
 
+use std::cell::RefCell;
+use std::fmt;
+
 use bytes::Bytes;
 use endtoend_crypto_core::aead::{self, Key, NONCE_BYTES};
 use endtoend_protocol::{Address, EnvelopeId};
@@ -24,10 +27,36 @@ pub const ENVELOPE_OVERHEAD: usize = 1 + 4 + 32 + ML_KEM_CIPHERTEXT_BYTES + aead
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadEnvelope;
 
-/// An own envelope key.
+/// An own envelope key, ready to use: expanded from what is kept of it.
 pub(crate) struct Secret {
     x25519: StaticSecret,
+    x25519_public: PublicKey,
     ml_kem: DecapsulationKey1024,
+}
+
+/// The own envelope key that was used last, ready to use again: expanding one costs a fifth of opening a message.
+///
+/// Whoever keeps records may keep this beside them, see [`Records::ready_keys`](crate::Records::ready_keys). A key whose
+/// record is gone is not used, whatever is in here.
+#[derive(Default)]
+pub struct ReadyKeys(RefCell<Option<(Zeroizing<[u8; SECRET_BYTES]>, Secret)>>);
+
+impl ReadyKeys {
+    /// Does something with the key that is kept as `bytes`.
+    pub(crate) fn with<T>(&self, bytes: &[u8; SECRET_BYTES], work: impl FnOnce(&Secret) -> T) -> T {
+        // Taken out meanwhile, so that nothing can meet it half way.
+        let ready = self.0.take().filter(|(kept, _)| **kept == *bytes);
+        let (kept, secret) = ready.unwrap_or_else(|| (Zeroizing::new(*bytes), Secret::from_bytes(bytes)));
+        let done = work(&secret);
+        self.0.replace(Some((kept, secret)));
+        done
+    }
+}
+
+impl fmt::Debug for ReadyKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReadyKeys(..)")
+    }
 }
 
 impl Secret {
@@ -44,11 +73,12 @@ impl Secret {
         seed.copy_from_slice(second);
         let ml_kem = DecapsulationKey1024::from_seed(seed);
         seed.zeroize();
-        Self { x25519: StaticSecret::from(*scalar), ml_kem }
+        let x25519 = StaticSecret::from(*scalar);
+        Self { x25519_public: PublicKey::from(&x25519), x25519, ml_kem }
     }
 
     pub(crate) fn public(&self, id: u32) -> Public {
-        Public { id, x25519: PublicKey::from(&self.x25519), ml_kem: self.ml_kem.encapsulation_key().clone() }
+        Public { id, x25519: self.x25519_public, ml_kem: self.ml_kem.encapsulation_key().clone() }
     }
 }
 

@@ -19,7 +19,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub use envelope::ENVELOPE_OVERHEAD;
+pub use envelope::{ENVELOPE_OVERHEAD, ReadyKeys};
 pub use identity::{
     KeysError, NewKeys, accept_identity, create_identity, destroy_keys, identity_public, new_device_keys,
     registration_id, safety_number,

@@ -10,6 +10,8 @@ use std::fmt;
 use endtoend_protocol::{AccountTag, Address};
 use zeroize::Zeroizing;
 
+use crate::envelope::ReadyKeys;
+
 /// Names a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RecordKey {
@@ -100,6 +102,11 @@ pub trait Records {
     /// # Errors
     /// When the records cannot be read.
     fn get(&self, key: &RecordKey) -> Result<Option<Zeroizing<Vec<u8>>>, RecordsError>;
+
+    /// Where a key that was made ready waits for the next message. Without such a place it is made ready for each.
+    fn ready_keys(&self) -> Option<&ReadyKeys> {
+        None
+    }
 }
 
 /// What an operation asks to be written. `Debug` shows the keys, never the bytes.

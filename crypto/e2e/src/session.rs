@@ -274,8 +274,12 @@ pub fn open<R: CryptoRng + ?Sized>(
     now: UnixMillis,
 ) -> Result<(Opened, Changes), OpenError> {
     let secret = records.get(&RecordKey::EnvelopeKey(envelope::key_id(body)?))?.ok_or(OpenError::UnknownKey)?;
-    let secret = secret.as_slice().try_into().map(Secret::from_bytes).map_err(|_| OpenError::UnknownKey)?;
-    let plaintext = envelope::open(&secret, own, id, body)?;
+    let secret = secret.as_slice().try_into().map_err(|_| OpenError::UnknownKey)?;
+    let open_envelope = |secret: &Secret| envelope::open(secret, own, id, body);
+    let plaintext = match records.ready_keys() {
+        Some(ready) => ready.with(secret, open_envelope)?,
+        None => open_envelope(&Secret::from_bytes(secret))?,
+    };
     let (from, kind, message) = read_sender(&plaintext)?;
     if from == own {
         return Err(OpenError::Hostile);

@@ -10,13 +10,14 @@ use libsignal_protocol::{CiphertextMessageType, SignalMessage};
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use zeroize::Zeroizing;
 
 use crate::envelope;
 use crate::padding;
 use crate::{
-    MemoryRecords, NewKeys, OpenError, Opened, RecordKey, Records as _, SessionError, accept_identity, create_identity,
-    has_session, identity_public, learn_identity, new_device_keys, open, records_conformance, registration_id,
-    safety_number, seal, start_session,
+    Changes, MemoryRecords, NewKeys, OpenError, Opened, ReadyKeys, RecordKey, Records, RecordsError, SessionError,
+    accept_identity, create_identity, destroy_keys, has_session, identity_public, learn_identity, new_device_keys,
+    open, records_conformance, registration_id, safety_number, seal, start_session,
 };
 
 const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);
@@ -190,6 +191,41 @@ fn an_envelope_opens_for_its_device_and_under_its_id_only() {
     assert!(matches!(bob.read(&(id, body.clone())), Err(OpenError::Forged)));
     bob.address = home;
     assert_eq!(bob.text(&(id, body)), b"for bob");
+}
+
+/// Records with a place for a key that was made ready.
+struct Ready(MemoryRecords, ReadyKeys);
+
+impl Records for Ready {
+    fn get(&self, key: &RecordKey) -> Result<Option<Zeroizing<Vec<u8>>>, RecordsError> {
+        self.0.get(key)
+    }
+    fn ready_keys(&self) -> Option<&ReadyKeys> {
+        Some(&self.1)
+    }
+}
+
+#[test]
+fn a_key_that_was_made_ready_opens_what_its_record_opens() {
+    let (mut alice, mut bob) = alice_and_bob();
+    let letters = [alice.write(&bob, b"one"), alice.write(&bob, b"two"), alice.write(&bob, b"three")];
+    let mut kept = Ready(bob.records.clone(), ReadyKeys::default());
+    let mut read = |kept: &mut Ready, (id, body): &Letter| {
+        let (opened, changes) = open(kept, &mut bob.rng, bob.address, *id, body, NOW)?;
+        kept.0.apply(&changes);
+        Ok::<_, OpenError>(opened.content.to_vec())
+    };
+    assert_eq!(read(&mut kept, &letters[0]).unwrap(), b"one");
+    assert_eq!(read(&mut kept, &letters[1]).unwrap(), b"two");
+    // Another key under the same id is another key, and a destroyed one is destroyed.
+    let id = bob.published.envelope_key.as_ref().unwrap().id;
+    let mut changes = Changes::default();
+    changes.put(RecordKey::EnvelopeKey(id), [7; envelope::SECRET_BYTES]);
+    kept.0.apply(&changes);
+    assert!(matches!(read(&mut kept, &letters[2]), Err(OpenError::Forged)));
+    kept.0.apply(&destroy_keys(0, 0, id));
+    assert!(matches!(read(&mut kept, &letters[2]), Err(OpenError::UnknownKey)));
+    assert_eq!(format!("{:?}", kept.1), "ReadyKeys(..)");
 }
 
 #[test]
