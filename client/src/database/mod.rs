@@ -148,6 +148,15 @@ impl Database {
         schema::migrate(&mut self.connection)
     }
 
+    /// Empties the write-ahead log, which holds earlier versions of pages: only then is what was deleted out of the files.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn empty_log(&self) -> Result<(), DatabaseError> {
+        // The row that it answers with says whether a reader was in the way: the next time will do.
+        Ok(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+    }
+
     /// What is stored, to read.
     pub fn read(&self) -> Store<'_> {
         Store { connection: &self.connection, sealer: &self.sealer, ready_keys: &self.ready_keys }

@@ -161,6 +161,20 @@ fn a_record_moved_to_another_place_does_not_open() {
 }
 
 #[test]
+fn an_emptied_log_holds_nothing_of_what_was_deleted() {
+    let (folder, mut database) = new();
+    let log = folder.path().join("endtoend.db-wal");
+    let key = RecordKey::EnvelopeKey(1);
+    write(&mut database, |store| store.replace_record(&key, Some(&[9; 96])));
+    write(&mut database, |store| store.replace_record(&key, None));
+    assert_ne!(std::fs::metadata(&log).unwrap().len(), 0);
+    database.empty_log().unwrap();
+    assert_eq!(std::fs::metadata(&log).unwrap().len(), 0);
+    let overwrites: i64 = database.connection.pragma_query_value(None, "secure_delete", |row| row.get(0)).unwrap();
+    assert_eq!(overwrites, 1, "in the file itself");
+}
+
+#[test]
 fn a_change_that_fails_half_way_did_not_happen() {
     let (folder, mut database) = new();
     let failed: Result<(), DatabaseError> = database.write(|store| {

@@ -212,7 +212,10 @@ impl Runner {
         if online.care_at.is_some_and(|at| care >= at) {
             online.care_at = Some(care + rotation::CARE_INTERVAL);
             let now = clock::now();
-            if let Some((set, keys)) = self.database().write(|store| rotation::care(store, now))? {
+            let made = self.database().write(|store| rotation::care(store, now))?;
+            // What was destroyed must not live on in the log.
+            self.database().empty_log()?;
+            if let Some((set, keys)) = made {
                 online.ask(Asked::Rotate(set), Request::PublishKeys(Box::new(keys))).await?;
             }
         }
