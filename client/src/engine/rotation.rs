@@ -57,7 +57,7 @@ pub(super) fn note_set(
     else {
         return Ok(None);
     };
-    let jitter = Duration::from_millis(rand::rng().random_range(0..=86_400_000)).min(JITTER);
+    let jitter = JITTER.mul_f64(rand::rng().random_range(0.0..1.0));
     let set = KeySet {
         seq: 0,
         signed: signed.id,
