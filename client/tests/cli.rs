@@ -134,3 +134,29 @@ fn a_folder_that_cannot_be_written_says_so() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be used"), "{output:?}");
 }
+
+#[test]
+fn a_wipe_says_what_it_did_and_what_it_cannot_do() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("profile");
+    register(&folder, "right");
+    for arguments in [&["wipe"][..], &["--json", "wipe"]] {
+        let output = run(&folder, arguments, "wipe\n");
+        assert_eq!(output.status.code(), Some(2), "no person answers: {output:?}");
+    }
+    std::fs::write(folder.join("letter.txt"), "mine").unwrap();
+    let output = run(&folder, &["--json", "wipe", "--yes"], "");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let object = last_object(&output);
+    assert_eq!(object["event"], "wiped");
+    let paths = |names: &[&str]| Value::from_iter(names.iter().map(|name| folder.join(name).display().to_string()));
+    assert_eq!(object["removed"], paths(&["endtoend.db", "lock", "vault"]));
+    assert_eq!(object["left"], paths(&["letter.txt"]));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("goes on existing on the server") && said.contains("old blocks"), "{said}");
+
+    let output = run(&folder, &["--json", "wipe", "--yes"], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(last_object(&output)["text"].as_str().unwrap().contains("there is no profile"), "{output:?}");
+    assert!(folder.join("letter.txt").exists());
+}

@@ -1,6 +1,6 @@
 //! Messages between two people, through the real programs.
 
-use endtoend_testkit::{Scene, find_in_trees};
+use endtoend_testkit::{Cli, Scene, find_in_trees};
 
 #[test]
 fn both_sides_hear_each_other_in_order() {
@@ -14,7 +14,7 @@ fn both_sides_hear_each_other_in_order() {
     scene.alice_says("good");
     assert_eq!(scene.bob.listen(1), ["good"]);
 
-    let history = |cli: &endtoend_testkit::Cli, with| {
+    let history = |cli: &Cli, with| {
         let history = cli.run(&["history", "--with", with]).done();
         history.texts().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
@@ -136,6 +136,17 @@ fn a_profile_at_rest_holds_no_text_and_no_password() {
 }
 
 #[test]
+fn a_node_is_not_wiped() {
+    let mut scene = Scene::start();
+    scene.alice_says("kept");
+    assert!(scene.node.terminate().success());
+    let mistaken = Cli::new(scene.node.data_dir(), scene.node.address()).run(&["wipe", "--yes"]);
+    assert_eq!(mistaken.code, Some(1), "{mistaken:?}");
+    scene.node.restart();
+    assert_eq!(scene.bob.listen(1), ["kept"]);
+}
+
+#[test]
 fn a_wiped_profile_is_gone_and_its_folder_can_be_used_again() {
     let scene = Scene::start();
     let [alice, _] = scene.handles();
@@ -150,7 +161,9 @@ fn a_wiped_profile_is_gone_and_its_folder_can_be_used_again() {
     let wiped = scene.bob.run(&["wipe", "--yes"]).done();
     assert_eq!(wiped.field("event"), "wiped");
     assert!(!scene.bob.home().exists());
-    assert_eq!(scene.bob.run(&["status"]).code, Some(1));
+    let status = scene.bob.run(&["status"]);
+    assert_eq!(status.code, Some(1));
+    assert!(status.stderr.contains("there is no profile"), "{status:?}");
     scene.bob.register("somebody.else").done();
     scene.bob.send(alice, "a new beginning").done();
     assert_eq!(scene.alice.listen(1), ["a new beginning"]);

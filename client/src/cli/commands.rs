@@ -70,6 +70,10 @@ pub(crate) async fn stop<T>(engine: Engine, result: Result<T, Failure>) -> Resul
     result
 }
 
+/// What no wipe reaches.
+const AFTER_WIPE: &str = "The account goes on existing on the server. Flash storage and file systems that copy on write \
+     may keep old blocks, the sealed key among them: only the password guards those.";
+
 /// Destroys the profile, after a person has said that he means it.
 fn wipe(arguments: &Arguments, yes: bool) -> Result<(), Failure> {
     let home = home(arguments)?;
@@ -78,8 +82,8 @@ fn wipe(arguments: &Arguments, yes: bool) -> Result<(), Failure> {
             return Err(Failure::new(Kind::Usage, "wipe asks a person").hint("with --yes it does not ask"));
         }
         output::line(&format!(
-            "This destroys the profile in {}: account keys, contacts, all messages. The account itself stays on the \
-             server.\nNothing brings them back. Type wipe to go on:",
+            "This destroys the profile in {}: account keys, contacts, all messages. Nothing brings them back.\n\
+             {AFTER_WIPE}\nType wipe to go on:",
             home.display()
         ))?;
         let mut answer = String::new();
@@ -100,6 +104,7 @@ fn wipe(arguments: &Arguments, yes: bool) -> Result<(), Failure> {
             }
         }
     }
+    output::note(AFTER_WIPE);
     Ok(())
 }
 

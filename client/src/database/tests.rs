@@ -14,7 +14,7 @@ use super::*;
 const PEER: AccountTag = AccountTag::new([2; 32]);
 
 fn key() -> DatabaseKey {
-    Zeroizing::new([7; 32])
+    DatabaseKey(Zeroizing::new([7; 32]))
 }
 
 fn new() -> (TempDir, Database) {

@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes the folder if it is missing, and keeps everybody else out of it.
 pub(super) fn private_folder(path: &Path) -> io::Result<()> {
@@ -20,7 +20,7 @@ pub(super) fn private_file(path: &Path) -> io::Result<()> {
 
 /// Writes the whole file or leaves what was there: temporary file, fsync, rename, fsync of the folder.
 pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
+    let temporary = unfinished(path);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
@@ -29,6 +29,18 @@ pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
     }
+}
+
+/// Removes what [`write_atomically`] leaves behind when it is cut short.
+pub(super) fn forget_unfinished(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(unfinished(path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("new")
 }
 
 /// Renames the file, if it is there, to the first free `name.orphan-N`. Its side files go with it.

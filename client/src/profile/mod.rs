@@ -33,8 +33,20 @@ const VAULT_FILE: &str = "vault";
 const DATABASE_FILE: &str = "endtoend.db";
 const LOCK_FILE: &str = "lock";
 
-/// The key of the database: 32 random bytes.
-pub type DatabaseKey = Zeroizing<[u8; 32]>;
+/// The key of the database: 32 random bytes, overwritten when it is dropped. `Debug` shows none of them.
+pub struct DatabaseKey(pub(crate) Zeroizing<[u8; 32]>);
+
+impl AsRef<[u8]> for DatabaseKey {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_ref()
+    }
+}
+
+impl std::fmt::Debug for DatabaseKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DatabaseKey(..)")
+    }
+}
 
 /// An open profile. Dropping it closes the database and lets other processes in.
 #[derive(Debug)]
@@ -142,6 +154,7 @@ impl Profile {
             return Err(ProfileError::DatabaseMissing(path));
         }
         let database = Database::open(&path, &key).map_err(|error| database_error(&path, error))?;
+        files::forget_unfinished(&home.join(VAULT_FILE)).map_err(unusable(home))?;
         if cost::is_cheaper_than(vault.params(), floor) {
             reseal(home, password, cost::measured(), &key)?;
         }

@@ -237,15 +237,58 @@ fn another_password_seals_the_same_key_and_touches_no_record() {
     assert_eq!(profile.database().read().unread(None, 9).unwrap().len(), 1);
 }
 
+/// What [`files::write_atomically`] leaves when it is cut short: nothing, a part of the new vault, or all of it beside
+/// the old one. After the rename there is only the new one.
+fn cut_short(home: &TempDir, password: &[u8]) -> Vec<Option<Vec<u8>>> {
+    let (_, key) = unlock(home.path(), PASSWORD).unwrap();
+    let new = Vault::seal(&mut rand::rng(), password, FAST, &key).unwrap().to_bytes();
+    let mut states = vec![None];
+    states.extend([0, 1, new.len() / 2, new.len() - 1, new.len()].map(|len| Some(new[..len].to_vec())));
+    states
+}
+
 #[test]
-fn an_interrupted_change_leaves_the_old_password() {
+fn a_change_that_is_cut_short_leaves_one_good_vault() {
     let home = home();
     drop(create(&home));
-    // The process ended before the rename.
-    fs::write(home.path().join("vault.new"), b"half a vault").unwrap();
+    let unfinished = home.path().join("vault.new");
+    for state in cut_short(&home, b"new") {
+        if let Some(bytes) = state {
+            fs::write(&unfinished, bytes).unwrap();
+        }
+        let wrong = Profile::open_with(home.path(), b"new", FAST);
+        assert!(matches!(wrong, Err(ProfileError::WrongPassword)), "not changed before the rename");
+        drop(open(&home).unwrap());
+        assert!(!unfinished.exists(), "a password that was given up opens nothing");
+    }
+    for state in cut_short(&home, b"new") {
+        if let Some(bytes) = state {
+            fs::write(&unfinished, bytes).unwrap();
+        }
+        Profile::change_password_with(home.path(), PASSWORD, b"new", FAST).unwrap();
+        assert!(!unfinished.exists());
+        Profile::change_password_with(home.path(), b"new", PASSWORD, FAST).unwrap();
+    }
     drop(open(&home).unwrap());
-    Profile::change_password_with(home.path(), PASSWORD, b"new", FAST).unwrap();
-    drop(Profile::open_with(home.path(), b"new", FAST).unwrap());
+}
+
+#[test]
+fn sealing_anew_that_is_cut_short_is_done_the_next_time() {
+    let home = home();
+    drop(create(&home));
+    let floor = Params { memory_kib: 16, ..FAST };
+    let unfinished = home.path().join("vault.new");
+    for state in cut_short(&home, PASSWORD) {
+        if let Some(bytes) = state {
+            fs::write(&unfinished, bytes).unwrap();
+        }
+        drop(open(&home).unwrap());
+    }
+    fs::write(&unfinished, b"half a vault").unwrap();
+    drop(Profile::open_with(home.path(), PASSWORD, floor).unwrap());
+    assert!(!unfinished.exists());
+    let vault = Vault::from_bytes(&fs::read(home.path().join(VAULT_FILE)).unwrap()).unwrap();
+    assert!(!cost::is_cheaper_than(vault.params(), floor));
 }
 
 #[test]
@@ -303,4 +346,103 @@ fn the_key_goes_first_and_a_wipe_can_be_finished() {
     wipe(home.path()).unwrap();
     assert!(!home.path().exists());
     fs::create_dir(home.path()).unwrap();
+}
+
+#[test]
+fn a_wipe_that_is_cut_short_has_destroyed_the_key_and_is_finished_by_the_next() {
+    let all = |home: &TempDir| wipe::steps(home.path(), wipe::files(home.path()).unwrap().0);
+    let count = {
+        let home = home();
+        drop(create(&home));
+        all(&home).len()
+    };
+    for done in 0..count {
+        let home = home();
+        drop(create(&home));
+        let old = fs::read(home.path().join(VAULT_FILE)).unwrap();
+        for step in all(&home).iter().take(done) {
+            step.carry_out().unwrap();
+        }
+        match done {
+            0 => drop(open(&home).unwrap()),
+            _ => {
+                // No file opens with any password any more: what is left of the vault is noise of its length.
+                assert!(open(&home).is_err(), "after {done} steps");
+                assert!(files(&home).iter().all(|(_, bytes)| *bytes != old && Vault::from_bytes(bytes).is_err()));
+            }
+        }
+        // All but the last sync of the folder: then there is nothing left to say.
+        match wipe(home.path()) {
+            Ok(wiped) => assert!(wiped.left.is_empty()),
+            Err(error) => {
+                assert!(matches!(error, ProfileError::Missing(_)), "after {done} steps: {error:?}");
+                assert_eq!(files(&home), [], "after {done} steps");
+            }
+        }
+        if !home.path().exists() {
+            fs::create_dir(home.path()).unwrap();
+        }
+        drop(create(&home));
+    }
+}
+
+#[test]
+fn the_vault_is_overwritten_before_anything_else() {
+    let home = home();
+    drop(create(&home));
+    fs::write(home.path().join("vault.new"), b"half a vault").unwrap();
+    let (ours, _) = wipe::files(home.path()).unwrap();
+    let shown: Vec<_> = wipe::steps(Path::new("home"), ours)
+        .iter()
+        .map(|step| match step {
+            wipe::Step::Overwrite(path) => format!("overwrite {}", path.file_name().unwrap().display()),
+            wipe::Step::Remove(path) => format!("remove {}", path.file_name().unwrap().display()),
+            wipe::Step::Sync(_) => "sync".to_owned(),
+        })
+        .collect();
+    let expected = [
+        "overwrite vault",
+        "overwrite vault.new",
+        "remove vault",
+        "remove vault.new",
+        "sync",
+        "remove endtoend.db",
+        "sync",
+        "remove lock",
+        "sync",
+    ];
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn a_damaged_profile_can_be_wiped() {
+    let home = home();
+    drop(create(&home));
+    fs::write(home.path().join(VAULT_FILE), b"nonsense").unwrap();
+    wipe(home.path()).unwrap();
+    assert!(!home.path().exists());
+    fs::create_dir(home.path()).unwrap();
+}
+
+#[test]
+fn what_only_has_the_names_of_a_profile_is_left_alone() {
+    let lock = (LOCK_FILE, b"".as_slice());
+    let database = (DATABASE_FILE, b"SQLite format 3\0 and accounts".as_slice());
+    let folders: [&[(&str, &[u8])]; 5] = [
+        // A node's data directory, and one that somebody made a profile in.
+        &[database, lock, ("token.key", b"key")],
+        &[database, lock, (VAULT_FILE, b"e2evault")],
+        &[(VAULT_FILE, b"of somebody else")],
+        &[(LOCK_FILE, b"4711\n"), (VAULT_FILE, b"of somebody else")],
+        &[],
+    ];
+    for folder in folders {
+        let home = home();
+        for (name, bytes) in folder {
+            fs::write(home.path().join(name), bytes).unwrap();
+        }
+        let before = files(&home);
+        assert!(matches!(wipe(home.path()), Err(ProfileError::Missing(_))), "{folder:?}");
+        assert!(files(&home) == before, "{folder:?}");
+    }
 }

@@ -18,14 +18,15 @@ use zeroize::Zeroizing;
 
 use super::DatabaseKey;
 
-const MAGIC: &[u8; 8] = b"e2evault";
+/// How a vault begins.
+pub(super) const MAGIC: &[u8; 8] = b"e2evault";
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 37;
 const SEALED_BYTES: usize = 36 + 32 + aead::OVERHEAD;
 const VAULT_BYTES: usize = HEADER_BYTES + SEALED_BYTES + 32;
 
 /// Limits on what a vault may demand, so that a planted one cannot take all memory: 1 GiB, 16 passes, 16 lanes.
-const PARAMS_MAX: Params = Params { memory_kib: 1024 * 1024, passes: 16, lanes: 16 };
+pub(super) const PARAMS_MAX: Params = Params { memory_kib: 1024 * 1024, passes: 16, lanes: 16 };
 
 /// The sealed database key. See the module's table for its bytes.
 #[derive(Clone)]
@@ -62,8 +63,9 @@ impl Vault {
         password: &[u8],
         params: Params,
     ) -> Result<(Self, DatabaseKey), VaultError> {
-        let mut key = DatabaseKey::default();
+        let mut key = Zeroizing::new([0; 32]);
         rng.fill_bytes(key.as_mut());
+        let key = DatabaseKey(key);
         Ok((Self::seal(rng, password, params, &key)?, key))
     }
 
@@ -95,7 +97,7 @@ impl Vault {
         let opened = aead::open_record(&self.sealing_key(password)?, &self.header(), &self.sealed)
             .map_err(|_| VaultError::WrongPassword)?;
         let key = opened.as_slice().try_into().map_err(|_| VaultError::Damaged)?;
-        Ok(Zeroizing::new(key))
+        Ok(DatabaseKey(Zeroizing::new(key)))
     }
 
     /// The bytes of the file.

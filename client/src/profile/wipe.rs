@@ -1,13 +1,16 @@
 //! The end of a profile.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use rand::Rng as _;
 
 use super::lock::ProfileLock;
-use super::{DATABASE_FILE, LOCK_FILE, ProfileError, VAULT_FILE, unusable};
+use super::{DATABASE_FILE, LOCK_FILE, ProfileError, VAULT_FILE, unusable, vault};
+
+/// How a database begins that is not encrypted. No profile has one, but a node does, under the same name.
+const PLAIN_DATABASE: &[u8] = b"SQLite format 3\0";
 
 /// What was destroyed, and what was not ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,44 +28,94 @@ pub struct Wiped {
 /// the old vault, which is worth what the password is worth.
 ///
 /// # Errors
-/// `Missing`, `Locked`, `Unusable`.
+/// `Missing` when the folder is not a profile's, `Locked`, `Unusable`.
 pub fn wipe(home: &Path) -> Result<Wiped, ProfileError> {
-    let mut wiped = Wiped::default();
-    let entries = match fs::read_dir(home) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(ProfileError::Missing(home.to_owned())),
-        entries => entries.map_err(unusable(home))?,
-    };
-    let mut ours = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(unusable(home))?.path();
-        if is_ours(&path) { ours.push(path) } else { wiped.left.push(path) }
-    }
-    if ours.is_empty() {
-        return Err(ProfileError::Missing(home.to_owned()));
-    }
     let lock_path = home.join(LOCK_FILE);
+    let missing = || ProfileError::Missing(home.to_owned());
+    if !is_profile(home).map_err(unusable(home))? {
+        return Err(missing());
+    }
     let lock = ProfileLock::take(&lock_path)?;
-
-    // Keys first, and what they open only when they are surely gone.
-    let (keys, rest): (Vec<_>, Vec<_>) = ours.into_iter().partition(|path| name(path).starts_with(VAULT_FILE));
-    for path in keys {
-        overwrite(&path).and_then(|()| fs::remove_file(&path)).map_err(unusable(&path))?;
-        wiped.removed.push(path);
+    // Another wipe may have ended meanwhile.
+    let (ours, mut left) = files(home).map_err(unusable(home))?;
+    let mut removed = Vec::new();
+    for step in steps(home, ours) {
+        step.carry_out().map_err(unusable(step.path()))?;
+        if let Step::Remove(path) = step {
+            removed.push(path);
+        }
     }
-    sync(home).map_err(unusable(home))?;
-    for path in rest.into_iter().filter(|path| *path != lock_path) {
-        fs::remove_file(&path).map_err(unusable(&path))?;
-        wiped.removed.push(path);
-    }
-    fs::remove_file(&lock_path).map_err(unusable(&lock_path))?;
-    sync(home).map_err(unusable(home))?;
     drop(lock);
-    if wiped.left.is_empty() {
+    if left.is_empty() {
         fs::remove_dir(home).map_err(unusable(home))?;
     }
-    wiped.removed.sort();
-    wiped.left.sort();
-    Ok(wiped)
+    removed.sort();
+    left.sort();
+    Ok(Wiped { removed, left })
+}
+
+/// One step, done or not done when a wipe is cut short.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Random bytes in place of the old ones, on disk when it is done.
+    Overwrite(PathBuf),
+    Remove(PathBuf),
+    /// What was removed from this folder stays removed.
+    Sync(PathBuf),
+}
+
+impl Step {
+    fn path(&self) -> &Path {
+        let (Self::Overwrite(path) | Self::Remove(path) | Self::Sync(path)) = self;
+        path
+    }
+
+    pub(super) fn carry_out(&self) -> io::Result<()> {
+        match self {
+            Self::Overwrite(path) => overwrite(path),
+            Self::Remove(path) => fs::remove_file(path),
+            Self::Sync(folder) => File::open(folder)?.sync_all(),
+        }
+    }
+}
+
+/// Keys first, and what they open only when they are surely gone. The lock is last: until then the folder is known for
+/// one whose wipe has begun.
+pub(super) fn steps(home: &Path, ours: Vec<PathBuf>) -> Vec<Step> {
+    let (keys, rest): (Vec<_>, Vec<_>) = ours.into_iter().partition(|path| name(path).starts_with(VAULT_FILE));
+    let rest = rest.into_iter().filter(|path| name(path) != LOCK_FILE);
+    let sync = || Step::Sync(home.to_owned());
+    let mut steps: Vec<_> = keys.iter().cloned().map(Step::Overwrite).collect();
+    steps.extend(keys.into_iter().map(Step::Remove));
+    steps.push(sync());
+    steps.extend(rest.map(Step::Remove));
+    steps.extend([sync(), Step::Remove(home.join(LOCK_FILE)), sync()]);
+    steps
+}
+
+/// The files of the profile, the vault before all others, and those that are not ours.
+pub(super) fn files(home: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let paths = fs::read_dir(home)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let (mut ours, left): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_ours(path));
+    ours.sort_by_key(|path| (name(path) != VAULT_FILE, path.clone()));
+    Ok((ours, left))
+}
+
+/// Whether the folder holds a profile or what a wipe has left of one. Names are not enough: a node's data directory has a
+/// database and a lock too, and many a folder has something called `vault`.
+fn is_profile(home: &Path) -> io::Result<bool> {
+    if begins_with(&home.join(DATABASE_FILE), PLAIN_DATABASE)? {
+        return Ok(false);
+    }
+    if begins_with(&home.join(VAULT_FILE), vault::MAGIC)? {
+        return Ok(true);
+    }
+    // Damaged, overwritten or gone. The lock is there for as long as anything is.
+    match fs::metadata(home.join(LOCK_FILE)) {
+        Ok(lock) => Ok(lock.is_file() && lock.len() == 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn name(path: &Path) -> String {
@@ -78,7 +131,17 @@ fn is_ours(path: &Path) -> bool {
             .is_some_and(|rest| matches!(rest, "" | "-wal" | "-shm" | "-journal") || rest.starts_with(".orphan-"))
 }
 
-/// Random bytes in place of the old ones, on disk before this returns.
+/// Whether the file is there and begins so.
+fn begins_with(path: &Path, beginning: &[u8]) -> io::Result<bool> {
+    let mut read = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(beginning.len() as u64).read_to_end(&mut read)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    Ok(read == beginning)
+}
+
 fn overwrite(path: &Path) -> io::Result<()> {
     let length = usize::try_from(fs::metadata(path)?.len()).unwrap_or(usize::MAX).min(64 * 1024);
     let mut noise = vec![0; length];
@@ -86,8 +149,4 @@ fn overwrite(path: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     file.write_all(&noise)?;
     file.sync_all()
-}
-
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

@@ -15,6 +15,7 @@ use crate::engine::account::{self, prepare_registration};
 use crate::engine::receive::{Arrival, Learned, learn, receive, receive_held, refuse_held};
 use crate::engine::seal::{Opened, Sealed, open_sessions, seal_row};
 use crate::handle::Handle;
+use crate::profile::DatabaseKey;
 
 pub(super) struct Device {
     pub(super) database: Database,
@@ -31,7 +32,7 @@ impl Device {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("endtoend.db");
         std::fs::write(&path, b"").unwrap();
-        let mut database = Database::create(&path, &Zeroizing::new([7; 32])).unwrap();
+        let mut database = Database::create(&path, &DatabaseKey(Zeroizing::new([7; 32]))).unwrap();
         let handle: Handle = handle.parse().unwrap();
         let server = format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(64)).parse().unwrap();
         let (account, published, again) = prepare_registration(&mut database, server, handle.clone()).unwrap();
