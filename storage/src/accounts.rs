@@ -1,5 +1,7 @@
 //! Accounts, their devices, and the public keys that devices publish.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use endtoend_protocol::{
@@ -8,8 +10,8 @@ use endtoend_protocol::{
 
 use crate::StoreError;
 
-/// An account to create, with its first device.
-#[derive(Clone, Debug)]
+/// An account to create, with its first device. `Debug` shows neither record nor keys.
+#[derive(Clone)]
 pub struct NewAccount {
     /// Names it.
     pub tag: AccountTag,
@@ -21,6 +23,12 @@ pub struct NewAccount {
     pub device: NewDevice,
     /// By the node's clock.
     pub created_at: UnixMillis,
+}
+
+impl fmt::Debug for NewAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NewAccount({:?}, {:?})", self.tag, self.device_id)
+    }
 }
 
 /// Why an account was not created.

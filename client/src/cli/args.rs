@@ -13,7 +13,8 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// End-to-end encrypted messages from a terminal.
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage, 3 refused by the server, 4 unreachable, 5 timed out.
-#[derive(Debug, Parser)]
+// No `Debug` here or below: `Send` holds what is said.
+#[derive(Parser)]
 #[command(name = "endtoend-cli", version)]
 pub(crate) struct Arguments {
     /// Folder of the profile [default: $XDG_DATA_HOME/endtoend or ~/.local/share/endtoend]
@@ -38,7 +39,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum Command {
     /// Create an account, with this profile as its first device
     Register {
@@ -86,7 +87,7 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Send {
     /// To whom
     #[arg(long)]

@@ -196,6 +196,11 @@ mod tests {
     }
 
     #[test]
+    fn nothing_secret_is_shown() {
+        assert_eq!(format!("{:?}", Key::new([7; 32])), "Key(..)");
+    }
+
+    #[test]
     fn every_flipped_bit_is_refused() {
         let sealed = seal(&key(1), &NONCE, b"ad", b"a short message");
         for bit in 0..sealed.len() * 8 {

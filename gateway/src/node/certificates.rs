@@ -207,6 +207,12 @@ mod tests {
     }
 
     #[test]
+    fn nothing_secret_is_shown() {
+        let leaf = leaf();
+        assert_eq!(format!("{leaf:?}"), format!("Leaf {{ names: {:?}, .. }}", leaf.names));
+    }
+
+    #[test]
     fn a_leaf_is_renewed_at_half_life_and_after_a_clock_that_jumped_back() {
         let leaf = leaf();
         assert!(!leaf.renew_if_due(NOW.plus(LEAF_LIFE / 2 - Duration::from_secs(1))).unwrap());

@@ -60,6 +60,21 @@ async fn scalar(store: &Sqlite, sql: &'static str) -> i64 {
 }
 
 #[tokio::test]
+async fn nothing_secret_is_shown() {
+    let (store, _folder) = empty().await;
+    let account = account(7, 2);
+    let shown = [
+        ("an account", format!("{account:?}")),
+        ("the store", format!("{store:?}")),
+        ("an append", format!("{:?}", append(7, 1))),
+    ];
+    store.create_account(account).await.expect("created");
+    for (what, text) in shown {
+        assert!(!text.contains("7, 7, 7") && !text.contains("\\x07\\x07\\x07"), "{what}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn a_reopened_store_has_its_rows() {
     let folder = TempDir::new().expect("a folder");
     filled(&file(&folder)).await;
