@@ -1,5 +1,6 @@
 //! `endtoend-cli --json`.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -90,6 +91,11 @@ impl Cli {
         &self.home
     }
 
+    /// What its commands have said on standard error, all together. Beside the folder, which may not exist.
+    pub fn log_path(&self) -> PathBuf {
+        self.home.with_extension("stderr")
+    }
+
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
         self.run_with_input(arguments, "")
@@ -97,7 +103,12 @@ impl Cli {
 
     /// Runs a command to its end, with this text on standard input after the password.
     pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Outcome {
-        Outcome::of(self.spawn(arguments, input), "endtoend-cli")
+        let outcome = Outcome::of(self.spawn(arguments, input, Stdio::piped()), "endtoend-cli");
+        // Not where the test gave a folder that has no place beside it.
+        if let Some(mut log) = self.log() {
+            writeln!(log, "{}", outcome.stderr).expect("the log takes a line");
+        }
+        outcome
     }
 
     /// Creates the account.
@@ -121,20 +132,24 @@ impl Cli {
 
     /// Starts to listen and goes on.
     pub fn spawn_listen(&self) -> Listening {
-        let mut child = self.spawn(&["listen"], "");
+        let stderr = self.log().map_or_else(Stdio::null, Stdio::from);
+        let mut child = self.spawn(&["listen"], "", stderr);
         let lines = Lines::of(child.stdout.take().expect("stdout is piped"));
-        drop(Lines::of(child.stderr.take().expect("stderr is piped")));
         Listening { child, lines }
     }
 
-    fn spawn(&self, arguments: &[&str], input: &str) -> Child {
+    fn log(&self) -> Option<File> {
+        File::options().create(true).append(true).open(self.log_path()).ok()
+    }
+
+    fn spawn(&self, arguments: &[&str], input: &str, stderr: Stdio) -> Child {
         let mut child = program::command("endtoend-cli")
             .args(["--json", "--password-stdin", "--server", &self.server, "--home"])
             .arg(&self.home)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .expect("endtoend-cli starts");
         let mut stdin = child.stdin.take().expect("stdin is piped");

@@ -80,6 +80,6 @@ fn a_command_without_a_profile_names_the_way_to_one() {
 #[test]
 fn a_bad_command_line_is_a_usage_error() {
     let home = tempfile::tempdir().unwrap();
-    let nobody = Cli::new(home.path(), "not an address");
+    let nobody = Cli::new(home.path().join("profile"), "not an address");
     assert_eq!(nobody.run(&["status"]).code, Some(2));
 }
