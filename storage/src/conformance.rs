@@ -39,6 +39,7 @@ macro_rules! conformance_tests {
             one_time_keys_are_taken_oldest_first,
             a_published_key_id_keeps_its_first_key,
             signed_keys_are_replaced,
+            signed_keys_are_replaced_all_at_once_or_not_at_all,
             keys_beyond_the_limit_are_refused_whole,
             keys_of_unknown_devices_are_refused,
             a_queue_keeps_its_order,
@@ -285,6 +286,45 @@ pub(crate) async fn signed_keys_are_replaced(store: Shared) {
     assert_eq!(bundle.signed_pre_key, signed(2));
     assert_eq!(bundle.kem_pre_key, kem(LAST_RESORT + 1));
     assert_eq!(bundle.envelope_key, envelope_key(2));
+}
+
+pub(crate) async fn signed_keys_are_replaced_all_at_once_or_not_at_all(store: Shared) {
+    const ROUNDS: u32 = 40;
+    store.create_account(account(1, 0)).await.expect("created");
+    let set = |n: u32| DeviceKeys {
+        signed_pre_key: Some(signed(n)),
+        last_resort_kem_pre_key: Some(kem(LAST_RESORT + n)),
+        envelope_key: Some(envelope_key(n)),
+        ..DeviceKeys::default()
+    };
+    store.publish_keys(address(1), set(2)).await.expect("published");
+    let writer = Arc::clone(&store);
+    let writing = tokio::spawn(async move {
+        for n in 3..ROUNDS {
+            writer.publish_keys(address(1), set(n)).await.expect("published");
+        }
+    });
+    for _ in 0..ROUNDS {
+        let bundle = &store.take_bundles(address(1).account).await.expect("taken").expect("found").devices[0];
+        let n = bundle.signed_pre_key.id;
+        let seen = (&bundle.signed_pre_key, &bundle.kem_pre_key, &bundle.envelope_key);
+        assert_eq!(seen, (&signed(n), &kem(LAST_RESORT + n), &envelope_key(n)), "of one upload");
+    }
+    writing.await.expect("joined");
+    // Beside too many one-time keys none of the three is replaced, for whoever asks.
+    let refused = DeviceKeys { one_time_pre_keys: (1..=61).map(one_time).collect(), ..set(ROUNDS) };
+    let refused = store.publish_keys(address(1), refused).await;
+    assert!(matches!(refused, Err(PublishKeysError::TooMany)), "{refused:?}");
+    let bundle = &store.take_bundles(address(1).account).await.expect("taken").expect("found").devices[0];
+    let last = ROUNDS - 1;
+    let seen = (&bundle.signed_pre_key, &bundle.kem_pre_key, &bundle.envelope_key);
+    assert_eq!(seen, (&signed(last), &kem(LAST_RESORT + last), &envelope_key(last)));
+    let identity = store.identity(address(1).account).await.expect("read").expect("found");
+    assert_eq!(identity.envelope_keys, [(address(1).device, envelope_key(last))]);
+    // The same set once more, because its answer was lost.
+    store.publish_keys(address(1), set(last)).await.expect("published");
+    let bundle = &store.take_bundles(address(1).account).await.expect("taken").expect("found").devices[0];
+    assert_eq!(bundle.signed_pre_key, signed(last));
 }
 
 pub(crate) async fn keys_beyond_the_limit_are_refused_whole(store: Shared) {

@@ -1,7 +1,10 @@
-//! The own signed keys: which were made together, which the server has, and until when old ones are kept.
+//! The own keys: which signed ones were made together, which the server has, and until when old ones are kept.
 
+use std::time::Duration;
+
+use endtoend_crypto_e2e::RecordKey;
 use endtoend_protocol::UnixMillis;
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{DatabaseError, Store, integer, unsigned};
 
@@ -26,7 +29,121 @@ pub struct KeySet {
     pub retired_at: Option<UnixMillis>,
 }
 
+/// Kinds of own keys among the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnKeys {
+    /// X25519, used once.
+    OneTimePreKeys,
+    /// ML-KEM, used once or as last resort.
+    KemPreKeys,
+    /// Of the sets.
+    SignedPreKeys,
+    /// Of the sets.
+    EnvelopeKeys,
+}
+
+impl OwnKeys {
+    const fn key(self, id: u32) -> RecordKey {
+        match self {
+            Self::OneTimePreKeys => RecordKey::OneTimePreKey(id),
+            Self::KemPreKeys => RecordKey::KemPreKey(id),
+            Self::SignedPreKeys => RecordKey::SignedPreKey(id),
+            Self::EnvelopeKeys => RecordKey::EnvelopeKey(id),
+        }
+    }
+    const fn kind(self) -> &'static str {
+        self.key(0).kind()
+    }
+}
+
+/// Ids of own keys are kept as four bytes whose order is that of the numbers.
+fn key_id(bytes: Vec<u8>) -> Result<u32, DatabaseError> {
+    bytes.try_into().map(u32::from_be_bytes).map_err(|_| DatabaseError::Invalid("records.id"))
+}
+
 impl Store<'_> {
+    /// Ids of all keys of a kind, ascending.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn own_keys(&self, keys: OwnKeys) -> Result<Vec<u32>, DatabaseError> {
+        let mut query = self.connection.prepare_cached("SELECT id FROM records WHERE kind = ? ORDER BY id")?;
+        let rows = query.query_map([keys.kind()], |row| row.get(0))?;
+        rows.map(|id| key_id(id?)).collect()
+    }
+
+    /// Ids of ML-KEM pre-keys of which it is not noted that they are one-time keys, ascending.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn unnoted_kem_keys(&self) -> Result<Vec<u32>, DatabaseError> {
+        let mut query = self
+            .connection
+            .prepare_cached("SELECT id FROM records WHERE kind = 'kem_pre_key' AND published IS NULL ORDER BY id")?;
+        let rows = query.query_map([], |row| row.get(0))?;
+        rows.map(|id| key_id(id?)).collect()
+    }
+
+    /// Notes that these ML-KEM pre-keys are one-time keys, as all X25519 keys of that kind are.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn note_one_time_keys(&self, kem: &[u32]) -> Result<(), DatabaseError> {
+        self.connection
+            .execute("UPDATE records SET published = 0 WHERE kind = 'one_time_pre_key' AND published IS NULL", [])?;
+        let mut note =
+            self.connection.prepare_cached("UPDATE records SET published = 0 WHERE kind = 'kem_pre_key' AND id = ?")?;
+        kem.iter().try_for_each(|id| note.execute([id.to_be_bytes()]).map(drop)).map_err(Into::into)
+    }
+
+    /// The server has said that it has taken the one-time keys with the ids `first` to `last`.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn one_time_keys_published(&self, keys: OwnKeys, (first, last): (u32, u32)) -> Result<(), DatabaseError> {
+        self.connection.execute(
+            "UPDATE records SET published = 1 WHERE kind = ? AND id BETWEEN ? AND ?",
+            params![keys.kind(), first.to_be_bytes(), last.to_be_bytes()],
+        )?;
+        Ok(())
+    }
+
+    /// The server holds `held` one-time keys of a kind. It hands out the oldest first, so these are the latest; all before
+    /// them are handed out. Keys whose upload was not answered do not count as held, which errs on the side of keeping.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn note_handed_out(&self, keys: OwnKeys, held: u32, now: UnixMillis) -> Result<(), DatabaseError> {
+        // One further back than those that are held: the latest that is handed out.
+        let latest: Option<Vec<u8>> = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM records WHERE kind = ? AND published = 1 ORDER BY id DESC LIMIT 1 OFFSET ?",
+            )?
+            .query_row(params![keys.kind(), held], |row| row.get(0))
+            .optional()?;
+        let Some(latest) = latest else { return Ok(()) };
+        self.connection.execute(
+            "UPDATE records SET handed_out_at = ?
+             WHERE kind = ? AND id <= ? AND published IS NOT NULL AND handed_out_at IS NULL",
+            params![integer(now.get()), keys.kind(), latest],
+        )?;
+        Ok(())
+    }
+
+    /// Destroys one-time keys that were handed out `kept` ago and never used. What was sealed for them opens no more.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn destroy_one_time_keys(&self, now: UnixMillis, kept: Duration) -> Result<(), DatabaseError> {
+        let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
+        self.connection.execute(
+            "DELETE FROM records WHERE kind IN ('one_time_pre_key', 'kem_pre_key') AND handed_out_at <= ?",
+            [integer(now.get().saturating_sub(kept))],
+        )?;
+        Ok(())
+    }
+
     /// Adds a set, whose `seq` is made here and returned.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 pub use account::{Account, AccountState, StoredToken};
 pub use contacts::Contact;
-pub use key_sets::KeySet;
+pub use key_sets::{KeySet, OwnKeys};
 pub use messages::{Body, Direction, MessageState, StoredMessage};
 pub use outbox::{OUTBOX_MAX, OutboxItem, SealedItem};
 pub use received::{HELD_MAX_PER_CONTACT, HeldEnvelope, RECEIVED_AGE_MAX, RECEIVED_MAX, UNREADABLE_MAX, Unreadable};
@@ -148,6 +148,17 @@ impl Database {
         schema::migrate(&mut self.connection)
     }
 
+    /// Makes this a database of the first version, as it was.
+    #[cfg(test)]
+    pub(crate) fn downgrade(&self) {
+        schema::downgrade(&self.connection);
+    }
+
+    /// What is stored, to read.
+    pub fn read(&self) -> Store<'_> {
+        Store { connection: &self.connection, sealer: &self.sealer, ready_keys: &self.ready_keys }
+    }
+
     /// Empties the write-ahead log, which holds earlier versions of pages: only then is what was deleted out of the files.
     ///
     /// # Errors
@@ -155,11 +166,6 @@ impl Database {
     pub fn empty_log(&self) -> Result<(), DatabaseError> {
         // The row that it answers with says whether a reader was in the way: the next time will do.
         Ok(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
-    }
-
-    /// What is stored, to read.
-    pub fn read(&self) -> Store<'_> {
-        Store { connection: &self.connection, sealer: &self.sealer, ready_keys: &self.ready_keys }
     }
 
     /// Does all of `change` or, when it fails, none of it.

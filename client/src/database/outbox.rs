@@ -1,7 +1,7 @@
 //! What waits to be accepted by the server.
 //!
 //! A row begins as content for an account. Sealing turns it into one row per device, each with an envelope whose bytes
-//! never change again: a retry sends the same.
+//! never change again: a retry sends the same. One that has waited too long is content once more.
 
 use bytes::Bytes;
 use endtoend_protocol::{AccountTag, Address, DeviceId, Envelope, EnvelopeId, MessageId, RejectReason, UnixMillis};
@@ -145,6 +145,30 @@ impl Store<'_> {
                 Ok(self.connection.last_insert_rowid())
             })
             .collect()
+    }
+
+    /// Turns the row `seq` from an envelope into content again, to be sealed anew for every device of the recipient: its other
+    /// envelopes go.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn reopen(
+        &self,
+        seq: i64,
+        message: MessageId,
+        recipient: AccountTag,
+        content: &[u8],
+    ) -> Result<(), DatabaseError> {
+        let sealed = self.sealer.seal(KIND, &place(message, recipient), content);
+        self.connection.execute(
+            "UPDATE outbox SET content = ?, device = NULL, envelope_id = NULL, envelope = NULL WHERE seq = ?",
+            params![sealed, seq],
+        )?;
+        self.connection.execute(
+            "DELETE FROM outbox WHERE message_id = ? AND recipient = ? AND seq <> ? AND envelope IS NOT NULL",
+            params![message.as_bytes(), recipient.as_bytes(), seq],
+        )?;
+        Ok(())
     }
 
     /// The server has accepted a row's envelope: the row goes. Says the message if no other device's row waits for it.

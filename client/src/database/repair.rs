@@ -71,6 +71,19 @@ impl Store<'_> {
         }))
     }
 
+    /// When an envelope of ours was sealed; `None` when that is longer ago than [`SENT_AGE_MAX`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn sealed_at(&self, id: EnvelopeId) -> Result<Option<UnixMillis>, DatabaseError> {
+        let at: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT at FROM sent WHERE envelope_id = ?")?
+            .query_row([id.as_bytes()], |row| row.get(0))
+            .optional()?;
+        at.map(|at| unsigned(at, "sent.at").map(UnixMillis::new)).transpose()
+    }
+
     /// Notes that an envelope did not open and is asked for again by `question`. Forgets those beyond [`SENT_AGE_MAX`].
     ///
     /// # Errors

@@ -121,6 +121,11 @@ CREATE TABLE key_sets (
 ) STRICT;
 ALTER TABLE contacts ADD COLUMN keys_at INTEGER;  -- when the server last said which keys they have
 ",
+    "
+-- Of one-time keys only: 0 made, 1 the server has said that it has it; NULL for a key that was not looked at yet.
+ALTER TABLE records ADD COLUMN published INTEGER;
+ALTER TABLE records ADD COLUMN handed_out_at INTEGER;  -- since when the server does not have it any more
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -164,6 +169,19 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> 
     Ok(transaction.commit()?)
 }
 
+/// Undoes all migrations but the first. Keys and messages stay.
+#[cfg(test)]
+pub(super) fn downgrade(connection: &Connection) {
+    connection
+        .execute_batch(
+            "DROP TABLE sent; DROP TABLE unopened; DROP TABLE key_sets;
+             ALTER TABLE contacts DROP COLUMN session_reset_at; ALTER TABLE contacts DROP COLUMN keys_at;
+             ALTER TABLE records DROP COLUMN published; ALTER TABLE records DROP COLUMN handed_out_at;
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +196,16 @@ mod tests {
             .unwrap();
         let rows = query.query_map([], |row| row.get(0)).unwrap();
         rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn a_downgraded_database_is_one_of_the_first_version() {
+        let mut new = Connection::open_in_memory().unwrap();
+        migrate(&mut new).unwrap();
+        downgrade(&new);
+        let first = Connection::open_in_memory().unwrap();
+        first.execute_batch(MIGRATIONS[0]).unwrap();
+        assert_eq!(shape(&new), shape(&first));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::receive::{self, Arrival};
 use super::rotation;
 use crate::address::ServerAddress;
 use crate::clock;
-use crate::database::{Account, AccountState, Database, DatabaseError, HeldEnvelope, Store};
+use crate::database::{Account, AccountState, Database, DatabaseError, HeldEnvelope, OwnKeys, Store};
 use crate::handle::Handle;
 
 /// What a device keeps published of each kind of one-time key: as much as one upload takes.
@@ -72,8 +72,37 @@ pub(super) const fn keys_are_low(held: KeyCounts) -> bool {
     held.one_time < limits::ONE_TIME_KEYS_LOW_WATER || held.one_time_kem < limits::ONE_TIME_KEYS_LOW_WATER
 }
 
+/// Which one-time keys are in an upload: the first and the last id of each kind, `None` when there are none of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OneTimeIds {
+    curve: Option<(u32, u32)>,
+    kem: Option<(u32, u32)>,
+}
+
+impl OneTimeIds {
+    fn of(keys: &DeviceKeys) -> Self {
+        let ends = |first: Option<u32>, last: Option<u32>| first.zip(last);
+        let (curve, kem) = (&keys.one_time_pre_keys, &keys.one_time_kem_pre_keys);
+        Self {
+            curve: ends(curve.first().map(|key| key.id), curve.last().map(|key| key.id)),
+            kem: ends(kem.first().map(|key| key.id), kem.last().map(|key| key.id)),
+        }
+    }
+
+    /// Notes that the server has them, inside a transaction.
+    pub(super) fn published(self, store: &Store<'_>) -> Result<(), DatabaseError> {
+        for (keys, ids) in [(OwnKeys::OneTimePreKeys, self.curve), (OwnKeys::KemPreKeys, self.kem)] {
+            ids.map_or(Ok(()), |ids| store.one_time_keys_published(keys, ids))?;
+        }
+        Ok(())
+    }
+}
+
 /// Makes and stores the one-time keys that are missing at the server. `None` when they could not be made.
-pub(super) fn more_keys(database: &mut Database, held: KeyCounts) -> Result<Option<DeviceKeys>, DatabaseError> {
+pub(super) fn more_keys(
+    database: &mut Database,
+    held: KeyCounts,
+) -> Result<Option<(OneTimeIds, DeviceKeys)>, DatabaseError> {
     let missing = |full: usize, held: u32| full.saturating_sub(usize::try_from(held).unwrap_or(usize::MAX));
     let counts = NewKeys {
         one_time: missing(ONE_TIME_KEYS, held.one_time),
@@ -83,7 +112,7 @@ pub(super) fn more_keys(database: &mut Database, held: KeyCounts) -> Result<Opti
     database.write(|store| {
         let Ok((keys, changes)) = new_device_keys(store, &mut rand::rng(), counts) else { return Ok(None) };
         store.apply(&changes)?;
-        Ok(Some(keys))
+        Ok(Some((OneTimeIds::of(&keys), keys)))
     })
 }
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use endtoend_protocol::{
     AccountTag, Address, Answer, ClientFrame, DecodeError, Envelope, EnvelopeId, KeyCounts, MessageId, Refusal,
-    RefusalCode, RejectReason, Request, RequestId, ServerFrame, limits,
+    RefusalCode, RejectReason, Request, RequestId, ServerFrame, UnixMillis, limits,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
-use super::account;
+use super::account::{self, OneTimeIds};
 use super::acks::Acks;
 use super::command::VerifyError;
 use super::establish::Established;
@@ -22,7 +22,7 @@ use super::event::Event;
 use super::heard::{Context, Effect, answered, store_frame};
 use super::receive::{Arrival, Learned};
 use super::repair::Queued;
-use super::rotation;
+use super::rotation::{self, AgreedTime};
 use super::run::Runner;
 use super::seal::{Opened, Sealed, seal_row};
 use crate::clock::{self, Instant};
@@ -64,7 +64,8 @@ impl From<DatabaseError> for End {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asked {
     Attach,
-    Publish,
+    /// One-time keys.
+    Publish(OneTimeIds),
     /// The set of keys with this number.
     Rotate(i64),
     Bundles(AccountTag),
@@ -86,8 +87,9 @@ pub(super) struct Online {
     keys: KeyCounts,
     /// The server takes no more keys on this connection, or none could be made.
     keys_settled: bool,
-    /// When the own keys are looked at again; `None` on a connection whose clock is another.
-    care_at: Option<Instant>,
+    /// When the own keys are looked at again, and by what time.
+    care_at: Instant,
+    time: AgreedTime,
     /// Lengths of the frames in flight.
     pub(super) wire_bytes: HashMap<EnvelopeId, u64>,
     _reader: Reader,
@@ -150,7 +152,8 @@ impl Runner {
             acks: Acks::default(),
             keys,
             keys_settled: false,
-            care_at: None,
+            care_at: clock::monotonic(),
+            time: AgreedTime::new(server_time, clock::monotonic()),
             wire_bytes: HashMap::new(),
             _reader: reader,
         };
@@ -158,8 +161,9 @@ impl Runner {
         let by = now.since(server_time).max(server_time.since(now));
         if by > limits::CLOCK_SKEW_MAX {
             self.tell(Event::ClockOff { by, ahead: now > server_time });
-        } else {
-            online.care_at = Some(clock::monotonic());
+        }
+        if let Err(error) = self.held_at_server(&online) {
+            return End::Storage(error);
         }
         self.outbox.connected(usize::try_from(send_window).unwrap_or(usize::MAX));
         let end = match self.live(&mut online).await {
@@ -178,7 +182,7 @@ impl Runner {
         let mut frames = Vec::new();
         while !self.is_stopping() {
             self.pump(online).await?;
-            let wake = self.outbox.next_wake().into_iter().chain(online.deadline()).chain(online.care_at).min();
+            let wake = self.outbox.next_wake().into_iter().chain(online.deadline()).chain([online.care_at]).min();
             tokio::select! {
                 count = online.inbox.recv_many(&mut frames, BATCH_MAX) => if count == 0 {
                     return Err(LinkError::Closed { reason: None }.into());
@@ -204,20 +208,19 @@ impl Runner {
     async fn pump(&mut self, online: &mut Online) -> Result<(), End> {
         if account::keys_are_low(online.keys) && !online.keys_settled {
             online.keys_settled = true;
-            if let Some(keys) = account::more_keys(self.database(), online.keys)? {
-                online.ask(Asked::Publish, Request::PublishKeys(Box::new(keys))).await?;
+            if let Some((ids, keys)) = account::more_keys(self.database(), online.keys)? {
+                online.ask(Asked::Publish(ids), Request::PublishKeys(Box::new(keys))).await?;
             }
         }
-        let care = clock::monotonic();
-        if online.care_at.is_some_and(|at| care >= at) {
-            online.care_at = Some(care + rotation::CARE_INTERVAL);
-            let now = clock::now();
-            let made = self.database().write(|store| rotation::care(store, now))?;
-            // What was destroyed must not live on in the log.
-            self.database().empty_log()?;
-            if let Some((set, keys)) = made {
+        let now = clock::monotonic();
+        if now >= online.care_at {
+            online.care_at = now + rotation::CARE_INTERVAL;
+            if let Some(now) = online.agreed_time()
+                && let Some((set, keys)) = self.database().write(|store| rotation::care(store, now))?
+            {
                 online.ask(Asked::Rotate(set), Request::PublishKeys(Box::new(keys))).await?;
             }
+            self.database().empty_log()?;
         }
         let unknown: Vec<AccountTag> = self.verifying.iter().map(|(with, _)| with.tag()).collect();
         for peer in unknown {
@@ -255,10 +258,12 @@ impl Runner {
                     self.send_envelope(online, envelope, message).await?;
                 }
                 Sealed::NoKeys => {
+                    self.outbox.reopened(seq, to);
                     self.outbox.retry(seq, to, now + PAUSE);
                     online.fetch(to).await?;
                 }
                 Sealed::StaleKeys => {
+                    self.outbox.reopened(seq, to);
                     self.outbox.retry(seq, to, now + PAUSE);
                     online.identify(to).await?;
                 }
@@ -399,13 +404,19 @@ impl Runner {
                 let asked = online.asked.remove(&id).map(|(asked, _)| asked);
                 match (asked, answer) {
                     (Some(Asked::Attach), Answer::Attached) => self.arrived(),
-                    (Some(Asked::Publish), Answer::KeysPublished(keys)) => {
+                    (Some(Asked::Publish(ids)), Answer::KeysPublished(keys)) => {
                         online.keys = keys;
                         online.keys_settled = account::keys_are_low(keys);
+                        self.database().write(|store| ids.published(store))?;
+                        self.held_at_server(online)?;
                     }
+                    // One-time keys may be on their way beside it, so these numbers do not say which were handed out.
                     (Some(Asked::Rotate(set)), Answer::KeysPublished(keys)) => {
                         online.keys = keys;
-                        self.database().write(|store| store.key_set_published(set, clock::now()))?;
+                        // Without a time that can be noted the set is published once more.
+                        if let Some(now) = online.agreed_time() {
+                            self.database().write(|store| store.key_set_published(set, now))?;
+                        }
                     }
                     _ => return Err(LinkError::Protocol(DecodeError::Malformed).into()),
                 }
@@ -415,8 +426,8 @@ impl Runner {
                 let Some((asked, _)) = id.and_then(|id| online.asked.remove(&id)) else { return Ok(()) };
                 match asked {
                     Asked::Attach => Err(End::Refused(refusal.code)),
-                    // A set that was refused is made anew when it is looked at again.
-                    Asked::Publish | Asked::Rotate(_) => Ok(()),
+                    // A set that was refused is published again when it is looked at again.
+                    Asked::Publish(_) | Asked::Rotate(_) => Ok(()),
                     // What was held stays held, and is asked about on the next connection.
                     Asked::Identity(peer) => {
                         online.identifying.remove(&peer);
@@ -436,6 +447,12 @@ impl Runner {
             | ServerFrame::Deliver(_)
             | ServerFrame::Closing(_) => Ok(()),
         }
+    }
+
+    /// Notes which one-time keys the server has handed out.
+    fn held_at_server(&mut self, online: &Online) -> Result<(), DatabaseError> {
+        let Some(now) = online.agreed_time() else { return Ok(()) };
+        self.database().write(|store| rotation::note_held(store, online.keys, now))
     }
 
     /// Tells what an envelope turned out to be.
@@ -491,6 +508,11 @@ impl Online {
         let id = RequestId(NonZeroU64::MIN.saturating_add(self.last_request));
         self.asked.insert(id, (asked, clock::monotonic() + ANSWER_DEADLINE));
         self.sender.send(&ClientFrame::Request { id, request }).await.map(drop)
+    }
+
+    /// The time by which keys are judged; `None` while it is not certain.
+    fn agreed_time(&self) -> Option<UnixMillis> {
+        self.time.check(clock::now(), clock::monotonic())
     }
 
     /// Asks for the keys of an account, unless that is under way.

@@ -62,8 +62,19 @@ impl Outbox {
     /// Names the envelope of a row.
     pub(super) fn sealed(&mut self, seq: i64, to: AccountTag, envelope: EnvelopeId) {
         if let Some(row) = self.lanes.get_mut(&to).and_then(|lane| lane.rows.get_mut(&seq)) {
-            row.envelope = Some(envelope);
+            if let Some(old) = row.envelope.replace(envelope) {
+                self.names.remove(&old);
+            }
             self.names.insert(envelope, (to, seq));
+        }
+    }
+
+    /// The row has no envelope any more: it is to be sealed anew.
+    pub(super) fn reopened(&mut self, seq: i64, to: AccountTag) {
+        if let Some(row) = self.lanes.get_mut(&to).and_then(|lane| lane.rows.get_mut(&seq))
+            && let Some(old) = row.envelope.take()
+        {
+            self.names.remove(&old);
         }
     }
 

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use endtoend_protocol::{AccountTag, Content, ContentKind, EnvelopeId, MessageId, UnixMillis, limits};
 use rand::RngExt as _;
+use zeroize::Zeroizing;
 
-use crate::database::{Body, DatabaseError, Store};
+use crate::database::{Body, DatabaseError, Store, StoredMessage};
 
 /// New sessions with one account are begun at most this often.
 pub(super) const RESET_PAUSE: Duration = Duration::from_secs(600);
@@ -58,16 +59,42 @@ pub(super) fn send_again(
     if sent.recipient != asker || sent.copies.len() >= limits::COPIES_MAX {
         return Ok(None);
     }
-    if let Some(asked) = store.asked_for(sent.message)? {
-        return queue(store, asker, sent.message, now, sent.copies, ContentKind::Unopened(asked)).map(Some);
+    match said(store, asker, sent.message, now)? {
+        Some((sent_at, kind)) => queue(store, asker, sent.message, sent_at, sent.copies, kind).map(Some),
+        None => Ok(None),
     }
-    match store.sent_message(sent.message)? {
-        Some(message) if message.peer == asker => {
-            let Body::Text(text) = message.body else { return Ok(None) };
-            queue(store, asker, message.id, message.sent_at, sent.copies, ContentKind::Text(text)).map(Some)
+}
+
+/// What goes into the ratchet when the message of `envelope` is sealed anew. `None` when it is not known any more.
+pub(super) fn content_again(
+    store: &Store<'_>,
+    to: AccountTag,
+    message: MessageId,
+    envelope: EnvelopeId,
+    now: UnixMillis,
+) -> Result<Option<Zeroizing<Vec<u8>>>, DatabaseError> {
+    let Some((sent_at, kind)) = said(store, to, message, now)? else { return Ok(None) };
+    let mut copies = store.sent_envelope(envelope)?.map(|sent| sent.copies).unwrap_or_default();
+    copies.truncate(limits::COPIES_MAX);
+    encode(store, message, sent_at, copies, kind).map(Some)
+}
+
+/// When and what a message to somebody said.
+fn said(
+    store: &Store<'_>,
+    to: AccountTag,
+    message: MessageId,
+    now: UnixMillis,
+) -> Result<Option<(UnixMillis, ContentKind)>, DatabaseError> {
+    if let Some(asked) = store.asked_for(message)? {
+        return Ok(Some((now, ContentKind::Unopened(asked))));
+    }
+    Ok(match store.sent_message(message)? {
+        Some(StoredMessage { peer, sent_at, body: Body::Text(text), .. }) if peer == to => {
+            Some((sent_at, ContentKind::Text(text)))
         }
-        _ => Ok(None),
-    }
+        _ => None,
+    })
 }
 
 fn queue(
@@ -78,7 +105,17 @@ fn queue(
     copies: Vec<EnvelopeId>,
     kind: ContentKind,
 ) -> Result<Queued, DatabaseError> {
-    let sender_handle = store.account()?.map(|account| account.handle.to_string());
-    let content = zeroize::Zeroizing::new(Content { id, sent_at, sender_handle, copies, kind }.encode());
+    let content = encode(store, id, sent_at, copies, kind)?;
     Ok((store.enqueue(id, to, &content)?, to))
+}
+
+fn encode(
+    store: &Store<'_>,
+    id: MessageId,
+    sent_at: UnixMillis,
+    copies: Vec<EnvelopeId>,
+    kind: ContentKind,
+) -> Result<Zeroizing<Vec<u8>>, DatabaseError> {
+    let sender_handle = store.account()?.map(|account| account.handle.to_string());
+    Ok(Zeroizing::new(Content { id, sent_at, sender_handle, copies, kind }.encode()))
 }

@@ -1,10 +1,11 @@
 //! A message leaves: sealed once for each device of its recipient, and kept until the server has accepted it.
 
-use endtoend_crypto_e2e::{SealError, SessionError, seal, start_session};
+use endtoend_crypto_e2e::{PEER_KEYS_AGE_MAX, SealError, SessionError, seal, start_session};
 use endtoend_protocol::{AccountTag, Address, Bundles, Envelope, EnvelopeId, MessageId, UnixMillis};
 use rand::RngExt as _;
 
-use super::rotation::PEER_KEYS_AGE_MAX;
+use super::repair::content_again;
+use super::rotation::is_late;
 use crate::database::{DatabaseError, SealedItem, Store};
 
 /// What row of the outbox to send.
@@ -31,7 +32,8 @@ pub(super) enum Opened {
     BadKeys,
 }
 
-/// The envelope of row `seq`: made now, or when it was first asked for. Runs inside a transaction.
+/// The envelope of row `seq`: made now, or when it was first asked for unless its keys may be gone before it arrives. Runs
+/// inside a transaction.
 pub(super) fn seal_row(
     store: &Store<'_>,
     own: Address,
@@ -42,7 +44,14 @@ pub(super) fn seal_row(
     let (message, content) = match store.outbox_item(seq)? {
         None => return Ok(Sealed::Settled),
         Some(SealedItem::Sealed { message, envelope }) => {
-            return Ok(Sealed::Ready { envelope, message, others: Vec::new() });
+            // A repeat under another envelope is shown once: the message id is the same.
+            let again = match is_late(store.sealed_at(envelope.id)?, now) {
+                true => content_again(store, to, message, envelope.id, now)?,
+                false => None,
+            };
+            let Some(content) = again else { return Ok(Sealed::Ready { envelope, message, others: Vec::new() }) };
+            store.reopen(seq, message, to, &content)?;
+            (message, content)
         }
         Some(SealedItem::Open { message, content }) => (message, content),
     };

@@ -172,14 +172,56 @@ pub fn new_device_keys<R: CryptoRng + ?Sized>(
         keys.last_resort_kem_pre_key = Some(new_kem_key(&pair, rng, id, LAST_RESORT, &mut changes)?);
         let id = take(&mut own.next.envelope);
         let (secret, bytes) = envelope::Secret::generate(rng);
-        let public = secret.public(id);
-        let (x25519, ml_kem) = (public.x25519(), public.ml_kem());
-        let signature = sign(&pair, rng, &envelope_key_parts(&id.to_le_bytes(), &x25519, &ml_kem))?;
         changes.put(RecordKey::EnvelopeKey(id), *bytes);
-        keys.envelope_key = Some(EnvelopeKey { id, x25519, ml_kem: ml_kem.into(), signature });
+        keys.envelope_key = Some(signed_envelope_key(&pair, rng, id, &secret)?);
     }
     changes.put(RecordKey::Own, own.encode());
     Ok((keys, changes))
+}
+
+/// A signed pre-key, a last-resort ML-KEM pre-key and an envelope key that are kept, to publish them once more. The envelope
+/// key is signed anew; everything else is as it was.
+///
+/// # Errors
+/// See [`KeysError`].
+pub fn kept_device_keys<R: CryptoRng + ?Sized>(
+    records: &dyn Records,
+    rng: &mut R,
+    signed: u32,
+    kem: u32,
+    envelope: u32,
+) -> Result<DeviceKeys, KeysError> {
+    let pair = Own::read(records)?.identity_key_pair()?;
+    let kept = |key: RecordKey| records.get(&key)?.ok_or_else(|| RecordsError::damaged(&key));
+    let record = SignedPreKeyRecord::deserialize(&kept(RecordKey::SignedPreKey(signed))?)?;
+    let signed_pre_key = SignedPreKey {
+        id: signed,
+        public: key_bytes(&record.public_key()?)?,
+        signature: record.signature()?.try_into().map_err(|_| KeysError::Make)?,
+    };
+    let bytes = kept(RecordKey::KemPreKey(kem))?;
+    let record = KyberPreKeyRecord::deserialize(bytes.get(1..).unwrap_or_default())?;
+    let last_resort_kem_pre_key = KemPreKey {
+        id: kem,
+        public: record.public_key()?.serialize().to_vec().into(),
+        signature: record.signature()?.try_into().map_err(|_| KeysError::Make)?,
+    };
+    let bytes = kept(RecordKey::EnvelopeKey(envelope))?;
+    let secret = bytes.as_slice().try_into().map(envelope::Secret::from_bytes).map_err(|_| KeysError::Make)?;
+    Ok(DeviceKeys {
+        signed_pre_key: Some(signed_pre_key),
+        last_resort_kem_pre_key: Some(last_resort_kem_pre_key),
+        envelope_key: Some(signed_envelope_key(&pair, rng, envelope, &secret)?),
+        ..DeviceKeys::default()
+    })
+}
+
+/// Whether an own ML-KEM pre-key is handed out again and again. `false` when there is none.
+///
+/// # Errors
+/// When the records cannot be read.
+pub fn is_last_resort(records: &dyn Records, kem: u32) -> Result<bool, RecordsError> {
+    Ok(records.get(&RecordKey::KemPreKey(kem))?.is_some_and(|bytes| bytes.first() == Some(&LAST_RESORT)))
 }
 
 /// Destroys a signed pre-key, a last-resort ML-KEM pre-key and an envelope key by their ids. What was sealed for them opens
@@ -208,6 +250,18 @@ fn new_kem_key<R: CryptoRng + ?Sized>(
     let record = KyberPreKeyRecord::new(id.into(), NO_TIME, &key, &signature);
     changes.put(RecordKey::KemPreKey(id), [&[kind][..], &record.serialize()?].concat());
     Ok(KemPreKey { id, public: public.to_vec().into(), signature })
+}
+
+fn signed_envelope_key<R: CryptoRng + ?Sized>(
+    pair: &IdentityKeyPair,
+    rng: &mut R,
+    id: u32,
+    secret: &envelope::Secret,
+) -> Result<EnvelopeKey, KeysError> {
+    let public = secret.public(id);
+    let (x25519, ml_kem) = (public.x25519(), public.ml_kem());
+    let signature = sign(pair, rng, &envelope_key_parts(&id.to_le_bytes(), &x25519, &ml_kem))?;
+    Ok(EnvelopeKey { id, x25519, ml_kem: ml_kem.into(), signature })
 }
 
 fn key_bytes(key: &PublicKey) -> Result<[u8; 33], KeysError> {

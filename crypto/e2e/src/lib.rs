@@ -21,13 +21,14 @@ mod tests;
 
 pub use envelope::{ENVELOPE_OVERHEAD, ReadyKeys};
 pub use identity::{
-    KeysError, NewKeys, accept_identity, create_identity, destroy_keys, identity_public, new_device_keys,
-    registration_id, safety_number,
+    KeysError, NewKeys, accept_identity, create_identity, destroy_keys, identity_public, is_last_resort,
+    kept_device_keys, new_device_keys, registration_id, safety_number,
 };
 pub use padding::{ENVELOPE_STEP, SIZE_CLASSES};
 #[cfg(any(test, feature = "conformance"))]
 pub use records::records_conformance;
 pub use records::{Changes, MemoryRecords, RecordKey, Records, RecordsError};
 pub use session::{
-    Content, OpenError, Opened, SealError, SessionError, has_session, learn_identity, open, seal, start_session,
+    Content, OpenError, Opened, PEER_KEYS_AGE_MAX, SealError, SessionError, has_session, learn_identity, open, seal,
+    start_session,
 };

@@ -23,6 +23,11 @@ use crate::padding::{self, BadPadding};
 use crate::random::Rand09;
 use crate::records::{Changes, RecordKey, Records, RecordsError};
 
+/// How long what a server says about somebody's keys is good for: to seal envelopes with, and to go on in a session that was
+/// not answered. The owner keeps replaced keys for this time, for the time that a message waits in its sender's outbox and
+/// on a server, and then destroys them.
+pub const PEER_KEYS_AGE_MAX: Duration = Duration::from_secs(6 * 24 * 3600);
+
 /// Why there is no session with a device.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -312,10 +317,16 @@ pub fn open<R: CryptoRng + ?Sized>(
 const POST_QUANTUM: SessionUsabilityRequirements =
     SessionUsabilityRequirements::EstablishedWithPqxdh.union(SessionUsabilityRequirements::Spqr);
 
+/// How long libsignal 0.85.3 uses a session that was not answered.
+const LIBSIGNAL_UNANSWERED_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Each message of a session that was not answered needs the keys that the session began with, so it is used as long as those
+/// are surely there. libsignal's own bound is longer: it is asked about a later moment.
 fn is_usable(overlay: &mut Overlay<'_>, now: UnixMillis) -> bool {
     let wanted = POST_QUANTUM | SessionUsabilityRequirements::NotStale;
+    let later = now.plus(LIBSIGNAL_UNANSWERED_MAX.saturating_sub(PEER_KEYS_AGE_MAX));
     match overlay.session() {
-        Ok(Some(session)) => session.has_usable_sender_chain(time(now), wanted).unwrap_or(false),
+        Ok(Some(session)) => session.has_usable_sender_chain(time(later), wanted).unwrap_or(false),
         Ok(None) | Err(_) => false,
     }
 }

@@ -15,9 +15,9 @@ use zeroize::Zeroizing;
 use crate::envelope;
 use crate::padding;
 use crate::{
-    Changes, MemoryRecords, NewKeys, OpenError, Opened, ReadyKeys, RecordKey, Records, RecordsError, SessionError,
-    accept_identity, create_identity, destroy_keys, has_session, identity_public, learn_identity, new_device_keys,
-    open, records_conformance, registration_id, safety_number, seal, start_session,
+    Changes, MemoryRecords, NewKeys, OpenError, Opened, PEER_KEYS_AGE_MAX, ReadyKeys, RecordKey, Records, RecordsError,
+    SessionError, accept_identity, create_identity, destroy_keys, has_session, identity_public, learn_identity,
+    new_device_keys, open, records_conformance, registration_id, safety_number, seal, start_session,
 };
 
 const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);
@@ -133,6 +133,19 @@ fn acquainted() -> (Person, Person) {
     let letter = bob.write(&alice, b"hi");
     alice.read(&letter).unwrap();
     (alice, bob)
+}
+
+#[test]
+fn a_session_that_was_never_answered_is_used_as_long_as_its_keys_are_surely_there() {
+    let at = |by: Duration| NOW.plus(by);
+    let (young, old) = (PEER_KEYS_AGE_MAX - Duration::from_secs(1), PEER_KEYS_AGE_MAX + Duration::from_secs(1));
+    let (alice, bob) = alice_and_bob();
+    assert!(has_session(&alice.records, bob.address, at(young)).unwrap());
+    assert!(!has_session(&alice.records, bob.address, at(old)).unwrap());
+    let (alice, bob) = acquainted();
+    for (person, peer) in [(&alice, &bob), (&bob, &alice)] {
+        assert!(has_session(&person.records, peer.address, at(old * 100)).unwrap(), "it needs no such keys any more");
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(super) struct Device {
     /// How far its clock is ahead of the real one.
     pub(super) ahead: Duration,
     published: Box<NewDevice>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Device {
@@ -37,7 +37,14 @@ impl Device {
         let server = format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(64)).parse().unwrap();
         let (account, published, again) = prepare_registration(&mut database, server, handle.clone()).unwrap();
         assert!(!again);
-        Self { database, handle, own: account.address(), ahead: Duration::ZERO, published, _folder: folder }
+        Self { database, handle, own: account.address(), ahead: Duration::ZERO, published, folder }
+    }
+
+    /// The profile is one that the first version of this program wrote, and is opened by this one.
+    pub(super) fn go_back_to_the_first_version(&mut self) {
+        self.database.downgrade();
+        let key = DatabaseKey(Zeroizing::new([7; 32]));
+        self.database = Database::open(&self.folder.path().join("endtoend.db"), &key).unwrap();
     }
 
     pub(super) fn now(&self) -> UnixMillis {

@@ -156,6 +156,40 @@ async fn keys_that_are_due_are_replaced_unless_the_clocks_disagree() {
 }
 
 #[tokio::test]
+async fn what_was_queued_for_old_keys_opens_after_the_device_came_back_and_replaced_them() {
+    let node = Node::start().await;
+    let alice = Person::registered(&node, "alice").await;
+    let Person { home, handle, engine } = Person::registered(&node, "bob").await;
+    engine.stop().await;
+    let first = alice.send("bob", "while you were away").await;
+    assert_eq!(alice.settled(first).await, MessageState::Accepted);
+
+    let mut profile = Profile::open_with(home.path(), PASSWORD.as_bytes(), FAST).unwrap();
+    let old = profile.database().read().key_sets().unwrap().pop().unwrap();
+    let make_old = |store: &Store<'_>| -> Result<(), DatabaseError> {
+        store.remove_key_set(&old)?;
+        let (made_at, rotate_at) = (UnixMillis::new(1), UnixMillis::new(2));
+        store.put_key_set(&KeySet { made_at, rotate_at, ..old }).map(drop)
+    };
+    profile.database().write(make_old).unwrap();
+    let bob = Person { engine: Engine::start(profile, options(true)).unwrap(), home, handle };
+    assert_eq!(bob.unread(1).await, ["while you were away"]);
+    // Alice does not know yet that there are other keys.
+    let second = alice.send("bob", "and now").await;
+    assert_eq!(alice.settled(second).await, MessageState::Accepted);
+    assert_eq!(bob.unread(2).await, ["while you were away", "and now"]);
+    assert_eq!(node.ledger().rotations, 1);
+
+    let Person { home, engine, .. } = bob;
+    engine.stop().await;
+    let mut profile = Profile::open_with(home.path(), PASSWORD.as_bytes(), FAST).unwrap();
+    let sets = profile.database().read().key_sets().unwrap();
+    assert_eq!(sets.len(), 2);
+    assert!(sets[0].retired_at.is_some() && sets[1].published);
+    assert_ne!(sets[0].envelope, sets[1].envelope);
+}
+
+#[tokio::test]
 async fn a_clock_that_is_far_off_is_told() {
     let node = Node::start().await;
     let mut alice = Person::registered(&node, "alice").await;
