@@ -17,6 +17,10 @@ pub const OPAQUE_BYTES_MAX: usize = 1024;
 
 /// Devices of one account.
 pub const DEVICES_MAX: usize = 8;
+/// People whom one account has accepted or blocked.
+pub const RELATIONS_MAX: u32 = 20_000;
+/// Devices that wait for an existing one at one time, on all nodes together.
+pub const LINKS_MAX: u32 = 1_000;
 /// Largest device number: what a Signal protocol address can carry.
 pub const DEVICE_ID_MAX: u32 = 127;
 /// One-time pre-keys in one upload.
@@ -30,6 +34,8 @@ pub const ONE_TIME_KEYS_LOW_WATER: u32 = 20;
 
 /// Envelopes that may wait for one device.
 pub const QUEUE_ENVELOPES_MAX: u32 = 10_000;
+/// Of those, envelopes from strangers: what is read before somebody decides, and too few to fill a queue.
+pub const QUEUE_REQUESTS_MAX: u32 = 100;
 /// How long an envelope waits for its device.
 pub const QUEUE_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 

@@ -11,20 +11,24 @@ use endtoend_protocol::{
 use tokio::task::JoinSet;
 
 use crate::{
-    AccountStore, Append, AppendOutcome, CreateAccountError, NewAccount, Page, PageLimits, PublishKeysError,
-    QueueBatch, QueueStore, Seq, StoreLimits,
+    Append, AppendOutcome, CreateAccountError, Lane, NewAccount, Page, PageLimits, PublishKeysError, QueueBatch,
+    QueueStore, Seq, Store, StoreLimits,
 };
 
 /// Small enough to be reached.
-pub(crate) const LIMITS: StoreLimits = StoreLimits { queue_envelopes_max: 4, one_time_keys_max: 60 };
+pub(crate) const LIMITS: StoreLimits = StoreLimits {
+    queue_envelopes_max: 4,
+    queue_requests_max: 2,
+    one_time_keys_max: 60,
+    devices_max: 3,
+    relations_max: 3,
+    links_max: 2,
+};
 pub(crate) const NOW: UnixMillis = UnixMillis::new(1_000_000);
 const LATER: UnixMillis = UnixMillis::new(2_000_000);
 const ALL: PageLimits = PageLimits { rows: 1000, bytes: usize::MAX };
 const BEGINNING: Seq = Seq(0);
 
-/// Both planes of one store.
-pub(crate) trait Store: AccountStore + QueueStore {}
-impl<T: AccountStore + QueueStore> Store for T {}
 pub(crate) type Shared = Arc<dyn Store>;
 
 /// Makes a test of each rule; `$open` gives an empty store with [`LIMITS`] and whatever must outlive it.
@@ -87,6 +91,7 @@ pub(crate) fn envelope(n: u64) -> EnvelopeId {
 pub(crate) fn append(to: u8, n: u64) -> Append {
     Append {
         to: address(to),
+        lane: Lane::Contacts,
         id: envelope(n),
         body: Bytes::from(format!("body {n}")),
         accepted_at: NOW,
@@ -125,7 +130,6 @@ pub(crate) fn account(n: u8, one_time_keys: u32) -> NewAccount {
     NewAccount {
         tag: address(n).account,
         opaque_record: Bytes::from(vec![n; 100]),
-        device_id: DeviceId::FIRST,
         device: NewDevice {
             device_key: Bytes::from(vec![n; 2624]),
             registration_id: u32::MAX,
@@ -136,6 +140,7 @@ pub(crate) fn account(n: u8, one_time_keys: u32) -> NewAccount {
             one_time_pre_keys: (1..=one_time_keys).map(one_time).collect(),
             one_time_kem_pre_keys: (1..=one_time_keys).map(kem).collect(),
         },
+        invite: None,
         created_at: NOW,
     }
 }
@@ -196,7 +201,10 @@ pub(crate) async fn what_was_registered_is_found(store: Shared) {
     let new = account(1, 1);
     store.create_account(new.clone()).await.expect("created");
     assert_eq!(store.opaque_record(new.tag).await.expect("read"), Some(new.opaque_record));
-    assert_eq!(store.device_key(address(1)).await.expect("read"), Some(new.device.device_key));
+    assert_eq!(
+        store.device(address(1)).await.expect("read").map(|device| device.device_key),
+        Some(new.device.device_key)
+    );
     let identity = store.identity(new.tag).await.expect("read").expect("found");
     assert_eq!(identity.identity_key, new.device.identity_key);
     assert_eq!(identity.envelope_keys, [(DeviceId::FIRST, new.device.envelope_key.clone())]);
@@ -214,7 +222,7 @@ pub(crate) async fn what_was_registered_is_found(store: Shared) {
 pub(crate) async fn an_unknown_account_has_nothing(store: Shared) {
     let nobody = address(9);
     assert_eq!(store.opaque_record(nobody.account).await.expect("read"), None);
-    assert_eq!(store.device_key(nobody).await.expect("read"), None);
+    assert_eq!(store.device(nobody).await.expect("read").map(|device| device.device_key), None);
     assert_eq!(store.key_counts(nobody).await.expect("read"), KeyCounts::default());
     assert_eq!(store.identity(nobody.account).await.expect("read"), None);
     assert_eq!(store.take_bundles(nobody.account).await.expect("read"), None);

@@ -1,29 +1,77 @@
-//! The durable plane: accounts, devices, published keys and queued envelopes.
+//! The durable plane: accounts, devices, published keys, tokens, and queued envelopes.
 //!
-//! [`AccountStore`] and [`QueueStore`] say what a store must do; [`Sqlite`] does it for one node. The behaviour that
+//! The traits say what a store must do. [`Sqlite`] does it for one node. The behaviour that
 //! every implementation must show is one suite of tests, `conformance`.
 //!
-//! A store holds tags, public keys and ciphertext: no handle, no password, no sender, no address of a client.
+//! Statements that are the same in both are written once, in `statements/`, which each implementation includes with its
+//! own types. Opening, locking and the queue, where the two differ, are their own.
+//!
+//! A store holds tags, public keys, hashes and ciphertext: no handle, no password, no sender, no address of a client.
 #![deny(missing_docs)]
+#![expect(clippy::duplicate_mod, reason = "`statements/` is compiled once for each database")]
 
 mod accounts;
+mod audit;
+mod columns;
+mod devices;
+mod invites;
+mod keys;
+mod links;
 mod queue;
+mod relations;
 mod sqlite;
+mod tokens;
 
 #[cfg(test)]
 mod conformance;
 
-pub use accounts::{AccountStore, CreateAccountError, NewAccount, PublishKeysError};
-pub use queue::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq};
+pub use accounts::{AccountStore, AccountSummary, CreateAccountError, NewAccount};
+pub use audit::{
+    AuditEnds, AuditEntry, AuditKey, AuditQuery, AuditRow, AuditStore, AuditVerdict, Pseudonym, verify_audit,
+};
+pub use devices::{AddDevice, AddDeviceError, DeviceRecord, DeviceStore, ListedDevice};
+pub use invites::{Invite, InviteHash, InviteStore};
+pub use keys::{KeyStore, PublishKeysError};
+pub use links::{LinkAnswer, LinkId, LinkStore};
+pub use queue::{Append, AppendOutcome, Lane, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq};
+pub use relations::{PeerHash, Relation, RelationStore, Standing};
 pub use sqlite::{OpenError, Sqlite};
+pub use tokens::{Family, FamilyId, TokenStore};
+
+/// Everything that a store must do.
+pub trait Store:
+    AccountStore + AuditStore + DeviceStore + InviteStore + KeyStore + LinkStore + QueueStore + RelationStore + TokenStore
+{
+}
+
+impl<T> Store for T where
+    T: AccountStore
+        + AuditStore
+        + DeviceStore
+        + InviteStore
+        + KeyStore
+        + LinkStore
+        + QueueStore
+        + RelationStore
+        + TokenStore
+{
+}
 
 /// Bounds of a store. The defaults are those of `endtoend_protocol::limits`; tests use smaller ones.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreLimits {
     /// Envelopes that may wait for one device.
     pub queue_envelopes_max: u32,
+    /// Of those, envelopes from somebody who is not accepted.
+    pub queue_requests_max: u32,
     /// One-time keys of one kind kept for one device.
     pub one_time_keys_max: u32,
+    /// Devices of one account.
+    pub devices_max: u32,
+    /// Relations of one account.
+    pub relations_max: u32,
+    /// Meetings of devices at one time.
+    pub links_max: u32,
 }
 
 impl Default for StoreLimits {
@@ -31,7 +79,11 @@ impl Default for StoreLimits {
         use endtoend_protocol::limits;
         Self {
             queue_envelopes_max: limits::QUEUE_ENVELOPES_MAX,
+            queue_requests_max: limits::QUEUE_REQUESTS_MAX,
             one_time_keys_max: limits::ONE_TIME_KEYS_STORED_MAX as u32,
+            devices_max: limits::DEVICES_MAX as u32,
+            relations_max: limits::RELATIONS_MAX,
+            links_max: limits::LINKS_MAX,
         }
     }
 }

@@ -10,11 +10,23 @@ use crate::StoreError;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Seq(pub i64);
 
+/// Which part of a device's queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lane {
+    /// From somebody whom the recipient has accepted.
+    #[default]
+    Contacts,
+    /// From a stranger: a small part, so that strangers can fill no queue.
+    Requests,
+}
+
 /// An envelope to keep.
 #[derive(Clone, Debug)]
 pub struct Append {
     /// Whose device.
     pub to: Address,
+    /// Which part of its queue.
+    pub lane: Lane,
     /// A device has each id once: an append of an id that waits is a repeat.
     pub id: EnvelopeId,
     /// Ciphertext.
@@ -32,7 +44,7 @@ pub enum AppendOutcome {
     Stored(Seq),
     /// Was committed before, at this place.
     Repeat(Seq),
-    /// The device's queue is at its limit.
+    /// The device's queue, or the lane in it, is at its limit.
     Full,
     /// No such device.
     UnknownDevice,

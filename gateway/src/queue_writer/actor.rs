@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::{Actor, AsyncContext as _, Context, Handler, SpawnHandle, WrapFuture as _, fut::ActorFutureExt as _};
 use endtoend_protocol::{Address, RejectReason, RetryReason};
-use endtoend_storage::{Append, AppendOutcome, QueueBatch, QueueStore, Seq};
+use endtoend_storage::{Append, AppendOutcome, Lane, QueueBatch, QueueStore, Seq};
 
 use super::group_commit::{GroupCommit, Next, Write};
 use super::messages::{Forget, Persist, Persisted, Then};
@@ -120,6 +120,7 @@ pub(crate) fn outcome_for_sender(outcome: Option<AppendOutcome>, at: endtoend_pr
 impl Persist {
     fn to_append(&self) -> Append {
         Append {
+            lane: Lane::Contacts,
             to: self.envelope.to,
             id: self.envelope.id,
             body: self.envelope.body.clone(),

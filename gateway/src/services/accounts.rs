@@ -11,7 +11,7 @@ use endtoend_crypto_core::token;
 use endtoend_protocol::{
     AccountTag, Address, Answer, DeviceId, DeviceKeys, NewDevice, Refusal, RefusalCode, UnixMillis, limits,
 };
-use endtoend_storage::{AccountStore, CreateAccountError, NewAccount, PublishKeysError, StoreError};
+use endtoend_storage::{CreateAccountError, NewAccount, PublishKeysError, Store, StoreError};
 use serde::Deserialize;
 
 /// Who may create an account.
@@ -47,7 +47,7 @@ impl fmt::Debug for Login {
 
 /// Accounts, as connections need them. Refusals do not tell what of a credential was wrong.
 pub(crate) struct Accounts {
-    store: Arc<dyn AccountStore>,
+    store: Arc<dyn Store>,
     opaque: ServerSetup,
     token_key: Arc<SigningKey>,
     token_verifier: Arc<VerifyingKey>,
@@ -58,7 +58,7 @@ type Answered<T> = Result<T, Refusal>;
 
 impl Accounts {
     pub(crate) fn new(
-        store: Arc<dyn AccountStore>,
+        store: Arc<dyn Store>,
         opaque: ServerSetup,
         token_key: SigningKey,
         registration: Registration,
@@ -92,10 +92,11 @@ impl Accounts {
         self.opaque.check_record(&opaque_record).map_err(|_| RefusalCode::Invalid)?;
         let address = Address { account, device: DeviceId::FIRST };
         check_proof(device.device_key.clone(), address, Purpose::Register, proof, peer).await?;
-        let new = NewAccount { tag: account, opaque_record, device_id: address.device, device, created_at: now };
+        let new = NewAccount { tag: account, opaque_record, device, invite: None, created_at: now };
         match self.store.create_account(new).await {
             Ok(()) => self.authenticated(address, now).await,
             Err(CreateAccountError::Exists) => Err(RefusalCode::HandleTaken.into()),
+            Err(CreateAccountError::Invite) => Err(RefusalCode::RegistrationClosed.into()),
             Err(CreateAccountError::Store(error)) => Err(unavailable(&error)),
         }
     }
@@ -169,9 +170,9 @@ impl Accounts {
     }
 
     async fn check_device(&self, device: Address, purpose: Purpose, proof: Bytes, peer: Peer) -> Answered<()> {
-        let key = self.store.device_key(device).await.map_err(|e| unavailable(&e))?;
-        let key = key.ok_or(RefusalCode::BadCredentials)?;
-        check_proof(key, device, purpose, proof, peer).await
+        let known = self.store.device(device).await.map_err(|e| unavailable(&e))?;
+        let known = known.ok_or(RefusalCode::BadCredentials)?;
+        check_proof(known.device_key, device, purpose, proof, peer).await
     }
 
     async fn authenticated(&self, device: Address, now: UnixMillis) -> Answered<Answer> {

@@ -3,20 +3,40 @@
 //! One connection writes, a few read. Every write is one `BEGIN IMMEDIATE` transaction, on disk (WAL, fsync) when the
 //! call returns. A call that fails or is dropped half-way is rolled back whole, because its connection is given up.
 
-mod accounts;
 mod open;
 mod queue;
 #[cfg(test)]
 mod tests;
 
-use bytes::Bytes;
-use endtoend_protocol::{Address, UnixMillis};
+#[path = "../statements/accounts.rs"]
+mod accounts;
+#[path = "../statements/audit.rs"]
+mod audit;
+#[path = "../statements/devices.rs"]
+mod devices;
+#[path = "../statements/invites.rs"]
+mod invites;
+#[path = "../statements/keys.rs"]
+mod keys;
+#[path = "../statements/links.rs"]
+mod links;
+#[path = "../statements/relations.rs"]
+mod relations;
+#[path = "../statements/tokens.rs"]
+mod tokens;
+
+use endtoend_protocol::{AccountTag, Address};
+use sqlx::SqlitePool;
 use sqlx::pool::PoolConnection;
-use sqlx::{SqliteConnection, SqlitePool};
 
 pub use open::OpenError;
 
 use crate::{StoreError, StoreLimits};
+
+// What `statements/` is compiled with.
+use Sqlite as Database;
+use sqlx::SqliteConnection as Connection;
+use sqlx::sqlite::SqliteRow as Row;
 
 /// A store in one SQLite file, to be opened by one node at a time. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -48,7 +68,7 @@ struct WriteTransaction {
 }
 
 impl WriteTransaction {
-    fn connection(&mut self) -> &mut SqliteConnection {
+    fn connection(&mut self) -> &mut Connection {
         &mut self.connection
     }
 
@@ -104,29 +124,22 @@ fn result_code(error: &sqlx::Error) -> Option<u32> {
     Some(extended & 0xff)
 }
 
-/// A device's row number and how many envelopes wait for it.
-async fn device_row(connection: &mut SqliteConnection, device: Address) -> Result<Option<(i64, u32)>, StoreError> {
-    let row = sqlx::query_as("SELECT id, queue_depth FROM devices WHERE tag = ?1 AND device = ?2")
+/// One writer has the file: nobody else changes the account meanwhile.
+async fn lock_account(_: &mut Connection, _: AccountTag) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// As above.
+async fn lock_devices(_: &mut Connection, _: &[i64]) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// A device's row number.
+async fn device_row(connection: &mut Connection, device: Address) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query_scalar("SELECT id FROM devices WHERE tag = $1 AND device = $2")
         .bind(device.account.as_bytes().to_vec())
-        .bind(device.device.get())
+        .bind(i64::from(device.device.get()))
         .fetch_optional(connection)
         .await?;
     Ok(row)
-}
-
-/// SQLite's integers are signed; a time beyond them is as good as the last one.
-fn to_column(time: UnixMillis) -> i64 {
-    i64::try_from(time.get()).unwrap_or(i64::MAX)
-}
-
-fn time(column: i64) -> Result<UnixMillis, StoreError> {
-    u64::try_from(column).map(UnixMillis::new).map_err(|_| StoreError::Damaged { what: "time" })
-}
-
-fn array<const N: usize>(column: &[u8], what: &'static str) -> Result<[u8; N], StoreError> {
-    column.try_into().map_err(|_| StoreError::Damaged { what })
-}
-
-fn bytes_of<const N: usize>(column: Vec<u8>, what: &'static str) -> Result<Bytes, StoreError> {
-    if column.len() == N { Ok(Bytes::from(column)) } else { Err(StoreError::Damaged { what }) }
 }

@@ -13,7 +13,10 @@ use crate::StoreLimits;
 
 /// Written into the file's header by the first migration: "E2E1".
 const APPLICATION_ID: i64 = 0x4532_4531;
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "first", include_str!("../../migrations/0001_first.sql"))];
+pub(super) const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("../../migrations/sqlite/0001_first.sql")),
+    (2, "accounts", include_str!("../../migrations/sqlite/0002_accounts.sql")),
+];
 
 /// How long a connection waits for another program's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

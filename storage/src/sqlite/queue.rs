@@ -6,21 +6,24 @@ use async_trait::async_trait;
 use endtoend_protocol::{Address, EnvelopeId, UnixMillis};
 use sqlx::SqliteConnection;
 
-use super::{Sqlite, device_row, time, to_column};
-use crate::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError};
+use super::{Sqlite, device_row};
+use crate::columns::{time, to_column};
+use crate::{
+    Append, AppendOutcome, Lane, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError, StoreLimits,
+};
 
 #[async_trait]
 impl QueueStore for Sqlite {
     async fn commit(&self, batch: QueueBatch) -> Result<Vec<AppendOutcome>, StoreError> {
         let mut transaction = self.begin().await?;
-        let outcomes = write(transaction.connection(), batch, self.limits.queue_envelopes_max).await?;
+        let outcomes = write(transaction.connection(), batch, &self.limits).await?;
         transaction.commit().await?;
         Ok(outcomes)
     }
 
     async fn load(&self, to: Address, after: Seq, limits: PageLimits, now: UnixMillis) -> Result<Page, StoreError> {
         let mut connection = self.readers.acquire().await?;
-        let Some((device, _)) = device_row(&mut connection, to).await? else { return Ok(Page::default()) };
+        let Some(device) = device_row(&mut connection, to).await? else { return Ok(Page::default()) };
         let Some((last, more)) = page_end(&mut connection, device, after, limits, now).await? else {
             return Ok(Page::default());
         };
@@ -40,36 +43,48 @@ impl QueueStore for Sqlite {
 
     async fn delete_expired(&self, now: UnixMillis, rows_max: u32) -> Result<u64, StoreError> {
         let mut transaction = self.begin().await?;
-        let devices: Vec<i64> = sqlx::query_scalar(
+        let rows: Vec<(i64, u32)> = sqlx::query_as(
             "DELETE FROM queue WHERE seq IN
                  (SELECT seq FROM queue WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
-             RETURNING device_row",
+             RETURNING device_row, lane",
         )
         .bind(to_column(now))
         .bind(rows_max)
         .fetch_all(transaction.connection())
         .await?;
-        let mut gone: HashMap<i64, u32> = HashMap::new();
-        for device in &devices {
-            *gone.entry(*device).or_default() += 1;
+        let mut gone: HashMap<i64, (u32, u32)> = HashMap::new();
+        for (device, lane) in &rows {
+            let (all, requests) = gone.entry(*device).or_default();
+            *all += 1;
+            *requests += lane;
         }
-        for (device, rows) in gone {
-            sqlx::query("UPDATE devices SET queue_depth = queue_depth - ?2 WHERE id = ?1")
-                .bind(device)
-                .bind(rows)
-                .execute(transaction.connection())
-                .await?;
+        for (device, (all, requests)) in gone {
+            sqlx::query(
+                "UPDATE devices SET queue_depth = queue_depth - ?2, request_depth = request_depth - ?3 WHERE id = ?1",
+            )
+            .bind(device)
+            .bind(all)
+            .bind(requests)
+            .execute(transaction.connection())
+            .await?;
         }
         transaction.commit().await?;
-        Ok(devices.len() as u64)
+        Ok(rows.len() as u64)
     }
+}
+
+/// How much waits for a device: in all, and in the lane for requests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Depth {
+    all: u32,
+    requests: u32,
 }
 
 /// A device that a batch touches: read once, its depth written once.
 struct Touched {
     row: i64,
-    depth_before: u32,
-    depth: u32,
+    before: Depth,
+    depth: Depth,
 }
 
 /// Devices of one batch; `None` for those that do not exist.
@@ -85,43 +100,57 @@ impl Devices {
         use std::collections::hash_map::Entry;
         let touched = match self.0.entry(device) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
-                let found = device_row(connection, device).await?;
-                new.insert(found.map(|(row, depth)| Touched { row, depth_before: depth, depth }))
-            }
+            Entry::Vacant(new) => new.insert(touch(connection, device).await?),
         };
         Ok(touched.as_mut())
     }
 }
 
+async fn touch(connection: &mut SqliteConnection, device: Address) -> Result<Option<Touched>, StoreError> {
+    let found: Option<(i64, u32, u32)> =
+        sqlx::query_as("SELECT id, queue_depth, request_depth FROM devices WHERE tag = ?1 AND device = ?2")
+            .bind(device.account.as_bytes().to_vec())
+            .bind(device.device.get())
+            .fetch_optional(connection)
+            .await?;
+    Ok(found.map(|(row, all, requests)| {
+        let depth = Depth { all, requests };
+        Touched { row, before: depth, depth }
+    }))
+}
+
 async fn write(
     connection: &mut SqliteConnection,
     batch: QueueBatch,
-    depth_max: u32,
+    limits: &StoreLimits,
 ) -> Result<Vec<AppendOutcome>, StoreError> {
+    const DAMAGED: StoreError = StoreError::Damaged { what: "queue depth" };
     let mut devices = Devices::default();
     for (device, seq) in batch.deletes {
         let Some(device) = devices.find(connection, device).await? else { continue };
-        let deleted = sqlx::query("DELETE FROM queue WHERE seq = ?1 AND device_row = ?2")
-            .bind(seq.0)
-            .bind(device.row)
-            .execute(&mut *connection)
-            .await?;
-        if deleted.rows_affected() > 0 {
-            device.depth = device.depth.checked_sub(1).ok_or(StoreError::Damaged { what: "queue depth" })?;
+        let lane: Option<u32> =
+            sqlx::query_scalar("DELETE FROM queue WHERE seq = ?1 AND device_row = ?2 RETURNING lane")
+                .bind(seq.0)
+                .bind(device.row)
+                .fetch_optional(&mut *connection)
+                .await?;
+        if let Some(lane) = lane {
+            device.depth.all = device.depth.all.checked_sub(1).ok_or(DAMAGED)?;
+            device.depth.requests = device.depth.requests.checked_sub(lane).ok_or(DAMAGED)?;
         }
     }
     let mut outcomes = Vec::with_capacity(batch.appends.len());
     for append in batch.appends {
         outcomes.push(match devices.find(connection, append.to).await? {
-            Some(device) => add(connection, device, append, depth_max).await?,
+            Some(device) => add(connection, device, append, limits).await?,
             None => AppendOutcome::UnknownDevice,
         });
     }
-    for device in devices.0.into_values().flatten().filter(|device| device.depth != device.depth_before) {
-        sqlx::query("UPDATE devices SET queue_depth = ?2 WHERE id = ?1")
+    for device in devices.0.into_values().flatten().filter(|device| device.depth != device.before) {
+        sqlx::query("UPDATE devices SET queue_depth = ?2, request_depth = ?3 WHERE id = ?1")
             .bind(device.row)
-            .bind(device.depth)
+            .bind(device.depth.all)
+            .bind(device.depth.requests)
             .execute(&mut *connection)
             .await?;
     }
@@ -133,12 +162,16 @@ async fn add(
     connection: &mut SqliteConnection,
     device: &mut Touched,
     append: Append,
-    depth_max: u32,
+    limits: &StoreLimits,
 ) -> Result<AppendOutcome, StoreError> {
     let id = append.id.as_bytes().to_vec();
-    if device.depth < depth_max {
+    let lane = u32::from(append.lane == Lane::Requests);
+    let room = device.depth.all < limits.queue_envelopes_max
+        && (append.lane == Lane::Contacts || device.depth.requests < limits.queue_requests_max);
+    if room {
         let added: Option<i64> = sqlx::query_scalar(
-            "INSERT INTO queue (device_row, envelope_id, accepted_at, expires_at, body) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO queue (device_row, envelope_id, accepted_at, expires_at, body, lane)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (device_row, envelope_id) DO NOTHING RETURNING seq",
         )
         .bind(device.row)
@@ -146,10 +179,12 @@ async fn add(
         .bind(to_column(append.accepted_at))
         .bind(to_column(append.expires_at))
         .bind(Vec::from(append.body))
+        .bind(lane)
         .fetch_optional(&mut *connection)
         .await?;
         if let Some(seq) = added {
-            device.depth += 1;
+            device.depth.all += 1;
+            device.depth.requests += lane;
             return Ok(AppendOutcome::Stored(Seq(seq)));
         }
     }

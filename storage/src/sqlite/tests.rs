@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::{OpenError, Sqlite};
 use crate::conformance::{LIMITS, account, address, append, appends, load};
-use crate::{AccountStore, Append, AppendOutcome, QueueStore, StoreLimits};
+use crate::{AccountStore, Append, AppendOutcome, KeyStore, QueueStore, StoreLimits};
 
 async fn empty() -> (Sqlite, TempDir) {
     let folder = TempDir::new().expect("a folder");
@@ -171,7 +171,7 @@ async fn no_column_names_a_sender() {
     }
     // A new column of the queue has to be weighed here, whatever its name.
     let queue: Vec<_> = columns.iter().filter(|(table, _)| table == "queue").map(|(_, column)| &column[..]).collect();
-    assert_eq!(queue, ["seq", "device_row", "envelope_id", "accepted_at", "expires_at", "body"]);
+    assert_eq!(queue, ["seq", "device_row", "envelope_id", "accepted_at", "expires_at", "body", "lane"]);
 }
 
 // --- failures while running ---
@@ -310,7 +310,7 @@ async fn a_newer_schema_is_refused() {
     .expect("written");
     newer.close().await.expect("closed");
     let error = refusal(&file(&folder)).await;
-    assert!(matches!(error, OpenError::NewerSchema { version: 7, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerSchema { version: 7, known: 2, .. }), "{error:?}");
     assert!(error.to_string().contains("run the newer program"), "{error}");
 }
 
@@ -326,7 +326,7 @@ async fn migrations_run_once_from_version_one() {
     };
     let first = applied().await;
     let versions: Vec<_> = first.iter().map(|(version, success, ..)| (*version, *success)).collect();
-    assert_eq!(versions, [(1, true)]);
+    assert_eq!(versions, [(1, true), (2, true)]);
     assert_eq!(applied().await, first);
 }
 
