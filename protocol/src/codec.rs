@@ -6,8 +6,8 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::frame::{
-    Answer, ClientFrame, ClosingReason, Deliver, DeliveryNumber, Envelope, Refusal, RefusalCode, RejectReason, Request,
-    RequestId, RetryReason, ServerFrame,
+    Answer, ClientFrame, ClosingReason, Deliver, DeliveryNumber, Envelope, ListedDevice, Refusal, RefusalCode,
+    Registration, RejectReason, Relation, Request, RequestId, RetryReason, ServerFrame, Work,
 };
 use crate::ids::{AccountTag, Address, DeviceId, EnvelopeId, UnixMillis};
 use crate::keys::{
@@ -70,6 +70,16 @@ fn at_most<T, U>(
     }
     items.into_iter().map(check).collect()
 }
+/// Empty bytes stand for nothing.
+fn optional<T>(bytes: Bytes, check: impl FnOnce(Bytes) -> Checked<T>) -> Checked<Option<T>> {
+    if bytes.is_empty() { Ok(None) } else { check(bytes).map(Some) }
+}
+fn or_empty(bytes: &Option<Bytes>) -> Bytes {
+    bytes.clone().unwrap_or_default()
+}
+fn link(bytes: &[u8]) -> Checked<[u8; limits::LINK_BYTES]> {
+    array(bytes, "link")
+}
 fn opaque(bytes: Bytes) -> Checked<Bytes> {
     within(bytes, limits::OPAQUE_BYTES_MAX, "opaque")
 }
@@ -113,7 +123,59 @@ impl ClientFrame {
             let request = match kind {
                 Kind::Send(send) => return send.checked().map(Self::Send),
                 Kind::Ack(ack) => return Ok(Self::Ack { up_to: DeliveryNumber(ack.up_to) }),
-                Kind::Hello(f) => Request::Hello { version_min: f.version_min, version_max: f.version_max },
+                Kind::Hello(f) => Request::Hello {
+                    version_min: f.version_min,
+                    version_max: f.version_max,
+                    server_password: match f.server_password.len() {
+                        0..=limits::SERVER_PASSWORD_BYTES_MAX => f.server_password,
+                        _ => return Err(Broken("server_password")),
+                    },
+                },
+                Kind::Evaluate(f) => Request::Evaluate { blinded: array(&f.blinded, "blinded")?, work: f.work },
+                Kind::NewChallenge(wire::NewChallenge {}) => Request::NewChallenge,
+                Kind::LoginNew(f) => Request::LoginNew { opaque: opaque(f.opaque)? },
+                Kind::AddDevice(f) => f.checked()?,
+                Kind::OfferLink(f) => Request::OfferLink {
+                    link: link(&f.link)?,
+                    offer: within(f.offer, limits::LINK_OFFER_BYTES_MAX, "offer")?,
+                },
+                Kind::FetchAnswer(f) => Request::FetchAnswer { link: link(&f.link)? },
+                Kind::FetchOffer(f) => Request::FetchOffer { link: link(&f.link)? },
+                Kind::AnswerLink(f) => Request::AnswerLink {
+                    link: link(&f.link)?,
+                    sealed: within(f.sealed, limits::LINK_SEALED_BYTES_MAX, "sealed")?,
+                    secret_hash: array(&f.secret_hash, "secret_hash")?,
+                },
+                Kind::Refresh(f) => Request::Refresh {
+                    token: exactly(f.token, limits::REFRESH_TOKEN_BYTES, "token")?,
+                    device_proof: proof(f.device_proof)?,
+                },
+                Kind::FetchDevices(wire::FetchDevices {}) => Request::FetchDevices,
+                Kind::RenameDevice(f) => Request::RenameDevice {
+                    device: device(f.device)?,
+                    name: within(f.name, limits::DEVICE_NAME_BYTES_MAX, "name")?,
+                },
+                Kind::RemoveDevice(f) => Request::RemoveDevice { device: device(f.device)? },
+                Kind::Logout(f) => Request::Logout { everywhere: f.everywhere },
+                Kind::SetRelation(f) => {
+                    let relation = match wire::Relation::try_from(f.relation) {
+                        Ok(wire::Relation::None) => None,
+                        Ok(wire::Relation::Accepted) => Some(Relation::Accepted),
+                        Ok(wire::Relation::Blocked) => Some(Relation::Blocked),
+                        Err(_) => return Err(Broken("relation")),
+                    };
+                    Request::SetRelation { account: account(&f.account)?, relation }
+                }
+                Kind::PasswordStart(f) => Request::PasswordStart {
+                    opaque: opaque(f.opaque)?,
+                    registration: optional(f.registration, opaque)?,
+                },
+                Kind::PasswordFinish(f) => {
+                    Request::PasswordFinish { opaque: opaque(f.opaque)?, record: optional(f.record, opaque)? }
+                }
+                Kind::SetBackup(f) => {
+                    Request::SetBackup(optional(f.backup, |backup| within(backup, limits::BACKUP_BYTES_MAX, "backup"))?)
+                }
                 Kind::RegisterStart(f) => {
                     Request::RegisterStart { account: account(&f.account)?, opaque: opaque(f.opaque)? }
                 }
@@ -147,14 +209,69 @@ impl ClientFrame {
             Self::Request { id, request } => (
                 id.0.get(),
                 match request {
-                    Request::Hello { version_min, version_max } => {
-                        Kind::Hello(wire::Hello { version_min: *version_min, version_max: *version_max })
+                    Request::Hello { version_min, version_max, server_password } => Kind::Hello(wire::Hello {
+                        version_min: *version_min,
+                        version_max: *version_max,
+                        server_password: server_password.clone(),
+                    }),
+                    Request::Evaluate { blinded, work } => {
+                        Kind::Evaluate(wire::Evaluate { blinded: copy(blinded), work: *work })
                     }
+                    Request::NewChallenge => Kind::NewChallenge(wire::NewChallenge {}),
+                    Request::LoginNew { opaque } => Kind::LoginNew(wire::LoginNew { opaque: opaque.clone() }),
+                    Request::AddDevice { account, link, device_proof, device } => Kind::AddDevice(wire::AddDevice {
+                        account: copy(account.as_bytes()),
+                        link: link.map(|(link, _)| copy(&link)).unwrap_or_default(),
+                        secret: link.map(|(_, secret)| copy(&secret)).unwrap_or_default(),
+                        device_key: device.device_key.clone(),
+                        device_proof: device_proof.clone(),
+                        registration_id: device.registration_id,
+                        identity_key: copy(&device.identity_key),
+                        keys: Some((&**device).into()),
+                    }),
+                    Request::OfferLink { link, offer } => {
+                        Kind::OfferLink(wire::OfferLink { link: copy(link), offer: offer.clone() })
+                    }
+                    Request::FetchAnswer { link } => Kind::FetchAnswer(wire::FetchAnswer { link: copy(link) }),
+                    Request::FetchOffer { link } => Kind::FetchOffer(wire::FetchOffer { link: copy(link) }),
+                    Request::AnswerLink { link, sealed, secret_hash } => Kind::AnswerLink(wire::AnswerLink {
+                        link: copy(link),
+                        sealed: sealed.clone(),
+                        secret_hash: copy(secret_hash),
+                    }),
+                    Request::Refresh { token, device_proof } => {
+                        Kind::Refresh(wire::Refresh { token: token.clone(), device_proof: device_proof.clone() })
+                    }
+                    Request::FetchDevices => Kind::FetchDevices(wire::FetchDevices {}),
+                    Request::RenameDevice { device, name } => {
+                        Kind::RenameDevice(wire::RenameDevice { device: device.get().into(), name: name.clone() })
+                    }
+                    Request::RemoveDevice { device } => {
+                        Kind::RemoveDevice(wire::RemoveDevice { device: device.get().into() })
+                    }
+                    Request::Logout { everywhere } => Kind::Logout(wire::Logout { everywhere: *everywhere }),
+                    Request::SetRelation { account, relation } => Kind::SetRelation(wire::SetRelation {
+                        account: copy(account.as_bytes()),
+                        relation: match relation {
+                            None => wire::Relation::None,
+                            Some(Relation::Accepted) => wire::Relation::Accepted,
+                            Some(Relation::Blocked) => wire::Relation::Blocked,
+                        }
+                        .into(),
+                    }),
+                    Request::PasswordStart { opaque, registration } => Kind::PasswordStart(wire::PasswordStart {
+                        opaque: opaque.clone(),
+                        registration: or_empty(registration),
+                    }),
+                    Request::PasswordFinish { opaque, record } => {
+                        Kind::PasswordFinish(wire::PasswordFinish { opaque: opaque.clone(), record: or_empty(record) })
+                    }
+                    Request::SetBackup(backup) => Kind::SetBackup(wire::SetBackup { backup: or_empty(backup) }),
                     Request::RegisterStart { account, opaque } => Kind::RegisterStart(wire::RegisterStart {
                         account: copy(account.as_bytes()),
                         opaque: opaque.clone(),
                     }),
-                    Request::RegisterFinish { opaque, device_proof, device } => {
+                    Request::RegisterFinish { opaque, device_proof, device, invite } => {
                         Kind::RegisterFinish(wire::RegisterFinish {
                             opaque: opaque.clone(),
                             device_key: device.device_key.clone(),
@@ -162,6 +279,7 @@ impl ClientFrame {
                             registration_id: device.registration_id,
                             identity_key: copy(&device.identity_key),
                             keys: Some((&**device).into()),
+                            invite: invite.map(|invite| copy(&invite)).unwrap_or_default(),
                         })
                     }
                     Request::LoginStart { account, opaque } => {
@@ -201,8 +319,11 @@ impl ServerFrame {
         let checked = (|| {
             let answer = match kind {
                 Kind::Refused(f) => {
-                    let refusal =
-                        Refusal { code: refusal_code(f.code()), retry_after_ms: NonZeroU64::new(f.retry_after_ms) };
+                    let refusal = Refusal {
+                        code: refusal_code(f.code()),
+                        retry_after_ms: NonZeroU64::new(f.retry_after_ms),
+                        work: work(f.work_bits, f.work_counter)?,
+                    };
                     return Ok(Self::Refused { id, refusal });
                 }
                 Kind::Accepted(f) => {
@@ -213,6 +334,8 @@ impl ServerFrame {
                         wire::RetryReason::QueueFull => RetryReason::QueueFull,
                         wire::RetryReason::Unavailable => RetryReason::Unavailable,
                         wire::RetryReason::Window => RetryReason::Window,
+                        wire::RetryReason::Devices => RetryReason::Devices,
+                        wire::RetryReason::Rate => RetryReason::Rate,
                         wire::RetryReason::Busy | wire::RetryReason::Unspecified => RetryReason::Busy,
                     };
                     return Ok(Self::Retry { id: envelope_id(&f.id)?, after_ms: f.after_ms, reason });
@@ -233,6 +356,7 @@ impl ServerFrame {
                         body: body(f.body)?,
                     }));
                 }
+                Kind::DevicesChanged(f) => return Ok(Self::DevicesChanged { version: f.version }),
                 Kind::Closing(f) => return Ok(Self::Closing(closing_reason(f.reason()))),
                 Kind::Welcome(f) => Answer::Welcome {
                     version: f.version,
@@ -242,7 +366,33 @@ impl ServerFrame {
                         0 => return Err(Broken("send_window")),
                         window => window,
                     },
+                    oprf_key: array(&f.oprf_key, "oprf_key")?,
+                    registration: match f.registration() {
+                        wire::Registration::Open => Registration::Open,
+                        wire::Registration::Invite => Registration::Invite,
+                        wire::Registration::Closed | wire::Registration::Unspecified => Registration::Closed,
+                    },
                 },
+                Kind::Evaluated(f) => Answer::Evaluated { evaluation: array(&f.evaluation, "evaluation")? },
+                Kind::Challenge(f) => Answer::Challenge { challenge: array(&f.challenge, "challenge")? },
+                Kind::PasswordProved(f) => Answer::PasswordProved {
+                    backup: optional(f.backup, |backup| within(backup, limits::BACKUP_BYTES_MAX, "backup"))?,
+                    delay_ms: f.delay_ms,
+                },
+                Kind::Offer(f) => Answer::Offer { offer: within(f.offer, limits::LINK_OFFER_BYTES_MAX, "offer")? },
+                Kind::LinkAnswer(f) => Answer::LinkAnswer(match (f.account.len(), f.sealed.len()) {
+                    (0, 0) => None,
+                    _ => Some((account(&f.account)?, within(f.sealed, limits::LINK_SEALED_BYTES_MAX, "sealed")?)),
+                }),
+                Kind::Devices(f) => Answer::Devices {
+                    version: f.version,
+                    devices: at_most(f.devices, limits::DEVICES_MAX, "devices", wire::Device::checked)?,
+                },
+                Kind::PasswordChallenge(f) => Answer::PasswordChallenge {
+                    opaque: opaque(f.opaque)?,
+                    registration: optional(f.registration, opaque)?,
+                },
+                Kind::Done(wire::Done {}) => Answer::Done,
                 Kind::RegisterChallenge(f) => Answer::RegisterChallenge { opaque: opaque(f.opaque)? },
                 Kind::LoginChallenge(f) => Answer::LoginChallenge { opaque: opaque(f.opaque)? },
                 Kind::Authenticated(f) => Answer::Authenticated {
@@ -250,6 +400,10 @@ impl ServerFrame {
                     token: exactly(f.token, limits::ACCESS_TOKEN_BYTES, "token")?,
                     token_expires: UnixMillis::new(f.token_expires_ms),
                     keys: KeyCounts { one_time: f.one_time_pre_keys, one_time_kem: f.one_time_kem_pre_keys },
+                    refresh_token: optional(f.refresh_token, |token| {
+                        exactly(token, limits::REFRESH_TOKEN_BYTES, "refresh_token")
+                    })?,
+                    devices_version: f.devices_version,
                 },
                 Kind::KeysPublished(f) => Answer::KeysPublished(KeyCounts {
                     one_time: f.one_time_pre_keys,
@@ -273,6 +427,8 @@ impl ServerFrame {
                 Kind::Refused(wire::Refused {
                     code: refusal_code_number(refusal.code).into(),
                     retry_after_ms: refusal.retry_after_ms.map_or(0, NonZeroU64::get),
+                    work_bits: refusal.work.map_or(0, |work| work.bits.into()),
+                    work_counter: refusal.work.map_or(0, |work| work.counter),
                 }),
             ),
             Self::Accepted { id, at } => {
@@ -288,6 +444,8 @@ impl ServerFrame {
                         RetryReason::QueueFull => wire::RetryReason::QueueFull,
                         RetryReason::Unavailable => wire::RetryReason::Unavailable,
                         RetryReason::Window => wire::RetryReason::Window,
+                        RetryReason::Devices => wire::RetryReason::Devices,
+                        RetryReason::Rate => wire::RetryReason::Rate,
                     }
                     .into(),
                 }),
@@ -311,23 +469,59 @@ impl ServerFrame {
                     body: deliver.body.clone(),
                 }),
             ),
+            Self::DevicesChanged { version } => (0, Kind::DevicesChanged(wire::DevicesChanged { version: *version })),
             Self::Closing(reason) => (0, Kind::Closing(wire::Closing { reason: closing_number(*reason).into() })),
             Self::Answer { id, answer } => (
                 id.0.get(),
                 match answer {
-                    Answer::Welcome { version, challenge, server_time, send_window } => Kind::Welcome(wire::Welcome {
+                    Answer::Welcome { version, challenge, server_time, send_window, oprf_key, registration } => {
+                        Kind::Welcome(wire::Welcome {
+                            version: *version,
+                            challenge: copy(challenge),
+                            server_time_ms: server_time.get(),
+                            send_window: *send_window,
+                            oprf_key: copy(oprf_key),
+                            registration: match registration {
+                                Registration::Open => wire::Registration::Open,
+                                Registration::Invite => wire::Registration::Invite,
+                                Registration::Closed => wire::Registration::Closed,
+                            }
+                            .into(),
+                        })
+                    }
+                    Answer::Evaluated { evaluation } => {
+                        Kind::Evaluated(wire::Evaluated { evaluation: copy(evaluation) })
+                    }
+                    Answer::Challenge { challenge } => Kind::Challenge(wire::Challenge { challenge: copy(challenge) }),
+                    Answer::PasswordProved { backup, delay_ms } => {
+                        Kind::PasswordProved(wire::PasswordProved { backup: or_empty(backup), delay_ms: *delay_ms })
+                    }
+                    Answer::Offer { offer } => Kind::Offer(wire::Offer { offer: offer.clone() }),
+                    Answer::LinkAnswer(answer) => {
+                        let (account, sealed) = match answer {
+                            Some((account, sealed)) => (copy(account.as_bytes()), sealed.clone()),
+                            None => Default::default(),
+                        };
+                        Kind::LinkAnswer(wire::LinkAnswer { account, sealed })
+                    }
+                    Answer::Devices { version, devices } => Kind::Devices(wire::Devices {
                         version: *version,
-                        challenge: copy(challenge),
-                        server_time_ms: server_time.get(),
-                        send_window: *send_window,
+                        devices: devices.iter().map(Into::into).collect(),
                     }),
+                    Answer::PasswordChallenge { opaque, registration } => {
+                        Kind::PasswordChallenge(wire::PasswordChallenge {
+                            opaque: opaque.clone(),
+                            registration: or_empty(registration),
+                        })
+                    }
+                    Answer::Done => Kind::Done(wire::Done {}),
                     Answer::RegisterChallenge { opaque } => {
                         Kind::RegisterChallenge(wire::RegisterChallenge { opaque: opaque.clone() })
                     }
                     Answer::LoginChallenge { opaque } => {
                         Kind::LoginChallenge(wire::LoginChallenge { opaque: opaque.clone() })
                     }
-                    Answer::Authenticated { address, token, token_expires, keys } => {
+                    Answer::Authenticated { address, token, token_expires, keys, refresh_token, devices_version } => {
                         Kind::Authenticated(wire::Authenticated {
                             account: copy(address.account.as_bytes()),
                             device: address.device.get().into(),
@@ -335,6 +529,8 @@ impl ServerFrame {
                             token_expires_ms: token_expires.get(),
                             one_time_pre_keys: keys.one_time,
                             one_time_kem_pre_keys: keys.one_time_kem,
+                            refresh_token: or_empty(refresh_token),
+                            devices_version: *devices_version,
                         })
                     }
                     Answer::KeysPublished(keys) => Kind::KeysPublished(wire::KeysPublished {
@@ -357,6 +553,7 @@ impl wire::Send {
             id: envelope_id(&self.id)?,
             to: Address { account: account(&self.account)?, device: device(self.device)? },
             body: body(self.body)?,
+            devices_version: self.devices_version,
         })
     }
 }
@@ -367,28 +564,83 @@ impl From<&Envelope> for wire::Send {
             account: copy(envelope.to.account.as_bytes()),
             device: envelope.to.device.get().into(),
             body: envelope.body.clone(),
+            devices_version: envelope.devices_version,
         }
     }
 }
 
 impl wire::RegisterFinish {
     fn checked(self) -> Checked<Request> {
-        let keys = present(self.keys, "keys")?.checked()?;
-        let device = NewDevice {
-            device_key: exactly(self.device_key, limits::DEVICE_KEY_BYTES, "device_key")?,
-            registration_id: self.registration_id,
-            identity_key: array(&self.identity_key, "identity_key")?,
-            signed_pre_key: present(keys.signed_pre_key, "signed_pre_key")?,
-            last_resort_kem_pre_key: present(keys.last_resort_kem_pre_key, "last_resort_kem_pre_key")?,
-            envelope_key: present(keys.envelope_key, "envelope_key")?,
-            one_time_pre_keys: keys.one_time_pre_keys,
-            one_time_kem_pre_keys: keys.one_time_kem_pre_keys,
-        };
         Ok(Request::RegisterFinish {
+            device: new_device(self.keys, self.device_key, self.registration_id, &self.identity_key)?,
             opaque: opaque(self.opaque)?,
             device_proof: proof(self.device_proof)?,
-            device: Box::new(device),
+            invite: optional(self.invite, |invite| array(&invite, "invite"))?,
         })
+    }
+}
+
+impl wire::AddDevice {
+    fn checked(self) -> Checked<Request> {
+        let secret = optional(self.secret, |secret| array(&secret, "secret"))?;
+        Ok(Request::AddDevice {
+            device: new_device(self.keys, self.device_key, self.registration_id, &self.identity_key)?,
+            account: account(&self.account)?,
+            link: match (optional(self.link, |bytes| link(&bytes))?, secret) {
+                (Some(link), Some(secret)) => Some((link, secret)),
+                (None, None) => None,
+                _ => return Err(Broken("secret")),
+            },
+            device_proof: proof(self.device_proof)?,
+        })
+    }
+}
+
+fn new_device(
+    keys: Option<wire::DeviceKeys>,
+    device_key: Bytes,
+    registration_id: u32,
+    identity_key: &[u8],
+) -> Checked<Box<NewDevice>> {
+    let keys = present(keys, "keys")?.checked()?;
+    Ok(Box::new(NewDevice {
+        device_key: exactly(device_key, limits::DEVICE_KEY_BYTES, "device_key")?,
+        registration_id,
+        identity_key: array(identity_key, "identity_key")?,
+        signed_pre_key: present(keys.signed_pre_key, "signed_pre_key")?,
+        last_resort_kem_pre_key: present(keys.last_resort_kem_pre_key, "last_resort_kem_pre_key")?,
+        envelope_key: present(keys.envelope_key, "envelope_key")?,
+        one_time_pre_keys: keys.one_time_pre_keys,
+        one_time_kem_pre_keys: keys.one_time_kem_pre_keys,
+    }))
+}
+
+impl wire::Device {
+    fn checked(self) -> Checked<ListedDevice> {
+        Ok(ListedDevice {
+            device: device(self.device)?,
+            name: optional(self.name, |name| within(name, limits::DEVICE_NAME_BYTES_MAX, "name"))?,
+            added_at: UnixMillis::new(self.added_at_ms),
+            active_at: UnixMillis::new(self.active_at_ms),
+        })
+    }
+}
+impl From<&ListedDevice> for wire::Device {
+    fn from(listed: &ListedDevice) -> Self {
+        Self {
+            device: listed.device.get().into(),
+            name: or_empty(&listed.name),
+            added_at_ms: listed.added_at.get(),
+            active_at_ms: listed.active_at.get(),
+        }
+    }
+}
+
+fn work(bits: u32, counter: u64) -> Checked<Option<Work>> {
+    match u8::try_from(bits) {
+        Ok(0) if counter == 0 => Ok(None),
+        Ok(bits @ 1..=limits::WORK_BITS_MAX) => Ok(Some(Work { bits, counter })),
+        _ => Err(Broken("work_bits")),
     }
 }
 
@@ -501,7 +753,8 @@ impl wire::Identity {
         if envelope_keys.is_empty() {
             return Err(Broken("devices"));
         }
-        Ok(Identity { identity_key: array(&self.identity_key, "identity_key")?, envelope_keys })
+        let identity_key = array(&self.identity_key, "identity_key")?;
+        Ok(Identity { devices_version: self.devices_version, identity_key, envelope_keys })
     }
 }
 impl From<&Identity> for wire::Identity {
@@ -510,7 +763,11 @@ impl From<&Identity> for wire::Identity {
             device: device.get().into(),
             envelope_key: Some(key.into()),
         };
-        Self { identity_key: copy(&identity.identity_key), devices: identity.envelope_keys.iter().map(entry).collect() }
+        Self {
+            identity_key: copy(&identity.identity_key),
+            devices: identity.envelope_keys.iter().map(entry).collect(),
+            devices_version: identity.devices_version,
+        }
     }
 }
 
@@ -520,12 +777,17 @@ impl wire::Bundles {
         if devices.is_empty() {
             return Err(Broken("devices"));
         }
-        Ok(Bundles { identity_key: array(&self.identity_key, "identity_key")?, devices })
+        let identity_key = array(&self.identity_key, "identity_key")?;
+        Ok(Bundles { devices_version: self.devices_version, identity_key, devices })
     }
 }
 impl From<&Bundles> for wire::Bundles {
     fn from(bundles: &Bundles) -> Self {
-        Self { identity_key: copy(&bundles.identity_key), devices: bundles.devices.iter().map(Into::into).collect() }
+        Self {
+            identity_key: copy(&bundles.identity_key),
+            devices: bundles.devices.iter().map(Into::into).collect(),
+            devices_version: bundles.devices_version,
+        }
     }
 }
 
@@ -569,6 +831,15 @@ fn refusal_code(code: wire::RefusalCode) -> RefusalCode {
         W::TooManyKeys => RefusalCode::TooManyKeys,
         W::Busy => RefusalCode::Busy,
         W::Unavailable => RefusalCode::Unavailable,
+        W::ServerPassword => RefusalCode::ServerPassword,
+        W::Invite => RefusalCode::Invite,
+        W::Rate => RefusalCode::Rate,
+        W::Work => RefusalCode::Work,
+        W::TooManyDevices => RefusalCode::TooManyDevices,
+        W::DeviceWaits => RefusalCode::DeviceWaits,
+        W::Disabled => RefusalCode::Disabled,
+        W::UnknownLink => RefusalCode::UnknownLink,
+        W::UnknownDevice => RefusalCode::UnknownDevice,
     }
 }
 fn refusal_code_number(code: RefusalCode) -> wire::RefusalCode {
@@ -586,6 +857,15 @@ fn refusal_code_number(code: RefusalCode) -> wire::RefusalCode {
         RefusalCode::TooManyKeys => W::TooManyKeys,
         RefusalCode::Busy => W::Busy,
         RefusalCode::Unavailable => W::Unavailable,
+        RefusalCode::ServerPassword => W::ServerPassword,
+        RefusalCode::Invite => W::Invite,
+        RefusalCode::Rate => W::Rate,
+        RefusalCode::Work => W::Work,
+        RefusalCode::TooManyDevices => W::TooManyDevices,
+        RefusalCode::DeviceWaits => W::DeviceWaits,
+        RefusalCode::Disabled => W::Disabled,
+        RefusalCode::UnknownLink => W::UnknownLink,
+        RefusalCode::UnknownDevice => W::UnknownDevice,
     }
 }
 fn closing_reason(reason: wire::ClosingReason) -> ClosingReason {
@@ -597,6 +877,7 @@ fn closing_reason(reason: wire::ClosingReason) -> ClosingReason {
         W::TooManyErrors => ClosingReason::TooManyErrors,
         W::Replaced => ClosingReason::Replaced,
         W::ChannelBroken => ClosingReason::ChannelBroken,
+        W::Removed => ClosingReason::Removed,
         W::ShuttingDown | W::Unspecified => ClosingReason::ShuttingDown,
     }
 }
@@ -609,6 +890,7 @@ fn closing_number(reason: ClosingReason) -> wire::ClosingReason {
         ClosingReason::TooManyErrors => W::TooManyErrors,
         ClosingReason::Replaced => W::Replaced,
         ClosingReason::ChannelBroken => W::ChannelBroken,
+        ClosingReason::Removed => W::Removed,
         ClosingReason::ShuttingDown => W::ShuttingDown,
     }
 }

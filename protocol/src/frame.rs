@@ -44,7 +44,18 @@ pub enum Request {
         version_min: u32,
         /// Newest.
         version_max: u32,
+        /// For a server that asks for one, at most [`limits::SERVER_PASSWORD_BYTES_MAX`]; else empty.
+        server_password: Bytes,
     },
+    /// Asks for the account of a handle, which the server does not learn.
+    Evaluate {
+        /// Blinded element.
+        blinded: [u8; limits::OPRF_ELEMENT_BYTES],
+        /// Solves the puzzle of the refusal before.
+        work: u64,
+    },
+    /// Asks for another challenge.
+    NewChallenge,
     /// OPAQUE registration, first step.
     RegisterStart {
         /// The account to create.
@@ -60,6 +71,8 @@ pub enum Request {
         device_proof: Bytes,
         /// The device and what it publishes.
         device: Box<NewDevice>,
+        /// Where one is needed.
+        invite: Option<[u8; limits::INVITE_BYTES]>,
     },
     /// OPAQUE login, first step.
     LoginStart {
@@ -74,6 +87,55 @@ pub enum Request {
         opaque: Bytes,
         /// A registered device of the account.
         device: DeviceId,
+        /// Hybrid signature.
+        device_proof: Bytes,
+    },
+    /// OPAQUE login, last step, for a device to add.
+    LoginNew {
+        /// KE3.
+        opaque: Bytes,
+    },
+    /// Adds a device.
+    AddDevice {
+        /// Whose.
+        account: AccountTag,
+        /// What an existing device has given: the link and the secret; `None` after a proof of the password.
+        link: Option<([u8; limits::LINK_BYTES], [u8; 32])>,
+        /// Hybrid signature.
+        device_proof: Bytes,
+        /// The device and what it publishes.
+        device: Box<NewDevice>,
+    },
+    /// A new device waits for an existing one.
+    OfferLink {
+        /// Random name.
+        link: [u8; limits::LINK_BYTES],
+        /// 1 to [`limits::LINK_OFFER_BYTES_MAX`] bytes.
+        offer: Bytes,
+    },
+    /// The new device asks for the answer.
+    FetchAnswer {
+        /// Which.
+        link: [u8; limits::LINK_BYTES],
+    },
+    /// The existing device asks for the offer.
+    FetchOffer {
+        /// Which.
+        link: [u8; limits::LINK_BYTES],
+    },
+    /// The existing device lets the new one in.
+    AnswerLink {
+        /// Which.
+        link: [u8; limits::LINK_BYTES],
+        /// 1 to [`limits::LINK_SEALED_BYTES_MAX`] bytes for the new device.
+        sealed: Bytes,
+        /// BLAKE3 of the secret inside.
+        secret_hash: [u8; 32],
+    },
+    /// Goes on with a refresh token, which is replaced.
+    Refresh {
+        /// See [`limits::REFRESH_TOKEN_BYTES`].
+        token: Bytes,
         /// Hybrid signature.
         device_proof: Bytes,
     },
@@ -98,12 +160,54 @@ pub enum Request {
     },
     /// Asks for deliveries.
     Attach,
+    /// Asks for the list of the account's devices.
+    FetchDevices,
+    /// Gives a device another name.
+    RenameDevice {
+        /// Which.
+        device: DeviceId,
+        /// Sealed, 1 to [`limits::DEVICE_NAME_BYTES_MAX`] bytes.
+        name: Bytes,
+    },
+    /// Removes a device with its keys, tokens and queue.
+    RemoveDevice {
+        /// Which.
+        device: DeviceId,
+    },
+    /// Ends tokens.
+    Logout {
+        /// Of all devices.
+        everywhere: bool,
+    },
+    /// What the account decides about another; `None` forgets it.
+    SetRelation {
+        /// About whom.
+        account: AccountTag,
+        /// What.
+        relation: Option<Relation>,
+    },
+    /// Proves the password once more, first step.
+    PasswordStart {
+        /// KE1.
+        opaque: Bytes,
+        /// RegistrationRequest for another password; `None` to delete the account.
+        registration: Option<Bytes>,
+    },
+    /// Changes the password, or deletes the account when there is no record.
+    PasswordFinish {
+        /// KE3.
+        opaque: Bytes,
+        /// RegistrationRecord.
+        record: Option<Bytes>,
+    },
+    /// Keeps something for devices to come; `None` forgets it.
+    SetBackup(Option<Bytes>),
 }
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Hello { version_min, version_max } => write!(f, "Hello({version_min}..={version_max})"),
+            Self::Hello { version_min, version_max, .. } => write!(f, "Hello({version_min}..={version_max})"),
             Self::RegisterStart { account, .. } => write!(f, "RegisterStart({account:?})"),
             Self::RegisterFinish { .. } => f.write_str("RegisterFinish"),
             Self::LoginStart { account, .. } => write!(f, "LoginStart({account:?})"),
@@ -113,8 +217,34 @@ impl fmt::Debug for Request {
             Self::FetchBundles { account } => write!(f, "FetchBundles({account:?})"),
             Self::FetchIdentity { account } => write!(f, "FetchIdentity({account:?})"),
             Self::Attach => f.write_str("Attach"),
+            Self::Evaluate { .. } => f.write_str("Evaluate"),
+            Self::NewChallenge => f.write_str("NewChallenge"),
+            Self::LoginNew { .. } => f.write_str("LoginNew"),
+            Self::AddDevice { account, .. } => write!(f, "AddDevice({account:?})"),
+            Self::OfferLink { .. } => f.write_str("OfferLink"),
+            Self::FetchAnswer { .. } => f.write_str("FetchAnswer"),
+            Self::FetchOffer { .. } => f.write_str("FetchOffer"),
+            Self::AnswerLink { .. } => f.write_str("AnswerLink"),
+            Self::Refresh { .. } => f.write_str("Refresh"),
+            Self::FetchDevices => f.write_str("FetchDevices"),
+            Self::RenameDevice { device, .. } => write!(f, "RenameDevice({device})"),
+            Self::RemoveDevice { device } => write!(f, "RemoveDevice({device})"),
+            Self::Logout { everywhere } => write!(f, "Logout(everywhere: {everywhere})"),
+            Self::SetRelation { account, relation } => write!(f, "SetRelation({account:?}, {relation:?})"),
+            Self::PasswordStart { .. } => f.write_str("PasswordStart"),
+            Self::PasswordFinish { .. } => f.write_str("PasswordFinish"),
+            Self::SetBackup(_) => f.write_str("SetBackup"),
         }
     }
+}
+
+/// What an account has decided about another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// May write.
+    Accepted,
+    /// Is not heard, and not told.
+    Blocked,
 }
 
 /// What a server says.
@@ -159,8 +289,52 @@ pub enum ServerFrame {
     },
     /// An envelope for this device.
     Deliver(Deliver),
+    /// The account's list of devices has changed.
+    DevicesChanged {
+        /// Its version now.
+        version: u32,
+    },
     /// The connection ends after this frame.
     Closing(ClosingReason),
+}
+
+/// Who may create an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// Whoever reaches the server.
+    Open,
+    /// Whoever has an invitation.
+    Invite,
+    /// Nobody.
+    Closed,
+}
+
+/// A puzzle that a stranger has to solve. The challenge is the connection's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Leading zero bits, 1 to [`limits::WORK_BITS_MAX`].
+    pub bits: u8,
+    /// Tells it from others on the connection.
+    pub counter: u64,
+}
+
+/// An entry of the list of devices. `Debug` shows no name.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ListedDevice {
+    /// Its number.
+    pub device: DeviceId,
+    /// Sealed by the client, at most [`limits::DEVICE_NAME_BYTES_MAX`] bytes.
+    pub name: Option<Bytes>,
+    /// By the server's clock.
+    pub added_at: UnixMillis,
+    /// Before it, the device waits.
+    pub active_at: UnixMillis,
+}
+
+impl fmt::Debug for ListedDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ListedDevice({})", self.device)
+    }
 }
 
 /// The result of a [`Request`]. `Debug` shows which it is, never a credential.
@@ -176,7 +350,51 @@ pub enum Answer {
         server_time: UnixMillis,
         /// Sends that may wait for their answer, at least 1.
         send_window: u32,
+        /// Public key of the oblivious function.
+        oprf_key: [u8; limits::OPRF_ELEMENT_BYTES],
+        /// Who may create an account.
+        registration: Registration,
     },
+    /// To `Evaluate`.
+    Evaluated {
+        /// Element and proof.
+        evaluation: [u8; limits::OPRF_EVALUATION_BYTES],
+    },
+    /// To `NewChallenge`.
+    Challenge {
+        /// What the next proof covers.
+        challenge: [u8; limits::CHALLENGE_BYTES],
+    },
+    /// To `LoginNew`: `AddDevice` may follow.
+    PasswordProved {
+        /// What the other devices have sealed for this moment.
+        backup: Option<Bytes>,
+        /// In milliseconds; the device has to wait so long.
+        delay_ms: u64,
+    },
+    /// To `FetchOffer`.
+    Offer {
+        /// What the new device has offered.
+        offer: Bytes,
+    },
+    /// To `FetchAnswer`: account and sealed part, `None` for as long as nobody has answered.
+    LinkAnswer(Option<(AccountTag, Bytes)>),
+    /// To `FetchDevices`.
+    Devices {
+        /// Version of the list.
+        version: u32,
+        /// All devices, in the order of their numbers.
+        devices: Vec<ListedDevice>,
+    },
+    /// To `PasswordStart`.
+    PasswordChallenge {
+        /// KE2.
+        opaque: Bytes,
+        /// RegistrationResponse, when one was asked for.
+        registration: Option<Bytes>,
+    },
+    /// To requests that have nothing to tell.
+    Done,
     /// To `RegisterStart`: RegistrationResponse.
     RegisterChallenge {
         /// OPAQUE message.
@@ -197,6 +415,10 @@ pub enum Answer {
         token_expires: UnixMillis,
         /// One-time keys left.
         keys: KeyCounts,
+        /// For `Refresh`; `None` in answer to `Resume`.
+        refresh_token: Option<Bytes>,
+        /// Version of the account's list of devices.
+        devices_version: u32,
     },
     /// To `PublishKeys`: one-time keys held now.
     KeysPublished(KeyCounts),
@@ -219,6 +441,14 @@ impl fmt::Debug for Answer {
             Self::Bundles(bundles) => write!(f, "Bundles({} devices)", bundles.devices.len()),
             Self::Identity(_) => f.write_str("Identity"),
             Self::Attached => f.write_str("Attached"),
+            Self::Evaluated { .. } => f.write_str("Evaluated"),
+            Self::Challenge { .. } => f.write_str("Challenge"),
+            Self::PasswordProved { .. } => f.write_str("PasswordProved"),
+            Self::Offer { .. } => f.write_str("Offer"),
+            Self::LinkAnswer(answer) => write!(f, "LinkAnswer({})", if answer.is_some() { "there" } else { "not yet" }),
+            Self::Devices { version, devices } => write!(f, "Devices({version}, {devices:?})"),
+            Self::PasswordChallenge { .. } => f.write_str("PasswordChallenge"),
+            Self::Done => f.write_str("Done"),
         }
     }
 }
@@ -232,6 +462,8 @@ pub struct Envelope {
     pub to: Address,
     /// PQ envelope, 1 to [`limits::ENVELOPE_BYTES_MAX`] bytes.
     pub body: Bytes,
+    /// The recipient's list of devices as the sender knows it.
+    pub devices_version: u32,
 }
 
 impl fmt::Debug for Envelope {
@@ -270,11 +502,13 @@ pub struct Refusal {
     pub code: RefusalCode,
     /// When a repeat may succeed, in milliseconds; `None` when it cannot.
     pub retry_after_ms: Option<std::num::NonZeroU64>,
+    /// What to solve, with [`RefusalCode::Work`].
+    pub work: Option<Work>,
 }
 
 impl From<RefusalCode> for Refusal {
     fn from(code: RefusalCode) -> Self {
-        Self { code, retry_after_ms: None }
+        Self { code, retry_after_ms: None, work: None }
     }
 }
 
@@ -326,6 +560,24 @@ codes! {
         Busy = "busy",
         /// The store did not answer.
         Unavailable = "unavailable",
+        /// This server asks everybody for its password.
+        ServerPassword = "server_password",
+        /// An invitation is needed, and none that is valid was shown.
+        Invite = "invite",
+        /// A limit.
+        Rate = "rate",
+        /// Solve the puzzle and ask again.
+        Work = "work",
+        /// The account has as many devices as it may.
+        TooManyDevices = "too_many_devices",
+        /// The device was added by password and has to wait.
+        DeviceWaits = "device_waits",
+        /// The operator has disabled the account.
+        Disabled = "disabled",
+        /// No device waits under this name, or not any more.
+        UnknownLink = "unknown_link",
+        /// The account has no such device.
+        UnknownDevice = "unknown_device",
     }
 }
 codes! {
@@ -339,6 +591,10 @@ codes! {
         Unavailable = "unavailable",
         /// More sends in flight than `Welcome` allowed.
         Window = "window",
+        /// The recipient's list of devices is another one.
+        Devices = "devices",
+        /// A limit of the account.
+        Rate = "rate",
     }
 }
 codes! {
@@ -365,5 +621,7 @@ codes! {
         ShuttingDown = "shutting_down",
         /// A record of the secure channel did not open.
         ChannelBroken = "channel_broken",
+        /// The device was removed or logged out, or its account deleted or disabled.
+        Removed = "removed",
     }
 }

@@ -117,6 +117,8 @@ pub struct Bundle {
 /// Bundles of every device of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundles {
+    /// Version of the account's list of devices.
+    pub devices_version: u32,
     /// The account's identity key, which signs the rest.
     pub identity_key: SignalPublicKey,
     /// One per device, 1 to 8.
@@ -126,6 +128,8 @@ pub struct Bundles {
 /// Who an account is, and how its devices are written to within a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
+    /// Version of the account's list of devices.
+    pub devices_version: u32,
     /// The account's identity key, which signs the rest.
     pub identity_key: SignalPublicKey,
     /// One per device, 1 to 8.

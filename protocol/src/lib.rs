@@ -22,8 +22,8 @@ mod wire {
 pub use codec::DecodeError;
 pub use content::{Content, ContentKind, Text, TextError};
 pub use frame::{
-    Answer, ClientFrame, ClosingReason, Deliver, DeliveryNumber, Envelope, Refusal, RefusalCode, RejectReason, Request,
-    RequestId, RetryReason, ServerFrame,
+    Answer, ClientFrame, ClosingReason, Deliver, DeliveryNumber, Envelope, ListedDevice, Refusal, RefusalCode,
+    Registration, RejectReason, Relation, Request, RequestId, RetryReason, ServerFrame, Work,
 };
 pub use ids::{AccountTag, Address, BadId, DeviceId, EnvelopeId, MessageId, UnixMillis};
 pub use keys::{

@@ -15,6 +15,23 @@ pub const HANDLE_BYTES_MAX: usize = 128;
 /// Longest OPAQUE message in bytes. The largest is 320; the rest is for other suites.
 pub const OPAQUE_BYTES_MAX: usize = 1024;
 
+/// Longest password of a server in bytes.
+pub const SERVER_PASSWORD_BYTES_MAX: usize = 256;
+/// Length in bytes of an invitation: 128 random bits.
+pub const INVITE_BYTES: usize = 16;
+/// Longest backup in bytes: identity, contacts, settings.
+pub const BACKUP_BYTES_MAX: usize = 64 * 1024;
+/// Longest name of a device in bytes, sealed: 64 characters of any script.
+pub const DEVICE_NAME_BYTES_MAX: usize = 512;
+/// Longest offer of a new device in bytes: its hybrid key, and room for other suites.
+pub const LINK_OFFER_BYTES_MAX: usize = 4 * 1024;
+/// Longest answer to one in bytes.
+pub const LINK_SEALED_BYTES_MAX: usize = 64 * 1024;
+/// How long a new device waits for an existing one.
+pub const LINK_LIFE: Duration = Duration::from_secs(10 * 60);
+/// Most leading zero bits that a server asks for: some seconds on a phone.
+pub const WORK_BITS_MAX: u8 = 24;
+
 /// Devices of one account.
 pub const DEVICES_MAX: usize = 8;
 /// People whom one account has accepted or blocked.
@@ -58,6 +75,10 @@ pub const IDLE_MAX: Duration = Duration::from_secs(75);
 pub const REFUSALS_MAX: u32 = 16;
 /// Difference between two clocks that is not held against anyone.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
+/// How long a challenge is good for.
+pub const CHALLENGE_LIFE: Duration = Duration::from_secs(60);
+/// Lifetime of a refresh token that is not used.
+pub const REFRESH_TOKEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Lifetime of an access token.
 pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
 
@@ -69,6 +90,14 @@ pub const DEVICE_KEY_BYTES: usize = 32 + 2592;
 pub const HYBRID_SIGNATURE_BYTES: usize = 64 + 4627;
 /// Length in bytes of an access token: 74 bytes of claims and a hybrid signature.
 pub const ACCESS_TOKEN_BYTES: usize = 74 + HYBRID_SIGNATURE_BYTES;
+/// Length in bytes of a refresh token: version, family, generation, secret.
+pub const REFRESH_TOKEN_BYTES: usize = 1 + 16 + 4 + 32;
+/// Length in bytes of a ristretto255 element.
+pub const OPRF_ELEMENT_BYTES: usize = 32;
+/// Length in bytes of an evaluation: element and proof.
+pub const OPRF_EVALUATION_BYTES: usize = 96;
+/// Length in bytes of the random name of a link.
+pub const LINK_BYTES: usize = 16;
 /// Length in bytes of a Curve25519 public key as libsignal writes it: a type byte and 32.
 pub const SIGNAL_PUBLIC_KEY_BYTES: usize = 33;
 /// Length in bytes of an ML-KEM-1024 public key as libsignal writes it: a type byte and 1568.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use endtoend_protocol::{
     AccountTag, Address, Answer, Bundle, Bundles, ClientFrame, ClosingReason, Content, ContentKind, DecodeError,
     Deliver, DeliveryNumber, DeviceId, DeviceKeys, Envelope, EnvelopeId, EnvelopeKey, Identity, KemPreKey, KeyCounts,
-    MessageId, NewDevice, OneTimePreKey, Refusal, RefusalCode, RejectReason, Request, RequestId, RetryReason,
-    ServerFrame, SignedPreKey, Text, UnixMillis, limits,
+    ListedDevice, MessageId, NewDevice, OneTimePreKey, Refusal, RefusalCode, Registration, RejectReason, Relation,
+    Request, RequestId, RetryReason, ServerFrame, SignedPreKey, Text, UnixMillis, Work, limits,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -120,13 +120,54 @@ fn bundle() -> impl Strategy<Value = Bundle> {
 }
 fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
-        any::<(u32, u32)>().prop_map(|(version_min, version_max)| Request::Hello { version_min, version_max }),
+        (any::<(u32, u32)>(), bytes(0..=limits::SERVER_PASSWORD_BYTES_MAX)).prop_map(
+            |((version_min, version_max), server_password)| Request::Hello {
+                version_min,
+                version_max,
+                server_password
+            }
+        ),
         (account(), opaque()).prop_map(|(account, opaque)| Request::RegisterStart { account, opaque }),
-        (opaque(), proof(), new_device()).prop_map(|(opaque, device_proof, device)| Request::RegisterFinish {
-            opaque,
-            device_proof,
-            device: Box::new(device)
+        (opaque(), proof(), new_device(), prop::option::of(array())).prop_map(
+            |(opaque, device_proof, device, invite)| Request::RegisterFinish {
+                opaque,
+                device_proof,
+                device: Box::new(device),
+                invite
+            }
+        ),
+        (array(), any::<u64>()).prop_map(|(blinded, work)| Request::Evaluate { blinded, work }),
+        Just(Request::NewChallenge),
+        opaque().prop_map(|opaque| Request::LoginNew { opaque }),
+        (account(), prop::option::of((array(), array())), proof(), new_device()).prop_map(
+            |(account, link, device_proof, device)| Request::AddDevice {
+                account,
+                link,
+                device_proof,
+                device: Box::new(device)
+            }
+        ),
+        (array(), bytes(1..200)).prop_map(|(link, offer)| Request::OfferLink { link, offer }),
+        array().prop_map(|link| Request::FetchAnswer { link }),
+        array().prop_map(|link| Request::FetchOffer { link }),
+        (array(), bytes(1..200), array()).prop_map(|(link, sealed, secret_hash)| Request::AnswerLink {
+            link,
+            sealed,
+            secret_hash
         }),
+        (filled(limits::REFRESH_TOKEN_BYTES), proof())
+            .prop_map(|(token, device_proof)| Request::Refresh { token, device_proof }),
+        Just(Request::FetchDevices),
+        (device(), bytes(1..=limits::DEVICE_NAME_BYTES_MAX))
+            .prop_map(|(device, name)| Request::RenameDevice { device, name }),
+        device().prop_map(|device| Request::RemoveDevice { device }),
+        any::<bool>().prop_map(|everywhere| Request::Logout { everywhere }),
+        (account(), select(&[None, Some(Relation::Accepted), Some(Relation::Blocked)][..]))
+            .prop_map(|(account, relation)| Request::SetRelation { account, relation }),
+        (opaque(), prop::option::of(opaque()))
+            .prop_map(|(opaque, registration)| Request::PasswordStart { opaque, registration }),
+        (opaque(), prop::option::of(opaque())).prop_map(|(opaque, record)| Request::PasswordFinish { opaque, record }),
+        prop::option::of(bytes(1..300)).prop_map(Request::SetBackup),
         (account(), opaque()).prop_map(|(account, opaque)| Request::LoginStart { account, opaque }),
         (opaque(), device(), proof()).prop_map(|(opaque, device, device_proof)| Request::LoginFinish {
             opaque,
@@ -147,33 +188,71 @@ fn request_id() -> impl Strategy<Value = RequestId> {
 fn client_frame() -> impl Strategy<Value = ClientFrame> {
     prop_oneof![
         (request_id(), request()).prop_map(|(id, request)| ClientFrame::Request { id, request }),
-        (envelope_id(), address(), body()).prop_map(|(id, to, body)| ClientFrame::Send(Envelope { id, to, body })),
+        (envelope_id(), address(), body(), any::<u32>())
+            .prop_map(|(id, to, body, devices_version)| ClientFrame::Send(Envelope { id, to, body, devices_version })),
         any::<u64>().prop_map(|up_to| ClientFrame::Ack { up_to: DeliveryNumber(up_to) }),
     ]
+}
+fn listed_device() -> impl Strategy<Value = ListedDevice> {
+    (device(), prop::option::of(bytes(1..100)), moment(), moment())
+        .prop_map(|(device, name, added_at, active_at)| ListedDevice { device, name, added_at, active_at })
 }
 fn answer() -> impl Strategy<Value = Answer> {
     let counts = || any::<(u32, u32)>().prop_map(|(one_time, one_time_kem)| KeyCounts { one_time, one_time_kem });
     prop_oneof![
-        (any::<u32>(), array(), moment(), 1_u32..).prop_map(|(version, challenge, server_time, send_window)| {
-            Answer::Welcome { version, challenge, server_time, send_window }
-        }),
+        (
+            any::<u32>(),
+            array(),
+            moment(),
+            1_u32..,
+            array(),
+            select(&[Registration::Open, Registration::Invite, Registration::Closed][..])
+        )
+            .prop_map(|(version, challenge, server_time, send_window, oprf_key, registration)| {
+                Answer::Welcome { version, challenge, server_time, send_window, oprf_key, registration }
+            }),
+        array().prop_map(|evaluation| Answer::Evaluated { evaluation }),
+        array().prop_map(|challenge| Answer::Challenge { challenge }),
+        (prop::option::of(bytes(1..300)), any::<u64>())
+            .prop_map(|(backup, delay_ms)| Answer::PasswordProved { backup, delay_ms }),
+        bytes(1..300).prop_map(|offer| Answer::Offer { offer }),
+        prop::option::of((account(), bytes(1..300))).prop_map(Answer::LinkAnswer),
+        (any::<u32>(), prop::collection::vec(listed_device(), 0..=limits::DEVICES_MAX))
+            .prop_map(|(version, devices)| Answer::Devices { version, devices }),
+        (opaque(), prop::option::of(opaque()))
+            .prop_map(|(opaque, registration)| Answer::PasswordChallenge { opaque, registration }),
+        Just(Answer::Done),
         opaque().prop_map(|opaque| Answer::RegisterChallenge { opaque }),
         opaque().prop_map(|opaque| Answer::LoginChallenge { opaque }),
-        (address(), filled(limits::ACCESS_TOKEN_BYTES), moment(), counts()).prop_map(
-            |(address, token, token_expires, keys)| Answer::Authenticated { address, token, token_expires, keys }
-        ),
+        (
+            address(),
+            filled(limits::ACCESS_TOKEN_BYTES),
+            moment(),
+            counts(),
+            prop::option::of(filled(limits::REFRESH_TOKEN_BYTES)),
+            any::<u32>()
+        )
+            .prop_map(|(address, token, token_expires, keys, refresh_token, devices_version)| {
+                Answer::Authenticated { address, token, token_expires, keys, refresh_token, devices_version }
+            }),
         counts().prop_map(Answer::KeysPublished),
-        (array(), prop::collection::vec(bundle(), 1..=limits::DEVICES_MAX))
-            .prop_map(|(identity_key, devices)| Answer::Bundles(Box::new(Bundles { identity_key, devices }))),
-        (array(), prop::collection::vec((device(), envelope_key()), 1..=limits::DEVICES_MAX)).prop_map(
-            |(identity_key, envelope_keys)| Answer::Identity(Box::new(Identity { identity_key, envelope_keys }))
+        (any::<u32>(), array(), prop::collection::vec(bundle(), 1..=limits::DEVICES_MAX)).prop_map(
+            |(devices_version, identity_key, devices)| {
+                Answer::Bundles(Box::new(Bundles { devices_version, identity_key, devices }))
+            }
+        ),
+        (any::<u32>(), array(), prop::collection::vec((device(), envelope_key()), 1..=limits::DEVICES_MAX)).prop_map(
+            |(devices_version, identity_key, envelope_keys)| {
+                Answer::Identity(Box::new(Identity { devices_version, identity_key, envelope_keys }))
+            }
         ),
         Just(Answer::Attached),
     ]
 }
 fn server_frame() -> impl Strategy<Value = ServerFrame> {
-    let refusal = (select(RefusalCode::ALL), any::<u64>())
-        .prop_map(|(code, ms)| Refusal { code, retry_after_ms: std::num::NonZeroU64::new(ms) });
+    let work = (1..=limits::WORK_BITS_MAX, any::<u64>()).prop_map(|(bits, counter)| Work { bits, counter });
+    let refusal = (select(RefusalCode::ALL), any::<u64>(), prop::option::of(work))
+        .prop_map(|(code, ms, work)| Refusal { code, retry_after_ms: std::num::NonZeroU64::new(ms), work });
     prop_oneof![
         (request_id(), answer()).prop_map(|(id, answer)| ServerFrame::Answer { id, answer }),
         (prop::option::of(request_id()), refusal).prop_map(|(id, refusal)| ServerFrame::Refused { id, refusal }),
@@ -188,6 +267,7 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
             ServerFrame::Deliver(Deliver { delivery: DeliveryNumber(number), id, accepted_at, body })
         }),
         select(ClosingReason::ALL).prop_map(ServerFrame::Closing),
+        any::<u32>().prop_map(|version| ServerFrame::DevicesChanged { version }),
     ]
 }
 
@@ -299,7 +379,7 @@ fn what_is_too_large_or_no_protobuf_is_told_apart() {
     let to = Address { account: AccountTag::new([1; 32]), device: DeviceId::FIRST };
     let id = EnvelopeId::new(UnixMillis::new(1), [1; 10]);
     for len in [0, limits::ENVELOPE_BYTES_MAX + 1] {
-        let send = ClientFrame::Send(Envelope { id, to, body: vec![0; len].into() });
+        let send = ClientFrame::Send(Envelope { id, to, body: vec![0; len].into(), devices_version: 1 });
         assert_eq!(ClientFrame::decode(send.encode()), Err(DecodeError::Invalid { id: None, field: "body" }));
     }
 }
@@ -331,7 +411,7 @@ fn the_largest_upload_fits_a_frame() {
 fn nothing_that_was_written_is_shown() {
     let id = EnvelopeId::new(UnixMillis::new(1), [1; 10]);
     let to = Address { account: AccountTag::new([0xab; 32]), device: DeviceId::FIRST };
-    let shown = format!("{:?}", Envelope { id, to, body: Bytes::from_static(b"ciphertext") });
+    let shown = format!("{:?}", Envelope { id, to, body: Bytes::from_static(b"ciphertext"), devices_version: 1 });
     assert!(!shown.contains("ciphertext") && shown.contains("10 B") && !shown.contains("abababababab"), "{shown}");
     assert_eq!(format!("{:?}", Text::new("secret".to_owned()).unwrap()), "Text(6 B)");
 }
@@ -342,10 +422,13 @@ fn golden_frames_do_not_change() {
     let hex = |bytes: Bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let id = EnvelopeId::new(UnixMillis::new(0x0123_4567_89ab), [0xcd; 10]);
     let request = RequestId(std::num::NonZeroU64::MIN);
-    let hello = ClientFrame::Request { id: request, request: Request::Hello { version_min: 1, version_max: 2 } };
+    let hello = ClientFrame::Request {
+        id: request,
+        request: Request::Hello { version_min: 1, version_max: 2, server_password: Bytes::new() },
+    };
     assert_eq!(hex(hello.encode()), "0801120408011002");
     let to = Address { account: AccountTag::new([1; 32]), device: DeviceId::FIRST };
-    let send = ClientFrame::Send(Envelope { id, to, body: Bytes::from_static(b"\x01\x02") });
+    let send = ClientFrame::Send(Envelope { id, to, body: Bytes::from_static(b"\x01\x02"), devices_version: 0 });
     assert_eq!(
         hex(send.encode()),
         format!("5a3a0a100123456789ab7dcd8dcdcdcdcdcdcdcd1220{}180122020102", "01".repeat(32))
@@ -372,7 +455,14 @@ fn nothing_secret_is_shown() {
     let answers = [
         Answer::RegisterChallenge { opaque: secret.clone() },
         Answer::LoginChallenge { opaque: secret.clone() },
-        Answer::Authenticated { address, token: secret, token_expires: UnixMillis::new(1), keys: KeyCounts::default() },
+        Answer::Authenticated {
+            address,
+            token: secret.clone(),
+            token_expires: UnixMillis::new(1),
+            keys: KeyCounts::default(),
+            refresh_token: Some(secret),
+            devices_version: 1,
+        },
     ];
     let id = RequestId(std::num::NonZeroU64::MIN);
     let frames = requests.into_iter().map(|request| format!("{:?}", ClientFrame::Request { id, request }));
