@@ -17,7 +17,7 @@ pub struct AddDevice {
     pub device: NewDevice,
     /// By the node's clock.
     pub added_at: UnixMillis,
-    /// Until then it may do nothing.
+    /// Until then it may do nothing, and nobody writes to it.
     pub active_at: UnixMillis,
     /// What an existing device has allowed it by, and the hash of the secret that it has shown. Is used up.
     pub link: Option<(LinkId, [u8; 32])>,
@@ -51,8 +51,8 @@ pub enum AddDeviceError {
 pub struct DeviceRecord {
     /// Verifies its proofs.
     pub device_key: Bytes,
-    /// Until then it may do nothing.
-    pub active_at: UnixMillis,
+    /// Until then it may do nothing; `None` when it waits no more.
+    pub waits_until: Option<UnixMillis>,
     /// Its account is disabled.
     pub disabled: bool,
 }
@@ -84,6 +84,12 @@ pub trait DeviceStore: Send + Sync {
     /// # Errors
     /// See [`AddDeviceError`].
     async fn add_device(&self, device: AddDevice) -> Result<DeviceId, AddDeviceError>;
+
+    /// Ends the waiting of a device. `false`: it was not waiting, or there is none.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn activate_device(&self, device: Address) -> Result<bool, StoreError>;
 
     /// A device, `None` when there is none.
     ///

@@ -8,11 +8,14 @@
 pub mod aead;
 pub mod channel;
 pub mod opaque;
+pub mod oprf;
 pub mod passphrase;
 pub mod proof;
 mod random;
+pub mod refresh;
 pub mod signature;
 pub mod token;
+pub mod work;
 
 /// The tag that names an account to a server, from its normalised handle.
 ///

@@ -16,6 +16,15 @@ pub enum Purpose {
         /// Of the token.
         token_id: [u8; 16],
     },
+    /// To go on with a refresh token.
+    Refresh {
+        /// Of the token.
+        family: [u8; 16],
+        /// Of the token.
+        generation: u32,
+    },
+    /// To add a device to an account; the statement's device number is 0.
+    AddDevice,
 }
 
 /// What a device signs.
@@ -34,15 +43,20 @@ pub struct DeviceStatement<'a> {
 }
 
 impl DeviceStatement<'_> {
-    /// `purpose(1) || token_id(16, zero unless Resume) || challenge(32) || channel_binding(32) || account(32) || device(1)`
-    fn to_bytes(self) -> [u8; 114] {
-        let (purpose, token_id) = match self.purpose {
-            Purpose::Register => (1, [0; 16]),
-            Purpose::Login => (2, [0; 16]),
-            Purpose::Resume { token_id } => (3, token_id),
+    /// `purpose(1) || token(16) || challenge(32) || channel_binding(32) || account(32) || device(1) || le32(generation)`,
+    /// where `token` and `generation` are zero for purposes that have none.
+    fn to_bytes(self) -> [u8; 118] {
+        let (purpose, token, generation) = match self.purpose {
+            Purpose::Register => (1, [0; 16], 0),
+            Purpose::Login => (2, [0; 16], 0),
+            Purpose::Resume { token_id } => (3, token_id, 0),
+            Purpose::Refresh { family, generation } => (4, family, generation),
+            Purpose::AddDevice => (5, [0; 16], 0),
         };
-        let mut bytes = [0; 114];
-        let fields = [&[purpose], &token_id[..], self.challenge, self.channel_binding, self.account, &[self.device]];
+        let mut bytes = [0; 118];
+        let generation = generation.to_le_bytes();
+        let fields =
+            [&[purpose], &token[..], self.challenge, self.channel_binding, self.account, &[self.device], &generation];
         for (to, from) in bytes.iter_mut().zip(fields.into_iter().flatten()) {
             *to = *from;
         }
@@ -90,6 +104,8 @@ mod tests {
             DeviceStatement { purpose: Purpose::Resume { token_id: [9; 16] }, ..statement },
             DeviceStatement { purpose: Purpose::Register, ..statement },
             DeviceStatement { purpose: Purpose::Login, ..statement },
+            DeviceStatement { purpose: Purpose::AddDevice, ..statement },
+            DeviceStatement { purpose: Purpose::Refresh { family: [4; 16], generation: 0 }, ..statement },
         ];
         for other in others {
             assert_eq!(verify_device_proof(&verifier, &other, &proof), Err(BadSignature), "{other:?}");
@@ -106,9 +122,9 @@ mod tests {
             channel_binding: &[2; 32],
             account: &[3; 32],
             device: 5,
-            purpose: Purpose::Resume { token_id: [4; 16] },
+            purpose: Purpose::Refresh { family: [4; 16], generation: 0x0403_0201 },
         };
-        let expected = [&[3][..], &[4; 16], &[1; 32], &[2; 32], &[3; 32], &[5]].concat();
+        let expected = [&[4][..], &[4; 16], &[1; 32], &[2; 32], &[3; 32], &[5], &[1, 2, 3, 4]].concat();
         assert_eq!(statement.to_bytes()[..], expected);
     }
 }

@@ -22,19 +22,38 @@ impl DeviceStore for Database {
         added
     }
 
+    async fn activate_device(&self, device: Address) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let connection = transaction.connection();
+        lock_account(connection, device.account).await?;
+        let activated = sqlx::query(
+            "UPDATE devices SET active_at = added_at WHERE tag = $1 AND device = $2 AND active_at > added_at",
+        )
+        .bind(device.account.as_bytes().to_vec())
+        .bind(i64::from(device.device.get()))
+        .execute(&mut *connection)
+        .await?;
+        let activated = activated.rows_affected() > 0;
+        if activated {
+            list_changed(connection, device.account).await?;
+        }
+        transaction.commit().await?;
+        Ok(activated)
+    }
+
     async fn device(&self, device: Address) -> Result<Option<DeviceRecord>, StoreError> {
-        let row: Option<(Vec<u8>, i64, Option<i64>)> = sqlx::query_as(
-            "SELECT d.device_key, d.active_at, a.disabled_at FROM devices d JOIN accounts a ON a.tag = d.tag
+        let row: Option<(Vec<u8>, i64, i64, Option<i64>)> = sqlx::query_as(
+            "SELECT d.device_key, d.added_at, d.active_at, a.disabled_at FROM devices d JOIN accounts a ON a.tag = d.tag
              WHERE d.tag = $1 AND d.device = $2",
         )
         .bind(device.account.as_bytes().to_vec())
         .bind(i64::from(device.device.get()))
         .fetch_optional(&self.readers)
         .await?;
-        let Some((key, active_at, disabled_at)) = row else { return Ok(None) };
+        let Some((key, added_at, active_at, disabled_at)) = row else { return Ok(None) };
         Ok(Some(DeviceRecord {
             device_key: bytes_of::<{ limits::DEVICE_KEY_BYTES }>(key, "device key")?,
-            active_at: time(active_at)?,
+            waits_until: if active_at > added_at { Some(time(active_at)?) } else { None },
             disabled: disabled_at.is_some(),
         }))
     }

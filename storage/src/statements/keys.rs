@@ -31,9 +31,10 @@ impl Kind {
 impl KeyStore for Database {
     async fn identity(&self, tag: AccountTag) -> Result<Option<Identity>, StoreError> {
         let rows = sqlx::query(
-            "SELECT a.identity_key, d.device, d.envelope_key_id, d.envelope_key_x25519, d.envelope_key_ml_kem,
+            "SELECT a.identity_key, a.devices_version, d.device, d.envelope_key_id, d.envelope_key_x25519, d.envelope_key_ml_kem,
                  d.envelope_key_signature
-             FROM accounts a JOIN devices d ON d.tag = a.tag WHERE a.tag = $1 ORDER BY d.device",
+             FROM accounts a JOIN devices d ON d.tag = a.tag
+             WHERE a.tag = $1 AND d.active_at <= d.added_at ORDER BY d.device",
         )
         .bind(tag.as_bytes().to_vec())
         .fetch_all(&self.readers)
@@ -42,7 +43,8 @@ impl KeyStore for Database {
         let identity_key = array(&first.try_get::<Vec<u8>, _>("identity_key")?, "identity key")?;
         let entry = |row: &Row| Ok((device_id(row)?, envelope_key(row)?));
         let envelope_keys = rows.iter().map(entry).collect::<Result<_, StoreError>>()?;
-        Ok(Some(Identity { identity_key, envelope_keys }))
+        let devices_version = number(first.try_get("devices_version")?, "version of the devices")?;
+        Ok(Some(Identity { devices_version, identity_key, envelope_keys }))
     }
 
     async fn publish_keys(&self, device: Address, keys: DeviceKeys) -> Result<KeyCounts, PublishKeysError> {
@@ -166,12 +168,13 @@ async fn count(connection: &mut Connection, row: i64) -> Result<KeyCounts, Store
 }
 
 async fn take(connection: &mut Connection, tag: AccountTag) -> Result<Option<Bundles>, StoreError> {
-    let identity: Option<Vec<u8>> = sqlx::query_scalar("SELECT identity_key FROM accounts WHERE tag = $1")
-        .bind(tag.as_bytes().to_vec())
-        .fetch_optional(&mut *connection)
-        .await?;
-    let Some(identity) = identity else { return Ok(None) };
-    let rows = sqlx::query("SELECT * FROM devices WHERE tag = $1 ORDER BY device")
+    let account: Option<(Vec<u8>, i64)> =
+        sqlx::query_as("SELECT identity_key, devices_version FROM accounts WHERE tag = $1")
+            .bind(tag.as_bytes().to_vec())
+            .fetch_optional(&mut *connection)
+            .await?;
+    let Some((identity, version)) = account else { return Ok(None) };
+    let rows = sqlx::query("SELECT * FROM devices WHERE tag = $1 AND active_at <= added_at ORDER BY device")
         .bind(tag.as_bytes().to_vec())
         .fetch_all(&mut *connection)
         .await?;
@@ -182,7 +185,11 @@ async fn take(connection: &mut Connection, tag: AccountTag) -> Result<Option<Bun
         let one_time_kem = take_ml_kem(connection, id).await?;
         devices.push(bundle(row, one_time_pre_key, one_time_kem)?);
     }
-    Ok(Some(Bundles { identity_key: array(&identity, "identity key")?, devices }))
+    Ok(Some(Bundles {
+        devices_version: number(version, "version of the devices")?,
+        identity_key: array(&identity, "identity key")?,
+        devices,
+    }))
 }
 
 async fn take_curve(connection: &mut Connection, device: i64) -> Result<Option<OneTimePreKey>, StoreError> {
