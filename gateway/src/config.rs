@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::services::Registration;
+use crate::limits::LimitsConfig;
+use crate::services::{Registration, ServerPassword};
 
 /// Prefix of environment variables: `ENDTOEND_GATEWAY__LISTEN` is `listen` in `[gateway]`.
 const PREFIX: &str = "ENDTOEND_";
@@ -20,6 +21,7 @@ pub struct Config {
     pub storage: StorageConfig,
     pub gateway: GatewayConfig,
     pub accounts: AccountsConfig,
+    pub limits: LimitsConfig,
     pub log: LogConfig,
 }
 
@@ -45,11 +47,17 @@ pub struct GatewayConfig {
 }
 
 /// `[accounts]`
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccountsConfig {
-    /// Who may create an account: `open` or `closed`. Default `open`. Change: restart.
+    /// Who may create an account: `open`, `invite` or `closed`. Default `open`. Change: restart.
     pub registration: Registration,
+    /// A password that everybody must show before anything else, at most 256 bytes. Default none. Change: restart.
+    #[serde(skip_serializing)]
+    pub server_password: Option<ServerPassword>,
+    /// Hours that a device waits which was added by password alone, so that the owner's other devices can object.
+    /// Default 24. Change: restart, for devices to come.
+    pub password_device_delay_hours: u16,
 }
 
 /// `[log]`
@@ -68,6 +76,11 @@ impl Default for StorageConfig {
 impl Default for GatewayConfig {
     fn default() -> Self {
         Self { listen: (Ipv4Addr::LOCALHOST, 8443).into(), names: Vec::new(), connections_max: 10_000 }
+    }
+}
+impl Default for AccountsConfig {
+    fn default() -> Self {
+        Self { registration: Registration::Open, server_password: None, password_device_delay_hours: 24 }
     }
 }
 impl Default for LogConfig {
@@ -127,6 +140,12 @@ impl Config {
     fn validate(self) -> Result<Self, ConfigError> {
         if self.gateway.connections_max == 0 {
             return Err(ConfigError::Rule("[gateway] connections_max must be at least 1"));
+        }
+        if self.accounts.server_password.as_ref().is_some_and(|password| !(1..=256).contains(&password.len())) {
+            return Err(ConfigError::Rule("[accounts] server_password must have 1 to 256 bytes"));
+        }
+        if !(1..=endtoend_protocol::limits::WORK_BITS_MAX).contains(&self.limits.work_bits) {
+            return Err(ConfigError::Rule("[limits] work_bits must be 1 to 24"));
         }
         if self.storage.data.as_os_str().is_empty() {
             return Err(ConfigError::Rule("[storage] data must name a directory"));

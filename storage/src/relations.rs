@@ -48,9 +48,10 @@ pub trait RelationStore: Send + Sync {
         relation: Option<Relation>,
     ) -> Result<bool, StoreError>;
 
-    /// Notes that an account has accepted somebody about whom it had decided nothing, because it writes to them.
+    /// Notes that an account has accepted somebody about whom it had decided nothing, because it writes to them. Says whether
+    /// something was noted.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn accept_if_new(&self, owner: AccountTag, peer: PeerHash) -> Result<(), StoreError>;
+    async fn accept_if_new(&self, owner: AccountTag, peer: PeerHash) -> Result<bool, StoreError>;
 }

@@ -15,9 +15,10 @@ use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, WebsocketConte
 use bytes::Bytes;
 use endtoend_crypto_core::channel::RECORD_OVERHEAD;
 use endtoend_protocol::{
-    Address, Answer, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, Envelope, Refusal, RefusalCode, Request,
-    RequestId, RetryReason, ServerFrame, limits,
+    AccountTag, Address, Answer, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, Envelope, Refusal,
+    RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, limits,
 };
+use endtoend_storage::{Relation, Standing};
 use tokio::sync::Semaphore;
 
 use super::handshake::{self, Stage};
@@ -25,11 +26,13 @@ use super::link::{Heard, Link};
 use crate::actors::reply;
 use crate::clock;
 use crate::directory::{AttachTo, LeaveTo};
+use crate::limits::{Operation, Origin, Subject};
 use crate::mailbox::{Attach, AttachmentId, DeviceEvent, FromDevice, Push};
 use crate::node::Node;
 use crate::receipt::{Outcome, Receipt, SendSettled};
 use crate::router::Lanes;
-use crate::services::Peer;
+use crate::services::{Guest, Login, PasswordCheck, Standings};
+use crate::sessions::{Notice, SessionId};
 
 /// Requests of one connection that may wait for the store at one time.
 const REQUESTS_MAX: usize = 4;
@@ -45,8 +48,13 @@ pub(super) struct Connection {
     node: Arc<Node>,
     link: Link,
     introduction: Vec<Vec<u8>>,
-    peer: Peer,
+    /// `None` while a step of the handshake has it, and after the login.
+    guest: Option<Guest>,
     stage: Stage,
+    session: Option<SessionId>,
+    /// Between the steps of a proof of the password.
+    password_check: Option<PasswordCheck>,
+    standings: Standings,
     attachment: Attachment,
     send_window: Arc<Semaphore>,
     lanes: Lanes,
@@ -79,21 +87,24 @@ pub(crate) async fn open(
     body: web::Payload,
     node: web::Data<Node>,
 ) -> actix_web::Result<HttpResponse> {
-    let connection = Connection::new(node.into_inner());
+    let origin = Origin::of(request.peer_addr().map(|address| address.ip()));
+    let connection = Connection::new(node.into_inner(), origin);
     let codec = Codec::new().max_size(limits::FRAME_BYTES_MAX + RECORD_OVERHEAD);
     Ok(ws::handshake(&request)?.streaming(WebsocketContext::with_codec(connection, body, codec)))
 }
 
 impl Connection {
-    fn new(node: Arc<Node>) -> Self {
+    fn new(node: Arc<Node>, origin: Origin) -> Self {
         let (link, introduction) = Link::new(node.identity.introduced());
         Self {
             node,
             link,
             introduction,
-            // No frame is heard before the channel has its binding.
-            peer: Peer { challenge: rand::random(), channel_binding: [0; 32] },
+            guest: Some(Guest::new(origin)),
             stage: Stage::Connected,
+            session: None,
+            password_check: None,
+            standings: Standings::default(),
             attachment: Attachment::Never,
             send_window: Arc::new(Semaphore::new(limits::SEND_WINDOW as usize)),
             lanes: Lanes::default(),
@@ -115,7 +126,9 @@ impl Connection {
         match self.link.hear(message, &mut rand::rng(), clock::monotonic()) {
             Ok(Heard::Part) => {}
             Ok(Heard::Opened { answer, binding }) => {
-                self.peer.channel_binding = binding;
+                if let Some(guest) = &mut self.guest {
+                    guest.channel_binding = binding;
+                }
                 answer.into_iter().for_each(|chunk| ctx.binary(chunk));
             }
             Ok(Heard::Frame(frame)) => self.frame(frame, ctx),
@@ -150,6 +163,7 @@ impl Connection {
             ClosingReason::TooSlow
             | ClosingReason::TooManyErrors
             | ClosingReason::Replaced
+            | ClosingReason::Removed
             | ClosingReason::ChannelBroken => CloseCode::Policy,
             ClosingReason::ShuttingDown => CloseCode::Restart,
         };
@@ -173,41 +187,120 @@ impl Connection {
     }
 
     fn request(&mut self, id: RequestId, request: Request, ctx: &mut Context) {
-        match (self.stage.device(), request) {
-            (None, request) => self.handshake(id, request, ctx),
-            (Some(device), Request::Attach) => self.attach(id, device, ctx),
-            (Some(device), Request::PublishKeys(keys)) => {
-                let node = Arc::clone(&self.node);
-                self.ask(id, async move { node.accounts.publish_keys(device, *keys).await }, ctx);
+        let Some(login) = self.stage.login() else { return self.handshake(id, request, ctx) };
+        let (node, account, now) = (Arc::clone(&self.node), login.device.account, clock::now());
+        match request {
+            Request::Attach => self.attach(id, login.device, ctx),
+            Request::PublishKeys(keys) => {
+                self.ask(id, async move { node.services.publish_keys(login.device, *keys).await }, ctx);
             }
-            (Some(_), Request::FetchIdentity { account }) => {
-                let node = Arc::clone(&self.node);
-                self.ask(id, async move { node.accounts.identity(account).await }, ctx);
+            Request::FetchIdentity { account } => {
+                self.ask(id, async move { node.services.identity(login, account).await }, ctx);
             }
-            (Some(_), Request::FetchBundles { account }) => {
-                let node = Arc::clone(&self.node);
-                self.ask(id, async move { node.accounts.bundles(account).await }, ctx);
+            Request::FetchBundles { account } => {
+                self.ask(id, async move { node.services.bundles(login, account).await }, ctx);
             }
-            (
-                Some(_),
-                Request::Hello { .. }
-                | Request::RegisterStart { .. }
-                | Request::RegisterFinish { .. }
-                | Request::LoginStart { .. }
-                | Request::LoginFinish { .. }
-                | Request::Resume { .. },
-            ) => self.refuse(Some(id), RefusalCode::OutOfOrder, ctx),
+            Request::Evaluate { blinded, .. } => {
+                let answer = node.services.evaluate_for(account, blinded);
+                self.answer(id, answer, ctx);
+            }
+            Request::FetchDevices => self.ask(id, async move { node.services.devices(account).await }, ctx),
+            Request::RenameDevice { device, name } => {
+                self.ask(id, async move { node.services.rename_device(login, device, name).await }, ctx);
+            }
+            Request::RemoveDevice { device } if device == login.device.device => {
+                self.ask_last(id, async move { node.services.remove_device(login, device, now).await }, ctx);
+            }
+            Request::RemoveDevice { device } => {
+                self.ask(id, async move { node.services.remove_device(login, device, now).await }, ctx);
+            }
+            Request::FetchOffer { link } => {
+                self.ask(id, async move { node.services.link_offer(login, link, now).await }, ctx);
+            }
+            Request::AnswerLink { link, sealed, secret_hash } => {
+                let answer = async move { node.services.answer_link(login, link, sealed, secret_hash, now).await };
+                self.ask(id, answer, ctx);
+            }
+            Request::SetRelation { account, relation } => {
+                self.ask(id, async move { node.services.set_relation(login, account, relation).await }, ctx);
+            }
+            Request::SetBackup(backup) => {
+                self.ask(id, async move { node.services.set_backup(account, backup).await }, ctx);
+            }
+            Request::Logout { everywhere } => {
+                self.ask_last(id, async move { node.services.logout(login, everywhere, now).await }, ctx);
+            }
+            Request::PasswordStart { opaque, registration } => {
+                self.password_start(id, login, opaque, registration, ctx)
+            }
+            Request::PasswordFinish { opaque, record } => match self.password_check.take() {
+                None => self.refuse(Some(id), RefusalCode::OutOfOrder, ctx),
+                Some(check) => {
+                    let deletes = record.is_none();
+                    let answer = async move { node.services.password_finish(login, check, &opaque, record, now).await };
+                    if deletes { self.ask_last(id, answer, ctx) } else { self.ask(id, answer, ctx) }
+                }
+            },
+            request => {
+                debug_assert!(!handshake::is_for_devices(&request), "{request:?} has no answer");
+                self.refuse(Some(id), RefusalCode::OutOfOrder, ctx);
+            }
         }
     }
 
     /// The steps of the handshake happen one after the other: nothing else is read meanwhile.
     fn handshake(&mut self, id: RequestId, request: Request, ctx: &mut Context) {
-        let (node, peer) = (Arc::clone(&self.node), self.peer);
+        let Some(mut guest) = self.guest.take() else { return self.refuse(Some(id), RefusalCode::OutOfOrder, ctx) };
+        let (node, notice) = (Arc::clone(&self.node), ctx.address().recipient());
         let stage = std::mem::replace(&mut self.stage, Stage::Greeted);
-        let step = async move { handshake::step(stage, request, &node.accounts, peer, clock::now()).await };
-        ctx.wait(step.into_actor(self).map(move |(stage, answer), this, ctx| {
+        let step = async move {
+            let now = clock::now();
+            let (stage, answer) = handshake::step(stage, request, &node.services, &mut guest, now).await;
+            let Some(login) = stage.login() else { return (stage, None, answer, Some(guest)) };
+            match node.services.enter(login, guest.origin, notice, now).await {
+                Ok(session) => (stage, Some(session), answer, None),
+                Err(refusal) => (Stage::Greeted, None, Err(refusal), Some(guest)),
+            }
+        };
+        ctx.wait(step.into_actor(self).map(move |(stage, session, answer, guest), this, ctx| {
             this.stage = stage;
+            this.session = session;
+            this.guest = guest;
             this.answer(id, answer, ctx);
+        }));
+    }
+
+    fn password_start(
+        &mut self,
+        id: RequestId,
+        login: Login,
+        opaque: Bytes,
+        registration: Option<Bytes>,
+        ctx: &mut Context,
+    ) {
+        let node = Arc::clone(&self.node);
+        let start = async move { node.services.password_start(login, &opaque, registration).await };
+        ctx.wait(start.into_actor(self).map(move |started, this, ctx| {
+            let (check, answer) =
+                started.map_or_else(|refusal| (None, Err(refusal)), |(check, answer)| (Some(check), Ok(answer)));
+            this.password_check = check;
+            this.answer(id, answer, ctx);
+        }));
+    }
+
+    /// A request after which the connection speaks for nobody: nothing else is read meanwhile.
+    fn ask_last(
+        &mut self,
+        id: RequestId,
+        answer: impl Future<Output = Result<Answer, Refusal>> + 'static,
+        ctx: &mut Context,
+    ) {
+        ctx.wait(answer.into_actor(self).map(move |answer, this, ctx| {
+            let done = answer.is_ok();
+            this.answer(id, answer, ctx);
+            if done {
+                this.close(ClosingReason::Removed, ctx);
+            }
         }));
     }
 
@@ -241,9 +334,7 @@ impl Connection {
     }
 
     fn send(&mut self, envelope: Envelope, ctx: &mut Context) {
-        if self.stage.device().is_none() {
-            return self.refuse(None, RefusalCode::NotAuthenticated, ctx);
-        }
+        let Some(login) = self.stage.login() else { return self.refuse(None, RefusalCode::NotAuthenticated, ctx) };
         let id = envelope.id;
         let Ok(place) = Arc::clone(&self.send_window).try_acquire_owned() else {
             return self.settled(id, Outcome::Retry(RetryReason::Window), ctx);
@@ -251,8 +342,48 @@ impl Connection {
         let Some(memory) = self.node.memory_for(&envelope) else {
             return self.settled(id, Outcome::Retry(RetryReason::Busy), ctx);
         };
+        let (sender, recipient) = (login.device.account, envelope.to.account);
+        if self.node.services.limits.check(Operation::Send, Subject::Account(sender)).is_err() {
+            return self.settled(id, Outcome::Retry(RetryReason::Rate), ctx);
+        }
         let receipt = Receipt::new(id, ctx.address().recipient(), [place, memory]);
-        self.node.router.route(envelope, clock::now(), receipt, &mut self.lanes);
+        let (changes, now) = (self.node.services.changes(), clock::monotonic());
+        if let Some(standing) = self.standings.get(recipient, changes, now) {
+            return self.send_to(sender, standing, envelope, receipt);
+        }
+        // Nothing else is read until it is known: the order stays.
+        let node = Arc::clone(&self.node);
+        let ask = async move { node.services.standing(recipient, sender).await };
+        ctx.wait(ask.into_actor(self).map(move |standing, this, _| match standing {
+            Ok(standing) => {
+                this.standings.put(recipient, standing, changes, now);
+                this.send_to(sender, standing, envelope, receipt);
+            }
+            Err(_) => receipt.settle(Outcome::Retry(RetryReason::Unavailable)),
+        }));
+    }
+
+    /// Blocked senders are not heard, and not told.
+    fn send_to(&mut self, sender: AccountTag, standing: Option<Standing>, envelope: Envelope, receipt: Receipt) {
+        let (recipient, now) = (envelope.to.account, clock::now());
+        let Some(standing) = standing else {
+            return receipt.settle(Outcome::Rejected(RejectReason::UnknownRecipient));
+        };
+        if standing.devices_version != envelope.devices_version {
+            return receipt.settle(Outcome::Retry(RetryReason::Devices));
+        }
+        let relation = if sender == recipient { Some(Relation::Accepted) } else { standing.relation };
+        match relation {
+            Some(Relation::Blocked) => return receipt.settle(Outcome::Accepted { at: now }),
+            Some(Relation::Accepted) => {}
+            None => {
+                let first = self.standings.is_first_request(recipient);
+                if self.node.services.may_request(recipient, sender, first).is_err() {
+                    return receipt.settle(Outcome::Retry(RetryReason::Rate));
+                }
+            }
+        }
+        self.node.router.route(envelope, now, receipt, &mut self.lanes);
     }
 
     fn settled(&mut self, id: endtoend_protocol::EnvelopeId, outcome: Outcome, ctx: &mut Context) {
@@ -265,7 +396,7 @@ impl Connection {
     }
 
     fn acknowledge(&mut self, up_to: DeliveryNumber, ctx: &mut Context) {
-        let Some(Address { device, .. }) = self.stage.device() else {
+        let Some(Login { device: Address { device, .. }, .. }) = self.stage.login() else {
             return self.refuse(None, RefusalCode::NotAuthenticated, ctx);
         };
         match &mut self.attachment {
@@ -289,7 +420,7 @@ impl Connection {
             }
         });
         ctx.run_later(limits::HELLO_DEADLINE + limits::LOGIN_DEADLINE, |this, ctx| {
-            if this.stage.device().is_none() {
+            if this.stage.login().is_none() {
                 this.close(ClosingReason::TooSlow, ctx);
             }
         });
@@ -315,7 +446,10 @@ impl Actor for Connection {
         self.watch_deadlines(ctx);
     }
     fn stopped(&mut self, _: &mut Self::Context) {
-        let Some(Address { account, device }) = self.stage.device() else { return };
+        let Some(Login { device: Address { account, device }, .. }) = self.stage.login() else { return };
+        if let Some(session) = self.session {
+            self.node.services.sessions.leave(account, session);
+        }
         let left = |attachment| FromDevice { device, attachment, event: DeviceEvent::Left };
         match &self.attachment {
             Attachment::Never => {}
@@ -356,6 +490,16 @@ impl Handler<SendSettled> for Connection {
     fn handle(&mut self, SendSettled { id, outcome }: SendSettled, ctx: &mut Self::Context) {
         self.lanes.settled(id);
         self.settled(id, outcome, ctx);
+    }
+}
+
+impl Handler<Notice> for Connection {
+    type Result = ();
+    fn handle(&mut self, notice: Notice, ctx: &mut Self::Context) {
+        match notice {
+            Notice::DevicesChanged { version } => self.say(&ServerFrame::DevicesChanged { version }, ctx),
+            Notice::Removed => self.close(ClosingReason::Removed, ctx),
+        }
     }
 }
 

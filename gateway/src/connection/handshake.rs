@@ -1,8 +1,8 @@
 //! From a stranger's first frame to a device: which request has a place when, and what it leads to. No actix here.
 
-use endtoend_protocol::{AccountTag, Address, Answer, Refusal, RefusalCode, Request, UnixMillis, limits};
+use endtoend_protocol::{AccountTag, Answer, Refusal, RefusalCode, Request, UnixMillis, limits};
 
-use crate::services::{Accounts, Login, Peer};
+use crate::services::{Guest, Login, PasswordLogin, Services};
 
 /// Where a connection stands.
 #[derive(Debug)]
@@ -14,16 +14,18 @@ pub(super) enum Stage {
     /// Between the steps of a registration.
     Registering(AccountTag),
     /// Between the steps of a login.
-    LoggingIn(Box<Login>),
-    /// The connection speaks for this device.
-    Authenticated(Address),
+    LoggingIn(Box<PasswordLogin>),
+    /// Somebody knows the password of this account and may add a device.
+    Proved(AccountTag),
+    /// The connection speaks for a device.
+    Authenticated(Login),
 }
 
 impl Stage {
-    pub(super) fn device(&self) -> Option<Address> {
+    pub(super) fn login(&self) -> Option<Login> {
         match self {
-            Self::Authenticated(address) => Some(*address),
-            Self::Connected | Self::Greeted | Self::Registering(_) | Self::LoggingIn(_) => None,
+            Self::Authenticated(login) => Some(*login),
+            Self::Connected | Self::Greeted | Self::Registering(_) | Self::LoggingIn(_) | Self::Proved(_) => None,
         }
     }
 }
@@ -32,11 +34,11 @@ impl Stage {
 pub(super) async fn step(
     stage: Stage,
     request: Request,
-    accounts: &Accounts,
-    peer: Peer,
+    services: &Services,
+    guest: &mut Guest,
     now: UnixMillis,
 ) -> (Stage, Result<Answer, Refusal>) {
-    match try_step(stage, request, accounts, peer, now).await {
+    match try_step(stage, request, services, guest, now).await {
         Ok((stage, answer)) => (stage, Ok(answer)),
         Err((stage, refusal)) => (stage, Err(refusal)),
     }
@@ -45,60 +47,118 @@ pub(super) async fn step(
 async fn try_step(
     stage: Stage,
     request: Request,
-    accounts: &Accounts,
-    peer: Peer,
+    services: &Services,
+    guest: &mut Guest,
     now: UnixMillis,
 ) -> Result<(Stage, Answer), (Stage, Refusal)> {
     let greeted = |refusal| (Stage::Greeted, refusal);
-    let authenticated = |answer| match answer {
-        Answer::Authenticated { address, .. } => (Stage::Authenticated(address), answer),
-        other => (Stage::Greeted, other),
-    };
+    let stays = |answer| (Stage::Greeted, answer);
+    let authenticated = |(login, answer)| (Stage::Authenticated(login), answer);
     match (stage, request) {
-        (Stage::Connected, Request::Hello { version_min, version_max }) => {
+        (Stage::Connected, Request::Hello { version_min, version_max, server_password }) => {
             let version = endtoend_protocol::VERSION;
             if !(version_min..=version_max).contains(&version) {
                 return Err((Stage::Connected, RefusalCode::Version.into()));
             }
-            let Peer { challenge, .. } = peer;
-            let send_window = limits::SEND_WINDOW;
-            Ok((Stage::Greeted, Answer::Welcome { version, challenge, server_time: now, send_window }))
+            let checked = services.check_server_password(&server_password, guest);
+            checked.map_err(|refusal| (Stage::Connected, refusal))?;
+            let welcome = Answer::Welcome {
+                version,
+                challenge: guest.greet(),
+                server_time: now,
+                send_window: limits::SEND_WINDOW,
+                oprf_key: services.oprf_key(),
+                registration: services.registration(),
+            };
+            Ok((Stage::Greeted, welcome))
+        }
+        (Stage::Greeted, Request::Evaluate { blinded, work }) => {
+            services.evaluate_for_guest(blinded, work, guest).map(stays).map_err(greeted)
+        }
+        // A login that is under way goes on.
+        (stage @ (Stage::Greeted | Stage::LoggingIn(_) | Stage::Proved(_)), Request::NewChallenge) => {
+            Ok((stage, Answer::Challenge { challenge: guest.new_challenge() }))
         }
         (Stage::Greeted, Request::RegisterStart { account, opaque }) => {
-            let opaque = accounts.register_start(account, &opaque).map_err(greeted)?;
+            let opaque = services.register_start(account, &opaque, guest).map_err(greeted)?;
             Ok((Stage::Registering(account), Answer::RegisterChallenge { opaque }))
         }
-        (Stage::Registering(account), Request::RegisterFinish { opaque, device_proof, device }) => accounts
-            .register_finish(account, opaque, *device, device_proof, peer, now)
+        (Stage::Registering(account), Request::RegisterFinish { opaque, device_proof, device, invite }) => services
+            .register_finish(account, opaque, *device, invite, device_proof, guest, now)
             .await
             .map(authenticated)
             .map_err(greeted),
         (Stage::Greeted, Request::LoginStart { account, opaque }) => {
-            let (login, opaque) = accounts.login_start(account, &opaque).await.map_err(greeted)?;
+            let (login, opaque) = services.login_start(account, &opaque, guest).await.map_err(greeted)?;
             Ok((Stage::LoggingIn(Box::new(login)), Answer::LoginChallenge { opaque }))
         }
-        (Stage::LoggingIn(login), Request::LoginFinish { opaque, device, device_proof }) => accounts
-            .login_finish(*login, &opaque, device, device_proof, peer, now)
+        (Stage::LoggingIn(login), Request::LoginFinish { opaque, device, device_proof }) => services
+            .login_finish(*login, &opaque, device, device_proof, guest, now)
             .await
             .map(authenticated)
             .map_err(greeted),
+        (Stage::LoggingIn(login), Request::LoginNew { opaque }) => {
+            let (account, answer) = services.login_new(*login, &opaque, now).await.map_err(greeted)?;
+            Ok((Stage::Proved(account), answer))
+        }
+        (Stage::Proved(proved), Request::AddDevice { account, link: None, device_proof, device })
+            if account == proved =>
+        {
+            let added = services.add_device(account, None, *device, device_proof, guest, now).await;
+            added.map(authenticated).map_err(greeted)
+        }
+        (Stage::Greeted, Request::AddDevice { account, link: link @ Some(_), device_proof, device }) => {
+            let added = services.add_device(account, link, *device, device_proof, guest, now).await;
+            added.map(authenticated).map_err(greeted)
+        }
+        (Stage::Greeted, Request::OfferLink { link, offer }) => {
+            services.offer_link(link, offer, guest, now).await.map(stays).map_err(greeted)
+        }
+        (Stage::Greeted, Request::FetchAnswer { link }) => {
+            services.link_answer(link, guest, now).await.map(stays).map_err(greeted)
+        }
         (Stage::Greeted, Request::Resume { token, device_proof }) => {
-            accounts.resume(token, device_proof, peer, now).await.map(authenticated).map_err(greeted)
+            services.resume(token, device_proof, guest, now).await.map(authenticated).map_err(greeted)
+        }
+        (Stage::Greeted, Request::Refresh { token, device_proof }) => {
+            services.refresh(&token, device_proof, guest, now).await.map(authenticated).map_err(greeted)
         }
         (stage, request) => {
-            let code = match request {
-                Request::PublishKeys(_)
-                | Request::FetchIdentity { .. }
-                | Request::FetchBundles { .. }
-                | Request::Attach => RefusalCode::NotAuthenticated,
-                Request::Hello { .. }
-                | Request::RegisterStart { .. }
-                | Request::RegisterFinish { .. }
-                | Request::LoginStart { .. }
-                | Request::LoginFinish { .. }
-                | Request::Resume { .. } => RefusalCode::OutOfOrder,
-            };
+            let code = if is_for_devices(&request) { RefusalCode::NotAuthenticated } else { RefusalCode::OutOfOrder };
             Err((stage, code.into()))
         }
+    }
+}
+
+/// Whether a request has its place after a login.
+pub(super) fn is_for_devices(request: &Request) -> bool {
+    match request {
+        Request::PublishKeys(_)
+        | Request::FetchIdentity { .. }
+        | Request::FetchBundles { .. }
+        | Request::Attach
+        | Request::FetchOffer { .. }
+        | Request::AnswerLink { .. }
+        | Request::FetchDevices
+        | Request::RenameDevice { .. }
+        | Request::RemoveDevice { .. }
+        | Request::Logout { .. }
+        | Request::SetRelation { .. }
+        | Request::PasswordStart { .. }
+        | Request::PasswordFinish { .. }
+        | Request::SetBackup(_) => true,
+        Request::Hello { .. }
+        | Request::Evaluate { .. }
+        | Request::NewChallenge
+        | Request::RegisterStart { .. }
+        | Request::RegisterFinish { .. }
+        | Request::LoginStart { .. }
+        | Request::LoginFinish { .. }
+        | Request::LoginNew { .. }
+        | Request::AddDevice { .. }
+        | Request::OfferLink { .. }
+        | Request::FetchAnswer { .. }
+        | Request::Refresh { .. }
+        | Request::Resume { .. } => false,
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::directory::{AttachTo, LeaveTo};
 use crate::mailbox::AttachmentId;
 use crate::router::Router;
-use crate::services::Accounts;
+use crate::services::Services;
 
 pub use certificates::{CertificateError, KeyHash};
 pub use data_dir::{DataDir, DataDirError};
@@ -29,7 +29,7 @@ pub(crate) const SENDS_MAX: usize = 64 * 1024;
 /// What every connection of the node shares.
 pub(crate) struct Node {
     pub(crate) identity: Arc<Identity>,
-    pub(crate) accounts: Accounts,
+    pub(crate) services: Services,
     pub(crate) router: Router,
     pub(crate) directory: Recipient<AttachTo>,
     pub(crate) leave: Recipient<LeaveTo>,
@@ -41,13 +41,13 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(
         identity: Arc<Identity>,
-        accounts: Accounts,
+        services: Services,
         router: Router,
         (directory, leave): (Recipient<AttachTo>, Recipient<LeaveTo>),
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let memory = Arc::new(Semaphore::new(SENDS_MAX));
-        Self { identity, accounts, router, directory, leave, memory, attachments: AtomicU64::new(0), stopping }
+        Self { identity, services, router, directory, leave, memory, attachments: AtomicU64::new(0), stopping }
     }
 
     /// A share of the node's memory for an envelope on its way; `None` when there is none left.

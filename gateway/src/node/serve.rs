@@ -11,9 +11,10 @@ use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, dev, web};
 use endtoend_crypto_core::opaque::ServerSetup;
+use endtoend_crypto_core::oprf::OprfKey;
 use endtoend_crypto_core::signature::SigningKey;
-use endtoend_protocol::limits;
-use endtoend_storage::{OpenError, QueueStore, Sqlite, StoreLimits};
+use endtoend_protocol::{UnixMillis, limits};
+use endtoend_storage::{OpenError, QueueStore, Sqlite, Store, StoreError, StoreLimits};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -26,14 +27,17 @@ use crate::clock;
 use crate::config::Config;
 use crate::connection;
 use crate::directory::Directory;
+use crate::limits::Limits;
 use crate::queue_writer::QueueWriter;
 use crate::router::{Router, Routes};
-use crate::services::Accounts;
+use crate::services::{Auditor, Policy, ServiceSecrets, Services};
 
 const CA_KEY: &str = "ca.key";
 const IDENTITY_KEY: &str = "identity.key";
 const OPAQUE_SETUP: &str = "opaque.key";
 const TOKEN_KEY: &str = "token.key";
+const OPRF_KEY: &str = "oprf.key";
+const STORE_KEY: &str = "store.key";
 
 /// A peer that does not take what is written to it for this long is gone, or wants us to keep it.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
@@ -43,6 +47,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(5);
 const CARE_INTERVAL: Duration = Duration::from_secs(600);
 /// Expired rows of one deletion, so that it does not hold up the writer.
 const EXPIRED_ROWS_MAX: u32 = 1_000;
+/// How long the audit is kept.
+const AUDIT_AGE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Why a node does not run. Each text says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -84,8 +90,16 @@ pub async fn serve(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), Ser
     let pin = Pin { tls: leaf.pin(), identity: identity.fingerprint() };
     let (leaf, store) = (Arc::new(leaf), Arc::new(store));
     let (stop, stopping) = watch::channel(false);
-    let accounts = Accounts::new(store.clone(), secrets.opaque, secrets.token_key, config.accounts.registration);
-    let node = web::Data::new(start_actors(identity.clone(), accounts, store.clone(), stopping));
+    let limits = Arc::new(Limits::new(&config.limits, rand::random()));
+    let audit = Auditor::start(store.clone(), secrets.services.audit());
+    let policy = Policy {
+        registration: config.accounts.registration,
+        server_password: config.accounts.server_password,
+        password_device_delay: Duration::from_secs(u64::from(config.accounts.password_device_delay_hours) * 3600),
+    };
+    let (sessions, auditor) = (Arc::default(), audit.clone());
+    let services = Services::new(store.clone(), secrets.services, policy, limits.clone(), sessions, audit);
+    let node = web::Data::new(start_actors(identity.clone(), services, store.clone(), stopping));
 
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let connections_max = (config.gateway.connections_max as usize).div_ceil(workers);
@@ -111,9 +125,10 @@ pub async fn serve(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), Ser
     let server = server.run();
     let handle = server.handle();
     ready(&Ready { listen, pin, address });
-    actix_web::rt::spawn(take_care(store.clone(), leaf, identity));
+    actix_web::rt::spawn(take_care(store.clone(), limits, leaf, identity));
     actix_web::rt::spawn(stop_on_signal(handle, stop));
     server.await.map_err(ServeError::Listener)?;
+    auditor.flush().await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -123,8 +138,7 @@ pub async fn serve(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), Ser
 struct Secrets {
     authority: Authority,
     identity: SigningKey,
-    opaque: ServerSetup,
-    token_key: SigningKey,
+    services: ServiceSecrets,
 }
 
 impl Secrets {
@@ -139,14 +153,25 @@ impl Secrets {
             let seed = seed.as_slice().try_into().map_err(|_| data.damaged(name))?;
             Ok::<_, ServeError>(SigningKey::from_seed(seed))
         };
-        Ok(Self { authority, identity: signing_key(IDENTITY_KEY)?, opaque, token_key: signing_key(TOKEN_KEY)? })
+        let bytes = |name, make: fn() -> Zeroizing<[u8; 32]>| {
+            let bytes = data.secret(name, || Zeroizing::new(make().to_vec()))?;
+            let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| data.damaged(name))?;
+            Ok::<_, ServeError>(Zeroizing::new(bytes))
+        };
+        // A scalar like any other: the one time in 2^252 that there is none, the next start makes one.
+        let new_oprf_key =
+            || OprfKey::generate(&mut rand::rng()).map_or_else(|_| Zeroizing::default(), |key| key.to_bytes());
+        let oprf = OprfKey::from_bytes(&*bytes(OPRF_KEY, new_oprf_key)?).map_err(|_| data.damaged(OPRF_KEY))?;
+        let store = bytes(STORE_KEY, || Zeroizing::new(rand::random()))?;
+        let services = ServiceSecrets::new(opaque, oprf, signing_key(TOKEN_KEY)?, &store);
+        Ok(Self { authority, identity: signing_key(IDENTITY_KEY)?, services })
     }
 }
 
 /// Starts the actors, last stage first, so that none is ever half bound.
 fn start_actors(
     identity: Arc<Identity>,
-    accounts: Accounts,
+    services: Services,
     store: Arc<dyn QueueStore>,
     stopping: watch::Receiver<bool>,
 ) -> Node {
@@ -161,7 +186,7 @@ fn start_actors(
     let directory = Directory::start_in_arbiter(&arbiter(), move |_| {
         Directory::new(mailboxes, store, routes, writer.clone().recipient(), writer.recipient())
     });
-    Node::new(identity, accounts, router, (directory.clone().recipient(), directory.recipient()), stopping)
+    Node::new(identity, services, router, (directory.clone().recipient(), directory.recipient()), stopping)
 }
 
 /// A thread for actors; it ends with the actix system.
@@ -180,11 +205,12 @@ fn prepare_connection(connection: &dyn Any, _: &mut dev::Extensions) {
 }
 
 /// Forgets expired envelopes, renews the leaf and the static keys, for as long as the node runs.
-async fn take_care(store: Arc<Sqlite>, leaf: Arc<Leaf>, identity: Arc<Identity>) {
+async fn take_care(store: Arc<dyn Store>, limits: Arc<Limits>, leaf: Arc<Leaf>, identity: Arc<Identity>) {
     let mut interval = tokio::time::interval(CARE_INTERVAL);
     loop {
         interval.tick().await;
-        forget_expired(&store).await;
+        forget_expired(&*store).await;
+        limits.forget_idle();
         if identity.renew_if_due(clock::now()) {
             tracing::info!("renewed the static keys of the secure channel");
         }
@@ -197,10 +223,25 @@ async fn take_care(store: Arc<Sqlite>, leaf: Arc<Leaf>, identity: Arc<Identity>)
 }
 
 /// A few rows at a time, so that what is written meanwhile need not wait for all of them.
-async fn forget_expired(store: &Sqlite) {
+async fn forget_expired(store: &dyn Store) {
+    let now = clock::now();
+    let audit_before = UnixMillis::new(now.get().saturating_sub(AUDIT_AGE_MAX.as_millis() as u64));
+    forget("envelopes", async || store.delete_expired(now, EXPIRED_ROWS_MAX).await).await;
+    forget("tokens", async || store.remove_expired_families(now, EXPIRED_ROWS_MAX).await).await;
+    forget("audit rows", async || store.prune_audit(audit_before, EXPIRED_ROWS_MAX).await).await;
+    // These are few.
+    for forgotten in [store.remove_expired_invites(now).await, store.remove_expired_links(now).await] {
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, "cannot forget what has expired");
+        }
+    }
+}
+
+/// Repeats a bounded deletion until it finds less than it may take.
+async fn forget(what: &'static str, some: impl AsyncFn() -> Result<u64, StoreError>) {
     let mut forgotten = 0;
     loop {
-        match store.delete_expired(clock::now(), EXPIRED_ROWS_MAX).await {
+        match some().await {
             Ok(rows) => {
                 forgotten += rows;
                 if rows < u64::from(EXPIRED_ROWS_MAX) {
@@ -208,13 +249,13 @@ async fn forget_expired(store: &Sqlite) {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot forget expired envelopes");
+                tracing::warn!(%error, what, "cannot forget what has expired");
                 break;
             }
         }
     }
     if forgotten > 0 {
-        tracing::info!(rows = forgotten, "forgot expired envelopes");
+        tracing::info!(rows = forgotten, what, "forgot what has expired");
     }
 }
 

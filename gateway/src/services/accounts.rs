@@ -1,18 +1,19 @@
-//! Registration, login, tokens and published keys.
+//! Registration, passwords, and the end of an account.
 
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use endtoend_crypto_core::opaque::{ServerLogin, ServerSetup};
-use endtoend_crypto_core::proof::{DeviceStatement, Purpose, verify_device_proof};
-use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
-use endtoend_crypto_core::token;
+use endtoend_crypto_core::opaque::ServerLogin;
+use endtoend_crypto_core::proof::Purpose;
 use endtoend_protocol::{
     AccountTag, Address, Answer, DeviceId, DeviceKeys, NewDevice, Refusal, RefusalCode, UnixMillis, limits,
 };
-use endtoend_storage::{CreateAccountError, NewAccount, PublishKeysError, Store, StoreError};
+use endtoend_storage::{CreateAccountError, NewAccount, PublishKeysError};
 use serde::Deserialize;
+
+use super::audit::{Event, Outcome};
+use super::{Answered, Guest, Login, Services, check_proof, unavailable};
+use crate::limits::{Operation, Subject};
 
 /// Who may create an account.
 #[derive(Clone, Copy, Debug, Default, Deserialize, serde::Serialize, PartialEq, Eq)]
@@ -21,128 +22,236 @@ pub enum Registration {
     /// Whoever reaches the server.
     #[default]
     Open,
+    /// Whoever has an invitation.
+    Invite,
     /// Nobody.
     Closed,
 }
 
-/// What a device proof on one connection covers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer {
-    pub challenge: [u8; limits::CHALLENGE_BYTES],
-    /// TLS exporter (RFC 9266): a proof cannot be carried over to another connection.
-    pub channel_binding: [u8; 32],
+impl From<Registration> for endtoend_protocol::Registration {
+    fn from(registration: Registration) -> Self {
+        match registration {
+            Registration::Open => Self::Open,
+            Registration::Invite => Self::Invite,
+            Registration::Closed => Self::Closed,
+        }
+    }
 }
 
-/// A login between its two steps.
-pub(crate) struct Login {
-    account: AccountTag,
+/// A login by password between its two steps.
+pub(crate) struct PasswordLogin {
+    pub(crate) account: AccountTag,
     state: ServerLogin,
 }
 
-impl fmt::Debug for Login {
+impl fmt::Debug for PasswordLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Login({:?})", self.account)
+        write!(f, "PasswordLogin({:?})", self.account)
     }
 }
 
-/// Accounts, as connections need them. Refusals do not tell what of a credential was wrong.
-pub(crate) struct Accounts {
-    store: Arc<dyn Store>,
-    opaque: ServerSetup,
-    token_key: Arc<SigningKey>,
-    token_verifier: Arc<VerifyingKey>,
-    registration: Registration,
+/// A proof of the password by somebody who is logged in, between its two steps.
+pub(crate) struct PasswordCheck {
+    state: ServerLogin,
+    /// Another password is to follow. If not, the account is to be deleted.
+    changes: bool,
 }
 
-type Answered<T> = Result<T, Refusal>;
+impl fmt::Debug for PasswordCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordCheck(..)")
+    }
+}
 
-impl Accounts {
-    pub(crate) fn new(
-        store: Arc<dyn Store>,
-        opaque: ServerSetup,
-        token_key: SigningKey,
-        registration: Registration,
-    ) -> Self {
-        let token_verifier = Arc::new(token_key.verifying_key());
-        Self { store, opaque, token_key: Arc::new(token_key), token_verifier, registration }
+impl Services {
+    pub(crate) fn registration(&self) -> endtoend_protocol::Registration {
+        self.policy.registration.into()
+    }
+
+    /// What everybody must show before anything else, if the server has a password.
+    pub(crate) fn check_server_password(&self, shown: &[u8], guest: &Guest) -> Answered<()> {
+        let Some(password) = &self.policy.server_password else { return Ok(()) };
+        self.limits.check(Operation::Login, Subject::Origin(guest.origin))?;
+        if password.is(shown) { Ok(()) } else { Err(RefusalCode::ServerPassword.into()) }
     }
 
     /// OPAQUE registration, first step. Nothing is kept: a request that is not finished leaves no trace.
-    pub(crate) fn register_start(&self, account: AccountTag, request: &[u8]) -> Answered<Bytes> {
-        if self.registration == Registration::Closed {
+    pub(crate) fn register_start(&self, account: AccountTag, request: &[u8], guest: &Guest) -> Answered<Bytes> {
+        if self.policy.registration == Registration::Closed {
             return Err(RefusalCode::RegistrationClosed.into());
         }
-        let response = self.opaque.register(account.as_bytes(), request).map_err(|_| RefusalCode::Invalid)?;
+        self.limits.check(Operation::Register, Subject::Origin(guest.origin))?;
+        let response = self.secrets.opaque.register(account.as_bytes(), request).map_err(|_| RefusalCode::Invalid)?;
         Ok(response.into())
     }
 
     /// Creates the account and its first device.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one frame, and who says it when")]
     pub(crate) async fn register_finish(
         &self,
         account: AccountTag,
         opaque_record: Bytes,
         device: NewDevice,
+        invite: Option<[u8; limits::INVITE_BYTES]>,
         proof: Bytes,
-        peer: Peer,
+        guest: &mut Guest,
         now: UnixMillis,
-    ) -> Answered<Answer> {
-        if self.registration == Registration::Closed {
-            return Err(RefusalCode::RegistrationClosed.into());
-        }
-        self.opaque.check_record(&opaque_record).map_err(|_| RefusalCode::Invalid)?;
+    ) -> Answered<(Login, Answer)> {
+        let invite = match self.policy.registration {
+            Registration::Closed => return Err(RefusalCode::RegistrationClosed.into()),
+            Registration::Open => None,
+            Registration::Invite => Some(self.secrets.invite(&invite.ok_or(RefusalCode::Invite)?)),
+        };
+        self.secrets.opaque.check_record(&opaque_record).map_err(|_| RefusalCode::Invalid)?;
         let address = Address { account, device: DeviceId::FIRST };
-        check_proof(device.device_key.clone(), address, Purpose::Register, proof, peer).await?;
-        let new = NewAccount { tag: account, opaque_record, device, invite: None, created_at: now };
+        let key = device.device_key.clone();
+        check_proof(key, account.as_bytes(), address.device.get(), Purpose::Register, proof, guest).await?;
+        let new = NewAccount { tag: account, opaque_record, device, invite, created_at: now };
         match self.store.create_account(new).await {
-            Ok(()) => self.authenticated(address, now).await,
+            Ok(()) => {
+                let signals: &[&str] = if invite.is_some() { &["invited"] } else { &[] };
+                self.audit.note(Event::AccountRegister, Outcome::Ok, Some(address), signals, now);
+                self.begin_family(address, now).await
+            }
             Err(CreateAccountError::Exists) => Err(RefusalCode::HandleTaken.into()),
-            Err(CreateAccountError::Invite) => Err(RefusalCode::RegistrationClosed.into()),
+            Err(CreateAccountError::Invite) => Err(RefusalCode::Invite.into()),
             Err(CreateAccountError::Store(error)) => Err(unavailable(&error)),
         }
     }
 
     /// OPAQUE login, first step. An unknown account is answered like a known one.
-    pub(crate) async fn login_start(&self, account: AccountTag, ke1: &[u8]) -> Answered<(Login, Bytes)> {
-        let record = self.store.opaque_record(account).await.map_err(|e| unavailable(&e))?;
+    pub(crate) async fn login_start(
+        &self,
+        account: AccountTag,
+        ke1: &[u8],
+        guest: &Guest,
+    ) -> Answered<(PasswordLogin, Bytes)> {
+        self.limits.check(Operation::Login, Subject::Origin(guest.origin))?;
+        self.limits.check(Operation::Password, Subject::Account(account))?;
+        let (state, ke2) = self.prove_password(account, ke1).await?;
+        Ok((PasswordLogin { account, state }, ke2))
+    }
+
+    async fn prove_password(&self, account: AccountTag, ke1: &[u8]) -> Answered<(ServerLogin, Bytes)> {
+        let record = self.store.opaque_record(account).await.map_err(|error| unavailable(&error))?;
         let (state, ke2) = self
+            .secrets
             .opaque
             .login_start(&mut rand::rng(), record.as_deref(), account.as_bytes(), ke1)
             .map_err(|_| RefusalCode::Invalid)?;
-        Ok((Login { account, state }, ke2.into()))
+        Ok((state, ke2.into()))
     }
 
-    /// OPAQUE login, last step.
+    /// OPAQUE login, last step, of a device that the account has.
     pub(crate) async fn login_finish(
         &self,
-        Login { account, state }: Login,
+        PasswordLogin { account, state }: PasswordLogin,
         ke3: &[u8],
         device: DeviceId,
         proof: Bytes,
-        peer: Peer,
+        guest: &mut Guest,
         now: UnixMillis,
-    ) -> Answered<Answer> {
-        state.finish(ke3).map_err(|_| RefusalCode::BadCredentials)?;
+    ) -> Answered<(Login, Answer)> {
         let address = Address { account, device };
-        self.check_device(address, Purpose::Login, proof, peer).await?;
-        self.authenticated(address, now).await
+        if state.finish(ke3).is_err() {
+            self.audit.note(Event::PasswordLogin, Outcome::Refused, Some(address), &["password"], now);
+            return Err(RefusalCode::BadCredentials.into());
+        }
+        if let Err(refusal) = self.check_device(address, Purpose::Login, proof, guest, now).await {
+            self.audit.note(Event::PasswordLogin, Outcome::Refused, Some(address), &["device"], now);
+            return Err(refusal);
+        }
+        self.audit.note(Event::PasswordLogin, Outcome::Ok, Some(address), &[], now);
+        self.begin_family(address, now).await
     }
 
-    /// Goes on with a token. It is given back as it is: only a login makes a new one.
-    pub(crate) async fn resume(&self, token: Bytes, proof: Bytes, peer: Peer, now: UnixMillis) -> Answered<Answer> {
-        let (verifier, bytes) = (Arc::clone(&self.token_verifier), token.clone());
-        let skew = u64::try_from(limits::CLOCK_SKEW_MAX.as_millis()).unwrap_or_default();
-        let claims = off_thread(move || token::verify(&verifier, &bytes, now.get(), skew))
-            .await?
-            .map_err(|_| RefusalCode::BadCredentials)?;
-        let device = DeviceId::new(claims.device.into()).map_err(|_| RefusalCode::BadCredentials)?;
-        let address = Address { account: AccountTag::new(claims.account), device };
-        let purpose = Purpose::Resume { token_id: claims.token_id };
-        self.check_device(address, purpose, proof, peer).await?;
-        self.answer(address, token, UnixMillis::new(claims.expires_ms)).await
+    /// OPAQUE login, last step, of a device that the account does not have yet.
+    pub(crate) async fn login_new(
+        &self,
+        PasswordLogin { account, state }: PasswordLogin,
+        ke3: &[u8],
+        now: UnixMillis,
+    ) -> Answered<(AccountTag, Answer)> {
+        if state.finish(ke3).is_err() {
+            let signals = &["password", "new_device"];
+            let (event, outcome) = (Event::PasswordLogin, Outcome::Refused);
+            self.audit.note_account(event, outcome, Some(account), None, signals, now);
+            return Err(RefusalCode::BadCredentials.into());
+        }
+        let backup = self.store.backup(account).await.map_err(|error| unavailable(&error))?;
+        self.audit.note_account(Event::PasswordLogin, Outcome::Ok, Some(account), None, &["new_device"], now);
+        let delay_ms = u64::try_from(self.policy.password_device_delay.as_millis()).unwrap_or(u64::MAX);
+        Ok((account, Answer::PasswordProved { backup, delay_ms }))
+    }
+
+    /// Somebody who is logged in proves the password once more, first step.
+    pub(crate) async fn password_start(
+        &self,
+        login: Login,
+        ke1: &[u8],
+        registration: Option<Bytes>,
+    ) -> Answered<(PasswordCheck, Answer)> {
+        let account = login.device.account;
+        self.limits.check(Operation::Password, Subject::Account(account))?;
+        let (state, opaque) = self.prove_password(account, ke1).await?;
+        let registration = registration
+            .map(|request| self.secrets.opaque.register(account.as_bytes(), &request).map(Bytes::from))
+            .transpose()
+            .map_err(|_| RefusalCode::Invalid)?;
+        let check = PasswordCheck { state, changes: registration.is_some() };
+        Ok((check, Answer::PasswordChallenge { opaque, registration }))
+    }
+
+    /// Last step: another password, or the end of the account.
+    pub(crate) async fn password_finish(
+        &self,
+        login: Login,
+        PasswordCheck { state, changes }: PasswordCheck,
+        ke3: &[u8],
+        record: Option<Bytes>,
+        now: UnixMillis,
+    ) -> Answered<Answer> {
+        let account = login.device.account;
+        let event = if changes { Event::PasswordChange } else { Event::AccountDelete };
+        if changes != record.is_some() {
+            return Err(RefusalCode::OutOfOrder.into());
+        }
+        if state.finish(ke3).is_err() {
+            self.audit.note(event, Outcome::Refused, Some(login.device), &["password"], now);
+            return Err(RefusalCode::BadCredentials.into());
+        }
+        match record {
+            Some(record) => {
+                self.secrets.opaque.check_record(&record).map_err(|_| RefusalCode::Invalid)?;
+                self.store.set_opaque_record(account, record).await.map_err(|error| unavailable(&error))?;
+                // Whoever knew the old password may have tokens by it.
+                let except = Some(login.family);
+                self.store.remove_families(account, except).await.map_err(|error| unavailable(&error))?;
+                self.sessions.end_account(account, except);
+            }
+            None => {
+                self.store.delete_account(account).await.map_err(|error| unavailable(&error))?;
+                self.changed();
+                self.sessions.end_account(account, Some(login.family));
+            }
+        }
+        self.audit.note(event, Outcome::Ok, Some(login.device), &[], now);
+        Ok(Answer::Done)
+    }
+
+    /// Keeps what devices have sealed for those to come.
+    pub(crate) async fn set_backup(&self, account: AccountTag, backup: Option<Bytes>) -> Answered<Answer> {
+        self.limits.check(Operation::Change, Subject::Account(account))?;
+        match self.store.set_backup(account, backup).await {
+            Ok(true) => Ok(Answer::Done),
+            Ok(false) => Err(RefusalCode::NotAuthenticated.into()),
+            Err(error) => Err(unavailable(&error)),
+        }
     }
 
     /// Adds to the published keys of a device.
     pub(crate) async fn publish_keys(&self, device: Address, keys: DeviceKeys) -> Answered<Answer> {
+        self.limits.check(Operation::Keys, Subject::Account(device.account))?;
         match self.store.publish_keys(device, keys).await {
             Ok(counts) => Ok(Answer::KeysPublished(counts)),
             Err(PublishKeysError::TooMany) => Err(RefusalCode::TooManyKeys.into()),
@@ -152,68 +261,24 @@ impl Accounts {
     }
 
     /// Who an account is, and how its devices are written to within a session.
-    pub(crate) async fn identity(&self, account: AccountTag) -> Answered<Answer> {
+    pub(crate) async fn identity(&self, login: Login, account: AccountTag) -> Answered<Answer> {
+        self.limits.check(Operation::Keys, Subject::Account(login.device.account))?;
         match self.store.identity(account).await {
             Ok(Some(identity)) => Ok(Answer::Identity(Box::new(identity))),
-            Ok(None) => Err(RefusalCode::UnknownAccount.into()),
+            Ok(None) => Err(Refusal::from(RefusalCode::UnknownAccount)),
             Err(error) => Err(unavailable(&error)),
         }
     }
 
-    /// What is needed to write to an account.
-    pub(crate) async fn bundles(&self, account: AccountTag) -> Answered<Answer> {
-        match self.store.take_bundles(account).await {
-            Ok(Some(bundles)) => Ok(Answer::Bundles(Box::new(bundles))),
-            Ok(None) => Err(RefusalCode::UnknownAccount.into()),
-            Err(error) => Err(unavailable(&error)),
+    /// What is needed to write to an account. Whoever asks means to write, and so accepts the answers.
+    pub(crate) async fn bundles(&self, login: Login, account: AccountTag) -> Answered<Answer> {
+        let own = login.device.account;
+        self.limits.check(Operation::Keys, Subject::Account(own))?;
+        let bundles = self.store.take_bundles(account).await.map_err(|error| unavailable(&error))?;
+        let bundles = bundles.ok_or(RefusalCode::UnknownAccount)?;
+        if account != own {
+            self.accept_if_new(own, account).await?;
         }
+        Ok(Answer::Bundles(Box::new(bundles)))
     }
-
-    async fn check_device(&self, device: Address, purpose: Purpose, proof: Bytes, peer: Peer) -> Answered<()> {
-        let known = self.store.device(device).await.map_err(|e| unavailable(&e))?;
-        let known = known.ok_or(RefusalCode::BadCredentials)?;
-        check_proof(known.device_key, device, purpose, proof, peer).await
-    }
-
-    async fn authenticated(&self, device: Address, now: UnixMillis) -> Answered<Answer> {
-        let expires = now.plus(limits::ACCESS_TOKEN_LIFE);
-        let key = Arc::clone(&self.token_key);
-        let token = off_thread(move || {
-            let id = rand::random::<[u8; 16]>();
-            token::issue(&key, device.account.as_bytes(), device.device.get(), &id, now.get(), expires.get())
-        })
-        .await?;
-        self.answer(device, token.into(), expires).await
-    }
-
-    async fn answer(&self, address: Address, token: Bytes, token_expires: UnixMillis) -> Answered<Answer> {
-        let keys = self.store.key_counts(address).await.map_err(|e| unavailable(&e))?;
-        Ok(Answer::Authenticated { address, token, token_expires, keys })
-    }
-}
-
-async fn check_proof(key: Bytes, device: Address, purpose: Purpose, proof: Bytes, peer: Peer) -> Answered<()> {
-    off_thread(move || {
-        let statement = DeviceStatement {
-            challenge: &peer.challenge,
-            channel_binding: &peer.channel_binding,
-            account: device.account.as_bytes(),
-            device: device.device.get(),
-            purpose,
-        };
-        VerifyingKey::from_bytes(&key).and_then(|key| verify_device_proof(&key, &statement, &proof)).is_ok()
-    })
-    .await?
-    .then_some(())
-    .ok_or(RefusalCode::BadCredentials.into())
-}
-
-/// ML-DSA takes about a millisecond: not on a thread that carries messages.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answered<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| RefusalCode::Unavailable.into())
-}
-
-fn unavailable(error: &StoreError) -> Refusal {
-    tracing::warn!(%error, "store did not answer");
-    Refusal { code: RefusalCode::Unavailable, retry_after_ms: std::num::NonZeroU64::new(1_000) }
 }

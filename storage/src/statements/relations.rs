@@ -62,24 +62,27 @@ impl RelationStore for Database {
         Ok(set)
     }
 
-    async fn accept_if_new(&self, owner: AccountTag, peer: PeerHash) -> Result<(), StoreError> {
+    async fn accept_if_new(&self, owner: AccountTag, peer: PeerHash) -> Result<bool, StoreError> {
         if self.standing(owner, peer).await?.is_none_or(|standing| standing.relation.is_some()) {
-            return Ok(());
+            return Ok(false);
         }
         let mut transaction = self.begin().await?;
         let connection = transaction.connection();
         lock_account(connection, owner).await?;
-        if room(connection, owner, self.limits.relations_max).await? {
-            sqlx::query(
-                "INSERT INTO relations (owner, pair, kind) VALUES ($1, $2, $3) ON CONFLICT (owner, pair) DO NOTHING",
-            )
-            .bind(owner.as_bytes().to_vec())
-            .bind(peer.0.to_vec())
-            .bind(ACCEPTED)
-            .execute(connection)
-            .await?;
+        if !room(connection, owner, self.limits.relations_max).await? {
+            transaction.roll_back().await?;
+            return Ok(false);
         }
-        transaction.commit().await
+        let added = sqlx::query(
+            "INSERT INTO relations (owner, pair, kind) VALUES ($1, $2, $3) ON CONFLICT (owner, pair) DO NOTHING",
+        )
+        .bind(owner.as_bytes().to_vec())
+        .bind(peer.0.to_vec())
+        .bind(ACCEPTED)
+        .execute(connection)
+        .await?;
+        transaction.commit().await?;
+        Ok(added.rows_affected() > 0)
     }
 }
 

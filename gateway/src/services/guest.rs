@@ -1,0 +1,113 @@
+//! Somebody who has not logged in yet, on one connection.
+
+use std::time::Instant;
+
+use endtoend_crypto_core::work::Puzzle;
+use endtoend_protocol::{Refusal, RefusalCode, Work, limits};
+
+use crate::clock;
+use crate::limits::Origin;
+
+/// What a connection knows of its other end before a login.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    pub(crate) origin: Origin,
+    /// Of the secure channel: a proof cannot be carried over to another connection.
+    pub(crate) channel_binding: [u8; 32],
+    challenge: Challenge,
+    /// What puzzles on this connection are made from; stays the same.
+    puzzles: [u8; limits::CHALLENGE_BYTES],
+    /// The puzzle that is to be solved, and how many there were.
+    puzzle: Option<Puzzle>,
+    counter: u64,
+}
+
+/// Fresh, for one proof within [`limits::CHALLENGE_LIFE`].
+#[derive(Debug)]
+struct Challenge {
+    bytes: [u8; limits::CHALLENGE_BYTES],
+    made_at: Instant,
+    used: bool,
+}
+
+impl Challenge {
+    fn new(bytes: [u8; limits::CHALLENGE_BYTES], made_at: Instant) -> Self {
+        Self { bytes, made_at, used: false }
+    }
+
+    fn take(&mut self, now: Instant) -> Option<[u8; limits::CHALLENGE_BYTES]> {
+        let fresh = !self.used && now.saturating_duration_since(self.made_at) <= limits::CHALLENGE_LIFE;
+        self.used = true;
+        fresh.then_some(self.bytes)
+    }
+}
+
+impl Guest {
+    pub(crate) fn new(origin: Origin) -> Self {
+        let bytes = rand::random();
+        let challenge = Challenge::new(bytes, clock::monotonic());
+        // No frame is heard before the channel has its binding.
+        Self { origin, channel_binding: [0; 32], challenge, puzzles: bytes, puzzle: None, counter: 0 }
+    }
+
+    /// What `Welcome` says.
+    pub(crate) fn greet(&mut self) -> [u8; limits::CHALLENGE_BYTES] {
+        self.challenge = Challenge::new(self.puzzles, clock::monotonic());
+        self.puzzles
+    }
+
+    /// Another challenge, in place of the present one.
+    pub(crate) fn new_challenge(&mut self) -> [u8; limits::CHALLENGE_BYTES] {
+        self.challenge = Challenge::new(rand::random(), clock::monotonic());
+        self.challenge.bytes
+    }
+
+    /// The challenge, if it is still good. It is used up.
+    pub(super) fn use_challenge(&mut self) -> Option<[u8; limits::CHALLENGE_BYTES]> {
+        self.challenge.take(clock::monotonic())
+    }
+
+    /// Whether this solves the puzzle that was asked for. A puzzle is solved once.
+    pub(super) fn has_worked(&mut self, nonce: u64) -> bool {
+        self.puzzle.take().is_some_and(|puzzle| puzzle.check(nonce))
+    }
+
+    /// Asks for work.
+    pub(super) fn ask_for_work(&mut self, bits: u8) -> Refusal {
+        self.counter += 1;
+        let counter = self.counter;
+        self.puzzle = Some(Puzzle { challenge: self.puzzles, counter, bits });
+        Refusal { work: Some(Work { bits, counter }), ..RefusalCode::Work.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_challenge_is_good_once_and_not_for_long() {
+        let now = clock::monotonic();
+        let mut challenge = Challenge::new([1; 32], now);
+        assert_eq!(challenge.take(now + limits::CHALLENGE_LIFE), Some([1; 32]));
+        assert_eq!(challenge.take(now), None);
+        let mut old = Challenge::new([1; 32], now);
+        assert_eq!(old.take(now + limits::CHALLENGE_LIFE + Duration::from_millis(1)), None);
+        assert_eq!(old.take(now), None, "one that came too late is used too");
+    }
+
+    #[test]
+    fn a_puzzle_is_solved_once_and_none_is_solved_that_was_not_asked_for() {
+        let mut guest = Guest::new(Origin::of(None));
+        assert!(!guest.has_worked(0));
+        let Work { bits, counter } = guest.ask_for_work(8).work.unwrap();
+        let nonce = Puzzle { challenge: guest.puzzles, counter, bits }.solve(|| false).unwrap();
+        assert!(guest.has_worked(nonce));
+        assert!(!guest.has_worked(nonce));
+        // The next one is another.
+        guest.ask_for_work(24);
+        assert!(!guest.has_worked(nonce) || guest.counter == 0);
+    }
+}
