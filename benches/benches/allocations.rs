@@ -33,7 +33,7 @@ fn main() {
     row("record seal", || record = client.sealer.seal(&text, Duration::ZERO).unwrap());
     row("record open", || drop(server.opener.open(&record).unwrap()));
 
-    let send = ClientFrame::Send(Envelope { id, to, body: text.clone().into() });
+    let send = ClientFrame::Send(Envelope { id, to, body: text.clone().into(), devices_version: 1 });
     let deliver = ServerFrame::Deliver(Deliver {
         delivery: DeliveryNumber(1),
         id,

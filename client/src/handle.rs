@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use endtoend_protocol::AccountTag;
-
 /// Shortest handle, in characters.
 pub const HANDLE_CHARS_MIN: usize = 3;
 /// Longest handle, in characters.
@@ -29,10 +27,6 @@ impl Handle {
     /// The handle as it is shown and hashed.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-    /// What the server knows the account by.
-    pub fn tag(&self) -> AccountTag {
-        AccountTag::new(endtoend_crypto_core::account_tag(&self.0))
     }
 }
 
@@ -64,7 +58,6 @@ mod tests {
     fn upper_case_names_the_same_account() {
         let (a, b): (Handle, Handle) = ("Alice".parse().unwrap(), "alice".parse().unwrap());
         assert_eq!(a, b);
-        assert_eq!(a.tag(), b.tag());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::frame::{
     Registration, RejectReason, Relation, Request, RequestId, RetryReason, ServerFrame, Work,
 };
 use crate::ids::{AccountTag, Address, DeviceId, EnvelopeId, UnixMillis};
+use crate::invite::InviteCode;
 use crate::keys::{
     Bundle, Bundles, DeviceKeys, EnvelopeKey, Identity, KemPreKey, KeyCounts, NewDevice, OneTimePreKey, SignedPreKey,
 };
@@ -279,7 +280,7 @@ impl ClientFrame {
                             registration_id: device.registration_id,
                             identity_key: copy(&device.identity_key),
                             keys: Some((&**device).into()),
-                            invite: invite.map(|invite| copy(&invite)).unwrap_or_default(),
+                            invite: invite.as_ref().map(|InviteCode(code)| copy(code)).unwrap_or_default(),
                         })
                     }
                     Request::LoginStart { account, opaque } => {
@@ -575,7 +576,7 @@ impl wire::RegisterFinish {
             device: new_device(self.keys, self.device_key, self.registration_id, &self.identity_key)?,
             opaque: opaque(self.opaque)?,
             device_proof: proof(self.device_proof)?,
-            invite: optional(self.invite, |invite| array(&invite, "invite"))?,
+            invite: optional(self.invite, |invite| array(&invite, "invite").map(InviteCode))?,
         })
     }
 }

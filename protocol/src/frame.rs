@@ -7,6 +7,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::ids::{AccountTag, Address, DeviceId, EnvelopeId, UnixMillis};
+use crate::invite::InviteCode;
 use crate::keys::{Bundles, DeviceKeys, Identity, KeyCounts, NewDevice};
 use crate::limits;
 
@@ -72,7 +73,7 @@ pub enum Request {
         /// The device and what it publishes.
         device: Box<NewDevice>,
         /// Where one is needed.
-        invite: Option<[u8; limits::INVITE_BYTES]>,
+        invite: Option<InviteCode>,
     },
     /// OPAQUE login, first step.
     LoginStart {

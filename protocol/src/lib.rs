@@ -10,6 +10,7 @@ mod codec;
 mod content;
 mod frame;
 mod ids;
+mod invite;
 mod keys;
 pub mod limits;
 
@@ -26,6 +27,7 @@ pub use frame::{
     Registration, RejectReason, Relation, Request, RequestId, RetryReason, ServerFrame, Work,
 };
 pub use ids::{AccountTag, Address, BadId, DeviceId, EnvelopeId, MessageId, UnixMillis};
+pub use invite::{BadInviteCode, InviteCode};
 pub use keys::{
     Bundle, Bundles, DeviceKeys, EnvelopeKey, Identity, KemPreKey, KeyCounts, NewDevice, OneTimePreKey, SignedPreKey,
 };

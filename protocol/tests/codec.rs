@@ -5,9 +5,9 @@
 use bytes::Bytes;
 use endtoend_protocol::{
     AccountTag, Address, Answer, Bundle, Bundles, ClientFrame, ClosingReason, Content, ContentKind, DecodeError,
-    Deliver, DeliveryNumber, DeviceId, DeviceKeys, Envelope, EnvelopeId, EnvelopeKey, Identity, KemPreKey, KeyCounts,
-    ListedDevice, MessageId, NewDevice, OneTimePreKey, Refusal, RefusalCode, Registration, RejectReason, Relation,
-    Request, RequestId, RetryReason, ServerFrame, SignedPreKey, Text, UnixMillis, Work, limits,
+    Deliver, DeliveryNumber, DeviceId, DeviceKeys, Envelope, EnvelopeId, EnvelopeKey, Identity, InviteCode, KemPreKey,
+    KeyCounts, ListedDevice, MessageId, NewDevice, OneTimePreKey, Refusal, RefusalCode, Registration, RejectReason,
+    Relation, Request, RequestId, RetryReason, ServerFrame, SignedPreKey, Text, UnixMillis, Work, limits,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -128,7 +128,7 @@ fn request() -> impl Strategy<Value = Request> {
             }
         ),
         (account(), opaque()).prop_map(|(account, opaque)| Request::RegisterStart { account, opaque }),
-        (opaque(), proof(), new_device(), prop::option::of(array())).prop_map(
+        (opaque(), proof(), new_device(), prop::option::of(array().prop_map(InviteCode))).prop_map(
             |(opaque, device_proof, device, invite)| Request::RegisterFinish {
                 opaque,
                 device_proof,

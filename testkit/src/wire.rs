@@ -126,7 +126,7 @@ impl Wire {
         let address = Address { account, device: DeviceId::FIRST };
         let device_proof = wire.proof(&key, &challenge, address, Purpose::Register);
         let device = Box::new(noise_keys(key.verifying_key().to_bytes().into()));
-        let request = Request::RegisterFinish { opaque: done.record.into(), device_proof, device };
+        let request = Request::RegisterFinish { opaque: done.record.into(), device_proof, device, invite: None };
         let token = authenticated(wire.ask(request).await);
         (wire, Device { address, token, key })
     }
@@ -144,7 +144,9 @@ impl Wire {
 
     /// Says hello and gives the server's challenge.
     pub async fn hello(&mut self) -> [u8; limits::CHALLENGE_BYTES] {
-        let answer = self.ask(Request::Hello { version_min: VERSION, version_max: VERSION }).await;
+        let server_password = Bytes::new();
+        let hello = Request::Hello { version_min: VERSION, version_max: VERSION, server_password };
+        let answer = self.ask(hello).await;
         let ServerFrame::Answer { answer: Answer::Welcome { challenge, .. }, .. } = answer else {
             panic!("no welcome: {answer:?}");
         };
@@ -265,7 +267,7 @@ impl Device {
     /// An envelope for this device: `len` bytes that nobody can open.
     pub fn envelope(&self, number: u8, len: usize) -> Envelope {
         let id = EnvelopeId::new(UnixMillis::new(1), [number; 10]);
-        Envelope { id, to: self.address, body: vec![number; len].into() }
+        Envelope { id, to: self.address, body: vec![number; len].into(), devices_version: 1 }
     }
 }
 

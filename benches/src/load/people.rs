@@ -174,7 +174,8 @@ impl Plan {
         body.put_slice(&self.noise);
         let mut random = [0; 10];
         random.iter_mut().zip(self.number.to_le_bytes()).for_each(|(to, byte)| *to = byte);
-        Envelope { id: EnvelopeId::new(UnixMillis::new(number.into()), random), to: self.to, body: body.freeze() }
+        let id = EnvelopeId::new(UnixMillis::new(number.into()), random);
+        Envelope { id, to: self.to, body: body.freeze(), devices_version: 1 }
     }
 }
 

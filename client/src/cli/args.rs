@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use endtoend_client::address::ServerAddress;
 use endtoend_client::handle::Handle;
+use endtoend_protocol::InviteCode;
 
 /// How long a command may take unless told otherwise.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -46,6 +47,12 @@ pub(crate) enum Command {
         /// 3 to 32 of a-z, 0-9, '.', '_' and '-'
         #[arg(long)]
         handle: Handle,
+        /// Code of an invitation, for a server that asks for one
+        #[arg(long, value_name = "CODE")]
+        invite: Option<InviteCode>,
+        /// File with the server's own password in its first line, for a server that asks for one
+        #[arg(long, value_name = "PATH")]
+        server_password_file: Option<PathBuf>,
     },
     /// Prove this profile's device and password to the server anew
     Login,

@@ -126,7 +126,7 @@ fn mark(
             ),
             None => Ok(()),
         },
-        Event::IdentityChanged { tag, .. } if *tag == with.tag() => say(
+        Event::IdentityChanged { handle, .. } if handle.as_ref() == Some(with) => say(
             &format!("  ! the identity of {with} has changed: {}", crate::failure::IDENTITY),
             json!({ "event": "identity_changed", "with": with.as_str() }),
         ),

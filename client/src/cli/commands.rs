@@ -1,14 +1,14 @@
 //! What each command does.
 
 use std::io::{self, IsTerminal as _, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use endtoend_client::database::MessageState;
-use endtoend_client::engine::{Engine, EngineHandle, Event, Options};
+use endtoend_client::engine::{Engine, EngineHandle, Event, Options, Registration};
 use endtoend_client::handle::Handle;
 use endtoend_client::profile::{self, Profile};
-use endtoend_protocol::{MessageId, RejectReason, Text, limits};
+use endtoend_protocol::{InviteCode, MessageId, RejectReason, Text, limits};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -24,7 +24,9 @@ pub(crate) const UNREAD_PAGE: u32 = 64;
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
-        Command::Register { handle } => register(arguments, handle).await,
+        Command::Register { handle, invite, server_password_file } => {
+            register(arguments, handle, invite.clone(), server_password_file.as_deref()).await
+        }
         Command::Login => login(arguments).await,
         Command::Send(send) => self::send(arguments, send).await,
         Command::Listen { count } => listen(arguments, *count).await,
@@ -108,11 +110,17 @@ fn wipe(arguments: &Arguments, yes: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn register(arguments: &Arguments, handle: &Handle) -> Result<(), Failure> {
+async fn register(
+    arguments: &Arguments,
+    handle: &Handle,
+    invite: Option<InviteCode>,
+    server_password: Option<&Path>,
+) -> Result<(), Failure> {
     let Some(server) = &arguments.server else {
         return Err(Failure::new(Kind::Usage, "register needs --server")
             .hint("use the address that `endtoend serve` prints, like endtoend://host:port/#pin=…"));
     };
+    let server_password = server_password.map(password::server_password).transpose()?;
     let home = home(arguments)?;
     let known = Profile::exists(&home);
     let password = password::ask(arguments, !known)?;
@@ -126,7 +134,8 @@ async fn register(arguments: &Arguments, handle: &Handle) -> Result<(), Failure>
     )?;
     let done = async {
         let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
-        waiting.during(engine.handle().register(server.clone(), handle.clone())).await??;
+        let registration = Registration { server: server.clone(), handle: handle.clone(), invite, server_password };
+        waiting.during(engine.handle().register(registration)).await??;
         let status = engine.handle().status().await?;
         match arguments.json {
             true => output::json_line(&json!({
@@ -189,7 +198,8 @@ async fn send(arguments: &Arguments, send: &Send) -> Result<(), Failure> {
     let engine = start(arguments, profile, password, true)?;
     let done = async {
         let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
-        let id = engine.handle().send(send.to.clone(), text).await?;
+        // A handle that this device does not know is looked up first.
+        let id = waiting.during(engine.handle().send(send.to.clone(), text)).await??;
         let outcome = settled(&engine.handle(), &mut waiting, id, &send.to).await;
         if let Some(message) = engine.handle().find(id).await? {
             match arguments.json {
@@ -219,7 +229,7 @@ async fn settled(engine: &EngineHandle, waiting: &mut Waiting, id: MessageId, to
         }
         waiting.check_connection()?;
         match waiting.next().await {
-            News::Event(Some(Event::IdentityChanged { tag, .. })) if tag == to.tag() => {
+            News::Event(Some(Event::IdentityChanged { handle, .. })) if handle.as_ref() == Some(to) => {
                 let text = format!("the identity of {to} has changed; the message stays queued");
                 return Err(Failure::new(Kind::Failed, text).hint(IDENTITY));
             }

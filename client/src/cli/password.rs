@@ -1,7 +1,9 @@
 //! Where the password comes from.
 
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _};
+use std::path::Path;
 
+use endtoend_protocol::limits;
 use zeroize::Zeroizing;
 
 use crate::args::Arguments;
@@ -10,15 +12,26 @@ use crate::failure::{Failure, Kind};
 /// Longest password, in bytes.
 const PASSWORD_BYTES_MAX: usize = 1024;
 
+/// The server's own password.
+pub(crate) fn server_password(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let password = from_file(path)?;
+    match password.len() {
+        1..=limits::SERVER_PASSWORD_BYTES_MAX => Ok(Zeroizing::new(password.as_bytes().to_vec())),
+        _ => Err(Failure::new(Kind::Usage, format!("{} has no password of a server", path.display()))),
+    }
+}
+
+fn from_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let file = std::fs::File::open(path)
+        .map_err(|error| Failure::new(Kind::Usage, format!("{} cannot be read: {error}", path.display())))?;
+    first_line(&mut BufReader::new(file))
+}
+
 /// Asks for the password, twice when it is a new one and a person types it.
 pub(crate) fn ask(arguments: &Arguments, new: bool) -> Result<Zeroizing<String>, Failure> {
     let password = match &arguments.password_file {
         _ if arguments.password_stdin => first_line(&mut io::stdin().lock())?,
-        Some(path) => {
-            let file = std::fs::File::open(path)
-                .map_err(|error| Failure::new(Kind::Usage, format!("{} cannot be read: {error}", path.display())))?;
-            first_line(&mut BufReader::new(file))?
-        }
+        Some(path) => from_file(path)?,
         None if !io::stderr().is_terminal() && !io::stdin().is_terminal() => {
             return Err(Failure::new(Kind::Usage, "there is no terminal to ask for the password on")
                 .hint("use --password-stdin or --password-file PATH"));

@@ -2,7 +2,7 @@
 
 use std::str::FromStr as _;
 
-use endtoend_protocol::{Address, DeviceId, UnixMillis};
+use endtoend_protocol::{AccountTag, Address, DeviceId, UnixMillis};
 use rusqlite::{OptionalExtension as _, params};
 use zeroize::Zeroizing;
 
@@ -13,6 +13,8 @@ use crate::handle::Handle;
 const KIND: &str = "account";
 const SEED: &[u8] = b"device seed";
 const TOKEN: &[u8] = b"token";
+const REFRESH: &[u8] = b"refresh";
+const SERVER_PASSWORD: &[u8] = b"server password";
 
 /// How far the registration has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,12 @@ pub struct Account {
     pub server: ServerAddress,
     /// Its name.
     pub handle: Handle,
+    /// What the server knows it by; `None` until it has evaluated the handle.
+    pub tag: Option<AccountTag>,
+    /// Of the server's oblivious function; `None` until it was told.
+    pub oprf_key: Option<[u8; 32]>,
+    /// For a server that asks everybody for its password.
+    pub server_password: Option<Zeroizing<Vec<u8>>>,
     /// This device's number.
     pub device: DeviceId,
     /// How far the registration has come.
@@ -49,9 +57,9 @@ pub struct Account {
 }
 
 impl Account {
-    /// Account and device.
-    pub fn address(&self) -> Address {
-        Address { account: self.handle.tag(), device: self.device }
+    /// Account and device, once the server has named the account.
+    pub fn address(&self) -> Option<Address> {
+        self.tag.map(|account| Address { account, device: self.device })
     }
 }
 
@@ -69,19 +77,35 @@ impl Store<'_> {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn account(&self) -> Result<Option<Account>, DatabaseError> {
-        type Row = (String, String, u32, String, Vec<u8>);
+        type Row = (String, String, u32, String, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
         let row: Option<Row> = self
             .connection
-            .query_row("SELECT server, handle, device, state, seed FROM account", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-            })
+            .query_row(
+                "SELECT server, handle, device, state, seed, tag, oprf_key, server_password FROM account",
+                [],
+                |row| {
+                    Ok((
+                        row.get(0)?,
+                        row.get(1)?,
+                        row.get(2)?,
+                        row.get(3)?,
+                        row.get(4)?,
+                        row.get(5)?,
+                        row.get(6)?,
+                        row.get(7)?,
+                    ))
+                },
+            )
             .optional()?;
-        let Some((server, handle, device, state, seed)) = row else { return Ok(None) };
+        let Some((server, handle, device, state, seed, tag, oprf_key, password)) = row else { return Ok(None) };
         let seed = self.sealer.open(KIND, SEED, &seed)?;
         Ok(Some(Account {
             server: ServerAddress::from_str(&server).map_err(|_| DatabaseError::Invalid("account.server"))?,
             handle: handle.parse().map_err(|_| DatabaseError::Invalid("account.handle"))?,
             device: DeviceId::new(device).map_err(|_| DatabaseError::Invalid("account.device"))?,
+            tag: tag.map(|tag| array(&tag, "account.tag").map(AccountTag::new)).transpose()?,
+            oprf_key: oprf_key.map(|key| array(&key, "account.oprf_key")).transpose()?,
+            server_password: password.map(|sealed| self.sealer.open(KIND, SERVER_PASSWORD, &sealed)).transpose()?,
             state: AccountState::ALL
                 .into_iter()
                 .find(|known| known.as_str() == state)
@@ -96,13 +120,17 @@ impl Store<'_> {
     /// See [`DatabaseError`].
     pub fn put_account(&self, account: &Account) -> Result<(), DatabaseError> {
         self.connection.execute(
-            "INSERT OR REPLACE INTO account (id, server, handle, device, state, seed) VALUES (1, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO account (id, server, handle, device, state, seed, tag, oprf_key, server_password)
+             VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 account.server.to_string(),
                 account.handle.as_str(),
                 account.device.get(),
                 account.state.as_str(),
                 self.sealer.seal(KIND, SEED, account.seed.as_ref()),
+                account.tag.as_ref().map(AccountTag::as_bytes),
+                account.oprf_key,
+                account.server_password.as_ref().map(|password| self.sealer.seal(KIND, SERVER_PASSWORD, password)),
             ],
         )?;
         Ok(())
@@ -117,15 +145,49 @@ impl Store<'_> {
         Ok(())
     }
 
+    /// Notes what the server has said about the account.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn name_account(&self, own: Address, oprf_key: &[u8; 32]) -> Result<(), DatabaseError> {
+        self.connection.execute(
+            "UPDATE account SET tag = ?, device = ?, oprf_key = ?",
+            params![own.account.as_bytes(), own.device.get(), oprf_key],
+        )?;
+        Ok(())
+    }
+
+    /// The refresh token, if one is kept.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn refresh_token(&self) -> Result<Option<Zeroizing<Vec<u8>>>, DatabaseError> {
+        let sealed: Option<Vec<u8>> = self
+            .connection
+            .query_row("SELECT refresh FROM account WHERE refresh IS NOT NULL", [], |row| row.get(0))
+            .optional()?;
+        sealed.map(|sealed| self.sealer.open(KIND, REFRESH, &sealed)).transpose()
+    }
+
+    /// Keeps a refresh token in place of the one that is there, or forgets that.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn set_refresh_token(&self, token: Option<&[u8]>) -> Result<(), DatabaseError> {
+        let sealed = token.map(|token| self.sealer.seal(KIND, REFRESH, token));
+        self.connection.execute("UPDATE account SET refresh = ?", [sealed])?;
+        Ok(())
+    }
+
     /// Remembers where the account lives now, if that is another place than before: a node may get another address.
-    /// The token is forgotten, so that a server named by mistake is not shown it.
+    /// The tokens are forgotten, so that a server named by mistake is not shown them.
     ///
     /// # Errors
     /// See [`DatabaseError`].
     pub fn move_to(&self, server: &ServerAddress) -> Result<(), DatabaseError> {
         let server = server.to_string();
         self.connection.execute(
-            "UPDATE account SET server = ?1, token = NULL, token_expires = NULL WHERE server <> ?1",
+            "UPDATE account SET server = ?1, token = NULL, token_expires = NULL, refresh = NULL WHERE server <> ?1",
             [server],
         )?;
         Ok(())

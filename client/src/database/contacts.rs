@@ -49,6 +49,82 @@ impl Store<'_> {
         }))
     }
 
+    /// The account of a handle, if it is known here.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn tag_of(&self, handle: &Handle) -> Result<Option<AccountTag>, DatabaseError> {
+        let tag: Option<Vec<u8>> = self
+            .connection
+            .prepare_cached("SELECT tag FROM contacts WHERE handle = ?")?
+            .query_row([handle.as_str()], |row| row.get(0))
+            .optional()?;
+        tag.map(|tag| Ok(AccountTag::new(array(&tag, "contacts.tag")?))).transpose()
+    }
+
+    /// Notes by which handle somebody goes, to be confirmed by the server. Nothing when a name is known.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn set_claim(&self, tag: AccountTag, claimed: &Handle) -> Result<(), DatabaseError> {
+        self.connection
+            .prepare_cached("UPDATE contacts SET claimed = ? WHERE tag = ? AND handle IS NULL")?
+            .execute(params![claimed.as_str(), tag.as_bytes()])?;
+        Ok(())
+    }
+
+    /// By which handle somebody goes whose name is not known; `None` when it is, or when none was said.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn claim(&self, tag: AccountTag) -> Result<Option<Handle>, DatabaseError> {
+        let claimed: Option<Option<String>> = self
+            .connection
+            .prepare_cached("SELECT claimed FROM contacts WHERE tag = ? AND handle IS NULL")?
+            .query_row([tag.as_bytes()], |row| row.get(0))
+            .optional()?;
+        parse_handle(claimed.flatten())
+    }
+
+    /// Everybody whose name is not known and who goes by one, at most `max`.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn claims(&self, max: u32) -> Result<Vec<(AccountTag, Handle)>, DatabaseError> {
+        let mut query = self.connection.prepare(
+            "SELECT tag, claimed FROM contacts WHERE handle IS NULL AND claimed IS NOT NULL ORDER BY tag LIMIT ?",
+        )?;
+        let rows = query.query_map([max], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)))?;
+        rows.map(|row| {
+            let (tag, claimed) = row?;
+            let claimed = claimed.parse().map_err(|_| DatabaseError::Invalid("contacts.claimed"))?;
+            Ok((AccountTag::new(array(&tag, "contacts.tag")?), claimed))
+        })
+        .collect()
+    }
+
+    /// The server has said that the handle by which somebody goes is another's: it is not asked again.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn refuse_claim(&self, tag: AccountTag) -> Result<(), DatabaseError> {
+        self.connection.execute("UPDATE contacts SET claimed = NULL WHERE tag = ?", [tag.as_bytes()])?;
+        Ok(())
+    }
+
+    /// The version of somebody's list of devices as it is known here; 0 when it is not.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn devices_version(&self, tag: AccountTag) -> Result<u32, DatabaseError> {
+        let version: Option<u32> = self
+            .connection
+            .prepare_cached("SELECT devices_version FROM contacts WHERE tag = ?")?
+            .query_row([tag.as_bytes()], |row| row.get(0))
+            .optional()?;
+        Ok(version.unwrap_or_default())
+    }
+
     /// Contacts whose changed identity waits to be accepted.
     ///
     /// # Errors
@@ -83,14 +159,16 @@ impl Store<'_> {
         at.flatten().map(|at| unsigned(at, "contacts.keys_at").map(UnixMillis::new)).transpose()
     }
 
-    /// Notes that the server has just said which keys an account has.
+    /// Notes that the server has just said which devices and keys an account has.
     ///
     /// # Errors
     /// See [`DatabaseError`].
-    pub fn set_keys_at(&self, tag: AccountTag, now: UnixMillis) -> Result<(), DatabaseError> {
+    pub fn set_keys_at(&self, tag: AccountTag, version: u32, now: UnixMillis) -> Result<(), DatabaseError> {
         self.put_contact(tag, None)?;
-        self.connection
-            .execute("UPDATE contacts SET keys_at = ? WHERE tag = ?", params![integer(now.get()), tag.as_bytes()])?;
+        self.connection.execute(
+            "UPDATE contacts SET keys_at = ?, devices_version = ? WHERE tag = ?",
+            params![integer(now.get()), version, tag.as_bytes()],
+        )?;
         Ok(())
     }
 

@@ -145,13 +145,17 @@ impl Store<'_> {
         Ok(messages)
     }
 
-    /// The first `limit` messages that nobody has seen, of one peer or of all, oldest first.
+    /// The first `limit` messages that nobody has seen, of one peer or of all, oldest first. Those of somebody whose name
+    /// the server is about to confirm wait for that.
     ///
     /// # Errors
     /// See [`DatabaseError`].
     pub fn unread(&self, peer: Option<AccountTag>, limit: u32) -> Result<Vec<StoredMessage>, DatabaseError> {
         match peer {
-            None => self.select("WHERE m.shown = 0 ORDER BY m.seq LIMIT ?", params![limit]),
+            None => self.select(
+                "WHERE m.shown = 0 AND (c.handle IS NOT NULL OR c.claimed IS NULL) ORDER BY m.seq LIMIT ?",
+                params![limit],
+            ),
             Some(peer) => {
                 self.select("WHERE m.shown = 0 AND m.peer = ? ORDER BY m.seq LIMIT ?", params![peer.as_bytes(), limit])
             }

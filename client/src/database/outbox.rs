@@ -115,7 +115,8 @@ impl Store<'_> {
             (None, Some(device), Some(id), Some(body)) => {
                 let device = DeviceId::new(device).map_err(|_| DatabaseError::Invalid("outbox.device"))?;
                 let to = Address { account: recipient, device };
-                let envelope = Envelope { id: envelope_id(&id)?, to, body: Bytes::from(body) };
+                // The version of the list of devices is that of the moment at which it is sent.
+                let envelope = Envelope { id: envelope_id(&id)?, to, body: Bytes::from(body), devices_version: 0 };
                 Ok(Some(SealedItem::Sealed { message, envelope }))
             }
             _ => Err(DatabaseError::Invalid("outbox")),

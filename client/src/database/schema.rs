@@ -126,6 +126,14 @@ ALTER TABLE contacts ADD COLUMN keys_at INTEGER;  -- when the server last said w
 ALTER TABLE records ADD COLUMN published INTEGER;
 ALTER TABLE records ADD COLUMN handed_out_at INTEGER;  -- since when the server does not have it any more
 ",
+    "
+ALTER TABLE account ADD COLUMN tag BLOB;             -- NULL until the server has evaluated the handle
+ALTER TABLE account ADD COLUMN oprf_key BLOB;        -- of the server's oblivious function; never changes
+ALTER TABLE account ADD COLUMN refresh BLOB;         -- sealed
+ALTER TABLE account ADD COLUMN server_password BLOB; -- sealed
+ALTER TABLE contacts ADD COLUMN claimed TEXT;        -- the handle that they go by, until the server has confirmed it
+ALTER TABLE contacts ADD COLUMN devices_version INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -177,6 +185,9 @@ pub(super) fn downgrade(connection: &Connection) {
             "DROP TABLE sent; DROP TABLE unopened; DROP TABLE key_sets;
              ALTER TABLE contacts DROP COLUMN session_reset_at; ALTER TABLE contacts DROP COLUMN keys_at;
              ALTER TABLE records DROP COLUMN published; ALTER TABLE records DROP COLUMN handed_out_at;
+             ALTER TABLE account DROP COLUMN tag; ALTER TABLE account DROP COLUMN oprf_key;
+             ALTER TABLE account DROP COLUMN refresh; ALTER TABLE account DROP COLUMN server_password;
+             ALTER TABLE contacts DROP COLUMN claimed; ALTER TABLE contacts DROP COLUMN devices_version;
              PRAGMA user_version = 1;",
         )
         .unwrap();

@@ -25,6 +25,7 @@ const ONE_TIME_KEM_KEYS: usize = limits::ONE_TIME_KEM_PRE_KEYS_UPLOAD_MAX;
 pub(super) fn prepare_registration(
     database: &mut Database,
     server: ServerAddress,
+    server_password: Option<Zeroizing<Vec<u8>>>,
     handle: Handle,
 ) -> Result<(Account, Box<NewDevice>, bool), AccountError> {
     database.write(|store| {
@@ -38,7 +39,8 @@ pub(super) fn prepare_registration(
             Some(account) => seed = account.seed,
             None => rand::rng().fill_bytes(seed.as_mut()),
         }
-        let account = Account { server, handle, device: DeviceId::FIRST, state: AccountState::Submitted, seed };
+        let (device, state) = (DeviceId::FIRST, AccountState::Submitted);
+        let account = Account { server, handle, tag: None, oprf_key: None, server_password, device, state, seed };
         let device = new_device(store, &account)?;
         store.put_account(&account)?;
         Ok((account, Box::new(device), again))
@@ -123,7 +125,7 @@ fn trusted_identity(store: &Store<'_>, peer: AccountTag) -> Result<Option<[u8; 3
 
 /// What to compare with somebody whose identity is known here.
 pub(super) fn verification(store: &Store<'_>, own: Address, with: &Handle) -> Result<Verification, VerifyError> {
-    let tag = with.tag();
+    let tag = store.tag_of(with)?.ok_or_else(|| VerifyError::Unknown(with.clone()))?;
     let changed = store.contact(tag)?.and_then(|contact| contact.changed_identity);
     let peer_identity = match changed {
         Some(identity) => identity,
@@ -141,8 +143,9 @@ pub(super) fn accept_identity(
     own: Address,
     with: &Handle,
 ) -> Result<Vec<(HeldEnvelope, Arrival)>, VerifyError> {
-    let (tag, now) = (with.tag(), clock::now());
+    let now = clock::now();
     database.write(|store| {
+        let tag = store.tag_of(with)?.ok_or_else(|| VerifyError::Unknown(with.clone()))?;
         let changed = store.contact(tag)?.and_then(|contact| contact.changed_identity);
         let identity = changed.ok_or_else(|| VerifyError::NotChanged(with.clone()))?;
         let changes = trust(tag, &identity).map_err(|_| VerifyError::BadKeys(with.clone()))?;

@@ -1,7 +1,8 @@
 //! Everything the engine can be told, with its answers.
 
-use endtoend_protocol::{MessageId, RefusalCode, Text};
+use endtoend_protocol::{InviteCode, MessageId, RefusalCode, Text};
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use super::event::{ConnectionState, OfflineReason};
 use crate::address::ServerAddress;
@@ -15,7 +16,7 @@ pub type Reply<T> = oneshot::Sender<T>;
 #[derive(Debug)]
 pub enum Command {
     /// Create the account and its first device. Answered once it exists.
-    Register(ServerAddress, Handle, Reply<Result<(), AccountError>>),
+    Register(Box<Registration>, Reply<Result<(), AccountError>>),
     /// Connect with the password even if a token is kept. Answered once online.
     Login(Reply<Result<(), AccountError>>),
     /// Queue a text. Answered once it is on disk.
@@ -36,6 +37,25 @@ pub enum Command {
     Status(Reply<Result<Status, DatabaseError>>),
     /// Close the connection and the profile.
     Shutdown,
+}
+
+/// What an account is created with.
+#[derive(Clone)]
+pub struct Registration {
+    /// Where it is to live.
+    pub server: ServerAddress,
+    /// How it is to be called.
+    pub handle: Handle,
+    /// For a server that takes only those who were invited.
+    pub invite: Option<InviteCode>,
+    /// For a server that asks everybody for its password.
+    pub server_password: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl std::fmt::Debug for Registration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Registration({} at {})", self.handle, self.server)
+    }
 }
 
 /// Why there is no account, or no connection for it.
@@ -76,6 +96,12 @@ pub enum SendError {
     /// Compare safety numbers, then accept the new identity.
     #[error("the identity of {0} has changed")]
     IdentityChanged(Handle),
+    /// Go online once: only the server can say which account a handle belongs to.
+    #[error("{0} is not known on this device yet, and the server cannot be asked")]
+    Unknown(Handle),
+    /// The server does not say which account a handle belongs to.
+    #[error("the server refused to look up the handle: {0}")]
+    Refused(RefusalCode),
     /// The profile could not be written, or the outbox is at its limit.
     #[error(transparent)]
     Database(#[from] DatabaseError),

@@ -4,18 +4,22 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use endtoend_crypto_core::opaque::{ClientLogin, ClientRegistration, OpaqueError};
+use endtoend_crypto_core::oprf::Blinding;
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof};
+use endtoend_crypto_core::refresh::RefreshToken;
 use endtoend_crypto_core::signature::SigningKey;
 use endtoend_crypto_core::token;
+use endtoend_crypto_core::work::Puzzle;
 use endtoend_protocol::{
-    Address, Answer, ClientFrame, KeyCounts, NewDevice, Refusal, RefusalCode, Request, RequestId, ServerFrame,
-    UnixMillis, VERSION, limits,
+    AccountTag, Address, Answer, ClientFrame, DeviceId, InviteCode, KeyCounts, NewDevice, Refusal, RefusalCode,
+    Request, RequestId, ServerFrame, UnixMillis, VERSION, Work, limits,
 };
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::event::OfflineReason;
 use crate::address::ServerAddress;
+use crate::handle::Handle;
 use crate::transport::{self, ConnectError, LinkError, LinkReceiver, LinkSender};
 
 /// A server silent this long in the middle of a login is away.
@@ -24,7 +28,13 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 /// Everything that is needed to log in. Owned, so that the engine stays free meanwhile.
 pub(super) struct Login {
     pub(super) server: ServerAddress,
-    pub(super) own: Address,
+    pub(super) server_password: Zeroizing<Vec<u8>>,
+    pub(super) handle: Handle,
+    pub(super) device: DeviceId,
+    /// `None` until the server has evaluated the handle.
+    pub(super) tag: Option<AccountTag>,
+    /// `None` until the server has told it.
+    pub(super) oprf_key: Option<[u8; 32]>,
     pub(super) seed: Zeroizing<[u8; 64]>,
     pub(super) method: Method,
     pub(super) connect_timeout: Duration,
@@ -32,15 +42,23 @@ pub(super) struct Login {
 
 pub(super) enum Method {
     /// Creates the account with this device.
-    Register { password: Zeroizing<String>, device: Box<NewDevice> },
+    Register { password: Zeroizing<String>, device: Box<NewDevice>, invite: Option<InviteCode> },
     /// OPAQUE.
     Password(Zeroizing<String>),
-    /// Goes on with a token.
+    /// Goes on with an access token.
     Token(Zeroizing<Vec<u8>>),
+    /// Goes on with a refresh token, which is replaced.
+    Refresh(RefreshToken),
 }
 
 /// An authenticated connection.
 pub(super) struct Established {
+    pub(super) own: Address,
+    pub(super) oprf_key: [u8; 32],
+    /// The next one; `None` when the present one stays.
+    pub(super) refresh_token: Option<Zeroizing<Vec<u8>>>,
+    /// Version of the own list of devices.
+    pub(super) devices_version: u32,
     pub(super) sender: LinkSender,
     pub(super) receiver: LinkReceiver,
     pub(super) send_window: u32,
@@ -64,6 +82,9 @@ pub(super) enum EstablishError {
     Refused(Refusal),
     #[error("the server answered something else than was asked")]
     Protocol,
+    /// Its accounts are others too: nobody would be found.
+    #[error("the server's key for handles is another than before")]
+    OtherHandles,
 }
 
 impl EstablishError {
@@ -72,7 +93,7 @@ impl EstablishError {
         match self {
             Self::Connect(error) => error.is_permanent(),
             Self::Refused(refusal) => refusal.retry_after_ms.is_none() && !is_passing(refusal.code),
-            Self::Protocol | Self::Link(LinkError::Protocol(_)) => true,
+            Self::Protocol | Self::OtherHandles | Self::Link(LinkError::Protocol(_)) => true,
             Self::Link(_) | Self::Silent => false,
         }
     }
@@ -82,7 +103,7 @@ impl EstablishError {
             Self::Connect(ConnectError::Unreachable(_) | ConnectError::TimedOut | ConnectError::Unavailable { .. }) => {
                 OfflineReason::Unreachable(with_causes(self))
             }
-            Self::Connect(_) => OfflineReason::Untrusted(with_causes(self)),
+            Self::Connect(_) | Self::OtherHandles => OfflineReason::Untrusted(with_causes(self)),
             Self::Link(LinkError::Closed { reason: Some(reason) }) => OfflineReason::Closed(*reason),
             Self::Protocol | Self::Link(LinkError::Protocol(_)) => OfflineReason::Protocol,
             Self::Link(_) | Self::Silent => OfflineReason::Unreachable(with_causes(self)),
@@ -93,7 +114,7 @@ impl EstablishError {
 
 /// Refusals that say more about the moment than about us.
 fn is_passing(code: RefusalCode) -> bool {
-    matches!(code, RefusalCode::Busy | RefusalCode::Unavailable)
+    matches!(code, RefusalCode::Busy | RefusalCode::Unavailable | RefusalCode::Rate)
 }
 
 /// An error and its causes, as one line.
@@ -129,30 +150,41 @@ pub(super) async fn establish(login: Login) -> Result<Established, EstablishErro
 }
 
 async fn authenticate(mut talk: Talk, channel_binding: [u8; 32], login: Login) -> Result<Established, EstablishError> {
-    let hello = Request::Hello { version_min: VERSION, version_max: VERSION };
-    let Answer::Welcome { version: VERSION, challenge, server_time, send_window } = talk.ask(hello).await? else {
+    let server_password = login.server_password.to_vec().into();
+    let hello = Request::Hello { version_min: VERSION, version_max: VERSION, server_password };
+    let Answer::Welcome { version: VERSION, challenge, server_time, send_window, oprf_key, .. } =
+        talk.ask(hello).await?
+    else {
         return Err(EstablishError::Protocol);
     };
-    let account = login.own.account;
+    if login.oprf_key.is_some_and(|known| known != oprf_key) {
+        return Err(EstablishError::OtherHandles);
+    }
+    let account = match login.tag {
+        Some(tag) => tag,
+        None => evaluate(&mut talk, &login.handle, &challenge, &oprf_key).await?,
+    };
+    let own = Address { account, device: login.device };
     let prove = |purpose| {
         let statement = DeviceStatement {
             challenge: &challenge,
             channel_binding: &channel_binding,
             account: account.as_bytes(),
-            device: login.own.device.get(),
+            device: own.device.get(),
             purpose,
         };
         sign_device_proof(&SigningKey::from_seed(&login.seed), &statement).into()
     };
     let last = match login.method {
-        Method::Register { password, device } => {
+        Method::Register { password, device, invite } => {
             let (registration, opaque) = ClientRegistration::start(&mut rand::rng(), password.as_bytes())?;
             let start = Request::RegisterStart { account, opaque: opaque.into() };
             let Answer::RegisterChallenge { opaque } = talk.ask(start).await? else {
                 return Err(EstablishError::Protocol);
             };
             let done = registration.finish(&mut rand::rng(), password.as_bytes(), &opaque)?;
-            Request::RegisterFinish { opaque: done.record.into(), device_proof: prove(Purpose::Register), device }
+            let device_proof = prove(Purpose::Register);
+            Request::RegisterFinish { opaque: done.record.into(), device_proof, device, invite }
         }
         Method::Password(password) => {
             let (attempt, opaque) = ClientLogin::start(&mut rand::rng(), password.as_bytes())?;
@@ -161,11 +193,7 @@ async fn authenticate(mut talk: Talk, channel_binding: [u8; 32], login: Login) -
                 return Err(EstablishError::Protocol);
             };
             let done = attempt.finish(&mut rand::rng(), password.as_bytes(), &opaque)?;
-            Request::LoginFinish {
-                opaque: done.ke3.into(),
-                device: login.own.device,
-                device_proof: prove(Purpose::Login),
-            }
+            Request::LoginFinish { opaque: done.ke3.into(), device: own.device, device_proof: prove(Purpose::Login) }
         }
         Method::Token(token) => {
             let claims =
@@ -173,18 +201,60 @@ async fn authenticate(mut talk: Talk, channel_binding: [u8; 32], login: Login) -
             let device_proof = prove(Purpose::Resume { token_id: claims.token_id });
             Request::Resume { token: token.to_vec().into(), device_proof }
         }
+        Method::Refresh(token) => {
+            let device_proof = prove(Purpose::Refresh { family: token.family, generation: token.generation });
+            Request::Refresh { token: token.to_bytes().to_vec().into(), device_proof }
+        }
     };
     match talk.ask(last).await? {
-        Answer::Authenticated { address, token, token_expires, keys } if address == login.own => Ok(Established {
-            sender: talk.sender,
-            receiver: talk.receiver,
-            send_window,
-            server_time,
-            token: Zeroizing::new(token.to_vec()),
-            token_expires,
-            keys,
-        }),
+        Answer::Authenticated { address, token, token_expires, keys, refresh_token, devices_version }
+            if address == own =>
+        {
+            Ok(Established {
+                own,
+                oprf_key,
+                refresh_token: refresh_token.map(|token| Zeroizing::new(token.to_vec())),
+                devices_version,
+                sender: talk.sender,
+                receiver: talk.receiver,
+                send_window,
+                server_time,
+                token: Zeroizing::new(token.to_vec()),
+                token_expires,
+                keys,
+            })
+        }
         _ => Err(EstablishError::Protocol),
+    }
+}
+
+/// The account of a handle. Works for the answer if the server asks for that.
+async fn evaluate(
+    talk: &mut Talk,
+    handle: &Handle,
+    challenge: &[u8; limits::CHALLENGE_BYTES],
+    oprf_key: &[u8; 32],
+) -> Result<AccountTag, EstablishError> {
+    let (blinding, blinded) =
+        Blinding::start(&mut rand::rng(), handle.as_str()).map_err(|_| EstablishError::Protocol)?;
+    let mut work = 0;
+    loop {
+        let refusal = match talk.ask(Request::Evaluate { blinded, work }).await {
+            Ok(Answer::Evaluated { evaluation }) => {
+                let tag = blinding.finish(&evaluation, oprf_key).map_err(|_| EstablishError::Protocol)?;
+                return Ok(AccountTag::new(tag));
+            }
+            Ok(_) => return Err(EstablishError::Protocol),
+            Err(EstablishError::Refused(refusal)) => refusal,
+            Err(error) => return Err(error),
+        };
+        // Once: a server that is not content with what it asked for is no server.
+        let Some(Work { bits, counter }) = refusal.work.filter(|_| work == 0) else {
+            return Err(EstablishError::Refused(refusal));
+        };
+        let puzzle = Puzzle { challenge: *challenge, counter, bits };
+        let solved = tokio::task::spawn_blocking(move || puzzle.solve(|| false)).await;
+        work = solved.ok().flatten().ok_or(EstablishError::Protocol)?;
     }
 }
 

@@ -133,7 +133,14 @@ fn hint(code: RefusalCode) -> &'static str {
         RefusalCode::RegistrationClosed => ": ask its operator for an account",
         RefusalCode::Version => ": one of the two programs is too old",
         RefusalCode::UnknownAccount => ": nobody has that handle",
-        RefusalCode::Busy | RefusalCode::Unavailable => ": try again later",
+        RefusalCode::Busy | RefusalCode::Unavailable | RefusalCode::Rate | RefusalCode::Work => ": try again later",
+        RefusalCode::ServerPassword => ": give its password with --server-password-file; its operator knows it",
+        RefusalCode::Invite => ": give an invitation that is still valid with --invite; its operator makes them",
+        RefusalCode::TooManyDevices => ": remove a device of the account first",
+        RefusalCode::DeviceWaits => ": a device that was added by password has to wait, so that the owner can object",
+        RefusalCode::Disabled => ": its operator has disabled the account",
+        RefusalCode::UnknownLink => ": the code is wrong or too old; begin anew on the new device",
+        RefusalCode::UnknownDevice => ": the account has no such device",
         RefusalCode::Unsupported
         | RefusalCode::Invalid
         | RefusalCode::OutOfOrder

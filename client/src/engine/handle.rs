@@ -7,10 +7,9 @@ use endtoend_protocol::{MessageId, Text};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
-use super::command::{AccountError, Command, Reply, SendError, Status, Verification, VerifyError};
+use super::command::{AccountError, Command, Registration, Reply, SendError, Status, Verification, VerifyError};
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::run::Runner;
-use crate::address::ServerAddress;
 use crate::database::{DatabaseError, StoredMessage};
 use crate::handle::Handle;
 use crate::profile::Profile;
@@ -120,8 +119,8 @@ impl EngineHandle {
     ///
     /// # Errors
     /// See [`AccountError`].
-    pub async fn register(&self, server: ServerAddress, handle: Handle) -> Result<(), AccountError> {
-        self.ask(AccountError::Stopped, |reply| Command::Register(server, handle, reply)).await
+    pub async fn register(&self, registration: Registration) -> Result<(), AccountError> {
+        self.ask(AccountError::Stopped, |reply| Command::Register(Box::new(registration), reply)).await
     }
 
     /// See [`Command::Login`].

@@ -19,6 +19,7 @@ mod establish;
 pub mod event;
 pub mod handle;
 mod heard;
+mod lookup;
 mod online;
 mod outbox;
 mod parcel;
@@ -31,6 +32,6 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
-pub use command::{AccountError, SendError, Status, Verification, VerifyError};
+pub use command::{AccountError, Registration, SendError, Status, Verification, VerifyError};
 pub use event::{ConnectionState, Event, OfflineReason};
 pub use handle::{Engine, EngineHandle, Options, StartError};

@@ -6,9 +6,10 @@ use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use endtoend_crypto_core::oprf::Blinding;
 use endtoend_protocol::{
     AccountTag, Address, Answer, ClientFrame, DecodeError, Envelope, EnvelopeId, KeyCounts, MessageId, Refusal,
-    RefusalCode, RejectReason, Request, RequestId, ServerFrame, UnixMillis, limits,
+    RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, UnixMillis, limits,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -20,13 +21,14 @@ use super::command::VerifyError;
 use super::establish::Established;
 use super::event::Event;
 use super::heard::{Context, Effect, answered, store_frame};
+use super::lookup::{Question, Reason};
 use super::receive::{Arrival, Learned};
-use super::repair::Queued;
+use super::repair::{Queued, content_again};
 use super::rotation::{self, AgreedTime};
 use super::run::Runner;
 use super::seal::{Opened, Sealed, seal_row};
 use crate::clock::{self, Instant};
-use crate::database::{AccountState, DatabaseError};
+use crate::database::{AccountState, DatabaseError, SealedItem, Store};
 use crate::handle::Handle;
 use crate::transport::{LinkError, LinkReceiver, LinkSender};
 
@@ -70,6 +72,8 @@ pub(super) enum Asked {
     Rotate(i64),
     Bundles(AccountTag),
     Identity(AccountTag),
+    /// The account of a handle, which `Online::questions` has.
+    Lookup,
 }
 
 /// A live connection and what is open on it.
@@ -90,6 +94,11 @@ pub(super) struct Online {
     /// When the own keys are looked at again, and by what time.
     care_at: Instant,
     time: AgreedTime,
+    /// Handles that the server was asked about.
+    questions: HashMap<RequestId, Question>,
+    oprf_key: [u8; 32],
+    /// Version of the own list of devices.
+    pub(super) devices_version: u32,
     /// Lengths of the frames in flight.
     pub(super) wire_bytes: HashMap<EnvelopeId, u64>,
     _reader: Reader,
@@ -126,13 +135,19 @@ fn read(mut receiver: LinkReceiver) -> (Reader, mpsc::Receiver<Result<ServerFram
 impl Runner {
     /// Lives as long as the connection.
     pub(super) async fn online(&mut self, established: Established) -> End {
-        let Established { sender, receiver, send_window, server_time, token, token_expires, keys } = established;
+        let Established { sender, receiver, send_window, server_time, token, token_expires, keys, .. } = established;
+        let Established { own, oprf_key, refresh_token, devices_version, .. } = established;
         let Some(account) = self.account.as_mut() else { return End::Stopped };
         account.state = AccountState::Registered;
-        let own = account.address();
+        (account.tag, account.oprf_key) = (Some(own.account), Some(oprf_key));
         let kept = self.database().write(|store| {
             store.set_account_state(AccountState::Registered)?;
+            store.name_account(own, &oprf_key)?;
             store.set_token(Some((&token, token_expires)))?;
+            // Before anything else happens: the one before is good once more at most.
+            if let Some(token) = &refresh_token {
+                store.set_refresh_token(Some(token))?;
+            }
             store.strangers()
         });
         let strangers = match kept {
@@ -155,6 +170,9 @@ impl Runner {
             care_at: clock::monotonic(),
             time: AgreedTime::new(server_time, clock::monotonic()),
             wire_bytes: HashMap::new(),
+            questions: HashMap::new(),
+            oprf_key,
+            devices_version,
             _reader: reader,
         };
         let now = clock::now();
@@ -222,7 +240,10 @@ impl Runner {
             }
             self.database().empty_log()?;
         }
-        let unknown: Vec<AccountTag> = self.verifying.iter().map(|(with, _)| with.tag()).collect();
+        while let Some(handle) = self.lookups.next() {
+            online.look_up(handle).await?;
+        }
+        let unknown: Vec<AccountTag> = self.verifying.iter().map(|(tag, ..)| *tag).collect();
         for peer in unknown {
             online.fetch(peer).await?;
         }
@@ -394,7 +415,13 @@ impl Runner {
     fn answered(&mut self, online: &mut Online, frame: ServerFrame) -> Result<(), End> {
         match frame {
             ServerFrame::Retry { id, after_ms, reason } => {
-                if let Some((to, seq)) = self.outbox.find(id) {
+                if let Some((to, seq)) = self.outbox.find(id)
+                    && reason == RetryReason::Devices
+                {
+                    self.database().write(|store| devices_changed(store, to, seq))?;
+                    self.outbox.reopened(seq, to);
+                    self.outbox.retry(seq, to, clock::monotonic());
+                } else if let Some((to, seq)) = self.outbox.find(id) {
                     self.outbox.retry(seq, to, clock::monotonic() + Duration::from_millis(after_ms.min(MAX_WAIT_MS)));
                     self.tell(Event::Delayed { id, reason });
                 }
@@ -402,8 +429,17 @@ impl Runner {
             }
             ServerFrame::Answer { id, answer } => {
                 let asked = online.asked.remove(&id).map(|(asked, _)| asked);
+                let question = online.questions.remove(&id);
                 match (asked, answer) {
                     (Some(Asked::Attach), Answer::Attached) => self.arrived(),
+                    (Some(Asked::Lookup), Answer::Evaluated { evaluation }) => {
+                        let Some(Question { handle, blinding }) = question else { return Ok(()) };
+                        // An answer that does not verify is of a server that cheats.
+                        let tag = blinding
+                            .finish(&evaluation, &online.oprf_key)
+                            .map_err(|_| LinkError::Protocol(DecodeError::Malformed))?;
+                        self.found(&handle, AccountTag::new(tag))?;
+                    }
                     (Some(Asked::Publish(ids)), Answer::KeysPublished(keys)) => {
                         online.keys = keys;
                         online.keys_settled = account::keys_are_low(keys);
@@ -424,7 +460,15 @@ impl Runner {
             }
             ServerFrame::Refused { id, refusal } => {
                 let Some((asked, _)) = id.and_then(|id| online.asked.remove(&id)) else { return Ok(()) };
+                let question = id.and_then(|id| online.questions.remove(&id));
                 match asked {
+                    Asked::Lookup => {
+                        let Some(Question { handle, .. }) = question else { return Ok(()) };
+                        for reason in self.lookups.answered(&handle) {
+                            self.not_found(handle.clone(), reason, Some(refusal.code));
+                        }
+                        Ok(())
+                    }
                     Asked::Attach => Err(End::Refused(refusal.code)),
                     // A set that was refused is published again when it is looked at again.
                     Asked::Publish(_) | Asked::Rotate(_) => Ok(()),
@@ -445,6 +489,7 @@ impl Runner {
             ServerFrame::Accepted { .. }
             | ServerFrame::Rejected { .. }
             | ServerFrame::Deliver(_)
+            | ServerFrame::DevicesChanged { .. }
             | ServerFrame::Closing(_) => Ok(()),
         }
     }
@@ -459,8 +504,17 @@ impl Runner {
     pub(super) fn announce(&mut self, id: EnvelopeId, arrival: Arrival) {
         match arrival {
             Arrival::Message { message, .. } => {
-                let from = message.handle.or_else(|| self.name(message.peer));
-                self.tell(Event::Received { from, id: message.id });
+                let (peer, id) = (message.peer, message.id);
+                let from = message.handle.or_else(|| self.name(peer));
+                let claim = self.database().read().claim(peer).ok().flatten();
+                let Some(claimed) = claim.filter(|_| from.is_none()) else {
+                    return self.tell(Event::Received { from, id });
+                };
+                // Announced when the server has said whether the handle is the sender's.
+                let reason = Reason::Claim { tag: peer, messages: vec![id] };
+                if let Err(reason) = self.lookups.want(claimed.clone(), reason) {
+                    self.not_found(claimed, reason, None);
+                }
             }
             Arrival::Repeat | Arrival::Held { .. } => {}
             Arrival::Unseen { queued, .. } => self.queued(queued),
@@ -488,6 +542,16 @@ impl Runner {
     }
 }
 
+/// A row was sealed for a list of devices that has changed: it is sealed anew, for all that there are now.
+fn devices_changed(store: &Store<'_>, to: AccountTag, seq: i64) -> Result<(), DatabaseError> {
+    if let Some(SealedItem::Sealed { message, envelope }) = store.outbox_item(seq)?
+        && let Some(content) = content_again(store, to, message, envelope.id, clock::now())?
+    {
+        store.reopen(seq, message, to, &content)?;
+    }
+    store.forget_devices(to)
+}
+
 /// A server may not make us wait longer than an hour.
 const MAX_WAIT_MS: u64 = 3_600_000;
 
@@ -503,11 +567,20 @@ async fn wait(until: Option<Instant>) {
 }
 
 impl Online {
-    async fn ask(&mut self, asked: Asked, request: Request) -> Result<(), LinkError> {
+    async fn ask(&mut self, asked: Asked, request: Request) -> Result<RequestId, LinkError> {
         self.last_request = self.last_request.saturating_add(1);
         let id = RequestId(NonZeroU64::MIN.saturating_add(self.last_request));
         self.asked.insert(id, (asked, clock::monotonic() + ANSWER_DEADLINE));
-        self.sender.send(&ClientFrame::Request { id, request }).await.map(drop)
+        self.sender.send(&ClientFrame::Request { id, request }).await?;
+        Ok(id)
+    }
+
+    /// Asks for the account of a handle, which the server does not learn.
+    async fn look_up(&mut self, handle: Handle) -> Result<(), LinkError> {
+        let Ok((blinding, blinded)) = Blinding::start(&mut rand::rng(), handle.as_str()) else { return Ok(()) };
+        let id = self.ask(Asked::Lookup, Request::Evaluate { blinded, work: 0 }).await?;
+        self.questions.insert(id, Question { handle, blinding });
+        Ok(())
     }
 
     /// The time by which keys are judged; `None` while it is not certain.

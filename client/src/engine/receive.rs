@@ -74,7 +74,7 @@ pub(super) fn learn(
     match learn_identity(store, from, identity) {
         Ok(changes) => {
             store.apply(&changes)?;
-            store.set_keys_at(from, now)?;
+            store.set_keys_at(from, identity.devices_version, now)?;
         }
         Err(SessionError::Records(error)) => return Err(error.into()),
         Err(SessionError::BadKeys) => return Ok(Learned::BadKeys),
@@ -167,10 +167,14 @@ fn arrive(
     };
     store.apply(&changes)?;
     let peer = opened.from.account;
-    let Ok((content, handle)) = parcel::unpack(&opened.content, peer) else {
+    let Ok((content, claimed)) = parcel::unpack(&opened.content) else {
         return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
     };
-    store.put_contact(peer, handle.as_ref())?;
+    store.put_contact(peer, None)?;
+    if let Some(claimed) = claimed {
+        store.set_claim(peer, &claimed)?;
+    }
+    let handle = store.contact(peer)?.and_then(|contact| contact.handle);
     store.put_device(peer, opened.from.device)?;
     content.copies.iter().try_for_each(|copy| store.remove_unopened(*copy, peer))?;
     let body = match content.kind {

@@ -3,16 +3,20 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use endtoend_protocol::{AccountTag, Content, ContentKind, MessageId, RefusalCode, Text, UnixMillis};
+use endtoend_crypto_core::refresh::RefreshToken;
+use endtoend_protocol::{
+    AccountTag, ClosingReason, Content, ContentKind, InviteCode, MessageId, NewDevice, RefusalCode, Text, UnixMillis,
+};
 use rand::RngExt as _;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::sleep_until;
 
 use super::account;
-use super::command::{AccountError, Command, Reply, SendError, Status, Verification, VerifyError};
+use super::command::{AccountError, Command, Registration, Reply, SendError, Status, Verification, VerifyError};
 use super::establish::{EstablishError, Login, Method, establish};
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::handle::Options;
+use super::lookup::{Lookups, Reason};
 use super::online::End;
 use super::outbox::Outbox;
 use crate::backoff::Backoff;
@@ -26,6 +30,8 @@ use crate::transport::LinkError;
 
 /// Questions about somebody's identity that may wait for the server.
 const VERIFYING_MAX: usize = 64;
+/// Claimed handles that are looked up from the start; the rest of the lookups is for commands.
+const CLAIMS_MAX: u32 = 32;
 /// A token that ends sooner is not worth trying: clocks differ.
 const TOKEN_MARGIN: Duration = Duration::from_secs(30);
 
@@ -40,14 +46,16 @@ enum Plan {
     Now,
 }
 
-/// How to authenticate, beside the token that may be kept.
+/// How to authenticate, beside the tokens that may be kept.
 pub(super) enum Means {
     /// The account exists.
     Account,
+    /// The account exists and the access token was refused.
+    Refresh,
     /// The account exists and the password has to prove it.
     Password,
     /// The account is to be created. `again`: an earlier attempt may have created it already.
-    Register { device: Box<endtoend_protocol::NewDevice>, again: bool },
+    Register { device: Box<NewDevice>, invite: Option<InviteCode>, again: bool },
     /// The handle is taken: by our own earlier attempt if the password opens it.
     Claim,
 }
@@ -61,7 +69,8 @@ pub(super) struct Runner {
     state: watch::Sender<ConnectionState>,
     pub(super) account: Option<Account>,
     pub(super) outbox: Outbox,
-    pub(super) verifying: Vec<(Handle, Reply<Result<Verification, VerifyError>>)>,
+    pub(super) verifying: Vec<(AccountTag, Handle, Reply<Result<Verification, VerifyError>>)>,
+    pub(super) lookups: Lookups,
     backoff: Backoff,
     plan: Plan,
     means: Means,
@@ -87,6 +96,11 @@ impl Runner {
         for contact in store.blocked_contacts()? {
             outbox.block(contact);
         }
+        let mut lookups = Lookups::default();
+        for (tag, claimed) in store.claims(CLAIMS_MAX)? {
+            // Beyond the bound the rest waits for another start.
+            let _later = lookups.want(claimed, Reason::Claim { tag, messages: Vec::new() });
+        }
         let registered = account.as_ref().is_some_and(|account| account.state == AccountState::Registered);
         let plan = if options.online && registered { Plan::Now } else { Plan::Idle };
         Ok(Self {
@@ -98,6 +112,7 @@ impl Runner {
             account,
             outbox,
             verifying: Vec::new(),
+            lookups,
             backoff: Backoff::new(),
             plan,
             means: Means::Account,
@@ -138,6 +153,7 @@ impl Runner {
                 }
             }
         }
+        self.abandon_lookups();
         self.set_state(ConnectionState::Offline { retry_at: None, why: OfflineReason::Stopped });
     }
 
@@ -152,7 +168,7 @@ impl Runner {
     }
 
     async fn connect(&mut self) {
-        let (login, with_token) = match self.login() {
+        let (login, next) = match self.login() {
             Ok(Some(login)) => login,
             Ok(None) => return self.give_up(OfflineReason::Idle),
             Err(error) => return self.try_later(OfflineReason::Storage(error.to_string()), None),
@@ -174,41 +190,61 @@ impl Runner {
                 let end = self.online(established).await;
                 self.ended(end, began);
             }
-            Err(error) => self.failed(&error, with_token),
+            Err(error) => self.failed(&error, next),
         }
     }
 
-    /// What to log in with, and whether that is a token.
-    fn login(&mut self) -> Result<Option<(Login, bool)>, DatabaseError> {
+    /// What to log in with, and what to try next when that is a token and is refused.
+    fn login(&mut self) -> Result<Option<(Login, Option<Means>)>, DatabaseError> {
         let Some(account) = self.account.clone() else { return Ok(None) };
         let password = self.options.password.clone();
-        let token = self.database().read().token()?;
+        let store = self.database().read();
+        let (token, refresh) = (store.token()?, store.refresh_token()?);
         let fresh = |expires: UnixMillis| expires > clock::now().plus(TOKEN_MARGIN);
+        let refresh = refresh.and_then(|token| RefreshToken::from_bytes(&token).ok());
+        let by_refresh = refresh.map_or(Method::Password(password.clone()), Method::Refresh);
         let method = match &self.means {
-            Means::Register { device, .. } => Method::Register { password, device: device.clone() },
+            Means::Register { device, invite, .. } => {
+                Method::Register { password, device: device.clone(), invite: invite.clone() }
+            }
             Means::Claim | Means::Password => Method::Password(password),
+            Means::Refresh => by_refresh,
             Means::Account => match token.filter(|token| fresh(token.expires)) {
                 Some(token) => Method::Token(token.bytes),
-                None => Method::Password(password),
+                None => by_refresh,
             },
         };
-        let with_token = matches!(method, Method::Token(_));
-        let own = account.address();
-        let Account { server, seed, .. } = account;
-        Ok(Some((Login { server, own, seed, method, connect_timeout: self.options.connect_timeout }, with_token)))
+        let with_token = match method {
+            Method::Token(_) => Some(Means::Refresh),
+            Method::Refresh(_) => Some(Means::Password),
+            Method::Password(_) | Method::Register { .. } => None,
+        };
+        let Account { server, handle, tag, oprf_key, server_password, device, seed, .. } = account;
+        let login = Login {
+            server,
+            server_password: server_password.unwrap_or_default(),
+            handle,
+            device,
+            tag,
+            oprf_key,
+            seed,
+            method,
+            connect_timeout: self.options.connect_timeout,
+        };
+        Ok(Some((login, with_token)))
     }
 
-    fn failed(&mut self, error: &EstablishError, with_token: bool) {
+    fn failed(&mut self, error: &EstablishError, next: Option<Means>) {
         let refused = match error {
             EstablishError::Refused(refusal) => Some(refusal.code),
             _ => None,
         };
+        if let (Some(RefusalCode::BadCredentials), Some(next)) = (refused, next) {
+            // The token was revoked or the server's key is new: the password decides in the end.
+            self.means = next;
+            return;
+        }
         let reason = match (&self.means, refused) {
-            (_, Some(RefusalCode::BadCredentials)) if with_token => {
-                // The token was revoked or the server's key is new: the password decides.
-                self.means = Means::Password;
-                return;
-            }
             (Means::Register { again: true, .. }, Some(RefusalCode::HandleTaken)) => {
                 self.means = Means::Claim;
                 return;
@@ -239,6 +275,7 @@ impl Runner {
         if let Some(reply) = self.waiting.take() {
             answer(reply, Err(AccountError::Offline(why.clone())));
         }
+        self.abandon_lookups();
         self.set_state(ConnectionState::Offline { retry_at: None, why });
     }
 
@@ -259,11 +296,13 @@ impl Runner {
 
     fn ended(&mut self, end: End, began: Instant) {
         self.outbox.disconnected();
+        self.lookups.disconnected();
         self.backoff.connection_ended(clock::monotonic().duration_since(began));
         match end {
             End::Stopped => {}
             End::Link(LinkError::Closed { reason: Some(reason) }) => match reason {
-                endtoend_protocol::ClosingReason::Replaced => self.give_up(OfflineReason::Closed(reason)),
+                // Somebody else has taken this device's place, or the owner has removed it: a person must act.
+                ClosingReason::Replaced | ClosingReason::Removed => self.give_up(OfflineReason::Closed(reason)),
                 _ => self.try_later(OfflineReason::Closed(reason), None),
             },
             End::Link(LinkError::Protocol(_)) => self.try_later(OfflineReason::Protocol, None),
@@ -285,19 +324,32 @@ impl Runner {
             return;
         };
         match command {
-            Command::Register(server, handle, reply) => match self.prepare_registration(server, handle) {
+            Command::Register(registration, reply) => match self.prepare_registration(*registration) {
                 Ok(means) => self.begin(means, reply),
                 Err(error) => answer(reply, Err(error)),
             },
             Command::Login(reply) => self.begin_login(reply),
-            Command::Send(to, text, reply) => {
-                let queued = self.queue(&to, text);
-                answer(reply, queued);
-            }
+            Command::Send(to, text, reply) => match self.queue(&to, text.clone()) {
+                Err(SendError::Unknown(_)) if self.options.online => {
+                    self.look_up(to.clone(), Command::Send(to, text, reply));
+                }
+                queued => answer(reply, queued),
+            },
             Command::Find(id, reply) => answer(reply, self.database().read().sent_message(id)),
-            Command::History(with, limit, reply) => answer(reply, self.database().read().history(with.tag(), limit)),
-            Command::Unread(from, limit, reply) => {
-                answer(reply, self.database().read().unread(from.map(|handle| handle.tag()), limit));
+            Command::History(with, limit, reply) => {
+                let store = self.database().read();
+                let history = store
+                    .tag_of(&with)
+                    .and_then(|tag| tag.map_or_else(|| Ok(Vec::new()), |tag| store.history(tag, limit)));
+                answer(reply, history);
+            }
+            Command::Unread(None, limit, reply) => answer(reply, self.database().read().unread(None, limit)),
+            Command::Unread(Some(from), limit, reply) => {
+                let store = self.database().read();
+                let unread = store
+                    .tag_of(&from)
+                    .and_then(|tag| tag.map_or_else(|| Ok(Vec::new()), |tag| store.unread(Some(tag), limit)));
+                answer(reply, unread);
             }
             Command::MarkShown(seqs, reply) => answer(reply, self.database().write(|store| store.mark_shown(&seqs))),
             Command::Verify(with, reply) => self.verify(with, reply),
@@ -313,17 +365,14 @@ impl Runner {
         }
     }
 
-    fn prepare_registration(
-        &mut self,
-        server: crate::address::ServerAddress,
-        handle: Handle,
-    ) -> Result<Means, AccountError> {
+    fn prepare_registration(&mut self, registration: Registration) -> Result<Means, AccountError> {
         if self.waiting.is_some() {
             return Err(AccountError::Busy);
         }
-        let (account, device, again) = account::prepare_registration(self.database(), server, handle)?;
+        let Registration { server, handle, invite, server_password } = registration;
+        let (account, device, again) = account::prepare_registration(self.database(), server, server_password, handle)?;
         self.account = Some(account);
-        Ok(Means::Register { device, again })
+        Ok(Means::Register { device, invite, again })
     }
 
     fn begin_login(&mut self, reply: Reply<Result<(), AccountError>>) {
@@ -356,7 +405,8 @@ impl Runner {
         if self.outbox.len() >= OUTBOX_MAX {
             return Err(DatabaseError::Limit { table: "the outbox", max: OUTBOX_MAX }.into());
         }
-        let (tag, now) = (to.tag(), clock::now());
+        let tag = self.database().read().tag_of(to)?.ok_or_else(|| SendError::Unknown(to.clone()))?;
+        let now = clock::now();
         let id = MessageId::new(now, rand::rng().random());
         let kind = ContentKind::Text(text.clone());
         let content = Content { id, sent_at: now, sender_handle: Some(own.to_string()), copies: Vec::new(), kind };
@@ -388,24 +438,96 @@ impl Runner {
     }
 
     fn verify(&mut self, with: Handle, reply: Reply<Result<Verification, VerifyError>>) {
-        match self.verification(&with) {
-            Err(VerifyError::Unknown(_)) if self.options.online && self.verifying.len() < VERIFYING_MAX => {
-                self.verifying.push((with, reply));
+        let known = self.database().read().tag_of(&with);
+        match (self.verification(&with), known) {
+            (Err(VerifyError::Unknown(_)), Ok(Some(tag)))
+                if self.options.online && self.verifying.len() < VERIFYING_MAX =>
+            {
+                self.verifying.push((tag, with, reply));
             }
-            result => answer(reply, result),
+            (Err(VerifyError::Unknown(_)), Ok(None)) if self.options.online => {
+                self.look_up(with.clone(), Command::Verify(with, reply));
+            }
+            (result, _) => answer(reply, result),
+        }
+    }
+
+    /// Carries out a command when the account of the handle that it is about is known.
+    fn look_up(&mut self, handle: Handle, command: Command) {
+        if let Err(reason) = self.lookups.want(handle.clone(), Reason::Command(Box::new(command))) {
+            self.not_found(handle, reason, None);
+        }
+    }
+
+    /// The server has said which account a handle belongs to.
+    pub(super) fn found(&mut self, handle: &Handle, tag: AccountTag) -> Result<(), DatabaseError> {
+        let reasons = self.lookups.answered(handle);
+        let own = self.account.as_ref().and_then(|account| account.tag) == Some(tag);
+        let wanted = reasons.iter().any(|reason| match reason {
+            Reason::Command(_) => !own,
+            Reason::Claim { tag: claimed, .. } => *claimed == tag,
+        });
+        if wanted {
+            self.database().write(|store| store.put_contact(tag, Some(handle)))?;
+        }
+        for reason in reasons {
+            match reason {
+                Reason::Command(command) => self.told(Some(*command)),
+                Reason::Claim { tag: claimed, messages } => {
+                    let name = if claimed == tag { Some(handle.clone()) } else { None };
+                    if name.is_none() {
+                        self.database().write(|store| store.refuse_claim(claimed))?;
+                    }
+                    messages.into_iter().for_each(|id| self.tell(Event::Received { from: name.clone(), id }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The server does not say it, or cannot be asked.
+    pub(super) fn not_found(&mut self, handle: Handle, reason: Reason, refused: Option<RefusalCode>) {
+        match reason {
+            Reason::Command(command) => match *command {
+                Command::Send(_, _, reply) => {
+                    let error = refused.map_or(SendError::Unknown(handle), SendError::Refused);
+                    answer(reply, Err(error));
+                }
+                Command::Verify(_, reply) => {
+                    let error = refused.map_or(VerifyError::Unknown(handle), VerifyError::Refused);
+                    answer(reply, Err(error));
+                }
+                _ => {}
+            },
+            // Nameless until the next message, which says the handle again. Without a server it is asked again later.
+            Reason::Claim { tag, messages } => {
+                if refused.is_some() {
+                    // If it fails the handle is asked about again on the next start.
+                    let _kept = self.database().write(|store| store.refuse_claim(tag));
+                }
+                messages.into_iter().for_each(|id| self.tell(Event::Received { from: None, id }));
+            }
+        }
+    }
+
+    fn abandon_lookups(&mut self) {
+        for (handle, reason) in self.lookups.give_up() {
+            self.not_found(handle, reason, None);
         }
     }
 
     /// What to compare with somebody whose identity is known here.
     pub(super) fn verification(&mut self, with: &Handle) -> Result<Verification, VerifyError> {
-        let own = self.account.as_ref().ok_or(VerifyError::NotRegistered)?.address();
+        let own = self.account.as_ref().and_then(Account::address).ok_or(VerifyError::NotRegistered)?;
         account::verification(&self.database().read(), own, with)
     }
 
     fn accept_identity(&mut self, with: &Handle) -> Result<Verification, VerifyError> {
-        let own = self.account.as_ref().ok_or(VerifyError::NotRegistered)?.address();
+        let own = self.account.as_ref().and_then(Account::address).ok_or(VerifyError::NotRegistered)?;
         let opened = account::accept_identity(self.database(), own, with)?;
-        self.outbox.unblock(with.tag());
+        if let Some(tag) = self.database().read().tag_of(with)? {
+            self.outbox.unblock(tag);
+        }
         for (envelope, arrival) in opened {
             self.announce(envelope.id, arrival);
         }
@@ -414,10 +536,10 @@ impl Runner {
 
     /// Answers those who wait for somebody's identity.
     pub(super) fn answer_verifying(&mut self, tag: AccountTag, failure: Option<&dyn Fn(Handle) -> VerifyError>) {
-        let (done, waiting) = std::mem::take(&mut self.verifying).into_iter().partition(|(with, _)| with.tag() == tag);
+        let (done, waiting) = std::mem::take(&mut self.verifying).into_iter().partition(|(of, ..)| *of == tag);
         self.verifying = waiting;
-        let done: Vec<(Handle, _)> = done;
-        for (with, reply) in done {
+        let done: Vec<(AccountTag, Handle, _)> = done;
+        for (_, with, reply) in done {
             let result = match failure {
                 Some(error) => Err(error(with)),
                 None => self.verification(&with),

@@ -49,7 +49,10 @@ pub(super) fn seal_row(
                 true => content_again(store, to, message, envelope.id, now)?,
                 false => None,
             };
-            let Some(content) = again else { return Ok(Sealed::Ready { envelope, message, others: Vec::new() }) };
+            let Some(content) = again else {
+                let envelope = Envelope { devices_version: store.devices_version(to)?, ..envelope };
+                return Ok(Sealed::Ready { envelope, message, others: Vec::new() });
+            };
             store.reopen(seq, message, to, &content)?;
             (message, content)
         }
@@ -62,12 +65,13 @@ pub(super) fn seal_row(
         return Ok(Sealed::StaleKeys);
     }
     let rng = &mut rand::rng();
+    let devices_version = store.devices_version(to)?;
     let mut envelopes = Vec::new();
     for device in devices {
         let to = Address { account: to, device };
         let id = EnvelopeId::new(now, rng.random());
         match seal(store, rng, own, to, id, &content, now) {
-            Ok((body, changes)) => envelopes.push((Envelope { id, to, body }, changes)),
+            Ok((body, changes)) => envelopes.push((Envelope { id, to, body, devices_version }, changes)),
             Err(error) => {
                 no_session(error)?;
                 store.forget_devices(to.account)?;
@@ -113,7 +117,7 @@ pub(super) fn open_sessions(
         store.apply(changes)?;
         store.put_device(peer, *device)?;
     }
-    store.set_keys_at(peer, now)?;
+    store.set_keys_at(peer, bundles.devices_version, now)?;
     Ok(Opened::Ready)
 }
 

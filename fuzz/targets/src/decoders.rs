@@ -36,7 +36,7 @@ pub(crate) fn frame_seeds() -> Vec<Vec<u8>> {
     let request = |request| ClientFrame::Request { id, request }.encode().to_vec();
     let account = AccountTag::new([1; 32]);
     vec![
-        request(Request::Hello { version_min: 1, version_max: 1 }),
+        request(Request::Hello { version_min: 1, version_max: 1, server_password: Bytes::new() }),
         request(Request::Attach),
         request(Request::FetchBundles { account }),
         request(Request::RegisterStart { account, opaque: Bytes::from_static(&[7; 32]) }),

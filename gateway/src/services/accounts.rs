@@ -6,7 +6,7 @@ use bytes::Bytes;
 use endtoend_crypto_core::opaque::ServerLogin;
 use endtoend_crypto_core::proof::Purpose;
 use endtoend_protocol::{
-    AccountTag, Address, Answer, DeviceId, DeviceKeys, NewDevice, Refusal, RefusalCode, UnixMillis, limits,
+    AccountTag, Address, Answer, DeviceId, DeviceKeys, InviteCode, NewDevice, Refusal, RefusalCode, UnixMillis,
 };
 use endtoend_storage::{CreateAccountError, NewAccount, PublishKeysError};
 use serde::Deserialize;
@@ -92,7 +92,7 @@ impl Services {
         account: AccountTag,
         opaque_record: Bytes,
         device: NewDevice,
-        invite: Option<[u8; limits::INVITE_BYTES]>,
+        invite: Option<InviteCode>,
         proof: Bytes,
         guest: &mut Guest,
         now: UnixMillis,

@@ -30,7 +30,7 @@ pub(crate) use accounts::{PasswordCheck, PasswordLogin};
 pub(crate) use audit::Auditor;
 pub(crate) use guest::Guest;
 pub(crate) use relations::Standings;
-pub(crate) use secrets::{InviteCode, ServiceSecrets};
+pub(crate) use secrets::ServiceSecrets;
 
 use audit::{Event, Outcome};
 
