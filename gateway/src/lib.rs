@@ -8,7 +8,9 @@
 //! which puts the parts together.
 
 mod actors;
+mod child;
 pub mod clock;
+pub mod commands;
 pub mod config;
 mod connection;
 pub mod demo;

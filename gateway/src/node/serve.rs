@@ -22,6 +22,7 @@ use super::Node;
 use super::certificates::{Authority, CertificateError, Leaf, leaf_names, tls_config};
 use super::data_dir::{DataDir, DataDirError};
 use super::identity::{Identity, Pin};
+use super::secrets::{CA_KEY, IDENTITY_KEY, OPAQUE_SETUP, Outside, Secret, TOKEN_KEY};
 use crate::clock;
 use crate::config::Config;
 use crate::connection;
@@ -29,11 +30,6 @@ use crate::directory::Directory;
 use crate::queue_writer::QueueWriter;
 use crate::router::{Router, Routes};
 use crate::services::Accounts;
-
-const CA_KEY: &str = "ca.key";
-const IDENTITY_KEY: &str = "identity.key";
-const OPAQUE_SETUP: &str = "opaque.key";
-const TOKEN_KEY: &str = "token.key";
 
 /// A peer that does not take what is written to it for this long is gone, or wants us to keep it.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
@@ -74,8 +70,8 @@ pub struct Ready {
 ///
 /// # Errors
 /// When it cannot start, or the listener fails. The data directory is untouched by a start that fails.
-pub async fn serve(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
-    let data = DataDir::open(&config.storage.data)?;
+pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+    let data = DataDir::open(&config.storage.data)?.with_outside(outside);
     let secrets = Secrets::load(&data)?;
     let store = Sqlite::open(&data.database(), StoreLimits::default()).await?;
     let listen = config.gateway.listen;
@@ -130,16 +126,17 @@ struct Secrets {
 impl Secrets {
     fn load(data: &DataDir) -> Result<Self, ServeError> {
         let new_key = Authority::new_key()?;
-        let ca_key = data.secret(CA_KEY, || Zeroizing::new(new_key))?;
-        let authority = Authority::from_key(&ca_key).map_err(|_| data.damaged(CA_KEY))?;
-        let setup = data.secret(OPAQUE_SETUP, || ServerSetup::generate(&mut rand::rng()).to_bytes())?;
-        let opaque = ServerSetup::from_bytes(&setup).map_err(|_| data.damaged(OPAQUE_SETUP))?;
-        let signing_key = |name| {
-            let seed = data.secret(name, || Zeroizing::new(SigningKey::generate(&mut rand::rng()).seed().to_vec()))?;
-            let seed = seed.as_slice().try_into().map_err(|_| data.damaged(name))?;
+        let ca_key = data.secret(&CA_KEY, || Zeroizing::new(new_key))?;
+        let authority = Authority::from_key(&ca_key).map_err(|_| data.damaged(&CA_KEY))?;
+        let setup = data.secret(&OPAQUE_SETUP, || ServerSetup::generate(&mut rand::rng()).to_bytes())?;
+        let opaque = ServerSetup::from_bytes(&setup).map_err(|_| data.damaged(&OPAQUE_SETUP))?;
+        let signing_key = |secret: &Secret| {
+            let seed =
+                data.secret(secret, || Zeroizing::new(SigningKey::generate(&mut rand::rng()).seed().to_vec()))?;
+            let seed = seed.as_slice().try_into().map_err(|_| data.damaged(secret))?;
             Ok::<_, ServeError>(SigningKey::from_seed(seed))
         };
-        Ok(Self { authority, identity: signing_key(IDENTITY_KEY)?, opaque, token_key: signing_key(TOKEN_KEY)? })
+        Ok(Self { authority, identity: signing_key(&IDENTITY_KEY)?, opaque, token_key: signing_key(&TOKEN_KEY)? })
     }
 }
 
