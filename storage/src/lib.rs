@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 mod accounts;
+mod maintenance;
 mod queue;
 mod sqlite;
 
@@ -14,6 +15,7 @@ mod sqlite;
 mod conformance;
 
 pub use accounts::{AccountStore, CreateAccountError, NewAccount, PublishKeysError};
+pub use maintenance::{CopyError, Maintenance, StoreStats};
 pub use queue::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq};
 pub use sqlite::{OpenError, Sqlite};
 

@@ -4,6 +4,7 @@
 //! call returns. A call that fails or is dropped half-way is rolled back whole, because its connection is given up.
 
 mod accounts;
+mod maintenance;
 mod open;
 mod queue;
 #[cfg(test)]
