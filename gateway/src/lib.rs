@@ -8,6 +8,8 @@
 //! which puts the parts together.
 
 mod actors;
+mod admin;
+mod backup;
 mod child;
 pub mod clock;
 pub mod commands;

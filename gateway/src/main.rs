@@ -28,6 +28,12 @@ enum Command {
     Demo(demo::Options),
     /// Write, check or show the configuration.
     Config(commands::config::Options),
+    /// Say how the node is: version, addresses, numbers. Works on a running and on a stopped node.
+    Status(commands::admin::StatusOptions),
+    /// Copy database and secrets of the node, which may run, into a new directory.
+    Backup(commands::admin::BackupOptions),
+    /// Turn a backup into the data directory of a stopped node.
+    Restore(commands::restore::Options),
 }
 
 #[derive(Args)]
@@ -56,6 +62,9 @@ fn main() -> ExitCode {
         Command::Serve(options) => (serve(&options, &environment), false),
         Command::Demo(options) => return demo::main(&options),
         Command::Config(options) => (commands::config::run(&options, &environment), options.json()),
+        Command::Status(options) => (commands::admin::status(&options, &environment), options.at.json),
+        Command::Backup(options) => (commands::admin::backup(&options, &environment), options.at.json),
+        Command::Restore(options) => (commands::restore::run(&options, &environment), options.at.json),
     };
     commands::end(done, json)
 }

@@ -3,13 +3,16 @@
 //! Each has `Options` for clap and a `run` that gives a [`Failure`] or nothing. With `--json` a command prints one object
 //! per line on standard output, the last one being `error` when it failed. docs/operating.md lists them.
 
+pub mod admin;
 pub mod config;
+pub mod restore;
 
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::PREFIX;
@@ -34,8 +37,9 @@ impl Environment {
     }
 }
 
-/// Why a command failed, and what to do next.
-#[derive(Debug)]
+/// Why a command failed, and what to do next. Travels through the admin socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Failure {
     text: String,
     causes: Vec<String>,
@@ -45,6 +49,13 @@ impl Failure {
     /// A failure without an error below it.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), causes: Vec::new() }
+    }
+
+    /// Adds what it comes from.
+    #[must_use]
+    pub fn because(mut self, cause: String) -> Self {
+        self.causes.push(cause);
+        self
     }
 
     /// Ends the program with code 1, and says why.

@@ -19,6 +19,7 @@ use crate::router::Router;
 use crate::services::Accounts;
 
 pub use certificates::{CertificateError, KeyHash};
+pub(crate) use data_dir::{DATABASE, LOCK, UNFINISHED};
 pub use data_dir::{DataDir, DataDirError};
 pub use identity::Pin;
 pub(crate) use identity::{Identity, Introduced};

@@ -175,6 +175,15 @@ impl Outside {
         Ok(outside)
     }
 
+    /// The files that are not used because their secrets come from outside.
+    pub(crate) fn files(&self) -> Vec<&'static str> {
+        let here = |secret: &&&Secret| {
+            let credential = self.credentials.as_ref().is_some_and(|folder| folder.join(secret.credential()).exists());
+            self.variables.contains_key(&secret.variable()) || credential
+        };
+        SECRETS.iter().filter(here).map(|secret| secret.file).collect()
+    }
+
     /// The secret as it comes from outside, if it does.
     pub(super) fn find(&self, secret: &Secret) -> Result<Option<Found>, DataDirError> {
         let found = match self.variables.get(&secret.variable()) {

@@ -3,17 +3,19 @@
 use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor as _, Arbiter, ArbiterHandle};
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::rt::net::TcpStream;
+use actix_web::rt::task::JoinHandle;
 use actix_web::{App, HttpServer, dev, web};
 use endtoend_crypto_core::opaque::ServerSetup;
 use endtoend_crypto_core::signature::SigningKey;
 use endtoend_protocol::limits;
-use endtoend_storage::{OpenError, QueueStore, Sqlite, StoreLimits};
+use endtoend_storage::{Maintenance, OpenError, QueueStore, Sqlite, StoreLimits};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -23,6 +25,7 @@ use super::certificates::{Authority, CertificateError, Leaf, leaf_names, tls_con
 use super::data_dir::{DataDir, DataDirError};
 use super::identity::{Identity, Pin};
 use super::secrets::{CA_KEY, IDENTITY_KEY, OPAQUE_SETUP, Outside, Secret, TOKEN_KEY};
+use crate::admin::{AdminContext, AdminSocket, Running, SOCKET};
 use crate::clock;
 use crate::config::Config;
 use crate::connection;
@@ -53,6 +56,8 @@ pub enum ServeError {
     AddressInUse(SocketAddr),
     #[error("cannot listen on {address}: choose another address with --listen HOST:PORT")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot make {}: the data directory must lie on a file system that has sockets", path.display())]
+    AdminSocket { path: PathBuf, source: io::Error },
     #[error("the listener failed")]
     Listener(#[source] io::Error),
 }
@@ -71,6 +76,7 @@ pub struct Ready {
 /// # Errors
 /// When it cannot start, or the listener fails. The data directory is untouched by a start that fails.
 pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+    let outside_files = outside.files();
     let data = DataDir::open(&config.storage.data)?.with_outside(outside);
     let secrets = Secrets::load(&data)?;
     let store = Sqlite::open(&data.database(), StoreLimits::default()).await?;
@@ -106,13 +112,33 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
     let address = endtoend_address(&host, listen.port(), pin);
     let server = server.run();
     let handle = server.handle();
+    let running = Running { since: clock::now(), listen, address: address.clone(), config };
+    let admin = start_admin(&data, store.clone(), outside_files, running)?;
     ready(&Ready { listen, pin, address });
     actix_web::rt::spawn(take_care(store.clone(), leaf, identity));
     actix_web::rt::spawn(stop_on_signal(handle, stop));
-    server.await.map_err(ServeError::Listener)?;
+    let served = server.await.map_err(ServeError::Listener);
+    // Its socket goes before the lock, so that nobody waits for an answer.
+    admin.abort();
+    let _ = admin.await;
     store.close().await;
+    served?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Answers operators for as long as the node runs.
+fn start_admin(
+    data: &DataDir,
+    store: Arc<dyn Maintenance>,
+    outside: Vec<&'static str>,
+    running: Running,
+) -> Result<JoinHandle<()>, ServeError> {
+    let refused = |source| ServeError::AdminSocket { path: data.path().join(SOCKET), source };
+    let path = data.path().canonicalize().map_err(refused)?;
+    let socket = AdminSocket::bind(data).map_err(refused)?;
+    let context = AdminContext::new(store, path, outside, Some(running));
+    Ok(actix_web::rt::spawn(socket.serve(Arc::new(context))))
 }
 
 /// What only this node knows. Made on the first run.
