@@ -8,7 +8,11 @@
 //! which puts the parts together.
 
 mod actors;
+mod admin;
+mod backup;
+mod child;
 pub mod clock;
+pub mod commands;
 pub mod config;
 mod connection;
 pub mod demo;

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use endtoend_gateway::commands::{self, Environment, Failure};
 use endtoend_gateway::config::{Config, ConfigError};
 use endtoend_gateway::demo;
-use endtoend_gateway::node::{self, Ready};
+use endtoend_gateway::node::{self, Outside, Ready};
 use tracing_subscriber::EnvFilter;
 
 /// A self-hosted, end-to-end encrypted messenger with post-quantum protection: the server.
@@ -25,6 +26,14 @@ enum Command {
     Serve(Serve),
     /// Start a node and two clients, hold a conversation, and prove what was promised about it.
     Demo(demo::Options),
+    /// Write, check or show the configuration.
+    Config(commands::config::Options),
+    /// Say how the node is: version, addresses, numbers. Works on a running and on a stopped node.
+    Status(commands::admin::StatusOptions),
+    /// Copy database and secrets of the node, which may run, into a new directory.
+    Backup(commands::admin::BackupOptions),
+    /// Turn a backup into the data directory of a stopped node.
+    Restore(commands::restore::Options),
 }
 
 #[derive(Args)]
@@ -47,30 +56,22 @@ struct Serve {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Serve(options) => serve(&options),
+    let environment = Environment::new(std::env::vars_os());
+    let (done, json) = match Cli::parse().command {
+        // What it says of its end is for people: standard output is for the one `ready`.
+        Command::Serve(options) => (serve(&options, &environment), false),
         Command::Demo(options) => return demo::main(&options),
+        Command::Config(options) => (commands::config::run(&options, &environment), options.json()),
+        Command::Status(options) => (commands::admin::status(&options, &environment), options.at.json),
+        Command::Backup(options) => (commands::admin::backup(&options, &environment), options.at.json),
+        Command::Restore(options) => (commands::restore::run(&options, &environment), options.at.json),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("endtoend: {error}");
-            // A transparent layer says the same as what it wraps.
-            let (mut said, mut cause) = (error.to_string(), error.source());
-            while let Some(error) = cause {
-                let text = error.to_string();
-                if text != said {
-                    eprintln!("  because: {text}");
-                }
-                (said, cause) = (text, error.source());
-            }
-            ExitCode::FAILURE
-        }
-    }
+    commands::end(done, json)
 }
 
-fn serve(options: &Serve) -> Result<(), Box<dyn std::error::Error>> {
-    let config = configure(options)?;
+fn serve(options: &Serve, environment: &Environment) -> Result<(), Failure> {
+    let config = configure(options, environment)?;
+    let outside = Outside::read(environment.all())?;
     let filter = EnvFilter::try_new(&config.log.filter)?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -79,12 +80,12 @@ fn serve(options: &Serve) -> Result<(), Box<dyn std::error::Error>> {
         .init();
     let json = options.json;
     let system = actix_web::rt::System::new();
-    system.block_on(node::serve(config, |ready| announce(ready, json)))?;
+    system.block_on(node::serve(config, outside, |ready| announce(ready, json)))?;
     Ok(())
 }
 
-fn configure(options: &Serve) -> Result<Config, ConfigError> {
-    let mut config = Config::load(options.config.as_deref(), std::env::vars())?;
+fn configure(options: &Serve, environment: &Environment) -> Result<Config, ConfigError> {
+    let mut config = Config::load(options.config.as_deref(), environment.settings())?;
     if let Some(data) = &options.data {
         config.storage.data.clone_from(data);
     }

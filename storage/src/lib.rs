@@ -17,6 +17,7 @@ mod devices;
 mod invites;
 mod keys;
 mod links;
+mod maintenance;
 mod queue;
 mod relations;
 mod sqlite;
@@ -33,6 +34,7 @@ pub use devices::{AddDevice, AddDeviceError, DeviceRecord, DeviceStore, ListedDe
 pub use invites::{Invite, InviteHash, InviteStore};
 pub use keys::{KeyStore, PublishKeysError};
 pub use links::{LinkAnswer, LinkId, LinkStore};
+pub use maintenance::{CopyError, Maintenance, StoreStats};
 pub use queue::{Append, AppendOutcome, Lane, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq};
 pub use relations::{PeerHash, Relation, RelationStore, Standing};
 pub use sqlite::{OpenError, Sqlite};

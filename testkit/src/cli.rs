@@ -189,17 +189,23 @@ impl Drop for Listening {
 
 /// Runs `endtoend demo --json` to its end. What it keeps is in this folder.
 pub fn demo(folder: &Path, arguments: &[&str]) -> Outcome {
+    let arguments: Vec<&str> = ["demo"].iter().chain(arguments).copied().collect();
+    operate(folder, &arguments, &[("TMPDIR", &folder.display().to_string())])
+}
+
+/// Runs an operator's command, `endtoend … --json`, to its end, in this folder and with these variables.
+pub fn operate(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
     let child = program::command("endtoend")
-        .args(["demo", "--json"])
         .args(arguments)
+        .arg("--json")
         .current_dir(folder)
-        .env("TMPDIR", folder)
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("endtoend starts");
-    Outcome::of(child, "endtoend demo")
+    Outcome::of(child, "endtoend")
 }
 
 fn parse(line: &str) -> Value {

@@ -19,6 +19,8 @@ pub struct NodeOptions {
     pub port: u16,
     /// What it logs, like `trace`; `None` for its own default.
     pub log_filter: Option<&'static str>,
+    /// Environment variables.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 /// A running node. Dropping it kills it.
@@ -27,7 +29,7 @@ pub struct Node {
     child: Child,
     data: PathBuf,
     log: PathBuf,
-    log_filter: Option<&'static str>,
+    environment: Vec<(&'static str, String)>,
     listen: SocketAddr,
     address: String,
     /// Working directory, where no settings lie; removed with the node.
@@ -53,11 +55,13 @@ impl Node {
     /// # Errors
     /// When the node ends instead of getting ready.
     pub fn try_start(options: NodeOptions) -> Result<Self, NotStarted> {
+        let mut environment = options.environment;
+        environment.extend(options.log_filter.map(|filter| ("ENDTOEND_LOG__FILTER", filter.to_owned())));
         let folder = tempfile::tempdir().expect("a temporary directory");
         let data = options.data.unwrap_or_else(|| folder.path().join("data"));
         let log = folder.path().join("node.log");
-        let (child, listen, address) = launch(folder.path(), &data, &log, options.port, options.log_filter)?;
-        Ok(Self { child, data, log, log_filter: options.log_filter, listen, address, folder })
+        let (child, listen, address) = launch(folder.path(), &data, &log, options.port, &environment)?;
+        Ok(Self { child, data, log, environment, listen, address, folder })
     }
 
     /// Ends it as a power cut would end it.
@@ -76,7 +80,7 @@ impl Node {
     /// # Panics
     /// When it does not get ready.
     pub fn restart(&mut self) {
-        let launched = launch(self.folder.path(), &self.data, &self.log, self.listen.port(), self.log_filter);
+        let launched = launch(self.folder.path(), &self.data, &self.log, self.listen.port(), &self.environment);
         let (child, listen, address) = launched.unwrap_or_else(|why| panic!("the node did not restart: {why:?}"));
         assert_eq!(self.address, address, "a restart keeps port and pin");
         self.child = child;
@@ -120,14 +124,11 @@ fn launch(
     data: &Path,
     log: &Path,
     port: u16,
-    log_filter: Option<&str>,
+    environment: &[(&'static str, String)],
 ) -> Result<(Child, SocketAddr, String), NotStarted> {
     let stderr = File::options().create(true).append(true).open(log).expect("a log file");
-    let mut command = program::command("endtoend");
-    if let Some(filter) = log_filter {
-        command.env("ENDTOEND_LOG__FILTER", filter);
-    }
-    let mut child = command
+    let mut child = program::command("endtoend")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .args(["serve", "--json", "--listen", &format!("127.0.0.1:{port}"), "--data"])
         .arg(data)
         .current_dir(folder)

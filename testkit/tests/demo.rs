@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::process::Command;
 
-use endtoend_testkit::{Outcome, PATIENCE, demo, eventually};
+use endtoend_testkit::{Outcome, PATIENCE, demo, eventually, operate};
 use serde_json::Value;
 
 fn events<'a>(outcome: &'a Outcome, name: &str) -> Vec<&'a Value> {
@@ -35,7 +35,9 @@ fn the_demo_holds_its_promises() {
 #[test]
 fn a_kept_node_goes_on_until_it_is_told_to_end() {
     let folder = tempfile::tempdir().unwrap();
-    let outcome = demo(folder.path(), &["--keep"]).done();
+    let marker = "5ec2e7".repeat(21) + "5e";
+    let environment = [("TMPDIR", folder.path().to_str().unwrap()), ("ENDTOEND_SECRET_TOKEN", &marker)];
+    let outcome = operate(folder.path(), &["demo", "--keep"], &environment).done();
     let node = &events(&outcome, "done")[0]["node"];
     let address = node["address"].as_str().unwrap();
     let socket = address.strip_prefix("endtoend://").and_then(|rest| rest.split('/').next()).unwrap().to_owned();
@@ -43,6 +45,8 @@ fn a_kept_node_goes_on_until_it_is_told_to_end() {
     for command in node["commands"].as_array().unwrap() {
         assert!(command.as_str().unwrap().contains(" chat --with "), "{command}");
     }
+    let inherited = std::fs::read(format!("/proc/{}/environ", node["pid"])).unwrap();
+    assert!(!String::from_utf8_lossy(&inherited).contains("ENDTOEND_SECRET_"), "a secret was handed on");
     let ended = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &node["pid"].to_string()]).status().unwrap();
     assert!(ended.success());
     eventually(PATIENCE, "the end of the kept node", || TcpStream::connect(&socket).is_err());

@@ -50,7 +50,11 @@ impl Person {
 
     pub(crate) fn public(&self) -> Identity {
         let envelope_key = self.published.envelope_key.clone().unwrap();
-        Identity { identity_key: self.identity(), envelope_keys: vec![(self.address.device, envelope_key)] }
+        Identity {
+            devices_version: 1,
+            identity_key: self.identity(),
+            envelope_keys: vec![(self.address.device, envelope_key)],
+        }
     }
 
     pub(crate) fn seal_to_me<R: CryptoRng>(&self, rng: &mut R, id: EnvelopeId, plaintext: &[u8]) -> Vec<u8> {

@@ -90,7 +90,11 @@ pub fn bundle(data: &[u8]) {
     let same = identity_key == carol.identity() && signed_parts(&bundle) == signed_parts(&carol.bundle());
     assert!(started.is_err() || same || !changed, "keys that nobody has signed");
     let envelope_keys = vec![(bundle.device, bundle.envelope_key)];
-    let _learned = learn_identity(&bob.records, carol.address.account, &Identity { identity_key, envelope_keys });
+    let _learned = learn_identity(
+        &bob.records,
+        carol.address.account,
+        &Identity { devices_version: 1, identity_key, envelope_keys },
+    );
 }
 
 fn signed_parts(bundle: &endtoend_protocol::Bundle) -> Vec<u8> {

@@ -7,7 +7,8 @@ use std::process::{Child, Stdio};
 use serde_json::Value;
 
 use super::DemoError;
-use super::process::{Lines, beside, command};
+use super::process::{Lines, beside};
+use crate::child::command;
 
 /// A command of the client must be done within this time.
 const COMMAND_SECONDS: u64 = 20;

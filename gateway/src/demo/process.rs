@@ -5,13 +5,14 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::DemoError;
+use crate::child::command;
 
 /// A node must be ready within this time.
 const START_SECONDS: u64 = 15;
@@ -140,18 +141,6 @@ impl Drop for NodeProcess {
         // Nothing can be done about a child that will not die.
         let _ = self.kill();
     }
-}
-
-/// A program, to be started with none of the user's own settings.
-pub(super) fn command(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    for (variable, _) in std::env::vars_os() {
-        if variable.to_string_lossy().starts_with("ENDTOEND_") {
-            command.env_remove(variable);
-        }
-    }
-    command.env_remove("RUST_BACKTRACE");
-    command
 }
 
 /// The program beside this one.

@@ -147,7 +147,7 @@ impl World {
                 let number = self.sent[sender].len() as u64;
                 let id = EnvelopeId::new(UnixMillis::new(number), [sender as u8; 10]);
                 let to = Address { account: AccountTag::new([9; 32]), device: DeviceId::FIRST };
-                let envelope = Envelope { id, to, body: Bytes::from(vec![0; (kib * 1024).max(1)]) };
+                let envelope = Envelope { id, to, body: Bytes::from(vec![0; (kib * 1024).max(1)]), devices_version: 1 };
                 self.sent[sender].push(envelope.clone());
                 self.route(sender, envelope);
             }

@@ -1,19 +1,26 @@
 //! The directory of a node: one process at a time, secrets readable by its owner only, written whole or not at all.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-/// A secret file is at most this long: the largest, OPAQUE's, has some hundred bytes.
-const SECRET_BYTES_MAX: u64 = 64 * 1024;
+use super::secrets::{self, Outside, OutsideFault, Secret};
+
+/// The database.
+pub(crate) const DATABASE: &str = "endtoend.db";
+/// Held by the process that uses the directory.
+pub(crate) const LOCK: &str = "lock";
+/// There while a restore moves files into place: a node that started now would find half of them.
+pub(crate) const UNFINISHED: &str = "restore.unfinished";
 
 /// An open data directory. No other process opens it until this value is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
+    outside: Outside,
     _lock: File,
 }
 
@@ -26,67 +33,83 @@ pub enum DataDirError {
     InUse(PathBuf),
     #[error("cannot read {path}: restore it from a backup, the node cannot go on without it")]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("{path} is missing, but accounts that depend on it exist: restore it from a backup")]
-    Lost { path: PathBuf },
+    #[error("{path} is missing, but accounts that depend on it exist: restore it from a backup ({loss})")]
+    Lost { path: PathBuf, loss: &'static str },
     #[error("{path} is damaged: restore it from a backup")]
     Damaged { path: PathBuf },
+    #[error("the secret in {place} {fault}")]
+    Outside { place: String, fault: OutsideFault },
+    #[error("a restore into {0} was cut short: run it again with --force, which moves aside what is there")]
+    Unfinished(PathBuf),
 }
 
 impl DataDir {
     /// Opens the directory, and makes it with mode 0700 if it is not there.
     ///
     /// # Errors
-    /// `NotWritable` or `InUse`.
+    /// `NotWritable`, `InUse`, or `Unfinished`.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let data = Self::open_unfinished(path)?;
+        match path.join(UNFINISHED).exists() {
+            true => Err(DataDirError::Unfinished(path.to_owned())),
+            false => Ok(data),
+        }
+    }
+
+    /// Like [`DataDir::open`], for a restore that mends one which was cut short.
+    pub(crate) fn open_unfinished(path: &Path) -> Result<Self, DataDirError> {
         let not_writable = |source| DataDirError::NotWritable { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(not_writable)?;
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
-        let lock = options.open(path.join("lock")).map_err(not_writable)?;
+        let lock = options.open(path.join(LOCK)).map_err(not_writable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), outside: Outside::default(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => Err(not_writable(source)),
         }
     }
 
-    pub fn database(&self) -> PathBuf {
-        self.path.join("endtoend.db")
+    /// Secrets that come from outside are used instead of files.
+    #[must_use]
+    pub fn with_outside(self, outside: Outside) -> Self {
+        Self { outside, ..self }
     }
 
-    /// Reads the secret of this name. On the first run, before there is a database, `make` makes it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.path.join(DATABASE)
+    }
+
+    /// The secret, from outside or from its file. On the first run, before there is a database, `make` makes it.
     ///
     /// # Errors
-    /// `Lost` when it is gone while the database that depends on it is there; `Unreadable`, `NotWritable`.
+    /// `Outside`, `Damaged`; `Lost` when it is gone while the database that depends on it is there; `Unreadable`,
+    /// `NotWritable`.
     pub fn secret(
         &self,
-        name: &str,
+        secret: &Secret,
         make: impl FnOnce() -> Zeroizing<Vec<u8>>,
     ) -> Result<Zeroizing<Vec<u8>>, DataDirError> {
-        let path = self.path.join(name);
-        match File::open(&path) {
-            Ok(file) => {
-                let mut bytes = Zeroizing::new(Vec::new());
-                file.take(SECRET_BYTES_MAX)
-                    .read_to_end(&mut bytes)
-                    .map_err(|source| DataDirError::Unreadable { path, source })?;
-                Ok(bytes)
-            }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(DataDirError::Unreadable { path, source: error })
-            }
-            Err(_) if self.database().exists() => Err(DataDirError::Lost { path }),
-            Err(_) => {
-                let bytes = make();
-                self.write(&path, &bytes).map_err(|source| DataDirError::NotWritable { path, source })?;
-                Ok(bytes)
-            }
+        if let Some(found) = secrets::find(&self.path, &self.outside, secret)? {
+            tracing::info!(secret = secret.file, from = %found.origin, "found a secret");
+            return Ok(found.bytes);
         }
+        let path = self.path.join(secret.file);
+        if self.database().exists() {
+            return Err(DataDirError::Lost { path, loss: secret.loss });
+        }
+        let bytes = make();
+        self.write(&path, &bytes).map_err(|source| DataDirError::NotWritable { path, source })?;
+        Ok(bytes)
     }
 
     /// The error for a secret that was read but makes no sense.
-    pub fn damaged(&self, name: &str) -> DataDirError {
-        DataDirError::Damaged { path: self.path.join(name) }
+    pub fn damaged(&self, secret: &Secret) -> DataDirError {
+        DataDirError::Damaged { path: self.path.join(secret.file) }
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -101,21 +124,22 @@ impl DataDir {
 
 #[cfg(test)]
 mod tests {
+    use super::super::secrets::TOKEN_KEY;
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn secret(byte: u8) -> impl FnOnce() -> Zeroizing<Vec<u8>> {
-        move || Zeroizing::new(vec![byte; 32])
+        move || Zeroizing::new(vec![byte; 64])
     }
 
     #[test]
     fn a_secret_is_made_once_and_only_its_owner_can_read_it() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("data")).unwrap();
-        assert_eq!(*data.secret("key", secret(1)).unwrap(), [1; 32]);
-        assert_eq!(*data.secret("key", secret(2)).unwrap(), [1; 32]);
+        assert_eq!(*data.secret(&TOKEN_KEY, secret(1)).unwrap(), [1; 64]);
+        assert_eq!(*data.secret(&TOKEN_KEY, secret(2)).unwrap(), [1; 64]);
         let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(dir.path().join("data/key")), 0o600);
+        assert_eq!(mode(dir.path().join("data/token.key")), 0o600);
         assert_eq!(mode(dir.path().join("data")), 0o700);
     }
 
@@ -124,8 +148,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(dir.path()).unwrap();
         fs::write(data.database(), b"rows").unwrap();
-        assert!(matches!(data.secret("key", secret(1)), Err(DataDirError::Lost { .. })));
-        assert!(!dir.path().join("key").exists());
+        let lost = data.secret(&TOKEN_KEY, secret(1)).unwrap_err();
+        assert!(matches!(lost, DataDirError::Lost { loss, .. } if loss == TOKEN_KEY.loss));
+        assert!(!dir.path().join("token.key").exists());
     }
 
     #[test]
@@ -135,6 +160,23 @@ mod tests {
         assert!(matches!(DataDir::open(dir.path()), Err(DataDirError::InUse(_))));
         drop(first);
         DataDir::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_secret_is_refused_and_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        fs::write(dir.path().join("token.key"), [1; 63]).unwrap();
+        assert!(matches!(data.secret(&TOKEN_KEY, secret(1)), Err(DataDirError::Damaged { .. })));
+        assert_eq!(fs::read(dir.path().join("token.key")).unwrap(), [1; 63]);
+    }
+
+    #[test]
+    fn a_directory_with_half_a_restore_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(UNFINISHED), []).unwrap();
+        assert!(matches!(DataDir::open(dir.path()), Err(DataDirError::Unfinished(_))));
+        DataDir::open_unfinished(dir.path()).unwrap();
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod certificates;
 mod data_dir;
 mod identity;
+mod secrets;
 mod serve;
 
 use std::sync::Arc;
@@ -18,9 +19,11 @@ use crate::router::Router;
 use crate::services::Services;
 
 pub use certificates::{CertificateError, KeyHash};
+pub(crate) use data_dir::{DATABASE, LOCK, UNFINISHED};
 pub use data_dir::{DataDir, DataDirError};
 pub use identity::Pin;
 pub(crate) use identity::{Identity, Introduced};
+pub use secrets::{Outside, OutsideFault, SECRETS, Secret, SecretOrigin, SecretState, secret_states};
 pub use serve::{Ready, ServeError, serve};
 
 /// KiB of envelopes that the node holds for senders that wait for an answer, and with it the number of such sends.

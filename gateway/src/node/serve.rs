@@ -3,18 +3,20 @@
 use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor as _, Arbiter, ArbiterHandle};
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::rt::net::TcpStream;
+use actix_web::rt::task::JoinHandle;
 use actix_web::{App, HttpServer, dev, web};
 use endtoend_crypto_core::opaque::ServerSetup;
 use endtoend_crypto_core::oprf::OprfKey;
 use endtoend_crypto_core::signature::SigningKey;
 use endtoend_protocol::{UnixMillis, limits};
-use endtoend_storage::{OpenError, QueueStore, Sqlite, Store, StoreError, StoreLimits};
+use endtoend_storage::{Maintenance, OpenError, QueueStore, Sqlite, Store, StoreError, StoreLimits};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -23,6 +25,8 @@ use super::Node;
 use super::certificates::{Authority, CertificateError, Leaf, leaf_names, tls_config};
 use super::data_dir::{DataDir, DataDirError};
 use super::identity::{Identity, Pin};
+use super::secrets::{CA_KEY, IDENTITY_KEY, OPAQUE_SETUP, OPRF_KEY, Outside, STORE_KEY, Secret, TOKEN_KEY};
+use crate::admin::{AdminContext, AdminSocket, Running, SOCKET};
 use crate::clock;
 use crate::config::Config;
 use crate::connection;
@@ -30,14 +34,7 @@ use crate::directory::Directory;
 use crate::limits::Limits;
 use crate::queue_writer::QueueWriter;
 use crate::router::{Router, Routes};
-use crate::services::{Auditor, Policy, ServiceSecrets, Services};
-
-const CA_KEY: &str = "ca.key";
-const IDENTITY_KEY: &str = "identity.key";
-const OPAQUE_SETUP: &str = "opaque.key";
-const TOKEN_KEY: &str = "token.key";
-const OPRF_KEY: &str = "oprf.key";
-const STORE_KEY: &str = "store.key";
+use crate::services::{Auditor, Policy, ServerPassword, ServiceSecrets, Services};
 
 /// A peer that does not take what is written to it for this long is gone, or wants us to keep it.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
@@ -63,6 +60,12 @@ pub enum ServeError {
     AddressInUse(SocketAddr),
     #[error("cannot listen on {address}: choose another address with --listen HOST:PORT")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot make {}: the data directory must lie on a file system that has sockets", path.display())]
+    AdminSocket { path: PathBuf, source: io::Error },
+    #[error(
+        "{path} has no password of 1 to 256 bytes in its first line: write one, or leave [accounts] server_password_file empty"
+    )]
+    ServerPassword { path: PathBuf, source: Option<io::Error> },
     #[error("the listener failed")]
     Listener(#[source] io::Error),
 }
@@ -80,8 +83,9 @@ pub struct Ready {
 ///
 /// # Errors
 /// When it cannot start, or the listener fails. The data directory is untouched by a start that fails.
-pub async fn serve(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
-    let data = DataDir::open(&config.storage.data)?;
+pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+    let outside_files = outside.files();
+    let data = DataDir::open(&config.storage.data)?.with_outside(outside);
     let secrets = Secrets::load(&data)?;
     let store = Sqlite::open(&data.database(), StoreLimits::default()).await?;
     let listen = config.gateway.listen;
@@ -94,7 +98,7 @@ pub async fn serve(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), Ser
     let audit = Auditor::start(store.clone(), secrets.services.audit());
     let policy = Policy {
         registration: config.accounts.registration,
-        server_password: config.accounts.server_password,
+        server_password: server_password(&config.accounts.server_password_file)?,
         password_device_delay: Duration::from_secs(u64::from(config.accounts.password_device_delay_hours) * 3600),
     };
     let (sessions, auditor) = (Arc::default(), audit.clone());
@@ -124,14 +128,46 @@ pub async fn serve(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), Ser
     let address = endtoend_address(&host, listen.port(), pin);
     let server = server.run();
     let handle = server.handle();
+    let running = Running { since: clock::now(), listen, address: address.clone(), config };
+    let admin = start_admin(&data, store.clone(), outside_files, running)?;
     ready(&Ready { listen, pin, address });
     actix_web::rt::spawn(take_care(store.clone(), limits, leaf, identity));
     actix_web::rt::spawn(stop_on_signal(handle, stop));
-    server.await.map_err(ServeError::Listener)?;
+    let served = server.await.map_err(ServeError::Listener);
+    // Its socket goes before the lock, so that nobody waits for an answer.
+    admin.abort();
+    let _ = admin.await;
     auditor.flush().await;
     store.close().await;
+    served?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Answers operators for as long as the node runs.
+fn start_admin(
+    data: &DataDir,
+    store: Arc<dyn Maintenance>,
+    outside: Vec<&'static str>,
+    running: Running,
+) -> Result<JoinHandle<()>, ServeError> {
+    let refused = |source| ServeError::AdminSocket { path: data.path().join(SOCKET), source };
+    let path = data.path().canonicalize().map_err(refused)?;
+    let socket = AdminSocket::bind(data).map_err(refused)?;
+    let context = AdminContext::new(store, path, outside, Some(running));
+    Ok(actix_web::rt::spawn(socket.serve(Arc::new(context))))
+}
+
+/// The password in the first line of the file; none for no file.
+fn server_password(path: &Path) -> Result<Option<ServerPassword>, ServeError> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(path).map(Zeroizing::new);
+    let unusable = |source| ServeError::ServerPassword { path: path.to_owned(), source };
+    let bytes = bytes.map_err(|error| unusable(Some(error)))?;
+    let line = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    ServerPassword::new(Zeroizing::new(line.to_vec())).map(Some).ok_or_else(|| unusable(None))
 }
 
 /// What only this node knows. Made on the first run.
@@ -144,27 +180,28 @@ struct Secrets {
 impl Secrets {
     fn load(data: &DataDir) -> Result<Self, ServeError> {
         let new_key = Authority::new_key()?;
-        let ca_key = data.secret(CA_KEY, || Zeroizing::new(new_key))?;
-        let authority = Authority::from_key(&ca_key).map_err(|_| data.damaged(CA_KEY))?;
-        let setup = data.secret(OPAQUE_SETUP, || ServerSetup::generate(&mut rand::rng()).to_bytes())?;
-        let opaque = ServerSetup::from_bytes(&setup).map_err(|_| data.damaged(OPAQUE_SETUP))?;
-        let signing_key = |name| {
-            let seed = data.secret(name, || Zeroizing::new(SigningKey::generate(&mut rand::rng()).seed().to_vec()))?;
-            let seed = seed.as_slice().try_into().map_err(|_| data.damaged(name))?;
+        let ca_key = data.secret(&CA_KEY, || Zeroizing::new(new_key))?;
+        let authority = Authority::from_key(&ca_key).map_err(|_| data.damaged(&CA_KEY))?;
+        let setup = data.secret(&OPAQUE_SETUP, || ServerSetup::generate(&mut rand::rng()).to_bytes())?;
+        let opaque = ServerSetup::from_bytes(&setup).map_err(|_| data.damaged(&OPAQUE_SETUP))?;
+        let signing_key = |secret: &Secret| {
+            let seed =
+                data.secret(secret, || Zeroizing::new(SigningKey::generate(&mut rand::rng()).seed().to_vec()))?;
+            let seed = seed.as_slice().try_into().map_err(|_| data.damaged(secret))?;
             Ok::<_, ServeError>(SigningKey::from_seed(seed))
         };
-        let bytes = |name, make: fn() -> Zeroizing<[u8; 32]>| {
-            let bytes = data.secret(name, || Zeroizing::new(make().to_vec()))?;
-            let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| data.damaged(name))?;
+        let bytes = |secret: &Secret, make: fn() -> Zeroizing<[u8; 32]>| {
+            let bytes = data.secret(secret, || Zeroizing::new(make().to_vec()))?;
+            let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| data.damaged(secret))?;
             Ok::<_, ServeError>(Zeroizing::new(bytes))
         };
         // A scalar like any other: the one time in 2^252 that there is none, the next start makes one.
         let new_oprf_key =
             || OprfKey::generate(&mut rand::rng()).map_or_else(|_| Zeroizing::default(), |key| key.to_bytes());
-        let oprf = OprfKey::from_bytes(&*bytes(OPRF_KEY, new_oprf_key)?).map_err(|_| data.damaged(OPRF_KEY))?;
-        let store = bytes(STORE_KEY, || Zeroizing::new(rand::random()))?;
-        let services = ServiceSecrets::new(opaque, oprf, signing_key(TOKEN_KEY)?, &store);
-        Ok(Self { authority, identity: signing_key(IDENTITY_KEY)?, services })
+        let oprf = OprfKey::from_bytes(&*bytes(&OPRF_KEY, new_oprf_key)?).map_err(|_| data.damaged(&OPRF_KEY))?;
+        let store = bytes(&STORE_KEY, || Zeroizing::new(rand::random()))?;
+        let services = ServiceSecrets::new(opaque, oprf, signing_key(&TOKEN_KEY)?, &store);
+        Ok(Self { authority, identity: signing_key(&IDENTITY_KEY)?, services })
     }
 }
 

@@ -21,9 +21,9 @@ use actix::Recipient;
 use bytes::Bytes;
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, verify_device_proof};
 use endtoend_crypto_core::signature::VerifyingKey;
-use endtoend_protocol::{Address, Refusal, RefusalCode, UnixMillis};
+use endtoend_protocol::{Address, Refusal, RefusalCode, UnixMillis, limits};
 use endtoend_storage::{FamilyId, Store, StoreError};
-use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 pub use accounts::Registration;
 pub(crate) use accounts::{PasswordCheck, PasswordLogin};
@@ -55,10 +55,9 @@ pub(crate) struct Policy {
     pub(crate) password_device_delay: Duration,
 }
 
-/// The password of the whole server. `Debug` and the configuration that is shown have none of it.
-#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(transparent)]
-pub struct ServerPassword(String);
+/// The password of the whole server. `Debug` shows none of it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ServerPassword(Zeroizing<Vec<u8>>);
 
 impl fmt::Debug for ServerPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,12 +66,14 @@ impl fmt::Debug for ServerPassword {
 }
 
 impl ServerPassword {
+    /// `None` unless it has 1 to 256 bytes.
+    pub(crate) fn new(password: Zeroizing<Vec<u8>>) -> Option<Self> {
+        (1..=limits::SERVER_PASSWORD_BYTES_MAX).contains(&password.len()).then_some(Self(password))
+    }
+
     /// Compares hashes, so that the time tells nothing.
     fn is(&self, shown: &[u8]) -> bool {
-        blake3::hash(self.0.as_bytes()) == blake3::hash(shown)
-    }
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        blake3::hash(&self.0) == blake3::hash(shown)
     }
 }
 

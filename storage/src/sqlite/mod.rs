@@ -3,6 +3,7 @@
 //! One connection writes, a few read. Every write is one `BEGIN IMMEDIATE` transaction, on disk (WAL, fsync) when the
 //! call returns. A call that fails or is dropped half-way is rolled back whole, because its connection is given up.
 
+mod maintenance;
 mod open;
 mod queue;
 #[cfg(test)]

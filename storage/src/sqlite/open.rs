@@ -94,14 +94,26 @@ impl Sqlite {
     /// See [`OpenError`]; each says what to do.
     pub async fn open(path: &Path, limits: StoreLimits) -> Result<Self, OpenError> {
         let created = prepare_file(path)?;
-        let opened = Self::open_file(path, limits).await;
+        let opened = Self::open_file(path, limits, true).await;
         if created && opened.is_err() {
             discard_empty(path);
         }
         opened
     }
 
-    async fn open_file(path: &Path, limits: StoreLimits) -> Result<Self, OpenError> {
+    /// Opens a store that is there without migrating it: for what must work with the file as another version left it.
+    /// Reads of tables that its schema lacks fail.
+    ///
+    /// # Errors
+    /// See [`OpenError`], `NewerSchema` excepted.
+    pub async fn open_as_found(path: &Path, limits: StoreLimits) -> Result<Self, OpenError> {
+        if !path.exists() {
+            return Err(OpenError::NotADatabase { path: path.into(), found: "there is no such file".into() });
+        }
+        Self::open_file(path, limits, false).await
+    }
+
+    async fn open_file(path: &Path, limits: StoreLimits, migrated: bool) -> Result<Self, OpenError> {
         // Nothing here reads the file, so a bad one is found by `inspect`, which waits for its connection to close.
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -117,8 +129,9 @@ impl Sqlite {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("secure_delete", "FAST");
-        migrate(&options).await.map_err(refused)?;
-
+        if migrated {
+            migrate(&options).await.map_err(refused)?;
+        }
         let writer = pool(1).connect_with(options.clone()).await.map_err(|error| refused(error.into()))?;
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
         Ok(Self { writer, readers, limits })
@@ -195,7 +208,7 @@ fn create_private(path: &Path) -> io::Result<()> {
 }
 
 /// Looks for damage and for another program's tables. Changes nothing.
-async fn inspect(options: &SqliteConnectOptions, path: &Path) -> Result<(), Refusal> {
+pub(super) async fn inspect(options: &SqliteConnectOptions, path: &Path) -> Result<(), Refusal> {
     // A last page cut short is filled with zeros by SQLite. Beside a log that is what a full disk leaves: harmless,
     // because the log has the page. An empty log has nothing.
     let logged = std::fs::metadata(log_of(path)).is_ok_and(|log| log.len() > 0);
@@ -246,7 +259,7 @@ async fn migrate_open(connection: &mut SqliteConnection) -> Result<(), Refusal> 
 }
 
 /// An [`OpenError`] that does not know its file yet.
-enum Refusal {
+pub(super) enum Refusal {
     Damaged(String),
     Newer(i64),
     Other(sqlx::Error),
@@ -272,7 +285,7 @@ impl From<MigrateError> for Refusal {
 }
 
 impl Refusal {
-    fn at(self, path: &Path) -> OpenError {
+    pub(super) fn at(self, path: &Path) -> OpenError {
         let path = path.to_path_buf();
         match self {
             Self::Damaged(found) => OpenError::NotADatabase { path, found },

@@ -1,0 +1,45 @@
+//! What commands work with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use endtoend_protocol::UnixMillis;
+use endtoend_storage::Maintenance;
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+
+/// A node, running or stopped, as commands see it.
+pub(crate) struct AdminContext {
+    pub(crate) store: Arc<dyn Maintenance>,
+    /// Absolute.
+    pub(crate) data: PathBuf,
+    /// Files of the secrets that come from outside.
+    pub(crate) outside: Vec<&'static str>,
+    /// `None` when the node is stopped and the command has opened its directory itself.
+    pub(crate) running: Option<Running>,
+    /// One backup at a time: two would only wait for the same disk.
+    pub(crate) backups: Semaphore,
+}
+
+/// What only a running node knows.
+pub(crate) struct Running {
+    pub(crate) since: UnixMillis,
+    pub(crate) listen: SocketAddr,
+    pub(crate) address: String,
+    /// What it was started with.
+    #[expect(dead_code, reason = "for commands that depend on what is configured")]
+    pub(crate) config: Config,
+}
+
+impl AdminContext {
+    pub(crate) fn new(
+        store: Arc<dyn Maintenance>,
+        data: PathBuf,
+        outside: Vec<&'static str>,
+        running: Option<Running>,
+    ) -> Self {
+        Self { store, data, outside, running, backups: Semaphore::new(1) }
+    }
+}

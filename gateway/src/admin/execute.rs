@@ -1,0 +1,60 @@
+//! From a request to its answer, the same on a running and on a stopped node.
+
+use super::PROGRESS_INTERVAL;
+use super::context::AdminContext;
+use super::request::{AdminAnswer, AdminRequest, Progress, Reporter, RunningStatus, Status};
+use crate::backup;
+use crate::commands::Failure;
+use tokio::sync::watch;
+
+/// Does what is asked. Dropped half-way, it leaves nothing half done behind.
+pub(crate) async fn execute(request: AdminRequest, context: &AdminContext, reporter: &Reporter) -> AdminAnswer {
+    let answer = match request {
+        AdminRequest::Status {} => status(context).await.map(AdminAnswer::Status),
+        AdminRequest::Backup { to } => {
+            backup::make(context, &to, reporter).await.map(AdminAnswer::Backup).map_err(Failure::from)
+        }
+    };
+    answer.unwrap_or_else(AdminAnswer::Failed)
+}
+
+/// [`execute`], and `report` now and then, until it fails: then nobody waits any more, and the work is given up.
+pub(super) async fn execute_reporting<E>(
+    request: AdminRequest,
+    context: &AdminContext,
+    mut report: impl AsyncFnMut(Progress) -> Result<(), E>,
+) -> Result<AdminAnswer, E> {
+    let (reporter, mut progress) = watch::channel(Progress::default());
+    let mut work = std::pin::pin!(execute(request, context, &reporter));
+    let mut interval = tokio::time::interval(PROGRESS_INTERVAL);
+    interval.reset();
+    loop {
+        tokio::select! {
+            answer = &mut work => return Ok(answer),
+            _ = interval.tick() => {
+                let now = progress.borrow_and_update().clone();
+                report(now).await?;
+            }
+        }
+    }
+}
+
+async fn status(context: &AdminContext) -> Result<Status, Failure> {
+    let stats = context.store.stats().await?;
+    let running = context.running.as_ref().map(|running| RunningStatus {
+        since_ms: running.since.get(),
+        listen: running.listen.to_string(),
+        address: running.address.clone(),
+        pid: std::process::id(),
+    });
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        running,
+        data: context.data.clone(),
+        schema: stats.schema,
+        accounts: stats.accounts,
+        devices: stats.devices,
+        queued_envelopes: stats.queued_envelopes,
+        database_bytes: stats.bytes,
+    })
+}

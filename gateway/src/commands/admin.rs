@@ -1,0 +1,180 @@
+//! `endtoend status` and `endtoend backup`: commands that a node answers.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Environment, Failure, Out};
+use crate::admin::{AdminAnswer, AdminRequest, Progress, Status, ask};
+use crate::backup::BackupDone;
+use crate::config::Config;
+use crate::node::Outside;
+
+/// Which node, and how to print.
+#[derive(Args, Clone, Debug)]
+pub struct AtNode {
+    /// Data directory of the node. Overrides the configuration.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Configuration file that names the data directory. Default: ./endtoend.toml if it is there.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON object per line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl AtNode {
+    /// The data directory that was named, or the one of the configuration.
+    pub(super) fn data(&self, environment: &Environment) -> Result<PathBuf, Failure> {
+        match &self.data {
+            Some(data) => Ok(data.clone()),
+            None => Ok(Config::load(self.config.as_deref(), environment.settings())?.storage.data),
+        }
+    }
+
+    /// Asks the node, and turns what it refuses into a failure.
+    pub(super) fn ask(&self, request: AdminRequest, environment: &Environment) -> Result<AdminAnswer, Failure> {
+        let data = self.data(environment)?;
+        let outside = Outside::read(environment.all())?;
+        let mut shown = Shown::new(self.json);
+        let answer = block_on(ask(&data, &outside, request, |progress| shown.report(progress)));
+        shown.clear();
+        match answer?? {
+            AdminAnswer::Failed(failure) => Err(failure),
+            answer => Ok(answer),
+        }
+    }
+}
+
+/// Runs a command's future to its end.
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(tokio::task::LocalSet::new().block_on(&runtime, work))
+}
+
+/// Progress, as objects, or as a line on a terminal that is written over.
+pub(super) struct Shown {
+    json: bool,
+    terminal: bool,
+    any: bool,
+}
+
+impl Shown {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, terminal: io::stderr().is_terminal(), any: false }
+    }
+
+    pub(super) fn report(&mut self, progress: &Progress) -> io::Result<()> {
+        let Progress { what, bytes, bytes_total } = progress;
+        if self.json {
+            let object = json!({ "event": "progress", "what": what, "bytes": bytes, "bytes_total": bytes_total });
+            return Out { json: true }.object(&object);
+        }
+        if self.terminal {
+            self.any = true;
+            let (now, all) = (bytes / 1_000_000, bytes_total / 1_000_000);
+            let _ = write!(io::stderr().lock(), "\r\x1b[K{what}: {now} of {all} MB");
+        }
+        Ok(())
+    }
+
+    pub(super) fn clear(&self) {
+        if self.any {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}
+
+/// A moment for people: RFC 3339, UTC, to the second.
+pub(super) fn time(ms: u64) -> String {
+    // What no calendar holds shows as the last moment that ours does.
+    let seconds = Duration::from_millis(ms).min(Duration::from_secs(253_402_300_799));
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + seconds).to_string()
+}
+
+fn unexpected() -> Failure {
+    Failure::new("the node gave the answer to another question: use the endtoend program of the node's own version")
+}
+
+/// `endtoend status`
+#[derive(Args, Debug)]
+pub struct StatusOptions {
+    #[command(flatten)]
+    pub at: AtNode,
+}
+
+/// # Errors
+/// When there is no node, or it does not answer.
+pub fn status(options: &StatusOptions, environment: &Environment) -> Result<(), Failure> {
+    let AdminAnswer::Status(status) = options.at.ask(AdminRequest::Status {}, environment)? else {
+        return Err(unexpected());
+    };
+    let Status { version, running, data, schema, accounts, devices, queued_envelopes, database_bytes } = status;
+    let object = json!({
+        "event": "status", "version": version, "running": running.is_some(),
+        "since_ms": running.as_ref().map(|running| running.since_ms),
+        "listen": running.as_ref().map(|running| &running.listen),
+        "address": running.as_ref().map(|running| &running.address),
+        "pid": running.as_ref().map(|running| running.pid),
+        "data": data, "schema": schema, "accounts": accounts, "devices": devices,
+        "queued_envelopes": queued_envelopes, "database_bytes": database_bytes,
+    });
+    let state = match &running {
+        Some(running) => format!(
+            "running since {} (process {})\nlistening on      {}\naddress           {}",
+            time(running.since_ms),
+            running.pid,
+            running.listen,
+            running.address
+        ),
+        None => "stopped".to_owned(),
+    };
+    let text = format!(
+        "node              {state}\nversion           {version}\ndata directory    {}\nschema            {schema}\n\
+         accounts          {accounts}\ndevices           {devices}\nqueued envelopes  {queued_envelopes}\n\
+         database          {database_bytes} bytes",
+        data.display()
+    );
+    Ok(Out { json: options.at.json }.say(&object, &text)?)
+}
+
+/// `endtoend backup`
+#[derive(Args, Debug)]
+pub struct BackupOptions {
+    /// The directory to make. If it is there, a new one is made inside it, named for the time.
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    #[command(flatten)]
+    pub at: AtNode,
+}
+
+/// # Errors
+/// When there is no node, or the backup cannot be made.
+pub fn backup(options: &BackupOptions, environment: &Environment) -> Result<(), Failure> {
+    // The node has another working directory.
+    let to = std::path::absolute(&options.to)?;
+    let AdminAnswer::Backup(done) = options.at.ask(AdminRequest::Backup { to }, environment)? else {
+        return Err(unexpected());
+    };
+    let BackupDone { path, created_at_ms, schema, files, bytes, secrets_elsewhere } = done;
+    let object = json!({
+        "event": "backup", "path": path, "created_at_ms": created_at_ms, "schema": schema, "files": files,
+        "bytes": bytes, "secrets_elsewhere": secrets_elsewhere,
+    });
+    let mut text = format!(
+        "backup complete: {} ({bytes} bytes)\nIt holds the node's secrets: whoever has it can pose as the node. Keep it \
+         encrypted, and on another machine.",
+        path.display()
+    );
+    if !secrets_elsewhere.is_empty() {
+        text.push_str(&format!(
+            "\nNOT in it, because not in the data directory: {}. Keep them where they come from.",
+            secrets_elsewhere.join(", ")
+        ));
+    }
+    Ok(Out { json: options.at.json }.say(&object, &text)?)
+}

@@ -1,0 +1,170 @@
+//! The node's configuration: one TOML file, every key also as an environment variable.
+//!
+//! A new key is a field with a default here, and a line with its explanation in `deploy/node.example.toml`; which keys
+//! there are, and what a typing error may have meant, is read from the serialised defaults. A key that must not be
+//! shown has no place here: it is a secret, see `node::secrets`.
+
+mod effective;
+mod keys;
+mod mistake;
+mod redact;
+#[cfg(test)]
+mod tests;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use endtoend_protocol::limits::WORK_BITS_MAX;
+use rustls::pki_types::ServerName;
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+pub use effective::{Effective, Origin, Setting};
+pub use keys::Key;
+pub(crate) use keys::nearest;
+pub use mistake::{ConfigError, Mistake, Place};
+
+use crate::limits::LimitsConfig;
+use crate::services::Registration;
+
+/// Prefix of environment variables: `ENDTOEND_GATEWAY__LISTEN` is `listen` in `[gateway]`.
+pub(crate) const PREFIX: &str = "ENDTOEND_";
+
+/// A node file that explains every key.
+pub const EXAMPLE: &str = include_str!("../../../deploy/node.example.toml");
+
+/// The file that is read when none is named and it is there.
+pub const DEFAULT_FILE: &str = "endtoend.toml";
+
+/// The whole node file. Every key has a default; an unknown key is an error.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub storage: StorageConfig,
+    pub gateway: GatewayConfig,
+    pub accounts: AccountsConfig,
+    pub limits: LimitsConfig,
+    pub log: LogConfig,
+}
+
+/// `[storage]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageConfig {
+    /// Directory for the database and the node's secrets. Default `data`. Change: restart.
+    pub data: PathBuf,
+}
+
+/// `[gateway]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewayConfig {
+    /// Address that clients connect to. Default 127.0.0.1:8443, which nobody outside reaches. Change: restart.
+    pub listen: SocketAddr,
+    /// DNS names and addresses under which clients know the node. The first one is in the printed address.
+    /// Default none. Change: restart.
+    pub names: Vec<String>,
+    /// Connections at one time. Default 10000. Change: restart.
+    pub connections_max: u32,
+}
+
+/// `[accounts]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccountsConfig {
+    /// Who may create an account: `open`, `invite` or `closed`. Default `open`. Change: restart.
+    pub registration: Registration,
+    /// File with a password in its first line that everybody must show before anything else. Default none, which is the
+    /// empty path. Change: restart.
+    pub server_password_file: PathBuf,
+    /// Hours that a device waits which was added by password alone, so that the owner's other devices can object.
+    /// Default 24. Change: restart, for devices to come.
+    pub password_device_delay_hours: u16,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,endtoend_gateway=debug`. Default `info`.
+    pub filter: String,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self { data: PathBuf::from("data") }
+    }
+}
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self { listen: (Ipv4Addr::LOCALHOST, 8443).into(), names: Vec::new(), connections_max: 10_000 }
+    }
+}
+impl Default for AccountsConfig {
+    fn default() -> Self {
+        Self { registration: Registration::Open, server_password_file: PathBuf::new(), password_device_delay_hours: 24 }
+    }
+}
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".to_owned() }
+    }
+}
+
+/// A rule that a value breaks, though it has the right type.
+struct Broken {
+    section: &'static str,
+    name: &'static str,
+    text: String,
+    hint: String,
+}
+
+impl Config {
+    /// Reads `file`, or [`DEFAULT_FILE`] if it is there, and then the variables.
+    ///
+    /// # Errors
+    /// See [`ConfigError`]. Nothing is guessed: an unknown key is refused.
+    pub fn load(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        Effective::load(file, variables).map(|effective| effective.config)
+    }
+
+    /// Checked before anything starts.
+    fn broken_rules(&self) -> Vec<Broken> {
+        let mut broken = Vec::new();
+        let mut rule = |holds: bool, (section, name), text: String, hint: &str| {
+            if !holds {
+                broken.push(Broken { section, name, text, hint: hint.to_owned() });
+            }
+        };
+        rule(
+            self.gateway.connections_max > 0,
+            ("gateway", "connections_max"),
+            "must be at least 1".to_owned(),
+            "a node that takes no connection is one that is not running",
+        );
+        rule(
+            !self.storage.data.as_os_str().is_empty(),
+            ("storage", "data"),
+            "must name a directory".to_owned(),
+            "the default is \"data\"",
+        );
+        rule(
+            (1..=WORK_BITS_MAX).contains(&self.limits.work_bits),
+            ("limits", "work_bits"),
+            format!("must be 1 to {WORK_BITS_MAX}"),
+            "each bit doubles the work; the default is 18",
+        );
+        for name in &self.gateway.names {
+            let fits = ServerName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_ok();
+            let text = format!("{name:?} is neither a DNS name nor an address");
+            rule(fits, ("gateway", "names"), text, "write it like \"chat.example.org\", without scheme and port");
+        }
+        if let Err(error) = EnvFilter::try_new(&self.log.filter) {
+            rule(false, ("log", "filter"), error.to_string(), "write a level such as \"info\"");
+        }
+        broken
+    }
+}

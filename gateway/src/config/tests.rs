@@ -1,0 +1,182 @@
+use std::collections::BTreeSet;
+
+use super::keys::Values;
+use super::*;
+
+fn load(text: &str, variables: &[(&str, &str)]) -> Result<Effective, ConfigError> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Effective::load(Some(file.path()), variables)
+}
+
+fn config(text: &str, variables: &[(&str, &str)]) -> Config {
+    load(text, variables).unwrap().config
+}
+
+fn mistakes(text: &str, variables: &[(&str, &str)]) -> Vec<Mistake> {
+    load(text, variables).unwrap_err().mistakes().to_vec()
+}
+
+/// The only mistake in the file: its line, and all that is said of it.
+fn mistake(text: &str) -> (usize, String) {
+    let mistakes = mistakes(text, &[]);
+    let [mistake] = &mistakes[..] else { panic!("not one mistake: {mistakes:?}") };
+    let Place::File { line, .. } = mistake.place else { panic!("not in the file: {mistake:?}") };
+    (line, mistake.to_string())
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults_and_loopback() {
+    let config = config("", &[]);
+    assert_eq!(config, Config::default());
+    assert!(config.gateway.listen.ip().is_loopback());
+}
+
+#[test]
+fn the_example_is_the_defaults() {
+    assert_eq!(config(EXAMPLE, &[]), Config::default());
+}
+
+#[test]
+fn the_example_has_every_key_and_explains_it() {
+    let mut section = "";
+    let mut before = "";
+    let mut explained = BTreeSet::new();
+    for line in EXAMPLE.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name;
+        } else if let Some((name, _)) = line.trim_start_matches("# ").split_once(" = ")
+            && !name.contains(' ')
+        {
+            assert!(before.starts_with('#'), "{line} is not explained");
+            explained.insert(Key { section: section.to_owned(), name: name.to_owned() });
+        }
+        before = line;
+    }
+    for (key, default) in Values::of(&Config::default()).iter() {
+        assert!(explained.contains(key), "{key} is missing in deploy/node.example.toml; its default is {default}");
+    }
+}
+
+#[test]
+fn every_key_can_be_set_by_its_variable() {
+    let defaults = load(EXAMPLE, &[]).unwrap();
+    for setting in defaults.settings() {
+        let variable = setting.key.variable();
+        let toml = toml::Value::try_from(&setting.value).unwrap().to_string();
+        let set = load("", &[(&variable, &toml)]).unwrap();
+        assert_eq!(set.config, Config::default());
+        let origin = set.settings().into_iter().find(|other| other.key == setting.key).unwrap().origin;
+        assert_eq!(origin, Origin::Variable(variable));
+    }
+}
+
+#[test]
+fn a_variable_overrides_the_file() {
+    let variables = [
+        ("ENDTOEND_GATEWAY__LISTEN", "127.0.0.1:9"),
+        ("ENDTOEND_GATEWAY__NAMES", r#"["a.example", "b.example"]"#),
+        ("ENDTOEND_STORAGE__DATA", "/var/lib/endtoend"),
+        ("ENDTOEND_GATEWAY__CONNECTIONS_MAX", "7"),
+        ("UNRELATED", "x"),
+        ("ENDTOEND_HOME", "of the client"),
+    ];
+    let config = config("[gateway]\nlisten = \"127.0.0.1:8\"\n", &variables);
+    assert_eq!(config.gateway.listen.port(), 9);
+    assert_eq!(config.gateway.names, ["a.example", "b.example"]);
+    assert_eq!(config.gateway.connections_max, 7);
+    assert_eq!(config.storage.data, Path::new("/var/lib/endtoend"));
+    // A text that TOML would take for a number is a text where one is wanted.
+    assert_eq!(self::config("", &[("ENDTOEND_STORAGE__DATA", "8")]).storage.data, Path::new("8"));
+}
+
+#[test]
+fn each_value_says_where_it_comes_from() {
+    let effective =
+        load("# first\n[gateway]\nlisten = \"127.0.0.1:8\"\n", &[("ENDTOEND_LOG__FILTER", "warn")]).unwrap();
+    let origin = |name: &str| effective.settings().into_iter().find(|setting| setting.key.name == name).unwrap().origin;
+    assert!(matches!(origin("listen"), Origin::File { line: 3, .. }));
+    assert_eq!(origin("filter"), Origin::Variable("ENDTOEND_LOG__FILTER".to_owned()));
+    assert_eq!(origin("data"), Origin::Default);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_the_one_that_was_meant() {
+    let (line, text) = mistake("[gateway]\n\nlissten = \"127.0.0.1:8\"\n");
+    assert!(line == 3 && text.contains("`lissten`") && text.contains("did you mean `listen`?"), "{text}");
+    let (line, text) = mistake("[gatewey]\nlisten = \"127.0.0.1:8\"\n");
+    assert!(line == 1 && text.contains("did you mean [gateway]?"), "{text}");
+    let (line, text) = mistake("[log]\nlisten = \"127.0.0.1:8\"\n");
+    assert!(line == 2 && text.contains("did you mean `listen` in [gateway]?"), "{text}");
+    let (line, text) = mistake("listen = \"127.0.0.1:8\"\n");
+    assert!(line == 1 && text.contains("`listen` below [gateway]"), "{text}");
+    let (_, text) = mistake("[gateway]\nzzzzzzzzzz = 1\n");
+    assert!(text.contains("has the keys connections_max, listen, names"), "{text}");
+    let (_, text) = mistake("[zzzzzzzzzz]\na = 1\n");
+    assert!(text.contains("there are [accounts], [gateway]"), "{text}");
+}
+
+#[test]
+fn an_unknown_variable_is_refused_with_the_one_that_was_meant() {
+    for (wrong, meant) in [
+        ("ENDTOEND_GATEWAY__LISSTEN", "ENDTOEND_GATEWAY__LISTEN"),
+        ("ENDTOEND_GATEWEY__LISTEN", "ENDTOEND_GATEWAY__LISTEN"),
+        ("ENDTOEND_STORAGE__DATE", "ENDTOEND_STORAGE__DATA"),
+    ] {
+        let mistakes = mistakes("", &[(wrong, "x")]);
+        assert_eq!(mistakes[0].place, Place::Variable(wrong.to_owned()));
+        assert_eq!(mistakes[0].hint.as_deref(), Some(&*format!("did you mean {meant}?")));
+    }
+}
+
+#[test]
+fn every_mistake_is_told_at_once_in_the_order_of_the_lines() {
+    let text = "[gateway]\nlisten = 8\nconnections_max = -1\nnamess = []\n\n[accounts]\nregistration = \"ajar\"\n";
+    let mistakes = mistakes(text, &[("ENDTOEND_LOG__FILTERR", "x")]);
+    let places: Vec<_> = mistakes
+        .iter()
+        .map(|mistake| match &mistake.place {
+            Place::File { line, .. } => line.to_string(),
+            Place::Variable(name) => name.clone(),
+            Place::Whole => panic!("{mistake:?}"),
+        })
+        .collect();
+    assert_eq!(places, ["2", "3", "4", "7", "ENDTOEND_LOG__FILTERR"]);
+    assert!(mistakes.iter().all(|mistake| mistake.hint.is_some()), "{mistakes:?}");
+}
+
+#[test]
+fn what_is_not_toml_is_refused_with_its_line() {
+    let (line, text) = mistake("[gateway]\nlisten = \n");
+    assert!(line == 2 && text.contains("not TOML"), "{text}");
+}
+
+#[test]
+fn rules_are_checked_before_anything_starts() {
+    for (line, text) in [
+        (2, "[gateway]\nconnections_max = 0\n"),
+        (2, "[storage]\ndata = \"\"\n"),
+        (3, "[gateway]\n\nnames = [\"a.example\", \"https://b.example:1/\"]\n"),
+        (2, "[log]\nfilter = \"=,=\"\n"),
+    ] {
+        let (found, text) = mistake(text);
+        assert_eq!(found, line, "{text}");
+    }
+    let broken = mistakes("", &[("ENDTOEND_GATEWAY__CONNECTIONS_MAX", "0")]);
+    assert_eq!(broken[0].place, Place::Variable("ENDTOEND_GATEWAY__CONNECTIONS_MAX".to_owned()));
+}
+
+#[test]
+fn a_password_is_not_repeated_in_what_is_said_of_a_mistake() {
+    let text = "[gateway]\nlisten = \"postgres://user:hunter2@db\"\n";
+    let mistakes = mistakes(text, &[("ENDTOEND_ACCOUNTS__REGISTRATION", "redis://:hunter2@cache")]);
+    assert_eq!(mistakes.len(), 2);
+    assert!(!format!("{mistakes:?}").contains("hunter2"), "{mistakes:?}");
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there() {
+    let missing = Effective::load(Some(Path::new("/nonexistent/endtoend.toml")), []);
+    assert!(matches!(missing, Err(ConfigError::Read { .. })));
+}

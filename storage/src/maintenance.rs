@@ -1,0 +1,49 @@
+//! What an operator asks of a store.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+
+use crate::StoreError;
+
+/// A store in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Number of the newest migration that was applied.
+    pub schema: i64,
+    /// Accounts.
+    pub accounts: u64,
+    /// Devices of all accounts.
+    pub devices: u64,
+    /// Envelopes that wait for a device, expired ones among them until they are forgotten.
+    pub queued_envelopes: u64,
+    /// What a copy has at most.
+    pub bytes: u64,
+}
+
+/// Why there is no copy. What was written of it may be there.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// Use the tool that is named.
+    #[error("this store is not copied by the node: use {0}")]
+    Elsewhere(&'static str),
+    /// Anything else.
+    #[error("cannot copy the database: look at the free space of both disks")]
+    Store(#[from] StoreError),
+}
+
+/// Numbers and copies, while the store is in use.
+#[async_trait]
+pub trait Maintenance: Send + Sync {
+    /// Counts. Reads whole indexes: for a person, not for a timer.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn stats(&self) -> Result<StoreStats, StoreError>;
+
+    /// Writes the state of one moment to the file `to`, which must not exist. Hinders no writer. The copy is not fsynced.
+    ///
+    /// # Errors
+    /// See [`CopyError`].
+    async fn copy_to(&self, to: &Path) -> Result<(), CopyError>;
+}
