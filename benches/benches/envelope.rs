@@ -169,7 +169,8 @@ impl Person {
         records.apply(&changes);
         let envelope_key = keys.envelope_key.unwrap();
         let identity_key = identity_public(&records).unwrap();
-        let identity = Identity { identity_key, envelope_keys: vec![(DeviceId::FIRST, envelope_key.clone())] };
+        let identity =
+            Identity { devices_version: 1, identity_key, envelope_keys: vec![(DeviceId::FIRST, envelope_key.clone())] };
         let bundle = Bundle {
             device: DeviceId::FIRST,
             registration_id: registration_id(&records).unwrap(),

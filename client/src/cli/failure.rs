@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use endtoend_client::database::DatabaseError;
-use endtoend_client::engine::{AccountError, OfflineReason, SendError, StartError, VerifyError};
+use endtoend_client::engine::{AccountError, DecideError, OfflineReason, SendError, StartError, VerifyError};
 use endtoend_client::profile::ProfileError;
 
 use crate::output;
@@ -197,7 +197,21 @@ impl From<SendError> for Failure {
             SendError::Refused(code) => OfflineReason::Refused(code).into(),
             SendError::Unknown(_) => Self::because(Kind::Unreachable, &error)
                 .hint("connect once; after that messages wait until there is a server"),
+            SendError::Blocked(_) => {
+                Self::because(Kind::Failed, &error).hint("take the block back with `block --with … --undo`")
+            }
             SendError::Oneself | SendError::Stopped => Self::because(Kind::Failed, &error),
+        }
+    }
+}
+
+impl From<DecideError> for Failure {
+    fn from(error: DecideError) -> Self {
+        match error {
+            DecideError::Database(error) => error.into(),
+            DecideError::Refused(code) => OfflineReason::Refused(code).into(),
+            DecideError::Unknown(_) => Self::because(Kind::Unreachable, &error).hint("connect once"),
+            DecideError::Stopped => Self::because(Kind::Failed, &error),
         }
     }
 }

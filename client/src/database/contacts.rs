@@ -1,10 +1,52 @@
 //! The people on the other side.
 
-use endtoend_protocol::{AccountTag, DeviceId, UnixMillis};
+use endtoend_protocol::{AccountTag, DeviceId, Relation, UnixMillis};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{DatabaseError, Store, array, integer, unsigned};
 use crate::handle::Handle;
+
+/// What was decided about somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing yet: what they write is a request.
+    Request,
+    /// They may write.
+    Accepted,
+    /// The server keeps them away, and does not tell them.
+    Blocked,
+    /// Their request stays unanswered. They may go on writing a little; it is not shown.
+    Ignored,
+}
+
+impl Standing {
+    const ALL: [Self; 4] = [Self::Request, Self::Accepted, Self::Blocked, Self::Ignored];
+
+    /// Stable name, for `--json`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Accepted => "accepted",
+            Self::Blocked => "blocked",
+            Self::Ignored => "ignored",
+        }
+    }
+
+    /// What the server hears of it.
+    pub const fn relation(self) -> Option<Relation> {
+        match self {
+            Self::Request | Self::Ignored => None,
+            Self::Accepted => Some(Relation::Accepted),
+            Self::Blocked => Some(Relation::Blocked),
+        }
+    }
+
+    fn read(text: Option<String>) -> Result<Self, DatabaseError> {
+        let Some(text) = text else { return Ok(Self::Request) };
+        let known = Self::ALL.into_iter().find(|standing| standing.as_str() == text);
+        known.ok_or(DatabaseError::Invalid("contacts.relation"))
+    }
+}
 
 /// Somebody who wrote to us or whom we wrote to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +57,8 @@ pub struct Contact {
     pub handle: Option<Handle>,
     /// An identity key other than the trusted one: nothing is sent until a person accepts it.
     pub changed_identity: Option<[u8; 33]>,
+    /// What was decided about them.
+    pub standing: Standing,
 }
 
 impl Store<'_> {
@@ -35,18 +79,70 @@ impl Store<'_> {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn contact(&self, tag: AccountTag) -> Result<Option<Contact>, DatabaseError> {
-        type Row = (Option<String>, Option<Vec<u8>>);
+        type Row = (Option<String>, Option<Vec<u8>>, Option<String>);
         let row: Option<Row> = self
             .connection
-            .prepare_cached("SELECT handle, changed_identity FROM contacts WHERE tag = ?")?
-            .query_row([tag.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .prepare_cached("SELECT handle, changed_identity, relation FROM contacts WHERE tag = ?")?
+            .query_row([tag.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        let Some((handle, identity)) = row else { return Ok(None) };
+        let Some((handle, identity, relation)) = row else { return Ok(None) };
         Ok(Some(Contact {
             tag,
             handle: parse_handle(handle)?,
             changed_identity: identity.map(|key| array(&key, "contacts.changed_identity")).transpose()?,
+            standing: Standing::read(relation)?,
         }))
+    }
+
+    /// Everybody that is known, by name.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn contacts(&self) -> Result<Vec<Contact>, DatabaseError> {
+        let mut query = self.connection.prepare("SELECT tag FROM contacts ORDER BY handle IS NULL, handle, tag")?;
+        let tags: Vec<Vec<u8>> = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let contact = |tag: Vec<u8>| self.contact(AccountTag::new(array(&tag, "contacts.tag")?));
+        tags.into_iter().filter_map(|tag| contact(tag).transpose()).collect()
+    }
+
+    /// Notes what was decided about somebody; the server has to hear of it. Says whether that is new.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn decide(&self, tag: AccountTag, standing: Standing) -> Result<bool, DatabaseError> {
+        let text = (standing != Standing::Request).then(|| standing.as_str());
+        let changed = self
+            .connection
+            .prepare_cached("UPDATE contacts SET relation = ?1, untold = 1 WHERE tag = ?2 AND relation IS NOT ?1")?
+            .execute(params![text, tag.as_bytes()])?;
+        Ok(changed > 0)
+    }
+
+    /// Decisions that the server has not heard of, at most `max`.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn untold(&self, max: u32) -> Result<Vec<(AccountTag, Standing)>, DatabaseError> {
+        let mut query = self
+            .connection
+            .prepare_cached("SELECT tag, relation FROM contacts WHERE untold = 1 ORDER BY tag LIMIT ?")?;
+        let rows = query.query_map([max], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?)))?;
+        rows.map(|row| {
+            let (tag, relation) = row?;
+            Ok((AccountTag::new(array(&tag, "contacts.tag")?), Standing::read(relation)?))
+        })
+        .collect()
+    }
+
+    /// The server has heard of a decision, unless another was made since.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn told(&self, tag: AccountTag, standing: Standing) -> Result<(), DatabaseError> {
+        let text = (standing != Standing::Request).then(|| standing.as_str());
+        self.connection
+            .execute("UPDATE contacts SET untold = 0 WHERE tag = ? AND relation IS ?", params![tag.as_bytes(), text])?;
+        Ok(())
     }
 
     /// The account of a handle, if it is known here.

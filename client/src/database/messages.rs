@@ -153,7 +153,8 @@ impl Store<'_> {
     pub fn unread(&self, peer: Option<AccountTag>, limit: u32) -> Result<Vec<StoredMessage>, DatabaseError> {
         match peer {
             None => self.select(
-                "WHERE m.shown = 0 AND (c.handle IS NOT NULL OR c.claimed IS NULL) ORDER BY m.seq LIMIT ?",
+                "WHERE m.shown = 0 AND (c.handle IS NOT NULL OR c.claimed IS NULL)
+                   AND c.relation IS NOT 'blocked' AND c.relation IS NOT 'ignored' ORDER BY m.seq LIMIT ?",
                 params![limit],
             ),
             Some(peer) => {

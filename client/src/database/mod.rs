@@ -26,7 +26,7 @@ use endtoend_crypto_e2e::{ReadyKeys, RecordsError};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 pub use account::{Account, AccountState, StoredToken};
-pub use contacts::Contact;
+pub use contacts::{Contact, Standing};
 pub use key_sets::{KeySet, OwnKeys};
 pub use messages::{Body, Direction, MessageState, StoredMessage};
 pub use outbox::{OUTBOX_MAX, OutboxItem, SealedItem};

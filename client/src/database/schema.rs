@@ -133,6 +133,8 @@ ALTER TABLE account ADD COLUMN refresh BLOB;         -- sealed
 ALTER TABLE account ADD COLUMN server_password BLOB; -- sealed
 ALTER TABLE contacts ADD COLUMN claimed TEXT;        -- the handle that they go by, until the server has confirmed it
 ALTER TABLE contacts ADD COLUMN devices_version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE contacts ADD COLUMN relation TEXT;       -- 'accepted', 'blocked', 'ignored'; NULL while nothing is decided
+ALTER TABLE contacts ADD COLUMN untold INTEGER NOT NULL DEFAULT 0; -- 1: the server has to hear of the relation
 ",
 ];
 
@@ -188,6 +190,7 @@ pub(super) fn downgrade(connection: &Connection) {
              ALTER TABLE account DROP COLUMN tag; ALTER TABLE account DROP COLUMN oprf_key;
              ALTER TABLE account DROP COLUMN refresh; ALTER TABLE account DROP COLUMN server_password;
              ALTER TABLE contacts DROP COLUMN claimed; ALTER TABLE contacts DROP COLUMN devices_version;
+             ALTER TABLE contacts DROP COLUMN relation; ALTER TABLE contacts DROP COLUMN untold;
              PRAGMA user_version = 1;",
         )
         .unwrap();

@@ -39,7 +39,7 @@ fn message_id(n: u8) -> MessageId {
 
 fn envelope(n: u8, device: u32) -> Envelope {
     let to = Address { account: PEER, device: DeviceId::new(device).unwrap() };
-    Envelope { id: EnvelopeId::new(at(1), [n; 10]), to, body: Bytes::from(vec![n; 50]) }
+    Envelope { id: EnvelopeId::new(at(1), [n; 10]), to, body: Bytes::from(vec![n; 50]), devices_version: 0 }
 }
 
 fn message(n: u8, direction: Direction) -> StoredMessage {
@@ -353,6 +353,9 @@ fn account_and_token_come_back_and_moving_forgets_the_token() {
         handle: "alice".parse().unwrap(),
         device: DeviceId::FIRST,
         state: AccountState::Submitted,
+        tag: Some(PEER),
+        oprf_key: Some([4; 32]),
+        server_password: Some(Zeroizing::new(b"let me in".to_vec())),
         seed: Zeroizing::new([9; 64]),
     };
     write(&mut database, |store| store.put_account(&account));

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::event::{ConnectionState, OfflineReason};
 use crate::address::ServerAddress;
-use crate::database::{DatabaseError, StoredMessage, Unreadable};
+use crate::database::{Contact, DatabaseError, Standing, StoredMessage, Unreadable};
 use crate::handle::Handle;
 
 /// Where an answer goes. Nobody may be waiting for it.
@@ -29,6 +29,10 @@ pub enum Command {
     Unread(Option<Handle>, u32, Reply<Result<Vec<StoredMessage>, DatabaseError>>),
     /// A person has seen these.
     MarkShown(Vec<i64>, Reply<Result<(), DatabaseError>>),
+    /// Everybody that is known.
+    Contacts(Reply<Result<Vec<Contact>, DatabaseError>>),
+    /// Accept, block, ignore somebody, or take that back. The server hears of it when there is one.
+    Decide(Handle, Standing, Reply<Result<(), DecideError>>),
     /// What to compare with somebody. Asks the server when that person's identity is not known yet.
     Verify(Handle, Reply<Result<Verification, VerifyError>>),
     /// Trust the changed identity of somebody. Answered with what there is to compare now.
@@ -96,6 +100,9 @@ pub enum SendError {
     /// Compare safety numbers, then accept the new identity.
     #[error("the identity of {0} has changed")]
     IdentityChanged(Handle),
+    /// Take the block back first.
+    #[error("{0} is blocked")]
+    Blocked(Handle),
     /// Go online once: only the server can say which account a handle belongs to.
     #[error("{0} is not known on this device yet, and the server cannot be asked")]
     Unknown(Handle),
@@ -103,6 +110,23 @@ pub enum SendError {
     #[error("the server refused to look up the handle: {0}")]
     Refused(RefusalCode),
     /// The profile could not be written, or the outbox is at its limit.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The engine ended first.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// Why nothing was decided about somebody.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    /// Go online once: only the server can say which account a handle belongs to.
+    #[error("{0} is not known on this device yet, and the server cannot be asked")]
+    Unknown(Handle),
+    /// The server does not say which account a handle belongs to.
+    #[error("the server refused to look up the handle: {0}")]
+    Refused(RefusalCode),
+    /// The profile could not be written.
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The engine ended first.

@@ -7,10 +7,12 @@ use endtoend_protocol::{MessageId, Text};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
-use super::command::{AccountError, Command, Registration, Reply, SendError, Status, Verification, VerifyError};
+use super::command::{
+    AccountError, Command, DecideError, Registration, Reply, SendError, Status, Verification, VerifyError,
+};
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::run::Runner;
-use crate::database::{DatabaseError, StoredMessage};
+use crate::database::{Contact, DatabaseError, Standing, StoredMessage};
 use crate::handle::Handle;
 use crate::profile::Profile;
 
@@ -169,6 +171,22 @@ impl EngineHandle {
     /// See [`DatabaseError`].
     pub async fn mark_shown(&self, seqs: Vec<i64>) -> Result<(), DatabaseError> {
         self.ask(DatabaseError::Stopped, |reply| Command::MarkShown(seqs, reply)).await
+    }
+
+    /// See [`Command::Contacts`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn contacts(&self) -> Result<Vec<Contact>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, Command::Contacts).await
+    }
+
+    /// See [`Command::Decide`].
+    ///
+    /// # Errors
+    /// See [`DecideError`].
+    pub async fn decide(&self, about: Handle, standing: Standing) -> Result<(), DecideError> {
+        self.ask(DecideError::Stopped, |reply| Command::Decide(about, standing, reply)).await
     }
 
     /// See [`Command::Verify`].

@@ -32,6 +32,6 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
-pub use command::{AccountError, Registration, SendError, Status, Verification, VerifyError};
+pub use command::{AccountError, DecideError, Registration, SendError, Status, Verification, VerifyError};
 pub use event::{ConnectionState, Event, OfflineReason};
 pub use handle::{Engine, EngineHandle, Options, StartError};

@@ -28,7 +28,7 @@ use super::rotation::{self, AgreedTime};
 use super::run::Runner;
 use super::seal::{Opened, Sealed, seal_row};
 use crate::clock::{self, Instant};
-use crate::database::{AccountState, DatabaseError, SealedItem, Store};
+use crate::database::{AccountState, DatabaseError, SealedItem, Standing, Store};
 use crate::handle::Handle;
 use crate::transport::{LinkError, LinkReceiver, LinkSender};
 
@@ -38,6 +38,8 @@ const INBOX_MAX: usize = 256;
 const BATCH_MAX: usize = 32;
 /// A request without an answer this long means that the connection is dead.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+/// Decisions about people that the server is told in one go, within the requests that it takes at one time.
+const UNTOLD_MAX: u32 = 2;
 /// Pause after keys that do not verify, and after a refusal that names no time.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -72,6 +74,8 @@ pub(super) enum Asked {
     Rotate(i64),
     Bundles(AccountTag),
     Identity(AccountTag),
+    /// What was decided about an account.
+    Relation(AccountTag, Standing),
     /// The account of a handle, which `Online::questions` has.
     Lookup,
 }
@@ -239,6 +243,12 @@ impl Runner {
                 online.ask(Asked::Rotate(set), Request::PublishKeys(Box::new(keys))).await?;
             }
             self.database().empty_log()?;
+        }
+        if std::mem::take(&mut self.decided) {
+            for (tag, standing) in self.database().read().untold(UNTOLD_MAX)? {
+                let request = Request::SetRelation { account: tag, relation: standing.relation() };
+                online.ask(Asked::Relation(tag, standing), request).await?;
+            }
         }
         while let Some(handle) = self.lookups.next() {
             online.look_up(handle).await?;
@@ -432,6 +442,10 @@ impl Runner {
                 let question = online.questions.remove(&id);
                 match (asked, answer) {
                     (Some(Asked::Attach), Answer::Attached) => self.arrived(),
+                    (Some(Asked::Relation(tag, standing)), Answer::Done) => {
+                        self.database().write(|store| store.told(tag, standing))?;
+                        self.decided |= !self.database().read().untold(1)?.is_empty();
+                    }
                     (Some(Asked::Lookup), Answer::Evaluated { evaluation }) => {
                         let Some(Question { handle, blinding }) = question else { return Ok(()) };
                         // An answer that does not verify is of a server that cheats.
@@ -470,6 +484,8 @@ impl Runner {
                         Ok(())
                     }
                     Asked::Attach => Err(End::Refused(refusal.code)),
+                    // Heard of on the next connection.
+                    Asked::Relation(..) => Ok(()),
                     // A set that was refused is published again when it is looked at again.
                     Asked::Publish(_) | Asked::Rotate(_) => Ok(()),
                     // What was held stays held, and is asked about on the next connection.

@@ -12,7 +12,9 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::sleep_until;
 
 use super::account;
-use super::command::{AccountError, Command, Registration, Reply, SendError, Status, Verification, VerifyError};
+use super::command::{
+    AccountError, Command, DecideError, Registration, Reply, SendError, Status, Verification, VerifyError,
+};
 use super::establish::{EstablishError, Login, Method, establish};
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::handle::Options;
@@ -22,7 +24,7 @@ use super::outbox::Outbox;
 use crate::backoff::Backoff;
 use crate::clock::{self, Instant};
 use crate::database::{
-    Account, AccountState, Body, Database, DatabaseError, Direction, MessageState, OUTBOX_MAX, StoredMessage,
+    Account, AccountState, Body, Database, DatabaseError, Direction, MessageState, OUTBOX_MAX, Standing, StoredMessage,
 };
 use crate::handle::Handle;
 use crate::profile::Profile;
@@ -71,6 +73,8 @@ pub(super) struct Runner {
     pub(super) outbox: Outbox,
     pub(super) verifying: Vec<(AccountTag, Handle, Reply<Result<Verification, VerifyError>>)>,
     pub(super) lookups: Lookups,
+    /// There may be decisions about people that the server has to hear of.
+    pub(super) decided: bool,
     backoff: Backoff,
     plan: Plan,
     means: Means,
@@ -113,6 +117,7 @@ impl Runner {
             outbox,
             verifying: Vec::new(),
             lookups,
+            decided: true,
             backoff: Backoff::new(),
             plan,
             means: Means::Account,
@@ -352,6 +357,13 @@ impl Runner {
                 answer(reply, unread);
             }
             Command::MarkShown(seqs, reply) => answer(reply, self.database().write(|store| store.mark_shown(&seqs))),
+            Command::Contacts(reply) => answer(reply, self.database().read().contacts()),
+            Command::Decide(about, standing, reply) => match self.decide(&about, standing) {
+                Err(DecideError::Unknown(_)) if self.options.online => {
+                    self.look_up(about.clone(), Command::Decide(about, standing, reply));
+                }
+                decided => answer(reply, decided),
+            },
             Command::Verify(with, reply) => self.verify(with, reply),
             Command::AcceptIdentity(with, reply) => {
                 let accepted = self.accept_identity(&with);
@@ -425,16 +437,28 @@ impl Runner {
             wire_bytes: None,
             shown: true,
         };
-        let seq = self.database().write(|store| {
+        let (seq, decided) = self.database().write(|store| {
             store.put_contact(tag, Some(to))?;
             if store.contact(tag)?.is_some_and(|contact| contact.changed_identity.is_some()) {
                 return Err(SendError::IdentityChanged(to.clone()));
             }
+            if store.contact(tag)?.is_some_and(|contact| contact.standing == Standing::Blocked) {
+                return Err(SendError::Blocked(to.clone()));
+            }
+            // Whoever is written to may answer.
+            let decided = store.decide(tag, Standing::Accepted)?;
             store.put_message(&message)?;
-            Ok(store.enqueue(id, tag, &parcel)?)
+            Ok((store.enqueue(id, tag, &parcel)?, decided))
         })?;
+        self.decided |= decided;
         self.outbox.push(seq, tag, None);
         Ok(id)
+    }
+
+    fn decide(&mut self, about: &Handle, standing: Standing) -> Result<(), DecideError> {
+        let tag = self.database().read().tag_of(about)?.ok_or_else(|| DecideError::Unknown(about.clone()))?;
+        self.decided |= self.database().write(|store| store.decide(tag, standing))?;
+        Ok(())
     }
 
     fn verify(&mut self, with: Handle, reply: Reply<Result<Verification, VerifyError>>) {
@@ -495,6 +519,10 @@ impl Runner {
                 }
                 Command::Verify(_, reply) => {
                     let error = refused.map_or(VerifyError::Unknown(handle), VerifyError::Refused);
+                    answer(reply, Err(error));
+                }
+                Command::Decide(_, _, reply) => {
+                    let error = refused.map_or(DecideError::Unknown(handle), DecideError::Refused);
                     answer(reply, Err(error));
                 }
                 _ => {}

@@ -78,7 +78,11 @@ impl Person {
     /// What a server says about this account.
     fn public(&self) -> Identity {
         let envelope_key = self.published.envelope_key.clone().unwrap();
-        Identity { identity_key: self.identity(), envelope_keys: vec![(self.address.device, envelope_key)] }
+        Identity {
+            devices_version: 1,
+            identity_key: self.identity(),
+            envelope_keys: vec![(self.address.device, envelope_key)],
+        }
     }
 
     fn trust(&mut self, peer: &Self) {

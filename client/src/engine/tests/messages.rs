@@ -27,7 +27,18 @@ pub(super) struct Device {
     folder: TempDir,
 }
 
+/// What stands for the server's oblivious function.
+pub(super) fn tag_of(handle: &Handle) -> AccountTag {
+    AccountTag::new(*blake3::hash(handle.as_str().as_bytes()).as_bytes())
+}
+
 impl Device {
+    /// The server has confirmed a name.
+    pub(super) fn knows(&mut self, other: &Device) {
+        let (tag, handle) = (other.own.account, other.handle.clone());
+        self.database.write(|store| store.put_contact(tag, Some(&handle))).unwrap();
+    }
+
     pub(super) fn new(handle: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("endtoend.db");
@@ -35,9 +46,11 @@ impl Device {
         let mut database = Database::create(&path, &DatabaseKey(Zeroizing::new([7; 32]))).unwrap();
         let handle: Handle = handle.parse().unwrap();
         let server = format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(64)).parse().unwrap();
-        let (account, published, again) = prepare_registration(&mut database, server, handle.clone()).unwrap();
+        let (account, published, again) = prepare_registration(&mut database, server, None, handle.clone()).unwrap();
         assert!(!again);
-        Self { database, handle, own: account.address(), ahead: Duration::ZERO, published, folder }
+        let own = Address { account: tag_of(&handle), device: account.device };
+        database.write(|store| store.name_account(own, &[0; 32])).unwrap();
+        Self { database, handle, own, ahead: Duration::ZERO, published, folder }
     }
 
     /// The profile is one that the first version of this program wrote, and is opened by this one.
@@ -62,6 +75,7 @@ impl Device {
     fn bundles(&self) -> Bundles {
         let keys = &self.published;
         Bundles {
+            devices_version: 1,
             identity_key: keys.identity_key,
             devices: vec![Bundle {
                 device: DeviceId::FIRST,
@@ -76,6 +90,7 @@ impl Device {
 
     pub(super) fn meet(&mut self, peer: &Self) -> Opened {
         let (own, to, bundles, now) = (self.own, peer.own.account, peer.bundles(), self.now());
+        self.knows(peer);
         self.database.write(|store| open_sessions(store, own, to, &bundles, now)).unwrap()
     }
 
@@ -94,9 +109,11 @@ impl Device {
     pub(super) fn introduce(&mut self, peer: &Self) -> Learned {
         let (own, from, key, now) = (self.own, peer.own.account, &peer.published, self.now());
         let identity = Identity {
+            devices_version: 1,
             identity_key: key.identity_key,
             envelope_keys: vec![(DeviceId::FIRST, key.envelope_key.clone())],
         };
+        self.knows(peer);
         self.database.write(|store| learn(store, own, from, &identity, now)).unwrap()
     }
 
@@ -223,8 +240,12 @@ fn without_keys_a_message_waits() {
 #[test]
 fn an_envelope_that_does_not_open_leaves_a_note_and_comes_no_more() {
     let mut bob = Device::new("bob");
-    let garbage =
-        Envelope { id: EnvelopeId::new(UnixMillis::new(1), [1; 10]), to: bob.own, body: vec![1; 2000].into() };
+    let garbage = Envelope {
+        id: EnvelopeId::new(UnixMillis::new(1), [1; 10]),
+        to: bob.own,
+        body: vec![1; 2000].into(),
+        devices_version: 1,
+    };
     assert!(matches!(bob.take(&garbage), Arrival::Unreadable { .. }));
     assert!(matches!(bob.take(&garbage), Arrival::Repeat));
     let notes = bob.database.read().unreadable().unwrap();
@@ -368,7 +389,8 @@ fn a_registration_that_was_cut_short_keeps_device_and_identity() {
     let mut alice = Device::new("alice");
     let seed = alice.database.read().account().unwrap().unwrap().seed;
     let server = format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(64)).parse().unwrap();
-    let (account, published, again) = prepare_registration(&mut alice.database, server, alice.handle.clone()).unwrap();
+    let (account, published, again) =
+        prepare_registration(&mut alice.database, server, None, alice.handle.clone()).unwrap();
     assert!(again);
     assert_eq!((account.seed, published.identity_key), (seed, alice.published.identity_key));
 }

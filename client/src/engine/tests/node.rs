@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use endtoend_crypto_core::channel::Channel;
 use endtoend_crypto_core::opaque::ServerSetup;
+use endtoend_crypto_core::oprf::OprfKey;
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, verify_device_proof};
+use endtoend_crypto_core::refresh::RefreshToken;
 use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
 use endtoend_crypto_core::token;
+use endtoend_crypto_core::work::Puzzle;
 use endtoend_protocol::{
     AccountTag, Address, Answer, Bundle, Bundles, ClientFrame, Deliver, DeliveryNumber, DeviceId, Envelope, EnvelopeId,
-    KeyCounts, NewDevice, RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, UnixMillis,
+    KeyCounts, NewDevice, Refusal, RefusalCode, Registration, RejectReason, Relation, Request, RequestId, RetryReason,
+    ServerFrame, UnixMillis, Work,
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -48,18 +52,37 @@ pub(super) struct Ledger {
     pub(super) cut_after_register: bool,
     /// How far the node's clock is ahead, in milliseconds.
     pub(super) clock_ahead_ms: i64,
-    /// No token is good any more.
+    /// No access token is good any more.
     pub(super) refuse_tokens: bool,
+    /// No refresh token either.
+    pub(super) refuse_refresh: bool,
+    pub(super) refreshes: usize,
+    /// The next refresh is carried out but not answered.
+    pub(super) cut_after_refresh: bool,
+    /// Generation and hash of the refresh token that is good, and of the one before.
+    tokens: HashMap<AccountTag, [Option<RefreshToken>; 2]>,
+    /// Strangers solve a puzzle for each handle.
+    pub(super) want_work: bool,
+    /// Handles that were looked up.
+    pub(super) lookups: usize,
+    /// Nobody's handle is looked up.
+    pub(super) refuse_lookups: bool,
+    /// What accounts have decided about others.
+    pub(super) relations: HashMap<(AccountTag, AccountTag), Option<Relation>>,
+    /// The version of everybody's list of devices, less one.
+    pub(super) devices_changes: u32,
 }
 
 pub(super) struct Node {
     pub(super) address: ServerAddress,
     ledger: Arc<Mutex<Ledger>>,
+    secrets: Arc<Secrets>,
 }
 
 struct Secrets {
     identity: ServerIdentity,
     setup: ServerSetup,
+    oprf: OprfKey,
     tokens: SigningKey,
 }
 
@@ -95,14 +118,19 @@ impl Node {
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let rng = &mut rand::rng();
         let (setup, tokens) = (ServerSetup::generate(rng), SigningKey::generate(rng));
-        let secrets = Arc::new(Secrets { identity, setup, tokens });
+        let secrets = Arc::new(Secrets { identity, setup, oprf: OprfKey::generate(rng).unwrap(), tokens });
         let (shared, acceptor) = (Arc::clone(&ledger), TlsAcceptor::from(Arc::new(config)));
+        let known = Arc::clone(&secrets);
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                tokio::spawn(serve(tcp, acceptor.clone(), Arc::clone(&shared), Arc::clone(&secrets)));
+                tokio::spawn(serve(tcp, acceptor.clone(), Arc::clone(&shared), Arc::clone(&known)));
             }
         });
-        Self { address, ledger }
+        Self { address, ledger, secrets }
+    }
+
+    pub(super) fn tag(&self, handle: &str) -> AccountTag {
+        AccountTag::new(self.secrets.oprf.tag(handle).unwrap())
     }
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -174,7 +202,10 @@ impl Connection {
             ClientFrame::Request { id, request } => {
                 let answer = match self.request(id, request, wake) {
                     Ok(answer) => ServerFrame::Answer { id, answer: answer? },
-                    Err(code) => ServerFrame::Refused { id: Some(id), refusal: code.into() },
+                    Err(code) => {
+                        let work = (code == RefusalCode::Work).then_some(Work { bits: 10, counter: 7 });
+                        ServerFrame::Refused { id: Some(id), refusal: Refusal { work, ..code.into() } }
+                    }
                 };
                 Some(vec![answer])
             }
@@ -188,6 +219,9 @@ impl Connection {
         let id = envelope.id;
         if !ledger.accounts.contains_key(&envelope.to.account) {
             return Some(ServerFrame::Rejected { id, reason: RejectReason::UnknownRecipient });
+        }
+        if envelope.devices_version != 1 + ledger.devices_changes {
+            return Some(ServerFrame::Retry { id, after_ms: 1, reason: RetryReason::Devices });
         }
         if ledger.retry_sends > 0 {
             ledger.retry_sends -= 1;
@@ -220,7 +254,43 @@ impl Connection {
         match request {
             Request::Hello { .. } => {
                 let server_time = UnixMillis::new(now.get().saturating_add_signed(ledger.clock_ahead_ms));
-                Ok(Some(Answer::Welcome { version: 1, challenge: self.challenge, server_time, send_window: 4 }))
+                Ok(Some(Answer::Welcome {
+                    version: 1,
+                    challenge: self.challenge,
+                    server_time,
+                    send_window: 4,
+                    oprf_key: self.secrets.oprf.public(),
+                    registration: Registration::Open,
+                }))
+            }
+            Request::Evaluate { blinded, work } => {
+                let puzzle = Puzzle { challenge: self.challenge, counter: 7, bits: 10 };
+                if ledger.refuse_lookups {
+                    return Err(RefusalCode::Rate);
+                }
+                if ledger.want_work && self.account.is_none() && !puzzle.check(work) {
+                    return Err(RefusalCode::Work);
+                }
+                ledger.lookups += 1;
+                let evaluation = self.secrets.oprf.evaluate(&mut rand::rng(), &blinded).unwrap();
+                Ok(Some(Answer::Evaluated { evaluation }))
+            }
+            Request::Refresh { token, device_proof } => {
+                let token = RefreshToken::from_bytes(&token).map_err(|_| RefusalCode::BadCredentials)?;
+                if ledger.refuse_refresh {
+                    return Err(RefusalCode::BadCredentials);
+                }
+                let known =
+                    |(_, tokens): &(&AccountTag, &[Option<RefreshToken>; 2])| tokens.contains(&Some(token.clone()));
+                let account = ledger.tokens.iter().find(known).map(|(account, _)| *account);
+                let account = account.ok_or(RefusalCode::BadCredentials)?;
+                let (_, device) = ledger.accounts.get(&account).ok_or(RefusalCode::BadCredentials)?;
+                let purpose = Purpose::Refresh { family: token.family, generation: token.generation };
+                self.check(account, device, purpose, &device_proof)?;
+                ledger.refreshes += 1;
+                self.account = Some(account);
+                let answer = self.authenticated(account, &mut ledger, Some(token));
+                Ok((!std::mem::take(&mut ledger.cut_after_refresh)).then_some(answer))
             }
             Request::RegisterStart { account, opaque } => {
                 if ledger.accounts.contains_key(&account) {
@@ -230,14 +300,14 @@ impl Connection {
                 let opaque = self.secrets.setup.register(account.as_bytes(), &opaque).unwrap().into();
                 Ok(Some(Answer::RegisterChallenge { opaque }))
             }
-            Request::RegisterFinish { opaque, device_proof, device } => {
+            Request::RegisterFinish { opaque, device_proof, device, .. } => {
                 let account = self.account.ok_or(RefusalCode::OutOfOrder)?;
                 self.check(account, &device, Purpose::Register, &device_proof)?;
                 ledger.accounts.insert(account, (opaque.to_vec(), device));
                 if std::mem::take(&mut ledger.cut_after_register) {
                     return Ok(None);
                 }
-                Ok(Some(self.authenticated(account)))
+                Ok(Some(self.authenticated(account, &mut ledger, None)))
             }
             Request::LoginStart { account, opaque } => {
                 let record = ledger.accounts.get(&account).map(|(record, _)| record.as_slice());
@@ -253,7 +323,7 @@ impl Connection {
                 let (_, device) = ledger.accounts.get(&account).ok_or(RefusalCode::BadCredentials)?;
                 self.check(account, device, Purpose::Login, &device_proof)?;
                 ledger.password_logins += 1;
-                Ok(Some(self.authenticated(account)))
+                Ok(Some(self.authenticated(account, &mut ledger, None)))
             }
             Request::Resume { token, device_proof } => {
                 let verifying = self.secrets.tokens.verifying_key();
@@ -266,7 +336,7 @@ impl Connection {
                 let (_, device) = ledger.accounts.get(&account).ok_or(RefusalCode::BadCredentials)?;
                 self.check(account, device, Purpose::Resume { token_id: claims.token_id }, &device_proof)?;
                 ledger.token_logins += 1;
-                Ok(Some(self.authenticated(account)))
+                Ok(Some(self.authenticated(account, &mut ledger, None)))
             }
             Request::PublishKeys(keys) => {
                 let (_, device) = ledger.accounts.get_mut(&self.account.ok_or(RefusalCode::OutOfOrder)?).unwrap();
@@ -289,12 +359,16 @@ impl Connection {
             Request::FetchIdentity { account } => {
                 let (_, device) = ledger.accounts.get(&account).ok_or(RefusalCode::UnknownAccount)?;
                 let envelope_keys = vec![(DeviceId::FIRST, device.envelope_key.clone())];
-                let identity = endtoend_protocol::Identity { identity_key: device.identity_key, envelope_keys };
+                let devices_version = 1 + ledger.devices_changes;
+                let identity_key = device.identity_key;
+                let identity = endtoend_protocol::Identity { devices_version, identity_key, envelope_keys };
                 Ok(Some(Answer::Identity(Box::new(identity))))
             }
             Request::FetchBundles { account } => {
+                let devices_version = 1 + ledger.devices_changes;
                 let (_, device) = ledger.accounts.get_mut(&account).ok_or(RefusalCode::UnknownAccount)?;
                 Ok(Some(Answer::Bundles(Box::new(Bundles {
+                    devices_version,
                     identity_key: device.identity_key,
                     devices: vec![Bundle {
                         device: DeviceId::FIRST,
@@ -314,6 +388,11 @@ impl Connection {
                 ledger.attached.insert(self.account.ok_or(RefusalCode::NotAuthenticated)?, wake.clone());
                 Ok(Some(Answer::Attached))
             }
+            Request::SetRelation { account, relation } => {
+                ledger.relations.insert((self.account.ok_or(RefusalCode::NotAuthenticated)?, account), relation);
+                Ok(Some(Answer::Done))
+            }
+            _ => Err(RefusalCode::Unsupported),
         }
     }
 
@@ -335,8 +414,12 @@ impl Connection {
         verify_device_proof(&key, &statement, proof).map_err(|_| RefusalCode::BadCredentials)
     }
 
-    fn authenticated(&mut self, account: AccountTag) -> Answer {
+    /// `shown` is the refresh token that led here.
+    fn authenticated(&mut self, account: AccountTag, ledger: &mut Ledger, shown: Option<RefreshToken>) -> Answer {
         self.account = Some(account);
+        let (family, generation) = shown.as_ref().map_or((rand::random(), 0), |old| (old.family, old.generation + 1));
+        let refresh = RefreshToken { family, generation, secret: rand::random() };
+        ledger.tokens.insert(account, [Some(refresh.clone()), shown]);
         let now = clock::now().get();
         let expires = now + 900_000;
         let token = token::issue(&self.secrets.tokens, account.as_bytes(), 1, &rand::random(), now, expires);
@@ -345,6 +428,8 @@ impl Connection {
             token: token.into(),
             token_expires: UnixMillis::new(expires),
             keys: KeyCounts { one_time: 99, one_time_kem: 49 },
+            refresh_token: Some(refresh.to_bytes().to_vec().into()),
+            devices_version: 1 + ledger.devices_changes,
         }
     }
 

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use endtoend_crypto_core::passphrase::Params;
-use endtoend_protocol::{MessageId, RefusalCode, RejectReason, Text, UnixMillis};
+use endtoend_protocol::{AccountTag, MessageId, RefusalCode, RejectReason, Relation, Text, UnixMillis};
 use tempfile::TempDir;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::node::Node;
-use crate::database::{Account, Body, DatabaseError, KeySet, MessageState, SealedItem, Store, StoredToken};
+use crate::database::{Account, Body, DatabaseError, KeySet, MessageState, SealedItem, Standing, Store, StoredToken};
 use crate::engine::command::Command;
 use crate::engine::establish::{Established, Login, Method};
 use crate::engine::receive::Arrival;
-use crate::engine::{AccountError, ConnectionState, Engine, Event, OfflineReason, Options, SendError};
+use crate::engine::{AccountError, ConnectionState, Engine, Event, OfflineReason, Options, Registration, SendError};
 use crate::handle::Handle;
 use crate::profile::Profile;
 use crate::profile::vault::Vault;
@@ -43,7 +43,9 @@ impl Person {
     }
 
     async fn register(&self, node: &Node) -> Result<(), AccountError> {
-        self.engine.handle().register(node.address.clone(), self.handle.clone()).await
+        let (server, handle) = (node.address.clone(), self.handle.clone());
+        let registration = Registration { server, handle, invite: None, server_password: None };
+        self.engine.handle().register(registration).await
     }
 
     async fn registered(node: &Node, handle: &str) -> Self {
@@ -58,6 +60,34 @@ impl Person {
         engine.stop().await;
         let profile = Profile::open_with(home.path(), PASSWORD.as_bytes(), FAST).unwrap();
         Self { home, handle, engine: Engine::start(profile, options(online)).unwrap() }
+    }
+
+    /// The same account, whose engine takes itself for somebody else.
+    async fn restarted_as(self, other: &str) -> Self {
+        let Self { home, engine, .. } = self;
+        engine.stop().await;
+        let mut profile = Profile::open_with(home.path(), PASSWORD.as_bytes(), FAST).unwrap();
+        let handle: Handle = other.parse().unwrap();
+        profile
+            .database()
+            .write(|store| {
+                let account = store.account()?.unwrap();
+                store.put_account(&Account { handle: handle.clone(), ..account })
+            })
+            .unwrap();
+        Self { home, handle, engine: Engine::start(profile, options(true)).unwrap() }
+    }
+
+    /// Waits until the server has heard what one account has decided about another.
+    async fn told(&self, node: &Node, pair: (AccountTag, AccountTag)) -> Option<Relation> {
+        let deadline = crate::clock::monotonic() + PATIENCE;
+        loop {
+            if let Some(relation) = node.ledger().relations.get(&pair) {
+                return *relation;
+            }
+            assert!(crate::clock::monotonic() < deadline, "the server hears nothing");
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn send(&self, to: &str, text: &str) -> MessageId {
@@ -111,7 +141,7 @@ async fn messages_arrive_in_order_once_and_are_acknowledged() {
         last = Some(alice.send("bob", text).await);
     }
     assert_eq!(alice.settled(last.unwrap()).await, MessageState::Accepted);
-    assert_eq!(node.ledger().waiting(bob.handle.tag()), 20);
+    assert_eq!(node.ledger().waiting(node.tag("bob")), 20);
     let bob = bob.restarted(true).await;
     assert_eq!(bob.unread(20).await, texts);
     let answer = bob.send("alice", "and back").await;
@@ -120,7 +150,7 @@ async fn messages_arrive_in_order_once_and_are_acknowledged() {
     let message = alice.engine.handle().unread(None, 1).await.unwrap().remove(0);
     assert_eq!(message.handle, Some(bob.handle.clone()));
     // The answer to a later frame has come, so what was acknowledged before has arrived.
-    assert_eq!(node.ledger().waiting(bob.handle.tag()), 0);
+    assert_eq!(node.ledger().waiting(node.tag("bob")), 0);
 }
 
 #[tokio::test]
@@ -233,11 +263,14 @@ async fn an_unanswered_envelope_is_sent_again_with_the_same_bytes_and_shown_once
 async fn a_message_outlives_the_program_and_the_connection() {
     let node = Node::start().await;
     let bob = Person::registered(&node, "bob").await;
-    let alice = Person::registered(&node, "alice").await.restarted(false).await;
+    let alice = Person::registered(&node, "alice").await;
+    let id = alice.send("bob", "hello").await;
+    alice.settled(id).await;
+    let alice = alice.restarted(false).await;
     let id = alice.send("bob", "written offline").await;
     let alice = alice.restarted(true).await;
     assert_eq!(alice.settled(id).await, MessageState::Accepted);
-    assert_eq!(bob.unread(1).await, ["written offline"]);
+    assert_eq!(bob.unread(2).await, ["hello", "written offline"]);
     assert_eq!(node.ledger().token_logins, 1, "a restart goes on with the token");
 }
 
@@ -265,14 +298,139 @@ async fn a_message_to_nobody_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_replaced_by_the_password() {
+async fn a_refused_token_is_replaced_by_a_refresh_and_that_by_the_password() {
     let node = Node::start().await;
     let alice = Person::registered(&node, "alice").await;
     node.ledger().refuse_tokens = true;
     let alice = alice.restarted(true).await;
     alice.until_online().await;
+    let logins = |node: &Node| {
+        let ledger = node.ledger();
+        (ledger.token_logins, ledger.refreshes, ledger.password_logins)
+    };
+    assert_eq!(logins(&node), (0, 1, 0));
+    node.ledger().refuse_refresh = true;
+    let alice = alice.restarted(true).await;
+    alice.until_online().await;
+    assert_eq!(logins(&node), (0, 1, 1));
+    // Each refresh brings the token for the next.
+    node.ledger().refuse_refresh = false;
+    let mut alice = alice;
+    for count in 2..5 {
+        alice = alice.restarted(true).await;
+        alice.until_online().await;
+        assert_eq!(logins(&node), (0, count, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_whose_answer_was_lost_is_repeated() {
+    let node = Node::start().await;
+    let alice = Person::registered(&node, "alice").await;
+    {
+        let mut ledger = node.ledger();
+        (ledger.refuse_tokens, ledger.cut_after_refresh) = (true, true);
+    }
+    let alice = alice.restarted(true).await;
+    alice.until_online().await;
     let ledger = node.ledger();
-    assert_eq!((ledger.token_logins, ledger.password_logins), (0, 1));
+    assert_eq!((ledger.refreshes, ledger.password_logins), (2, 0));
+}
+
+#[tokio::test]
+async fn a_stranger_works_for_a_look_up_when_the_server_asks_for_it() {
+    let node = Node::start().await;
+    node.ledger().want_work = true;
+    let alice = Person::registered(&node, "alice").await;
+    assert_eq!(node.ledger().lookups, 1);
+    let alice = alice.restarted(true).await;
+    alice.until_online().await;
+    assert_eq!(node.ledger().lookups, 1, "the own account is known from then on");
+}
+
+#[tokio::test]
+async fn a_handle_is_looked_up_once_and_a_sender_has_the_name_that_the_server_confirms() {
+    let node = Node::start().await;
+    let (alice, bob) = (Person::registered(&node, "alice").await, Person::registered(&node, "bob").await);
+    for text in ["one", "two"] {
+        let id = alice.send("bob", text).await;
+        assert_eq!(alice.settled(id).await, MessageState::Accepted);
+    }
+    assert_eq!(bob.unread(2).await, ["one", "two"]);
+    let heard = bob.engine.handle().unread(None, 10).await.unwrap();
+    assert!(heard.iter().all(|message| message.handle.as_ref() == Some(&alice.handle)));
+    assert_eq!(node.ledger().lookups, 4, "each for the own handle, and each for the other's");
+    let history = bob.engine.handle().history("alice".parse().unwrap(), 10).await.unwrap();
+    assert_eq!(history.len(), 2);
+}
+
+#[tokio::test]
+async fn nobody_is_called_by_a_name_that_the_server_does_not_confirm() {
+    let node = Node::start().await;
+    let bob = Person::registered(&node, "bob").await;
+    let mallory = Person::registered(&node, "mallory").await;
+    // Mallory's engine believes to be Alice's.
+    let mallory = mallory.restarted_as("alice").await;
+    let id = mallory.send("bob", "I am Alice").await;
+    mallory.settled(id).await;
+    assert_eq!(bob.unread(1).await, ["I am Alice"]);
+    let heard = bob.engine.handle().unread(None, 10).await.unwrap();
+    assert_eq!((heard[0].handle.clone(), heard[0].peer), (None, node.tag("mallory")));
+}
+
+#[tokio::test]
+async fn an_unknown_handle_cannot_be_written_to_without_the_server() {
+    let node = Node::start().await;
+    let alice = Person::registered(&node, "alice").await;
+    let text = || Text::new("hello".to_owned()).unwrap();
+    node.ledger().refuse_lookups = true;
+    let sent = alice.engine.handle().send("bob".parse().unwrap(), text()).await;
+    assert!(matches!(sent, Err(SendError::Refused(RefusalCode::Rate))), "{sent:?}");
+    let alice = alice.restarted(false).await;
+    let sent = alice.engine.handle().send("bob".parse().unwrap(), text()).await;
+    assert!(matches!(sent, Err(SendError::Unknown(_))), "{sent:?}");
+}
+
+#[tokio::test]
+async fn a_message_is_sealed_for_the_devices_that_there_are() {
+    let node = Node::start().await;
+    let (alice, bob) = (Person::registered(&node, "alice").await, Person::registered(&node, "bob").await);
+    let first = alice.send("bob", "first").await;
+    alice.settled(first).await;
+    node.ledger().devices_changes = 1;
+    let second = alice.send("bob", "second").await;
+    assert_eq!(alice.settled(second).await, MessageState::Accepted);
+    assert_eq!(bob.unread(2).await, ["first", "second"]);
+    let versions: Vec<u32> = node.ledger().sends.iter().map(|envelope| envelope.devices_version).collect();
+    assert_eq!((versions[0], versions[1], *versions.last().unwrap()), (1, 1, 2));
+}
+
+#[tokio::test]
+async fn what_was_decided_about_somebody_reaches_the_server_even_if_it_was_away() {
+    let node = Node::start().await;
+    let (alice, bob) = (Person::registered(&node, "alice").await, Person::registered(&node, "bob").await);
+    let id = alice.send("bob", "hello").await;
+    alice.settled(id).await;
+    bob.unread(1).await;
+    let [a, b] = ["alice", "bob"].map(|handle| node.tag(handle));
+    assert_eq!(alice.told(&node, (a, b)).await, Some(Relation::Accepted), "whoever is written to may answer");
+    let bob = bob.restarted(false).await;
+    let contacts = bob.engine.handle().contacts().await.unwrap();
+    assert_eq!(contacts[0].standing, Standing::Request);
+    bob.engine.handle().decide("alice".parse().unwrap(), Standing::Blocked).await.unwrap();
+    assert!(!node.ledger().relations.contains_key(&(b, a)));
+    assert!(bob.engine.handle().unread(None, 10).await.unwrap().is_empty());
+    let text = Text::new("no".to_owned()).unwrap();
+    let sent = bob.engine.handle().send("alice".parse().unwrap(), text).await;
+    assert!(matches!(sent, Err(SendError::Blocked(_))), "{sent:?}");
+    let bob = bob.restarted(true).await;
+    assert_eq!(bob.told(&node, (b, a)).await, Some(Relation::Blocked));
+    bob.engine.handle().decide("alice".parse().unwrap(), Standing::Request).await.unwrap();
+    let deadline = crate::clock::monotonic() + PATIENCE;
+    while node.ledger().relations[&(b, a)].is_some() {
+        assert!(crate::clock::monotonic() < deadline);
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
