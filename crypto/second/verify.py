@@ -146,17 +146,40 @@ def check_signature(file: Case) -> int:
 
 def check_account_tag(file: Case) -> int:
     for case in file["cases"]:
-        same(derive("endtoend 2026-11 account tag v0", case["handle"].encode()), raw(case, "tag"))
+        same(derive("endtoend 2026-11 account tag v1", raw(case, "output")), raw(case, "tag"))
+    return len(file["cases"])
+
+
+def check_refresh_token(file: Case) -> int:
+    key = derive("endtoend 2026-11 refresh token hash v1", raw(file, "secret"))
+    for case in file["cases"]:
+        token = bytes([1]) + raw(file, "family") + le(case["generation"], 4) + raw(case, "token_secret")
+        same(token, raw(case, "token"))
+        same(blake3(token, key=key).digest(), raw(case, "hash"))
+    return len(file["cases"])
+
+
+def check_work(file: Case) -> int:
+    key = derive("endtoend 2026-11 proof of work v1", raw(file, "challenge"))
+    for case in file["cases"]:
+
+        def zeros(nonce: int) -> int:
+            digest = blake3(le(case["counter"], 8) + le(nonce, 8), key=key).digest()
+            return 256 - int.from_bytes(digest, "big").bit_length()
+
+        # The first that solves it, because it was found by counting.
+        solves = [zeros(nonce) >= case["bits"] for nonce in range(case["nonce"] + 1)]
+        same(bytes(solves), bytes(case["nonce"]) + bytes([1]))
     return len(file["cases"])
 
 
 def check_device_proof(file: Case) -> int:
-    domain = "endtoend 2026-11 device proof v1"
+    domain = "endtoend 2026-11 device proof v2"
     signer = Signer(raw(file, "seed"))
     for case in file["cases"]:
-        purpose = {"register": 1, "login": 2, "resume": 3}[case["purpose"]]
+        purpose = {"register": 1, "login": 2, "resume": 3, "refresh": 4, "add device": 5}[case["purpose"]]
         statement = bytes([purpose]) + raw(case, "token_id") + raw(file, "challenge") + raw(file, "channel_binding")
-        statement += raw(file, "account") + bytes([file["device"]])
+        statement += raw(file, "account") + bytes([file["device"]]) + le(case["generation"], 4)
         same(signer.sign(domain, statement), raw(case, "proof"))
         refused(raw(case, "proof"), lambda bent: verify(signer.public, domain, statement, bent))
     return len(file["cases"])
@@ -367,6 +390,8 @@ CHECKS: dict[str, Callable[[Case], int]] = {
     "aead": check_aead,
     "channel": check_channel,
     "device_proof": check_device_proof,
+    "refresh_token": check_refresh_token,
+    "work": check_work,
     "padding": check_padding,
     "passphrase": check_passphrase,
     "pq_envelope": check_pq_envelope,

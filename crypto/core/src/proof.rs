@@ -2,7 +2,7 @@
 
 use crate::signature::{BadSignature, SigningKey, VerifyingKey};
 
-const DOMAIN: &str = "endtoend 2026-11 device proof v1";
+const DOMAIN: &str = "endtoend 2026-11 device proof v2";
 
 /// What a proof is for: one for a purpose is none for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,12 +10,16 @@ use std::time::Duration;
 
 use endtoend_crypto_core::aead::{self, Key, Nonce};
 use endtoend_crypto_core::channel::{Channel, Initiator, Introduction, REKEY_AGE, StaticKeys, fingerprint, respond};
+use endtoend_crypto_core::oprf::OprfKey;
 use endtoend_crypto_core::passphrase::{self, Params};
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof, verify_device_proof};
+use endtoend_crypto_core::refresh::{RefreshKey, RefreshToken};
 use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
-use endtoend_crypto_core::{account_tag, token};
+use endtoend_crypto_core::token;
+use endtoend_crypto_core::work::Puzzle;
 use rand::Rng as _;
 use serde_json::{Value, json};
+use voprf::{Ristretto255, VoprfServer};
 
 /// `N` bytes that count up from `first`.
 fn counting<const N: usize>(first: u8) -> [u8; N] {
@@ -122,11 +126,54 @@ fn the_signature_is_the_one_of_the_vectors() {
 
 #[test]
 fn the_account_tag_is_the_one_of_the_vectors() {
-    let made: Vec<Value> = ["alice", "bob", "a.b_c-1"]
-        .into_iter()
-        .map(|handle| json!({ "handle": handle, "tag": hex::encode(account_tag(handle)) }))
-        .collect();
-    vectors("account_tag.json", &json!({ "construction": "account tag, version 0 (interim)", "cases": made }));
+    // A scalar below the order of the group.
+    let scalar = array::<32>(&json!({ "key": "07".repeat(31) + "00" }), "key");
+    let key = OprfKey::from_bytes(&scalar).unwrap();
+    let server = VoprfServer::<Ristretto255>::new_with_key(&scalar).unwrap();
+    let case = |handle: &str| {
+        let output = hex::encode(server.evaluate(handle.as_bytes()).unwrap());
+        json!({ "handle": handle, "output": output, "tag": hex::encode(key.tag(handle).unwrap()) })
+    };
+    let made = json!({
+        "construction": "account tag, version 1", "key": hex::encode(scalar), "public": hex::encode(key.public()),
+        "cases": (["alice", "bob", "a.b_c-1", "älice"].map(case)),
+    });
+    vectors("account_tag.json", &made);
+}
+
+#[test]
+fn the_refresh_token_is_the_one_of_the_vectors() {
+    let (secret, family) = (counting::<32>(0), counting::<16>(0x20));
+    let key = RefreshKey::new(&secret);
+    let case = |generation: u32| {
+        let token = RefreshToken { family, generation, secret: counting(0x40) };
+        assert_eq!(RefreshToken::from_bytes(&*token.to_bytes()), Ok(token.clone()));
+        json!({
+            "generation": generation, "token_secret": hex::encode(token.secret),
+            "token": hex::encode(&*token.to_bytes()), "hash": hex::encode(key.hash(&token)),
+        })
+    };
+    let made = json!({
+        "construction": "refresh token, version 1", "secret": hex::encode(secret), "family": hex::encode(family),
+        "cases": ([0, 1, 0x0403_0201, u32::MAX].map(case)),
+    });
+    vectors("refresh_token.json", &made);
+}
+
+#[test]
+fn the_work_is_the_one_of_the_vectors() {
+    let challenge = counting::<32>(0x11);
+    let case = |(counter, bits)| {
+        let puzzle = Puzzle { challenge, counter, bits };
+        let nonce = puzzle.solve(|| false).unwrap();
+        assert!(puzzle.check(nonce));
+        json!({ "counter": counter, "bits": bits, "nonce": nonce })
+    };
+    let made = json!({
+        "construction": "proof of work, version 1", "challenge": hex::encode(challenge),
+        "cases": ([(1_u64, 0_u8), (1, 8), (2, 8), (3, 16)].map(case)),
+    });
+    vectors("work.json", &made);
 }
 
 /// What the handshake draws: a scalar and an ML-KEM seed for each pair of keys, 32 bytes for each encapsulation.
@@ -198,10 +245,15 @@ fn the_channel_is_the_one_of_the_vectors() {
 fn the_device_proof_is_the_one_of_the_vectors() {
     let seed = counting::<64>(0);
     let key = SigningKey::from_seed(&seed);
-    let (challenge, channel_binding, account) = (counting::<32>(1), counting::<32>(33), account_tag("alice"));
+    let (challenge, channel_binding, account) = (counting::<32>(1), counting::<32>(33), counting::<32>(0xa0));
     let token_id = counting::<16>(65);
-    let purposes =
-        [("register", Purpose::Register), ("login", Purpose::Login), ("resume", Purpose::Resume { token_id })];
+    let purposes = [
+        ("register", Purpose::Register),
+        ("login", Purpose::Login),
+        ("resume", Purpose::Resume { token_id }),
+        ("refresh", Purpose::Refresh { family: token_id, generation: 0x0403_0201 }),
+        ("add device", Purpose::AddDevice),
+    ];
     let statement = |purpose| DeviceStatement {
         challenge: &challenge,
         channel_binding: &channel_binding,
@@ -213,15 +265,17 @@ fn the_device_proof_is_the_one_of_the_vectors() {
         .iter()
         .map(|(name, purpose)| {
             json!({
-                "purpose": name, "token_id": hex::encode(if *name == "resume" { token_id } else { [0; 16] }),
+                "purpose": name,
+                "token_id": hex::encode(if matches!(*name, "resume" | "refresh") { token_id } else { [0; 16] }),
+                "generation": if *name == "refresh" { 0x0403_0201 } else { 0 },
                 "proof": hex::encode(sign_device_proof(&key, &statement(*purpose))),
             })
         })
         .collect();
     let made = json!({
-        "construction": "device proof, version 1", "seed": hex::encode(seed),
+        "construction": "device proof, version 2", "seed": hex::encode(seed),
         "challenge": hex::encode(challenge), "channel_binding": hex::encode(channel_binding),
-        "handle": "alice", "account": hex::encode(account), "device": 1, "cases": made,
+        "account": hex::encode(account), "device": 1, "cases": made,
     });
     let kept = vectors("device_proof.json", &made);
     for (case, (_, purpose)) in kept["cases"].as_array().unwrap().iter().zip(purposes) {
@@ -234,11 +288,11 @@ fn the_device_proof_is_the_one_of_the_vectors() {
 fn the_access_token_is_the_one_of_the_vectors() {
     const ISSUED: u64 = 1_800_000_000_000;
     const EXPIRES: u64 = 1_800_000_900_000;
-    let (seed, account, token_id) = (counting::<64>(0), account_tag("alice"), counting::<16>(65));
+    let (seed, account, token_id) = (counting::<64>(0), counting::<32>(0xa0), counting::<16>(65));
     let key = SigningKey::from_seed(&seed);
     let made = json!({
         "construction": "access token, version 1", "seed": hex::encode(seed), "token_id": hex::encode(token_id),
-        "handle": "alice", "account": hex::encode(account), "device": 1, "issued_ms": ISSUED, "expires_ms": EXPIRES,
+        "account": hex::encode(account), "device": 1, "issued_ms": ISSUED, "expires_ms": EXPIRES,
         "token": hex::encode(token::issue(&key, &account, 1, &token_id, ISSUED, EXPIRES)),
     });
     let kept = vectors("access_token.json", &made);
