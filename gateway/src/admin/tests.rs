@@ -2,10 +2,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use endtoend_protocol::UnixMillis;
-use endtoend_storage::{Sqlite, StoreLimits};
+use endtoend_storage::{CopyError, Maintenance, Sqlite, StoreError, StoreLimits, StoreStats};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
+use tokio::sync::Notify;
 
 use super::client::AdminError;
 use super::socket::Reachable;
@@ -144,4 +146,66 @@ async fn those_who_say_nothing_hold_up_others_no_longer_than_the_deadline() {
     let began = crate::clock::monotonic();
     assert!(status(dir.path()).await.unwrap().running.is_some());
     assert!(began.elapsed() < 2 * LINE_DEADLINE);
+}
+
+/// A store whose copy waits for a word.
+struct Slow {
+    store: Sqlite,
+    go_on: Arc<Notify>,
+}
+
+#[async_trait]
+impl Maintenance for Slow {
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        self.store.stats().await
+    }
+    async fn copy_to(&self, to: &Path) -> Result<(), CopyError> {
+        self.go_on.notified().await;
+        self.store.copy_to(to).await
+    }
+}
+
+/// A node with such a store, and the word that it waits for.
+async fn serve_slowly(folder: &Path) -> (DataDir, Arc<Notify>) {
+    let (data, store) = store(folder).await;
+    let go_on = Arc::new(Notify::new());
+    let slow = Arc::new(Slow { store, go_on: go_on.clone() });
+    let context = AdminContext::new(slow, folder.to_owned(), Vec::new(), None);
+    actix_web::rt::spawn(AdminSocket::bind(&data).unwrap().serve(Arc::new(context)));
+    (data, go_on)
+}
+
+#[actix::test]
+async fn long_work_says_how_far_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_data, go_on) = serve_slowly(dir.path()).await;
+    let mut heard = Vec::new();
+    let request = AdminRequest::Backup { to: dir.path().join("backup") };
+    let outside = Outside::default();
+    let answer = ask(dir.path(), &outside, request, |progress| {
+        heard.push(progress.clone());
+        go_on.notify_one();
+        Ok(())
+    });
+    assert!(matches!(answer.await.unwrap(), AdminAnswer::Backup(_)));
+    assert!(heard[0].what.contains("database") && heard[0].bytes_total > 0, "{heard:?}");
+}
+
+#[actix::test]
+async fn work_that_nobody_waits_for_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_data, _go_on) = serve_slowly(dir.path()).await;
+    let request = AdminRequest::Backup { to: dir.path().join("backup") };
+    let outside = Outside::default();
+    let gone = ask(dir.path(), &outside, request, |_| {
+        assert!(dir.path().join(".backup.partial").exists());
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    });
+    assert!(matches!(gone.await, Err(AdminError::Print(_))));
+    let began = crate::clock::monotonic();
+    while dir.path().join(".backup.partial").exists() {
+        assert!(began.elapsed() < 2 * LINE_DEADLINE, "the node goes on for nobody");
+        tokio::task::yield_now().await;
+    }
+    assert!(!dir.path().join("backup").exists());
 }

@@ -1,6 +1,7 @@
 //! Looks for words in everything below a directory, in the guises in which software tends to write them down.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 /// A word that was found where it should not be.
@@ -43,7 +44,8 @@ pub fn find_in_trees(roots: &[&Path], needles: &[&[u8]]) -> io::Result<Searched>
             for entry in std::fs::read_dir(&path)? {
                 open.push(entry?.path());
             }
-        } else {
+        } else if !std::fs::metadata(&path)?.file_type().is_socket() {
+            // A socket holds nothing.
             let bytes = std::fs::read(&path)?;
             searched.files += 1;
             searched.bytes += bytes.len() as u64;

@@ -135,6 +135,8 @@ pub enum OutsideFault {
     NotHex,
     #[error("has {found} bytes instead of {wanted}")]
     Length { found: usize, wanted: String },
+    #[error("cannot be read ({0}): give it to the user that runs the node")]
+    Unreadable(io::ErrorKind),
     #[error("names no secret of this program: {0}")]
     Unknown(String),
 }
@@ -177,7 +179,9 @@ impl Outside {
             }
         }
         if let Some(folder) = &outside.credentials {
-            let unreadable = |source| DataDirError::Unreadable { path: folder.clone(), source };
+            let unreadable = |error: io::Error| {
+                fault(&SecretOrigin::Credential(folder.clone()), OutsideFault::Unreadable(error.kind()))
+            };
             for entry in fs::read_dir(folder).map_err(unreadable)? {
                 let entry = entry.map_err(unreadable)?;
                 let name = entry.file_name().to_string_lossy().into_owned();
@@ -209,8 +213,10 @@ impl Outside {
             None => {
                 let Some(folder) = &self.credentials else { return Ok(None) };
                 let path = folder.join(secret.credential());
-                let Some(bytes) = read_file(&path)? else { return Ok(None) };
-                Found { bytes, origin: SecretOrigin::Credential(path) }
+                let origin = SecretOrigin::Credential(path.clone());
+                let unreadable = |error: io::Error| fault(&origin, OutsideFault::Unreadable(error.kind()));
+                let Some(bytes) = read_file(&path).map_err(unreadable)? else { return Ok(None) };
+                Found { bytes, origin }
             }
         };
         if secret.fits(&found.bytes) {
@@ -240,17 +246,16 @@ fn known<const N: usize>(place: String, name: &str, names: &[String; N]) -> Resu
 }
 
 /// `None` when there is no such file.
-pub(super) fn read_file(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, DataDirError> {
-    let unreadable = |source| DataDirError::Unreadable { path: path.to_owned(), source };
+pub(super) fn read_file(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     match File::open(path) {
         Ok(file) => {
             // Room for all of it at once: a buffer that grows leaves copies behind.
             let mut bytes = Zeroizing::new(Vec::with_capacity(8 * 1024));
-            file.take(SECRET_BYTES_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
+            file.take(SECRET_BYTES_MAX).read_to_end(&mut bytes)?;
             Ok(Some(bytes))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unreadable(error)),
+        Err(error) => Err(error),
     }
 }
 
@@ -284,7 +289,8 @@ pub(super) fn find(data: &Path, outside: &Outside, secret: &Secret) -> Result<Op
         return Ok(Some(found));
     }
     let path = data.join(secret.file);
-    match read_file(&path)? {
+    let unreadable = |source| DataDirError::Unreadable { path: path.clone(), source };
+    match read_file(&path).map_err(unreadable)? {
         Some(bytes) if secret.fits(&bytes) => Ok(Some(Found { bytes, origin: SecretOrigin::File(path) })),
         Some(_) => Err(DataDirError::Damaged { path }),
         None => Ok(None),
