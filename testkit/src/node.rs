@@ -23,6 +23,22 @@ pub struct NodeOptions {
     pub environment: Vec<(&'static str, String)>,
 }
 
+impl NodeOptions {
+    /// For what is not about limits: strangers may write as much as they like.
+    pub fn without_limits() -> Self {
+        let limits = [
+            "ENDTOEND_LIMITS__SEND",
+            "ENDTOEND_LIMITS__REQUEST",
+            "ENDTOEND_LIMITS__FIRST_CONTACT",
+            "ENDTOEND_LIMITS__KEYS",
+            "ENDTOEND_LIMITS__REGISTER",
+            "ENDTOEND_LIMITS__LOGIN",
+        ];
+        let wide = "{ burst = 4000000000, every_ms = 1 }".to_owned();
+        Self { environment: limits.map(|limit| (limit, wide.clone())).to_vec(), ..Self::default() }
+    }
+}
+
 /// A running node. Dropping it kills it.
 #[derive(Debug)]
 pub struct Node {

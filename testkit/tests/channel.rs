@@ -30,7 +30,7 @@ async fn assert_closes(wire: &mut Wire, reason: ClosingReason) {
 #[tokio::test]
 async fn a_frame_outside_of_the_channel_is_not_heard() {
     let node = node();
-    let hello = Request::Hello { version_min: VERSION, version_max: VERSION };
+    let hello = Request::Hello { version_min: VERSION, version_max: VERSION, server_password: Default::default() };
     let hello = ClientFrame::Request { id: RequestId(NonZeroU64::MIN), request: hello };
     let mut bare = Unsecured::connect(node.listen()).await;
     bare.hear(Step::Introduction).await;

@@ -76,7 +76,7 @@ fn a_node_takes_its_secrets_from_the_environment_and_keeps_none_of_them() {
     let data_variable = ("ENDTOEND_STORAGE__DATA", data.to_str().unwrap());
     let check = operate(&data, &["config", "check"], &[set[0], set[1], data_variable]).done();
     let from: Vec<_> = events(&check, "secret").iter().map(|line| line["from"].as_str().unwrap()).collect();
-    assert_eq!(from, ["environment", "environment", "file", "file"]);
+    assert_eq!(from, ["environment", "environment", "file", "file", "file", "file"]);
     let lost = operate(&data, &["config", "check"], &[data_variable]);
     assert_eq!(lost.code, Some(1));
     assert!(

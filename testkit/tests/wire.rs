@@ -11,7 +11,7 @@ const ALICE: AccountTag = AccountTag::new([0xa; 32]);
 const BOB: AccountTag = AccountTag::new([0xb; 32]);
 
 fn node() -> Node {
-    Node::start(NodeOptions::default())
+    Node::start(NodeOptions::without_limits())
 }
 
 fn refused(frame: Option<ServerFrame>) -> RefusalCode {
@@ -54,7 +54,8 @@ async fn frames_before_the_login_are_refused() {
 async fn a_version_from_the_future_is_refused_and_another_may_be_offered() {
     let node = node();
     let mut wire = Wire::connect(node.listen()).await;
-    let hello = Request::Hello { version_min: VERSION + 1, version_max: VERSION + 7 };
+    let hello =
+        Request::Hello { version_min: VERSION + 1, version_max: VERSION + 7, server_password: Default::default() };
     assert_eq!(refused(Some(wire.ask(hello).await)), RefusalCode::Version);
     wire.hello().await;
 }

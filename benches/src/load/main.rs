@@ -52,7 +52,7 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let node = Node::start(NodeOptions::default());
+    let node = Node::start(NodeOptions::without_limits());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let (cpu_before, watch) = (report::cpu(node.pid()), Stopwatch::start());
     let people = runtime.block_on(people::register(node.listen(), &options));

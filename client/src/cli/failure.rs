@@ -194,9 +194,6 @@ impl From<SendError> for Failure {
             SendError::Database(error) => error.into(),
             SendError::NotRegistered => Self::because(Kind::Failed, &error).hint(REGISTER),
             SendError::IdentityChanged(_) => Self::because(Kind::Failed, &error).hint(IDENTITY),
-            SendError::Refused(code) => OfflineReason::Refused(code).into(),
-            SendError::Unknown(_) => Self::because(Kind::Unreachable, &error)
-                .hint("connect once; after that messages wait until there is a server"),
             SendError::Blocked(_) => {
                 Self::because(Kind::Failed, &error).hint("take the block back with `block --with … --undo`")
             }

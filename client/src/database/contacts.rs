@@ -152,10 +152,66 @@ impl Store<'_> {
     pub fn tag_of(&self, handle: &Handle) -> Result<Option<AccountTag>, DatabaseError> {
         let tag: Option<Vec<u8>> = self
             .connection
+            .prepare_cached("SELECT tag FROM contacts WHERE handle = ? AND unaddressed = 0")?
+            .query_row([handle.as_str()], |row| row.get(0))
+            .optional()?;
+        tag.map(|tag| Ok(AccountTag::new(array(&tag, "contacts.tag")?))).transpose()
+    }
+
+    /// What the conversation with a handle lies under: its account, or what stands in for it.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn peer_of(&self, handle: &Handle) -> Result<Option<AccountTag>, DatabaseError> {
+        let tag: Option<Vec<u8>> = self
+            .connection
             .prepare_cached("SELECT tag FROM contacts WHERE handle = ?")?
             .query_row([handle.as_str()], |row| row.get(0))
             .optional()?;
         tag.map(|tag| Ok(AccountTag::new(array(&tag, "contacts.tag")?))).transpose()
+    }
+
+    /// Adds somebody whose account the server has to be asked for; `stand_in` is random and takes its place until then.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn put_unaddressed(&self, stand_in: AccountTag, handle: &Handle) -> Result<(), DatabaseError> {
+        self.connection.execute(
+            "INSERT INTO contacts (tag, handle, unaddressed) VALUES (?, ?, 1)",
+            params![stand_in.as_bytes(), handle.as_str()],
+        )?;
+        Ok(())
+    }
+
+    /// Everybody whose account is not known yet, at most `max`.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn unaddressed(&self, max: u32) -> Result<Vec<(AccountTag, Handle)>, DatabaseError> {
+        let mut query = self
+            .connection
+            .prepare("SELECT tag, handle FROM contacts WHERE unaddressed = 1 ORDER BY handle LIMIT ?")?;
+        let rows = query.query_map([max], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)))?;
+        rows.map(|row| {
+            let (tag, handle) = row?;
+            let handle = handle.parse().map_err(|_| DatabaseError::Invalid("contacts.handle"))?;
+            Ok((AccountTag::new(array(&tag, "contacts.tag")?), handle))
+        })
+        .collect()
+    }
+
+    /// The server has said which account somebody has: what was written meanwhile goes there.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn address(&self, stand_in: AccountTag, tag: AccountTag, handle: &Handle) -> Result<(), DatabaseError> {
+        self.connection.execute("UPDATE contacts SET handle = NULL WHERE tag = ?", [stand_in.as_bytes()])?;
+        self.put_contact(tag, Some(handle))?;
+        self.decide(tag, Standing::Accepted)?;
+        self.move_messages(stand_in, tag)?;
+        self.readdress(stand_in, tag)?;
+        self.connection.execute("DELETE FROM contacts WHERE tag = ?", [stand_in.as_bytes()])?;
+        Ok(())
     }
 
     /// Notes by which handle somebody goes, to be confirmed by the server. Nothing when a name is known.

@@ -134,6 +134,16 @@ impl Store<'_> {
         Ok(added == 1)
     }
 
+    /// Puts a conversation under another tag, sealed for its new place.
+    pub(super) fn move_messages(&self, from: AccountTag, to: AccountTag) -> Result<(), DatabaseError> {
+        let messages = self.select("WHERE m.peer = ? ORDER BY m.seq", params![from.as_bytes()])?;
+        self.connection.execute("DELETE FROM messages WHERE peer = ?", [from.as_bytes()])?;
+        for message in messages {
+            self.put_message(&StoredMessage { peer: to, ..message })?;
+        }
+        Ok(())
+    }
+
     /// The last `limit` messages with `peer`, oldest first.
     ///
     /// # Errors

@@ -75,6 +75,26 @@ impl Store<'_> {
         .collect()
     }
 
+    /// Gives what waits for one tag to another. None of it has an envelope.
+    pub(super) fn readdress(&self, from: AccountTag, to: AccountTag) -> Result<(), DatabaseError> {
+        let mut query = self.connection.prepare(
+            "SELECT seq, message_id, content FROM outbox WHERE recipient = ? AND content IS NOT NULL ORDER BY seq",
+        )?;
+        let rows: Vec<(i64, Vec<u8>, Vec<u8>)> = query
+            .query_map([from.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        for (seq, message, sealed) in rows {
+            let message = message_id(&message)?;
+            let content = self.sealer.open(KIND, &place(message, from), &sealed)?;
+            let sealed = self.sealer.seal(KIND, &place(message, to), &content);
+            self.connection.execute(
+                "UPDATE outbox SET recipient = ?, content = ? WHERE seq = ?",
+                params![to.as_bytes(), sealed, seq],
+            )?;
+        }
+        Ok(())
+    }
+
     /// Queues content for an account; says its place in the order.
     ///
     /// # Errors

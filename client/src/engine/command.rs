@@ -103,12 +103,6 @@ pub enum SendError {
     /// Take the block back first.
     #[error("{0} is blocked")]
     Blocked(Handle),
-    /// Go online once: only the server can say which account a handle belongs to.
-    #[error("{0} is not known on this device yet, and the server cannot be asked")]
-    Unknown(Handle),
-    /// The server does not say which account a handle belongs to.
-    #[error("the server refused to look up the handle: {0}")]
-    Refused(RefusalCode),
     /// The profile could not be written, or the outbox is at its limit.
     #[error(transparent)]
     Database(#[from] DatabaseError),

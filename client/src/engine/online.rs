@@ -187,6 +187,9 @@ impl Runner {
         if let Err(error) = self.held_at_server(&online) {
             return End::Storage(error);
         }
+        if let Err(error) = self.look_up_unaddressed() {
+            return End::Storage(error);
+        }
         self.outbox.connected(usize::try_from(send_window).unwrap_or(usize::MAX));
         let end = match self.live(&mut online).await {
             Ok(()) => End::Stopped,

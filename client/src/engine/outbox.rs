@@ -59,6 +59,14 @@ impl Outbox {
         }
     }
 
+    /// What waits for one recipient is for another, who is known now. None of it was sent.
+    pub(super) fn readdress(&mut self, from: AccountTag, to: AccountTag) {
+        let Some(lane) = self.lanes.remove(&from) else { return };
+        for seq in lane.rows.into_keys() {
+            self.push(seq, to, None);
+        }
+    }
+
     /// Names the envelope of a row.
     pub(super) fn sealed(&mut self, seq: i64, to: AccountTag, envelope: EnvelopeId) {
         if let Some(row) = self.lanes.get_mut(&to).and_then(|lane| lane.rows.get_mut(&seq)) {

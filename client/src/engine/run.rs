@@ -32,6 +32,8 @@ use crate::transport::LinkError;
 
 /// Questions about somebody's identity that may wait for the server.
 const VERIFYING_MAX: usize = 64;
+/// Handles of people who wait to be written to, looked up on a connection; the rest on the next.
+const UNADDRESSED_MAX: u32 = 16;
 /// Claimed handles that are looked up from the start; the rest of the lookups is for commands.
 const CLAIMS_MAX: u32 = 32;
 /// A token that ends sooner is not worth trying: clocks differ.
@@ -99,6 +101,9 @@ impl Runner {
         }
         for contact in store.blocked_contacts()? {
             outbox.block(contact);
+        }
+        for (stand_in, _) in store.unaddressed(u32::MAX)? {
+            outbox.block(stand_in);
         }
         let mut lookups = Lookups::default();
         for (tag, claimed) in store.claims(CLAIMS_MAX)? {
@@ -334,17 +339,15 @@ impl Runner {
                 Err(error) => answer(reply, Err(error)),
             },
             Command::Login(reply) => self.begin_login(reply),
-            Command::Send(to, text, reply) => match self.queue(&to, text.clone()) {
-                Err(SendError::Unknown(_)) if self.options.online => {
-                    self.look_up(to.clone(), Command::Send(to, text, reply));
-                }
-                queued => answer(reply, queued),
-            },
+            Command::Send(to, text, reply) => {
+                let queued = self.queue(&to, text);
+                answer(reply, queued);
+            }
             Command::Find(id, reply) => answer(reply, self.database().read().sent_message(id)),
             Command::History(with, limit, reply) => {
                 let store = self.database().read();
                 let history = store
-                    .tag_of(&with)
+                    .peer_of(&with)
                     .and_then(|tag| tag.map_or_else(|| Ok(Vec::new()), |tag| store.history(tag, limit)));
                 answer(reply, history);
             }
@@ -352,7 +355,7 @@ impl Runner {
             Command::Unread(Some(from), limit, reply) => {
                 let store = self.database().read();
                 let unread = store
-                    .tag_of(&from)
+                    .peer_of(&from)
                     .and_then(|tag| tag.map_or_else(|| Ok(Vec::new()), |tag| store.unread(Some(tag), limit)));
                 answer(reply, unread);
             }
@@ -417,7 +420,8 @@ impl Runner {
         if self.outbox.len() >= OUTBOX_MAX {
             return Err(DatabaseError::Limit { table: "the outbox", max: OUTBOX_MAX }.into());
         }
-        let tag = self.database().read().tag_of(to)?.ok_or_else(|| SendError::Unknown(to.clone()))?;
+        let known = self.database().read().peer_of(to)?;
+        let tag = known.unwrap_or_else(|| AccountTag::new(rand::rng().random()));
         let now = clock::now();
         let id = MessageId::new(now, rand::rng().random());
         let kind = ContentKind::Text(text.clone());
@@ -438,7 +442,10 @@ impl Runner {
             shown: true,
         };
         let (seq, decided) = self.database().write(|store| {
-            store.put_contact(tag, Some(to))?;
+            match known {
+                Some(_) => store.put_contact(tag, Some(to))?,
+                None => store.put_unaddressed(tag, to)?,
+            }
             if store.contact(tag)?.is_some_and(|contact| contact.changed_identity.is_some()) {
                 return Err(SendError::IdentityChanged(to.clone()));
             }
@@ -446,12 +453,15 @@ impl Runner {
                 return Err(SendError::Blocked(to.clone()));
             }
             // Whoever is written to may answer.
-            let decided = store.decide(tag, Standing::Accepted)?;
+            let decided = known.is_some() && store.decide(tag, Standing::Accepted)?;
             store.put_message(&message)?;
             Ok((store.enqueue(id, tag, &parcel)?, decided))
         })?;
         self.decided |= decided;
         self.outbox.push(seq, tag, None);
+        if known.is_none() {
+            self.wait_for_address(tag, to.clone());
+        }
         Ok(id)
     }
 
@@ -476,6 +486,21 @@ impl Runner {
         }
     }
 
+    /// What is written to somebody waits until the server has said which account that is.
+    fn wait_for_address(&mut self, stand_in: AccountTag, handle: Handle) {
+        self.outbox.block(stand_in);
+        // Beyond the bound it is asked on the next connection.
+        let _later = self.lookups.want(handle, Reason::Address { stand_in });
+    }
+
+    /// On every connection: those whose account is not known yet.
+    pub(super) fn look_up_unaddressed(&mut self) -> Result<(), DatabaseError> {
+        for (stand_in, handle) in self.database().read().unaddressed(UNADDRESSED_MAX)? {
+            self.wait_for_address(stand_in, handle);
+        }
+        Ok(())
+    }
+
     /// Carries out a command when the account of the handle that it is about is known.
     fn look_up(&mut self, handle: Handle, command: Command) {
         if let Err(reason) = self.lookups.want(handle.clone(), Reason::Command(Box::new(command))) {
@@ -490,6 +515,7 @@ impl Runner {
         let wanted = reasons.iter().any(|reason| match reason {
             Reason::Command(_) => !own,
             Reason::Claim { tag: claimed, .. } => *claimed == tag,
+            Reason::Address { .. } => false,
         });
         if wanted {
             self.database().write(|store| store.put_contact(tag, Some(handle)))?;
@@ -497,6 +523,11 @@ impl Runner {
         for reason in reasons {
             match reason {
                 Reason::Command(command) => self.told(Some(*command)),
+                Reason::Address { stand_in } => {
+                    self.database().write(|store| store.address(stand_in, tag, handle))?;
+                    self.outbox.readdress(stand_in, tag);
+                    self.decided = true;
+                }
                 Reason::Claim { tag: claimed, messages } => {
                     let name = if claimed == tag { Some(handle.clone()) } else { None };
                     if name.is_none() {
@@ -513,10 +544,6 @@ impl Runner {
     pub(super) fn not_found(&mut self, handle: Handle, reason: Reason, refused: Option<RefusalCode>) {
         match reason {
             Reason::Command(command) => match *command {
-                Command::Send(_, _, reply) => {
-                    let error = refused.map_or(SendError::Unknown(handle), SendError::Refused);
-                    answer(reply, Err(error));
-                }
                 Command::Verify(_, reply) => {
                     let error = refused.map_or(VerifyError::Unknown(handle), VerifyError::Refused);
                     answer(reply, Err(error));
@@ -527,6 +554,8 @@ impl Runner {
                 }
                 _ => {}
             },
+            // Asked again on the next connection.
+            Reason::Address { .. } => {}
             // Nameless until the next message, which says the handle again. Without a server it is asked again later.
             Reason::Claim { tag, messages } => {
                 if refused.is_some() {

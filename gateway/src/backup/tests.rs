@@ -69,7 +69,10 @@ async fn a_backup_is_complete_and_for_its_owner_only() {
     let place = Place::new().await;
     let done = place.make("backup").await.unwrap();
     assert_eq!(done.path, place.path("backup"));
-    assert_eq!(place.names("backup"), ["ca.key", DATABASE, "identity.key", "manifest.json", "opaque.key", "token.key"]);
+    assert_eq!(
+        place.names("backup"),
+        ["ca.key", DATABASE, "identity.key", "manifest.json", "opaque.key", "oprf.key", "store.key", "token.key"]
+    );
     assert_eq!(mode(&done.path), 0o700);
     for name in place.names("backup") {
         assert_eq!(mode(&done.path.join(&name)), 0o600, "{name}");
@@ -132,7 +135,10 @@ async fn a_backup_becomes_the_same_data_directory() {
     place.make("backup").await.unwrap();
     let restored = place.restore("restored", false).await.unwrap();
     assert_eq!(restored.aside, None);
-    assert_eq!(place.names("restored"), ["ca.key", DATABASE, "identity.key", "lock", "opaque.key", "token.key"]);
+    assert_eq!(
+        place.names("restored"),
+        ["ca.key", DATABASE, "identity.key", "lock", "opaque.key", "oprf.key", "store.key", "token.key"]
+    );
     assert_eq!(fs::read(place.path("restored/ca.key")).unwrap(), b"ca.key");
     assert_eq!(mode(&place.path("restored")), 0o700);
     assert_eq!(mode(&place.path("restored/ca.key")), 0o600);

@@ -379,16 +379,31 @@ async fn nobody_is_called_by_a_name_that_the_server_does_not_confirm() {
 }
 
 #[tokio::test]
-async fn an_unknown_handle_cannot_be_written_to_without_the_server() {
+async fn what_is_written_to_an_unknown_handle_waits_until_the_server_can_be_asked() {
     let node = Node::start().await;
-    let alice = Person::registered(&node, "alice").await;
-    let text = || Text::new("hello".to_owned()).unwrap();
+    let bob = Person::registered(&node, "bob").await;
+    let alice = Person::registered(&node, "alice").await.restarted(false).await;
+    let ids = [alice.send("bob", "one").await, alice.send("bob", "two").await];
+    let history = |alice: &Person| {
+        let handle = alice.engine.handle();
+        async move { handle.history("bob".parse().unwrap(), 10).await.unwrap() }
+    };
+    assert_eq!(history(&alice).await.len(), 2);
     node.ledger().refuse_lookups = true;
-    let sent = alice.engine.handle().send("bob".parse().unwrap(), text()).await;
-    assert!(matches!(sent, Err(SendError::Refused(RefusalCode::Rate))), "{sent:?}");
-    let alice = alice.restarted(false).await;
-    let sent = alice.engine.handle().send("bob".parse().unwrap(), text()).await;
-    assert!(matches!(sent, Err(SendError::Unknown(_))), "{sent:?}");
+    let alice = alice.restarted(true).await;
+    alice.until_online().await;
+    assert_eq!(alice.engine.handle().status().await.unwrap().outbox, 2, "refused, and kept");
+    node.ledger().refuse_lookups = false;
+    let alice = alice.restarted(true).await;
+    for id in ids {
+        assert_eq!(alice.settled(id).await, MessageState::Accepted);
+    }
+    assert_eq!(bob.unread(2).await, ["one", "two"]);
+    let history = history(&alice).await;
+    assert!(history.iter().all(|message| message.peer == node.tag("bob")), "{history:?}");
+    assert_eq!(history.len(), 2);
+    let known = alice.engine.handle().contacts().await.unwrap();
+    assert_eq!(known.len(), 1, "nothing is left of what stood in");
 }
 
 #[tokio::test]
