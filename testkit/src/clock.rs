@@ -20,3 +20,8 @@ pub fn eventually(deadline: Duration, what: &str, mut holds: impl FnMut() -> boo
         thread::sleep(PAUSE);
     }
 }
+
+/// A moment, to measure from.
+pub fn monotonic() -> Instant {
+    Instant::now()
+}

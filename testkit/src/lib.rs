@@ -14,7 +14,7 @@ mod wire;
 pub use endtoend_gateway::demo::search::find_in_trees;
 
 pub use cli::{Cli, Listening, Outcome, demo, operate};
-pub use clock::{PATIENCE, eventually};
+pub use clock::{PATIENCE, eventually, monotonic};
 pub use node::{Node, NodeOptions, NotStarted};
 pub use scene::Scene;
-pub use wire::{Device, Unsecured, Wire, WireReceiver, WireSender};
+pub use wire::{Device, PASSWORD, Unsecured, Wire, WireReceiver, WireSender};

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use endtoend_crypto_core::channel::{Assembler, Channel, Initiator, Introduction, Opener, Sealer, Step, chunks};
-use endtoend_crypto_core::opaque::ClientRegistration;
+use endtoend_crypto_core::opaque::{ClientLogin, ClientRegistration};
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof};
+use endtoend_crypto_core::refresh::RefreshToken;
 use endtoend_crypto_core::signature::SigningKey;
 use endtoend_protocol::{
-    AccountTag, Address, Answer, ClientFrame, DeviceId, Envelope, EnvelopeId, EnvelopeKey, KemPreKey, NewDevice,
-    Request, RequestId, ServerFrame, SignedPreKey, UnixMillis, VERSION, limits,
+    AccountTag, Address, Answer, ClientFrame, DeviceId, Envelope, EnvelopeId, EnvelopeKey, InviteCode, KemPreKey,
+    NewDevice, Refusal, RefusalCode, Relation, Request, RequestId, ServerFrame, SignedPreKey, UnixMillis, VERSION,
+    limits,
 };
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
@@ -26,8 +28,12 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::clock::PATIENCE;
+
+/// What [`Wire::register`] registers with.
+pub const PASSWORD: &[u8] = b"as good as any other";
 
 /// A connection to a node, as far as TLS and WebSocket go.
 #[derive(Debug)]
@@ -46,17 +52,29 @@ pub struct Wire {
 pub struct Device {
     /// Where envelopes for it go.
     pub address: Address,
-    token: Bytes,
-    key: SigningKey,
+    /// Its access token.
+    pub token: Bytes,
+    /// Its refresh token.
+    pub refresh_token: Bytes,
+    key: Arc<SigningKey>,
 }
 
 impl Unsecured {
     /// Connects, and believes every certificate.
     pub async fn connect(node: SocketAddr) -> Self {
+        Self::connect_with(node, &[]).await
+    }
+
+    /// As [`Self::connect`], with further headers in the WebSocket handshake.
+    pub async fn connect_with(node: SocketAddr, headers: &[(&'static str, &str)]) -> Self {
         let tcp = TcpStream::connect(node).await.expect("the node listens");
         let connector = TlsConnector::from(Arc::new(tls_config()));
         let tls = connector.connect(ServerName::IpAddress(node.ip().into()), tcp).await.expect("a TLS handshake");
-        let upgraded = tokio_tungstenite::client_async(format!("wss://{node}/v1"), tls).await;
+        let mut request = format!("wss://{node}/v1").into_client_request().expect("an address");
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("a header"));
+        }
+        let upgraded = tokio_tungstenite::client_async(request, tls).await;
         Self(upgraded.expect("a WebSocket handshake").0)
     }
 
@@ -113,10 +131,22 @@ impl Wire {
 
     /// Connects and registers a new account with its first device.
     pub async fn register(node: SocketAddr, account: AccountTag) -> (Self, Device) {
+        Self::try_register(node, account, None).await.expect("registered")
+    }
+
+    /// As [`Self::register`], with an invitation.
+    ///
+    /// # Errors
+    /// What the node refuses the last step with.
+    pub async fn try_register(
+        node: SocketAddr,
+        account: AccountTag,
+        invite: Option<InviteCode>,
+    ) -> Result<(Self, Device), RefusalCode> {
         let mut wire = Self::connect(node).await;
         let challenge = wire.hello().await;
-        let key = SigningKey::generate(&mut rand::rng());
-        let password = b"as good as any other";
+        let key = Arc::new(SigningKey::generate(&mut rand::rng()));
+        let password = PASSWORD;
         let (start, opaque) = ClientRegistration::start(&mut rand::rng(), password).expect("OPAQUE starts");
         let answer = wire.ask(Request::RegisterStart { account, opaque: opaque.into() }).await;
         let ServerFrame::Answer { answer: Answer::RegisterChallenge { opaque }, .. } = answer else {
@@ -126,31 +156,158 @@ impl Wire {
         let address = Address { account, device: DeviceId::FIRST };
         let device_proof = wire.proof(&key, &challenge, address, Purpose::Register);
         let device = Box::new(noise_keys(key.verifying_key().to_bytes().into()));
-        let request = Request::RegisterFinish { opaque: done.record.into(), device_proof, device, invite: None };
-        let token = authenticated(wire.ask(request).await);
-        (wire, Device { address, token, key })
+        let request = Request::RegisterFinish { opaque: done.record.into(), device_proof, device, invite };
+        match wire.ask(request).await {
+            ServerFrame::Refused { refusal, .. } => Err(refusal.code),
+            answer => Ok((wire, authenticated(answer, key))),
+        }
+    }
+
+    /// Connects and proves a password, up to where the node says whether it is right.
+    pub async fn prove_password(
+        node: SocketAddr,
+        account: AccountTag,
+        password: &[u8],
+    ) -> Result<(Self, [u8; limits::CHALLENGE_BYTES], Bytes), Refusal> {
+        let mut wire = Self::connect(node).await;
+        let challenge = wire.hello().await;
+        let (login, opaque) = ClientLogin::start(&mut rand::rng(), password).expect("OPAQUE starts");
+        let opaque = match wire.ask(Request::LoginStart { account, opaque: opaque.into() }).await {
+            ServerFrame::Answer { answer: Answer::LoginChallenge { opaque }, .. } => opaque,
+            ServerFrame::Refused { refusal, .. } => return Err(refusal),
+            other => panic!("no login: {other:?}"),
+        };
+        // Whoever does not know the password cannot make this message, and sends one that is as long.
+        let ke3 = login.finish(&mut rand::rng(), password, &opaque).map_or_else(|_| vec![1; 64], |done| done.ke3);
+        Ok((wire, challenge, ke3.into()))
+    }
+
+    /// Connects and logs a registered device in by password.
+    ///
+    /// # Errors
+    /// What the node refuses it with.
+    pub async fn login(node: SocketAddr, device: &Device, password: &[u8]) -> Result<(Self, Device), Refusal> {
+        let (mut wire, challenge, opaque) = Self::prove_password(node, device.address.account, password).await?;
+        let device_proof = wire.proof(&device.key, &challenge, device.address, Purpose::Login);
+        match wire.ask(Request::LoginFinish { opaque, device: device.address.device, device_proof }).await {
+            ServerFrame::Refused { refusal, .. } => Err(refusal),
+            answer => Ok((wire, authenticated(answer, Arc::clone(&device.key)))),
+        }
+    }
+
+    /// Connects and adds a device to an account by password.
+    ///
+    /// # Errors
+    /// What the node refuses it with.
+    pub async fn add_by_password(node: SocketAddr, account: AccountTag) -> Result<(Self, Device), Refusal> {
+        let (mut wire, challenge, opaque) = Self::prove_password(node, account, PASSWORD).await?;
+        if let ServerFrame::Refused { refusal, .. } = wire.ask(Request::LoginNew { opaque }).await {
+            return Err(refusal);
+        }
+        wire.add_device(&challenge, account, None).await
+    }
+
+    /// Adds a device: with what an existing one has given, or after a proof of the password.
+    ///
+    /// # Errors
+    /// What the node refuses it with.
+    pub async fn add_device(
+        mut self,
+        challenge: &[u8; limits::CHALLENGE_BYTES],
+        account: AccountTag,
+        link: Option<([u8; limits::LINK_BYTES], [u8; 32])>,
+    ) -> Result<(Self, Device), Refusal> {
+        let key = Arc::new(SigningKey::generate(&mut rand::rng()));
+        let statement = DeviceStatement {
+            challenge,
+            channel_binding: &self.channel_binding,
+            account: account.as_bytes(),
+            device: 0,
+            purpose: Purpose::AddDevice,
+        };
+        let device_proof = sign_device_proof(&key, &statement).into();
+        let device = Box::new(noise_keys(key.verifying_key().to_bytes().into()));
+        match self.ask(Request::AddDevice { account, link, device_proof, device }).await {
+            ServerFrame::Refused { refusal, .. } => Err(refusal),
+            answer => Ok((self, authenticated(answer, key))),
+        }
+    }
+
+    /// Connects and refreshes a device's tokens, which it then has.
+    ///
+    /// # Errors
+    /// What the node refuses it with.
+    pub async fn refresh(node: SocketAddr, device: &mut Device) -> Result<Self, Refusal> {
+        let mut wire = Self::connect(node).await;
+        let challenge = wire.hello().await;
+        let request = wire.refresh_request(&challenge, device);
+        match wire.ask(request).await {
+            ServerFrame::Refused { refusal, .. } => Err(refusal),
+            answer => {
+                *device = authenticated(answer, Arc::clone(&device.key));
+                Ok(wire)
+            }
+        }
+    }
+
+    /// What refreshes a device's tokens on this connection.
+    pub fn refresh_request(&self, challenge: &[u8; limits::CHALLENGE_BYTES], device: &Device) -> Request {
+        let token = RefreshToken::from_bytes(&device.refresh_token).expect("the server's own token");
+        let purpose = Purpose::Refresh { family: token.family, generation: token.generation };
+        let device_proof = self.proof(&device.key, challenge, device.address, purpose);
+        Request::Refresh { token: device.refresh_token.clone(), device_proof }
+    }
+
+    /// What goes on with a device's access token on this connection.
+    pub fn resume_request(&self, challenge: &[u8; limits::CHALLENGE_BYTES], device: &Device) -> Request {
+        let claims = endtoend_crypto_core::token::peek(&device.token).expect("the server's own token");
+        let purpose = Purpose::Resume { token_id: claims.token_id };
+        let device_proof = self.proof(&device.key, challenge, device.address, purpose);
+        Request::Resume { token: device.token.clone(), device_proof }
     }
 
     /// Connects as a device that was registered.
     pub async fn resume(node: SocketAddr, device: &Device) -> Self {
+        Self::try_resume(node, device).await.expect("resumed")
+    }
+
+    /// As [`Self::resume`].
+    ///
+    /// # Errors
+    /// What the node refuses it with.
+    pub async fn try_resume(node: SocketAddr, device: &Device) -> Result<Self, RefusalCode> {
         let mut wire = Self::connect(node).await;
         let challenge = wire.hello().await;
-        let claims = endtoend_crypto_core::token::peek(&device.token).expect("the server's own token");
-        let purpose = Purpose::Resume { token_id: claims.token_id };
-        let device_proof = wire.proof(&device.key, &challenge, device.address, purpose);
-        authenticated(wire.ask(Request::Resume { token: device.token.clone(), device_proof }).await);
-        wire
+        match wire.ask(wire.resume_request(&challenge, device)).await {
+            ServerFrame::Answer { answer: Answer::Authenticated { .. }, .. } => Ok(wire),
+            ServerFrame::Refused { refusal, .. } => Err(refusal.code),
+            other => panic!("neither resumed nor refused: {other:?}"),
+        }
     }
 
     /// Says hello and gives the server's challenge.
     pub async fn hello(&mut self) -> [u8; limits::CHALLENGE_BYTES] {
-        let server_password = Bytes::new();
+        self.try_hello(b"").await.expect("a welcome")
+    }
+
+    /// As [`Self::hello`], with a password of the server.
+    ///
+    /// # Errors
+    /// What the node refuses it with.
+    pub async fn try_hello(&mut self, server_password: &[u8]) -> Result<[u8; limits::CHALLENGE_BYTES], RefusalCode> {
+        let server_password = Bytes::copy_from_slice(server_password);
         let hello = Request::Hello { version_min: VERSION, version_max: VERSION, server_password };
-        let answer = self.ask(hello).await;
-        let ServerFrame::Answer { answer: Answer::Welcome { challenge, .. }, .. } = answer else {
-            panic!("no welcome: {answer:?}");
-        };
-        challenge
+        match self.ask(hello).await {
+            ServerFrame::Answer { answer: Answer::Welcome { challenge, .. }, .. } => Ok(challenge),
+            ServerFrame::Refused { refusal, .. } => Err(refusal.code),
+            other => panic!("no welcome: {other:?}"),
+        }
+    }
+
+    /// Decides something about somebody.
+    pub async fn decide(&mut self, account: AccountTag, relation: Option<Relation>) {
+        let answer = self.ask(Request::SetRelation { account, relation }).await;
+        assert!(matches!(answer, ServerFrame::Answer { answer: Answer::Done, .. }), "{answer:?}");
     }
 
     /// Asks, and gives the next frame whatever it is.
@@ -259,6 +416,19 @@ impl Device {
         &self.token
     }
 
+    /// The same device with the key of another.
+    #[must_use]
+    pub fn with_key_of(&self, other: &Self) -> Self {
+        Self { key: Arc::clone(&other.key), ..self.copied() }
+    }
+
+    /// As it is now: tokens change.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let Self { address, token, refresh_token, key } = self;
+        Self { address: *address, token: token.clone(), refresh_token: refresh_token.clone(), key: Arc::clone(key) }
+    }
+
     /// The seed of its key.
     pub fn seed(&self) -> [u8; 64] {
         *self.key.seed()
@@ -271,9 +441,11 @@ impl Device {
     }
 }
 
-fn authenticated(answer: ServerFrame) -> Bytes {
+fn authenticated(answer: ServerFrame, key: Arc<SigningKey>) -> Device {
     match answer {
-        ServerFrame::Answer { answer: Answer::Authenticated { token, .. }, .. } => token,
+        ServerFrame::Answer { answer: Answer::Authenticated { address, token, refresh_token, .. }, .. } => {
+            Device { address, token, refresh_token: refresh_token.unwrap_or_default(), key }
+        }
         other => panic!("not authenticated: {other:?}"),
     }
 }
