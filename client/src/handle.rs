@@ -3,56 +3,45 @@
 use std::fmt;
 use std::str::FromStr;
 
+use endtoend_crypto_core::handle;
+pub use endtoend_crypto_core::handle::{BadHandle, HANDLE_CHARS_MAX, HANDLE_CHARS_MIN};
 use endtoend_protocol::AccountTag;
 
-/// Shortest handle, in characters.
-pub const HANDLE_CHARS_MIN: usize = 3;
-/// Longest handle, in characters.
-pub const HANDLE_CHARS_MAX: usize = 32;
-
-/// A normalised handle: 3 to 32 of `a` to `z`, `0` to `9`, `.`, `_` and `-`. Upper case is lowered on the way in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Handle(String);
-
-/// Why a string is no [`Handle`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadHandle {
-    /// Too short or too long.
-    #[error("a handle has {HANDLE_CHARS_MIN} to {HANDLE_CHARS_MAX} characters")]
-    Length,
-    /// A character that handles do not have.
-    #[error("a handle has only the letters a to z, digits, '.', '_' and '-'")]
-    Character,
-}
+/// A normalised handle of 3 to 32 characters, in any alphabet; which ones and how is in `endtoend_crypto_core::handle`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Handle(handle::Handle);
 
 impl Handle {
     /// The handle as it is shown and hashed.
     pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+    /// What is blinded to ask a server for the account's tag.
+    pub const fn normalised(&self) -> &handle::Handle {
         &self.0
     }
     /// What the server knows the account by.
     pub fn tag(&self) -> AccountTag {
-        AccountTag::new(endtoend_crypto_core::account_tag(&self.0))
+        AccountTag::new(endtoend_crypto_core::account_tag(self.as_str()))
     }
 }
 
 impl FromStr for Handle {
     type Err = BadHandle;
     fn from_str(text: &str) -> Result<Self, BadHandle> {
-        let handle = text.to_ascii_lowercase();
-        if !handle.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-')) {
-            return Err(BadHandle::Character);
-        }
-        match handle.len() {
-            HANDLE_CHARS_MIN..=HANDLE_CHARS_MAX => Ok(Self(handle)),
-            _ => Err(BadHandle::Length),
-        }
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 
 impl fmt::Display for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        fmt::Display::fmt(&self.0, f)
     }
 }
 
@@ -61,10 +50,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn upper_case_names_the_same_account() {
-        let (a, b): (Handle, Handle) = ("Alice".parse().unwrap(), "alice".parse().unwrap());
-        assert_eq!(a, b);
-        assert_eq!(a.tag(), b.tag());
+    fn another_spelling_names_the_same_account() {
+        for (one, another) in [("Alice", "alice"), ("STRASSE", "straße"), ("mu\u{308}ller", "Müller")] {
+            let (a, b): (Handle, Handle) = (one.parse().unwrap(), another.parse().unwrap());
+            assert_eq!(a, b);
+            assert_eq!(a.tag(), b.tag());
+        }
     }
 
     #[test]
@@ -74,8 +65,9 @@ mod tests {
             ("", BadHandle::Length),
             (&*"a".repeat(33), BadHandle::Length),
             ("al ice", BadHandle::Character),
-            ("älice", BadHandle::Character),
             ("alice\n", BadHandle::Character),
+            ("аlice", BadHandle::MixedScripts),
+            ("ıstanbul", BadHandle::Confusable),
         ] {
             assert_eq!(text.parse::<Handle>(), Err(why), "{text:?}");
         }

@@ -7,6 +7,7 @@
 
 pub mod aead;
 pub mod channel;
+pub mod handle;
 pub mod opaque;
 pub mod passphrase;
 pub mod proof;
