@@ -9,6 +9,7 @@ pub mod aead;
 pub mod channel;
 pub mod handle;
 pub mod opaque;
+pub mod oprf;
 pub mod passphrase;
 pub mod proof;
 mod random;
