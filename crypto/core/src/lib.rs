@@ -15,6 +15,7 @@ pub mod proof;
 mod random;
 pub mod signature;
 pub mod token;
+pub mod work;
 
 /// The tag that names an account to a server, from its normalised handle.
 ///
