@@ -13,6 +13,7 @@ pub mod oprf;
 pub mod passphrase;
 pub mod proof;
 mod random;
+pub mod refresh;
 pub mod signature;
 pub mod token;
 pub mod work;
