@@ -12,6 +12,7 @@ pub mod opaque;
 pub mod oprf;
 pub mod passphrase;
 pub mod proof;
+pub mod provision;
 mod random;
 pub mod refresh;
 pub mod signature;
