@@ -163,27 +163,29 @@ mod tests {
             ("Alice", "alice"),
             ("...", "..."),
             ("-a_b.c-1", "-a_b.c-1"),
-            ("Ａｌｉｃｅ", "alice"),          // fullwidth
-            ("ﬁona", "fiona"),                // a ligature
-            ("Straße", "strasse"),            // full folding, not lowering
-            ("STRASSE", "strasse"),           // and so the two are one
-            ("MÜLLER", "müller"),             //
-            ("mu\u{308}ller", "müller"),      // composed
-            ("Ａ\u{30a}sa", "åsa"),           // fullwidth, then composed
-            ("Ångström", "ångström"),         // the unit's sign is the letter
-            ("ΟΔΥΣΣΕΥΣ", "οδυσσευσ"),         // both small sigmas are one
-            ("Владимир", "владимир"),         //
-            ("Ёжик.2", "ёжик.2"),             //
-            ("ışık", "ışık"),                 // the dotless i stays what it is, in company
-            ("nguyễn_văn", "nguyễn_văn"),     //
-            ("שלמה", "שלמה"),                 // from right to left
-            ("محمد-1", "محمد-1"),             //
-            ("राजेश", "राजेश"),                 // vowel signs and a virama are marks
-            ("สมชาย", "สมชาย"),               //
-            ("山田太郎", "山田太郎"),         //
+            ("Ａｌｉｃｅ", "alice"), // fullwidth
+            ("ﬁona", "fiona"),       // a ligature
+            ("Straße", "strasse"),   // full folding, not lowering
+            ("STRASSE", "strasse"),  // and so the two are one
+            ("MÜLLER", "müller"),
+            ("mu\u{308}ller", "müller"), // composed
+            ("Ａ\u{30a}sa", "åsa"),      // fullwidth, then composed
+            ("Ångström", "ångström"),    // the unit's sign is the letter
+            ("ΟΔΥΣΣΕΥΣ", "οδυσσευσ"),    // both small sigmas are one
+            ("Владимир", "владимир"),
+            ("Ёжик.2", "ёжик.2"),
+            ("ışık", "ışık"), // the dotless i stays what it is, in company
+            ("IŞIK", "işik"), // but its capital is the I of everybody else
+            ("işık", "işık"), // and looks like the one above: nobody has the list of all handles
+            ("nguyễn_văn", "nguyễn_văn"),
+            ("שלמה", "שלמה"), // from right to left
+            ("محمد-1", "محمد-1"),
+            ("राजेश", "राजेश"), // vowel signs and a virama are marks
+            ("สมชาย", "สมชาย"),
+            ("山田太郎", "山田太郎"),
             ("ヤマダたろう", "ヤマダたろう"), // Japanese mixes three scripts
             ("ﾔﾏﾀﾞtaro", "ヤマダtaro"),        // and Latin; halfwidth, with its mark
-            ("김철수abc", "김철수abc"),       //
+            ("김철수abc", "김철수abc"),
             ("\u{1112}\u{1161}\u{11ab}글날", "한글날"),
         ] {
             assert_eq!(read(text).as_deref(), Ok(handle), "{text:?}");
@@ -227,7 +229,7 @@ mod tests {
             ("123-אבג", Character),  // would look like אבג-123
             ("𐌰𐌱𐌲", Character),      // Gothic
             ("аlice", MixedScripts), // the first is Cyrillic
-            ("αlpha", MixedScripts), //
+            ("αlpha", MixedScripts),
             ("abcשלמה", MixedScripts),
             ("владиmир", MixedScripts),
             ("山田влад", MixedScripts),

@@ -5,7 +5,7 @@
 //!
 //! `BLAKE3-derive("endtoend 2026-11 proof of work v1", challenge(32) || le64(counter) || le64(nonce))`
 //!
-//! are zero: 2^`bits` hashes on average, some 10 million a second on one core. It buys a busy server time and is no wall:
+//! are zero: 2^`bits` hashes on average, some six million a second on one core. It buys a busy server time and is no wall:
 //! who rents machines pays for them only.
 
 use std::fmt;
@@ -14,7 +14,7 @@ const CONTEXT: &str = "endtoend 2026-11 proof of work v1";
 /// Nonces that are tried before the caller is asked whether to stop: about a millisecond.
 const TRIES_BETWEEN: u64 = 4096;
 
-/// Most bits a puzzle may have: about half a minute on one core. A server that asks for more is not worth waiting for.
+/// Most bits a puzzle may have: less than a minute on one core. A server that asks for more is not worth waiting for.
 pub const WORK_BITS_MAX: u8 = 28;
 
 /// The puzzle has more than [`WORK_BITS_MAX`] bits.
