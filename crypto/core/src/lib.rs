@@ -21,8 +21,8 @@ pub mod work;
 
 /// The tag that names an account to a server, from its normalised handle.
 ///
-/// **Interim.** A public function of the handle: whoever has the tags can try handles. It is replaced by an oblivious
-/// pseudorandom function (RFC 9497) that needs the server's key for every try.
+/// **Interim.** A public function of the handle: whoever has the tags can try handles. [`oprf`] takes its place, which
+/// needs the server's key for every try.
 pub fn account_tag(handle: &str) -> [u8; 32] {
     blake3::derive_key("endtoend 2026-11 account tag v0", handle.as_bytes())
 }
