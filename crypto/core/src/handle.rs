@@ -167,6 +167,7 @@ mod tests {
             ("ﬁona", "fiona"),       // a ligature
             ("Straße", "strasse"),   // full folding, not lowering
             ("STRASSE", "strasse"),  // and so the two are one
+            ("ℌ𝐀ns", "hans"),        // letters of mathematics, which only the second folding meets as letters
             ("MÜLLER", "müller"),
             ("mu\u{308}ller", "müller"), // composed
             ("Ａ\u{30a}sa", "åsa"),      // fullwidth, then composed
