@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any, Callable
 
@@ -121,6 +122,135 @@ def encapsulate(public: bytes, randomness: bytes) -> tuple[bytes, bytes]:
     return ciphertext, shared
 
 
+# --- ristretto255 (RFC 9496) and its VOPRF (RFC 9497, mode 1) ---
+
+PRIME = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+ROOT = pow(2, (PRIME - 1) // 4, PRIME)  # of -1
+D = -121665 * pow(121666, -1, PRIME) % PRIME
+Point = tuple[int, int, int, int]
+ZERO: Point = (0, 1, 1, 0)
+
+
+def absolute(number: int) -> int:
+    number %= PRIME
+    return PRIME - number if number & 1 else number
+
+
+def square_root(u: int, v: int) -> tuple[bool, int]:
+    """The non-negative root of u/v, or of ROOT * u/v when that has one instead."""
+    root = u * pow(v, 3, PRIME) * pow(u * pow(v, 7, PRIME), (PRIME - 5) // 8, PRIME) % PRIME
+    check = v * root * root % PRIME
+    if check in (-u % PRIME, -u * ROOT % PRIME):
+        root = root * ROOT % PRIME
+    return check in (u % PRIME, -u % PRIME), absolute(root)
+
+
+def add(a: Point, b: Point) -> Point:
+    p, q = (a[1] - a[0]) * (b[1] - b[0]), (a[1] + a[0]) * (b[1] + b[0])
+    r, s = 2 * a[3] * b[3] * D, 2 * a[2] * b[2]
+    e, f, g, h = q - p, s - r, s + r, q + p
+    return e * f % PRIME, g * h % PRIME, f * g % PRIME, e * h % PRIME
+
+
+def multiply(scalar: int, point: Point) -> Point:
+    result = ZERO
+    for bit in bin(scalar)[2:]:
+        result = add(result, result)
+        if bit == "1":
+            result = add(result, point)
+    return result
+
+
+def decode(data: bytes) -> Point:
+    s = int.from_bytes(data, "little")
+    if len(data) != 32 or s >= PRIME or s & 1 or s == 0:
+        raise Refused
+    u1, u2 = 1 - s * s, 1 + s * s
+    v = -D * u1 * u1 - u2 * u2
+    square, inverse = square_root(1, v * u2 * u2)
+    x, y = absolute(2 * s * inverse * u2), u1 * inverse * inverse * u2 * v % PRIME
+    if not square or x * y % PRIME & 1 or y == 0:
+        raise Refused
+    return x, y, 1, x * y % PRIME
+
+
+def encode(point: Point) -> bytes:
+    x, y, z, t = point
+    u1, u2 = (z + y) * (z - y), x * y
+    _, inverse = square_root(1, u1 * u2 * u2)
+    one, two = inverse * u1, inverse * u2
+    z_inverse = one * two * t
+    if t * z_inverse % PRIME & 1:
+        x, y = y * ROOT, x * ROOT
+        two = one * square_root(1, -1 - D)[1]
+    if x * z_inverse % PRIME & 1:
+        y = -y
+    return le(absolute(two * (z - y)), 32)
+
+
+def mapped(data: bytes) -> Point:
+    r = ROOT * pow(int.from_bytes(data, "little") % 2**255, 2, PRIME)
+    u, v = (r + 1) * (1 - D * D), (-1 - r * D) * (r + D)
+    square, s = square_root(u, v)
+    if not square:
+        s = -absolute(s * (int.from_bytes(data, "little") % 2**255))
+    n = (-1 if square else r) * (r - 1) * (D - 1) ** 2 - v
+    a, b, c, d = 2 * s * v, n * -square_root(-D - 1, 1)[1], 1 - s * s, 1 + s * s
+    return a * d % PRIME, c * b % PRIME, b * d % PRIME, a * c % PRIME
+
+
+BASE = decode(bytes.fromhex("e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2d76"))
+SUITE = b"OPRFV1-\x01-ristretto255-SHA512"
+
+
+def prefixed(*parts: bytes) -> bytes:
+    return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+
+
+def expanded(message: bytes, purpose: bytes) -> bytes:
+    """expand_message_xmd of RFC 9380 with SHA-512, one block."""
+    tag = purpose + b"-" + SUITE
+    tag += bytes([len(tag)])
+    first = hashlib.sha512(bytes(128) + message + b"\x00\x40\x00" + tag).digest()
+    return hashlib.sha512(first + b"\x01" + tag).digest()
+
+
+def hash_to_group(message: bytes) -> Point:
+    uniform = expanded(message, b"HashToGroup")
+    return add(mapped(uniform[:32]), mapped(uniform[32:]))
+
+
+def hash_to_scalar(message: bytes) -> int:
+    return int.from_bytes(expanded(message, b"HashToScalar"), "little") % ORDER
+
+
+def composite(public: bytes, blinded: bytes, element: bytes) -> int:
+    seed = hashlib.sha512(prefixed(public, b"Seed-" + SUITE)).digest()
+    return hash_to_scalar(prefixed(seed) + bytes(2) + prefixed(blinded, element) + b"Composite")
+
+
+def evaluate(key: int, blinded: bytes, random: int) -> bytes:
+    public, element = encode(multiply(key, BASE)), encode(multiply(key, decode(blinded)))
+    m = multiply(composite(public, blinded, element), decode(blinded))
+    parts = [m, multiply(key, m), multiply(random, BASE), multiply(random, m)]
+    challenge = hash_to_scalar(prefixed(public, *map(encode, parts)) + b"Challenge")
+    return element + le(challenge, 32) + le((random - challenge * key) % ORDER, 32)
+
+
+def check_evaluation(public: bytes, blinded: bytes, evaluation: bytes) -> bytes:
+    element, c, s = evaluation[:32], *(int.from_bytes(evaluation[at : at + 32], "little") for at in (32, 64))
+    if not (0 < c < ORDER and 0 < s < ORDER):
+        raise Refused
+    weight = composite(public, blinded, element)
+    m, z = multiply(weight, decode(blinded)), multiply(weight, decode(element))
+    t2 = add(multiply(s, BASE), multiply(c, decode(public)))
+    t3 = add(multiply(s, m), multiply(c, z))
+    if c != hash_to_scalar(prefixed(public, *map(encode, (m, z, t2, t3))) + b"Challenge"):
+        raise Refused
+    return element
+
+
 # --- what the files hold ---
 
 
@@ -144,41 +274,12 @@ def check_signature(file: Case) -> int:
     return len(file["cases"])
 
 
-def check_account_tag(file: Case) -> int:
-    for case in file["cases"]:
-        same(derive("endtoend 2026-11 account tag v1", raw(case, "output")), raw(case, "tag"))
-    return len(file["cases"])
-
-
-def check_refresh_token(file: Case) -> int:
-    key = derive("endtoend 2026-11 refresh token hash v1", raw(file, "secret"))
-    for case in file["cases"]:
-        token = bytes([1]) + raw(file, "family") + le(case["generation"], 4) + raw(case, "token_secret")
-        same(token, raw(case, "token"))
-        same(blake3(token, key=key).digest(), raw(case, "hash"))
-    return len(file["cases"])
-
-
-def check_work(file: Case) -> int:
-    key = derive("endtoend 2026-11 proof of work v1", raw(file, "challenge"))
-    for case in file["cases"]:
-
-        def zeros(nonce: int) -> int:
-            digest = blake3(le(case["counter"], 8) + le(nonce, 8), key=key).digest()
-            return 256 - int.from_bytes(digest, "big").bit_length()
-
-        # The first that solves it, because it was found by counting.
-        solves = [zeros(nonce) >= case["bits"] for nonce in range(case["nonce"] + 1)]
-        same(bytes(solves), bytes(case["nonce"]) + bytes([1]))
-    return len(file["cases"])
-
-
 def check_device_proof(file: Case) -> int:
     domain = "endtoend 2026-11 device proof v2"
+    purposes = {"register": 1, "login": 2, "resume": 3, "refresh": 4, "add_device": 5}
     signer = Signer(raw(file, "seed"))
     for case in file["cases"]:
-        purpose = {"register": 1, "login": 2, "resume": 3, "refresh": 4, "add device": 5}[case["purpose"]]
-        statement = bytes([purpose]) + raw(case, "token_id") + raw(file, "challenge") + raw(file, "channel_binding")
+        statement = bytes([purposes[case["purpose"]]]) + raw(case, "token_id") + raw(file, "challenge") + raw(file, "channel_binding")
         statement += raw(file, "account") + bytes([file["device"]]) + le(case["generation"], 4)
         same(signer.sign(domain, statement), raw(case, "proof"))
         refused(raw(case, "proof"), lambda bent: verify(signer.public, domain, statement, bent))
@@ -251,6 +352,83 @@ def check_pq_envelope(file: Case) -> int:
 
         same(opened(raw(case, "envelope")), raw(case, "plaintext"))
         refused(raw(case, "envelope"), opened)
+    return len(file["cases"])
+
+
+def check_handle(file: Case) -> int:
+    for case in file["cases"]:
+        handle = unicodedata.normalize("NFD", case["written"])
+        for _ in range(2):
+            handle = unicodedata.normalize("NFKC", handle.casefold())
+        same(handle.encode(), case["handle"].encode())
+    return len(file["cases"])
+
+
+def check_blind_handle(file: Case) -> int:
+    key, public = int.from_bytes(raw(file, "key"), "little"), raw(file, "public")
+    same(encode(multiply(key, BASE)), public)
+    for case in file["cases"]:
+        blind, random = (int.from_bytes(raw(case, name), "little") % ORDER for name in ("blind", "proof_random"))
+        handle, blinded = case["handle"].encode(), raw(case, "blinded")
+        same(encode(multiply(blind, hash_to_group(handle))), blinded)
+        same(evaluate(key, blinded, random), raw(case, "evaluation"))
+        element = check_evaluation(public, blinded, raw(case, "evaluation"))
+        unblinded = encode(multiply(pow(blind, -1, ORDER), decode(element)))
+        output = hashlib.sha512(prefixed(handle, unblinded) + b"Finalize").digest()
+        same(derive("endtoend 2026-11 account tag v1", output), raw(case, "tag"))
+        refused(raw(case, "evaluation"), lambda bent: check_evaluation(public, blinded, bent))
+    return len(file["cases"])
+
+
+def check_refresh_token(file: Case) -> int:
+    for case in file["cases"]:
+        token = bytes([1]) + raw(case, "family") + le(case["generation"], 4) + raw(case, "secret")
+        same(token, raw(case, "token"))
+        hashed = blake3(b"endtoend 2026-11 refresh token hash v1" + token, key=raw(file, "key")).digest()
+        same(hashed, raw(case, "hash"))
+    return len(file["cases"])
+
+
+def check_work(file: Case) -> int:
+    for case in file["cases"]:
+        start = raw(case, "challenge") + le(case["counter"], 8)
+        nonce = 0
+        while int.from_bytes(derive("endtoend 2026-11 proof of work v1", start + le(nonce, 8))) >> (256 - case["bits"]):
+            nonce += 1
+        same(le(nonce, 8), le(case["least_nonce"], 8))
+    return len(file["cases"])
+
+
+def check_device_link(file: Case) -> int:
+    new, link_id = Pair(raw(file["new"], "x25519"), raw(file["new"], "ml_kem_seed")), raw(file, "link_id")
+    offer = bytes([1]) + new.public
+    same(offer, raw(file, "offer"))
+    same(link_id + derive("endtoend 2026-11 device link v1 offer", offer), raw(file, "code"))
+    ephemeral = X25519PrivateKey.from_private_bytes(raw(file, "ephemeral")).public_key().public_bytes_raw()
+    ciphertext, shared = encapsulate(new.ml_kem, raw(file, "encapsulation"))
+    same(bytes([1]) + ephemeral + ciphertext, raw(file, "answer"))
+
+    def agreed(answer: bytes) -> tuple[bytes, bytes, int]:
+        if answer[:1] != bytes([1]):
+            raise Refused
+        secrets = ML_KEM_1024.decaps(new.decapsulation, answer[33:]) + x25519(new.secret, answer[1:33])
+        stream = derive("endtoend 2026-11 device link v1 key", secrets + link_id + offer + answer, 76)
+        return stream[:32], stream[32:68], int.from_bytes(stream[68:], "little") % 1_000_000
+
+    same(ML_KEM_1024.decaps(new.decapsulation, ciphertext), shared)
+    key, nonce, digits = agreed(raw(file, "answer"))
+    same(f"{digits:06}".encode(), file["digits"].encode())
+    ad = b"endtoend 2026-11 device link v1 payload" + link_id
+    for case in file["cases"]:
+        sealed = raw(case, "sealed")
+        same(aead_seal(key, nonce, ad, raw(case, "payload")), sealed)
+        refused(sealed, lambda bent: aead_open(key, nonce, ad, bent))
+
+        def opened(answer: bytes) -> bytes:
+            key, nonce, _ = agreed(answer)
+            return aead_open(key, nonce, ad, sealed)
+
+        refused(raw(file, "answer"), opened)
     return len(file["cases"])
 
 
@@ -386,16 +564,18 @@ def refused(honest: bytes, take: Callable[[bytes], object]) -> None:
 
 CHECKS: dict[str, Callable[[Case], int]] = {
     "access_token": check_access_token,
-    "account_tag": check_account_tag,
     "aead": check_aead,
+    "blind_handle": check_blind_handle,
     "channel": check_channel,
+    "device_link": check_device_link,
     "device_proof": check_device_proof,
-    "refresh_token": check_refresh_token,
-    "work": check_work,
+    "handle": check_handle,
     "padding": check_padding,
     "passphrase": check_passphrase,
     "pq_envelope": check_pq_envelope,
+    "refresh_token": check_refresh_token,
     "signature": check_signature,
+    "work": check_work,
 }
 
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use endtoend_crypto_core::opaque::{ClientLogin, ClientRegistration};
 use endtoend_crypto_core::oprf::Blinding;
-use endtoend_crypto_core::work::Puzzle;
+use endtoend_crypto_core::work::{Puzzle, solve};
 use endtoend_protocol::{
     AccountTag, Answer, ClientFrame, ClosingReason, DeviceId, Refusal, RefusalCode, Relation, Request, RetryReason,
     ServerFrame, Work,
@@ -419,7 +419,7 @@ async fn nobody_decides_for_another() {
 
 /// Asks for the account of a handle.
 async fn look_up(wire: &mut Wire, work: u64) -> ServerFrame {
-    let (_, blinded) = Blinding::start(&mut rand::rng(), "alice").expect("blinded");
+    let (_, blinded) = Blinding::start(&mut rand::rng(), &"alice".parse().expect("a handle")).expect("blinded");
     wire.ask(Request::Evaluate { blinded, work }).await
 }
 
@@ -441,7 +441,8 @@ async fn strangers_pay_with_work_beyond_their_limit_and_a_header_does_not_move_t
     let refusal = refused(look_up(&mut other, 0).await);
     assert_eq!(refusal.code, RefusalCode::Work);
     let Some(Work { bits: 10, counter }) = refusal.work else { panic!("no puzzle: {refusal:?}") };
-    let nonce = Puzzle { challenge, counter, bits: 10 }.solve(|| false).expect("solved");
+    let puzzle = Puzzle::new(challenge, counter, 10).expect("not too hard");
+    let nonce = solve(&puzzle, || false).expect("solved");
     assert!(matches!(answered(look_up(&mut other, nonce).await), Answer::Evaluated { .. }));
     // The same work does not pay twice, nor on another connection.
     assert_eq!(refused(look_up(&mut other, nonce).await).code, RefusalCode::Work);

@@ -4,12 +4,12 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use endtoend_crypto_core::opaque::{ClientLogin, ClientRegistration, OpaqueError};
-use endtoend_crypto_core::oprf::Blinding;
+use endtoend_crypto_core::oprf::{Blinding, OprfPublic};
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof};
 use endtoend_crypto_core::refresh::RefreshToken;
 use endtoend_crypto_core::signature::SigningKey;
 use endtoend_crypto_core::token;
-use endtoend_crypto_core::work::Puzzle;
+use endtoend_crypto_core::work::{Puzzle, solve};
 use endtoend_protocol::{
     AccountTag, Address, Answer, ClientFrame, DeviceId, InviteCode, KeyCounts, NewDevice, Refusal, RefusalCode,
     Request, RequestId, ServerFrame, UnixMillis, VERSION, Work, limits,
@@ -235,13 +235,13 @@ async fn evaluate(
     challenge: &[u8; limits::CHALLENGE_BYTES],
     oprf_key: &[u8; 32],
 ) -> Result<AccountTag, EstablishError> {
-    let (blinding, blinded) =
-        Blinding::start(&mut rand::rng(), handle.as_str()).map_err(|_| EstablishError::Protocol)?;
+    let (blinding, blinded) = Blinding::start(&mut rand::rng(), handle).map_err(|_| EstablishError::Protocol)?;
     let mut work = 0;
     loop {
         let refusal = match talk.ask(Request::Evaluate { blinded, work }).await {
             Ok(Answer::Evaluated { evaluation }) => {
-                let tag = blinding.finish(&evaluation, oprf_key).map_err(|_| EstablishError::Protocol)?;
+                let public = OprfPublic::from_bytes(oprf_key).map_err(|_| EstablishError::Protocol)?;
+                let tag = blinding.finish(&evaluation, &public).map_err(|_| EstablishError::Protocol)?;
                 return Ok(AccountTag::new(tag));
             }
             Ok(_) => return Err(EstablishError::Protocol),
@@ -252,8 +252,8 @@ async fn evaluate(
         let Some(Work { bits, counter }) = refusal.work.filter(|_| work == 0) else {
             return Err(EstablishError::Refused(refusal));
         };
-        let puzzle = Puzzle { challenge: *challenge, counter, bits };
-        let solved = tokio::task::spawn_blocking(move || puzzle.solve(|| false)).await;
+        let puzzle = Puzzle::new(*challenge, counter, bits).map_err(|_| EstablishError::Protocol)?;
+        let solved = tokio::task::spawn_blocking(move || solve(&puzzle, || false)).await;
         work = solved.ok().flatten().ok_or(EstablishError::Protocol)?;
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use endtoend_crypto_core::oprf::Blinding;
+use endtoend_crypto_core::oprf::{Blinding, OprfPublic};
 use endtoend_protocol::{
     AccountTag, Address, Answer, ClientFrame, DecodeError, Envelope, EnvelopeId, KeyCounts, MessageId, Refusal,
     RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, UnixMillis, limits,
@@ -452,9 +452,10 @@ impl Runner {
                     (Some(Asked::Lookup), Answer::Evaluated { evaluation }) => {
                         let Some(Question { handle, blinding }) = question else { return Ok(()) };
                         // An answer that does not verify is of a server that cheats.
-                        let tag = blinding
-                            .finish(&evaluation, &online.oprf_key)
-                            .map_err(|_| LinkError::Protocol(DecodeError::Malformed))?;
+                        let tag = OprfPublic::from_bytes(&online.oprf_key)
+                            .ok()
+                            .and_then(|public| blinding.finish(&evaluation, &public).ok())
+                            .ok_or(LinkError::Protocol(DecodeError::Malformed))?;
                         self.found(&handle, AccountTag::new(tag))?;
                     }
                     (Some(Asked::Publish(ids)), Answer::KeysPublished(keys)) => {
@@ -596,7 +597,7 @@ impl Online {
 
     /// Asks for the account of a handle, which the server does not learn.
     async fn look_up(&mut self, handle: Handle) -> Result<(), LinkError> {
-        let Ok((blinding, blinded)) = Blinding::start(&mut rand::rng(), handle.as_str()) else { return Ok(()) };
+        let Ok((blinding, blinded)) = Blinding::start(&mut rand::rng(), &handle) else { return Ok(()) };
         let id = self.ask(Asked::Lookup, Request::Evaluate { blinded, work: 0 }).await?;
         self.questions.insert(id, Question { handle, blinding });
         Ok(())

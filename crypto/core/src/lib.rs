@@ -7,10 +7,12 @@
 
 pub mod aead;
 pub mod channel;
+pub mod handle;
 pub mod opaque;
 pub mod oprf;
 pub mod passphrase;
 pub mod proof;
+pub mod provision;
 mod random;
 pub mod refresh;
 pub mod signature;

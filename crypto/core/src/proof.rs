@@ -16,14 +16,14 @@ pub enum Purpose {
         /// Of the token.
         token_id: [u8; 16],
     },
-    /// To go on with a refresh token.
+    /// To get a new access token for a refresh token.
     Refresh {
-        /// Of the token.
+        /// Of the refresh token.
         family: [u8; 16],
-        /// Of the token.
+        /// Of the refresh token.
         generation: u32,
     },
-    /// To add a device to an account; the statement's device number is 0.
+    /// To register this device as a further one of an account that there is.
     AddDevice,
 }
 
@@ -43,20 +43,22 @@ pub struct DeviceStatement<'a> {
 }
 
 impl DeviceStatement<'_> {
-    /// `purpose(1) || token(16) || challenge(32) || channel_binding(32) || account(32) || device(1) || le32(generation)`,
-    /// where `token` and `generation` are zero for purposes that have none.
+    /// `purpose(1) || token_id(16) || challenge(32) || channel_binding(32) || account(32) || device(1) || generation(4, LE)`
+    ///
+    /// The id is the token's for Resume, the family for Refresh, else zero; the generation is zero unless Refresh. The
+    /// purpose says which, and every field is always there.
     fn to_bytes(self) -> [u8; 118] {
-        let (purpose, token, generation) = match self.purpose {
+        let (purpose, token_id, generation) = match self.purpose {
             Purpose::Register => (1, [0; 16], 0),
             Purpose::Login => (2, [0; 16], 0),
             Purpose::Resume { token_id } => (3, token_id, 0),
             Purpose::Refresh { family, generation } => (4, family, generation),
             Purpose::AddDevice => (5, [0; 16], 0),
         };
-        let mut bytes = [0; 118];
-        let generation = generation.to_le_bytes();
+        let (device, generation) = ([self.device], generation.to_le_bytes());
         let fields =
-            [&[purpose], &token[..], self.challenge, self.channel_binding, self.account, &[self.device], &generation];
+            [&[purpose], &token_id[..], self.challenge, self.channel_binding, self.account, &device, &generation];
+        let mut bytes = [0; 118];
         for (to, from) in bytes.iter_mut().zip(fields.into_iter().flatten()) {
             *to = *from;
         }
@@ -104,8 +106,8 @@ mod tests {
             DeviceStatement { purpose: Purpose::Resume { token_id: [9; 16] }, ..statement },
             DeviceStatement { purpose: Purpose::Register, ..statement },
             DeviceStatement { purpose: Purpose::Login, ..statement },
-            DeviceStatement { purpose: Purpose::AddDevice, ..statement },
             DeviceStatement { purpose: Purpose::Refresh { family: [4; 16], generation: 0 }, ..statement },
+            DeviceStatement { purpose: Purpose::AddDevice, ..statement },
         ];
         for other in others {
             assert_eq!(verify_device_proof(&verifier, &other, &proof), Err(BadSignature), "{other:?}");
@@ -122,9 +124,34 @@ mod tests {
             channel_binding: &[2; 32],
             account: &[3; 32],
             device: 5,
-            purpose: Purpose::Refresh { family: [4; 16], generation: 0x0403_0201 },
+            purpose: Purpose::Resume { token_id: [4; 16] },
         };
-        let expected = [&[4][..], &[4; 16], &[1; 32], &[2; 32], &[3; 32], &[5], &[1, 2, 3, 4]].concat();
+        let expected = [&[3][..], &[4; 16], &[1; 32], &[2; 32], &[3; 32], &[5], &[0; 4]].concat();
         assert_eq!(statement.to_bytes()[..], expected);
+        let purpose = Purpose::Refresh { family: [6; 16], generation: 0x0403_0201 };
+        let expected = [&[4][..], &[6; 16], &[1; 32], &[2; 32], &[3; 32], &[5], &[1, 2, 3, 4]].concat();
+        assert_eq!(DeviceStatement { purpose, ..statement }.to_bytes()[..], expected);
+    }
+
+    #[test]
+    fn no_two_purposes_make_the_same_statement() {
+        let of = |purpose| {
+            let (challenge, channel_binding, account) = (&[1; 32], &[2; 32], &[3; 32]);
+            DeviceStatement { challenge, channel_binding, account, device: 1, purpose }.to_bytes()
+        };
+        let (family, token_id) = ([0; 16], [0; 16]);
+        let purposes = [
+            Purpose::Register,
+            Purpose::Login,
+            Purpose::Resume { token_id },
+            Purpose::Resume { token_id: [1; 16] },
+            Purpose::Refresh { family, generation: 0 },
+            Purpose::Refresh { family, generation: 1 },
+            Purpose::Refresh { family, generation: u32::MAX },
+            Purpose::Refresh { family: [1; 16], generation: 0 },
+            Purpose::AddDevice,
+        ];
+        let statements: std::collections::BTreeSet<_> = purposes.into_iter().map(of).collect();
+        assert_eq!(statements.len(), purposes.len());
     }
 }

@@ -71,6 +71,18 @@ fn of_a_proof_and_of_what_it_states() {
         let token_id = flipped(&[4; 16], bit).try_into().unwrap();
         assert!(refused(&DeviceStatement { purpose: Purpose::Resume { token_id }, ..statement }), "token, bit {bit}");
     }
+    let refresh =
+        |family, generation| DeviceStatement { purpose: Purpose::Refresh { family, generation }, ..statement };
+    let proof = sign_device_proof(&key(), &refresh([4; 16], 5));
+    verify_device_proof(&verifier, &refresh([4; 16], 5), &proof).unwrap();
+    let refused = |statement: &DeviceStatement<'_>| verify_device_proof(&verifier, statement, &proof).is_err();
+    for bit in 0..128 {
+        let family = flipped(&[4; 16], bit).try_into().unwrap();
+        assert!(refused(&refresh(family, 5)), "family, bit {bit}");
+    }
+    for bit in 0..32 {
+        assert!(refused(&refresh([4; 16], 5 ^ (1 << bit))), "generation, bit {bit}");
+    }
 }
 
 #[test]

@@ -10,16 +10,17 @@ use std::time::Duration;
 
 use endtoend_crypto_core::aead::{self, Key, Nonce};
 use endtoend_crypto_core::channel::{Channel, Initiator, Introduction, REKEY_AGE, StaticKeys, fingerprint, respond};
-use endtoend_crypto_core::oprf::OprfKey;
+use endtoend_crypto_core::handle::Handle;
+use endtoend_crypto_core::oprf::{Blinding, OprfKey, OprfPublic};
 use endtoend_crypto_core::passphrase::{self, Params};
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof, verify_device_proof};
+use endtoend_crypto_core::provision::{LinkCode, NewDevice, Offer};
 use endtoend_crypto_core::refresh::{RefreshKey, RefreshToken};
 use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
 use endtoend_crypto_core::token;
-use endtoend_crypto_core::work::Puzzle;
+use endtoend_crypto_core::work::{self, Puzzle};
 use rand::Rng as _;
 use serde_json::{Value, json};
-use voprf::{Ristretto255, VoprfServer};
 
 /// `N` bytes that count up from `first`.
 fn counting<const N: usize>(first: u8) -> [u8; N] {
@@ -124,58 +125,6 @@ fn the_signature_is_the_one_of_the_vectors() {
     }
 }
 
-#[test]
-fn the_account_tag_is_the_one_of_the_vectors() {
-    // A scalar below the order of the group.
-    let scalar = array::<32>(&json!({ "key": "07".repeat(31) + "00" }), "key");
-    let key = OprfKey::from_bytes(&scalar).unwrap();
-    let server = VoprfServer::<Ristretto255>::new_with_key(&scalar).unwrap();
-    let case = |handle: &str| {
-        let output = hex::encode(server.evaluate(handle.as_bytes()).unwrap());
-        json!({ "handle": handle, "output": output, "tag": hex::encode(key.tag(handle).unwrap()) })
-    };
-    let made = json!({
-        "construction": "account tag, version 1", "key": hex::encode(scalar), "public": hex::encode(key.public()),
-        "cases": (["alice", "bob", "a.b_c-1", "älice"].map(case)),
-    });
-    vectors("account_tag.json", &made);
-}
-
-#[test]
-fn the_refresh_token_is_the_one_of_the_vectors() {
-    let (secret, family) = (counting::<32>(0), counting::<16>(0x20));
-    let key = RefreshKey::new(&secret);
-    let case = |generation: u32| {
-        let token = RefreshToken { family, generation, secret: counting(0x40) };
-        assert_eq!(RefreshToken::from_bytes(&*token.to_bytes()), Ok(token.clone()));
-        json!({
-            "generation": generation, "token_secret": hex::encode(token.secret),
-            "token": hex::encode(&*token.to_bytes()), "hash": hex::encode(key.hash(&token)),
-        })
-    };
-    let made = json!({
-        "construction": "refresh token, version 1", "secret": hex::encode(secret), "family": hex::encode(family),
-        "cases": ([0, 1, 0x0403_0201, u32::MAX].map(case)),
-    });
-    vectors("refresh_token.json", &made);
-}
-
-#[test]
-fn the_work_is_the_one_of_the_vectors() {
-    let challenge = counting::<32>(0x11);
-    let case = |(counter, bits)| {
-        let puzzle = Puzzle { challenge, counter, bits };
-        let nonce = puzzle.solve(|| false).unwrap();
-        assert!(puzzle.check(nonce));
-        json!({ "counter": counter, "bits": bits, "nonce": nonce })
-    };
-    let made = json!({
-        "construction": "proof of work, version 1", "challenge": hex::encode(challenge),
-        "cases": ([(1_u64, 0_u8), (1, 8), (2, 8), (3, 16)].map(case)),
-    });
-    vectors("work.json", &made);
-}
-
 /// What the handshake draws: a scalar and an ML-KEM seed for each pair of keys, 32 bytes for each encapsulation.
 struct Drawn {
     rng: Script,
@@ -246,13 +195,13 @@ fn the_device_proof_is_the_one_of_the_vectors() {
     let seed = counting::<64>(0);
     let key = SigningKey::from_seed(&seed);
     let (challenge, channel_binding, account) = (counting::<32>(1), counting::<32>(33), counting::<32>(0xa0));
-    let token_id = counting::<16>(65);
+    let (token_id, family) = (counting::<16>(65), counting::<16>(81));
     let purposes = [
         ("register", Purpose::Register),
         ("login", Purpose::Login),
         ("resume", Purpose::Resume { token_id }),
-        ("refresh", Purpose::Refresh { family: token_id, generation: 0x0403_0201 }),
-        ("add device", Purpose::AddDevice),
+        ("refresh", Purpose::Refresh { family, generation: 0x0102_0304 }),
+        ("add_device", Purpose::AddDevice),
     ];
     let statement = |purpose| DeviceStatement {
         challenge: &challenge,
@@ -264,10 +213,13 @@ fn the_device_proof_is_the_one_of_the_vectors() {
     let made: Vec<Value> = purposes
         .iter()
         .map(|(name, purpose)| {
+            let (token_id, generation) = match *purpose {
+                Purpose::Resume { token_id } => (token_id, 0),
+                Purpose::Refresh { family, generation } => (family, generation),
+                Purpose::Register | Purpose::Login | Purpose::AddDevice => ([0; 16], 0),
+            };
             json!({
-                "purpose": name,
-                "token_id": hex::encode(if matches!(*name, "resume" | "refresh") { token_id } else { [0; 16] }),
-                "generation": if *name == "refresh" { 0x0403_0201 } else { 0 },
+                "purpose": name, "token_id": hex::encode(token_id), "generation": generation,
                 "proof": hex::encode(sign_device_proof(&key, &statement(*purpose))),
             })
         })
@@ -320,4 +272,151 @@ fn the_passphrase_is_the_one_of_the_vectors() {
         })
         .collect();
     vectors("passphrase.json", &json!({ "construction": "key from a password, Argon2id", "cases": made }));
+}
+
+#[test]
+fn handles_are_spelled_as_in_the_vectors() {
+    let made: Vec<Value> = [
+        "Alice",
+        "a.b_c-1",
+        "ＡＬＩＣＥ",
+        "ﬁona",
+        "Straße",
+        "ÅNGSTRÖM",
+        "mu\u{308}ller",
+        "ΟΔΥΣΣΕΎΣ",
+        "Владимир",
+        "ışık",
+        "NGUYỄN_VĂN",
+        "שלמה",
+        "محمد-1",
+        "राजेश",
+        "山田太郎",
+        "ﾔﾏﾀﾞtaro",
+        "\u{1112}\u{1161}\u{11ab}글날",
+    ]
+    .into_iter()
+    .map(|written| json!({ "written": written, "handle": written.parse::<Handle>().unwrap().as_str() }))
+    .collect();
+    vectors("handle.json", &json!({ "construction": "handle, NFKC and full case folding", "cases": made }));
+}
+
+#[test]
+fn the_blind_handle_is_the_one_of_the_vectors() {
+    let key = OprfKey::from_bytes(&{
+        let mut scalar = counting::<32>(1);
+        scalar[31] &= 0x0f; // below the order of the group
+        scalar
+    })
+    .unwrap();
+    let drawn = |seed| {
+        let mut bytes = [0; 64];
+        Script::new(seed).fill_bytes(&mut bytes);
+        hex::encode(bytes)
+    };
+    let made: Vec<Value> = ["alice", "a.b_c-1", "山田太郎"]
+        .into_iter()
+        .zip(0..)
+        .map(|(handle, number)| {
+            let handle: Handle = handle.parse().unwrap();
+            let (blinding, blinded) = Blinding::start(&mut Script::new(number), &handle).unwrap();
+            let evaluation = key.evaluate(&mut Script::new(number + 100), &blinded).unwrap();
+            let tag = blinding.finish(&evaluation, &key.public()).unwrap();
+            assert_eq!(key.tag(&handle).unwrap(), tag);
+            json!({
+                "handle": handle.as_str(), "blind": drawn(number), "proof_random": drawn(number + 100),
+                "blinded": hex::encode(blinded), "evaluation": hex::encode(evaluation), "tag": hex::encode(tag),
+            })
+        })
+        .collect();
+    let made = json!({
+        "construction": "account tag, version 1: VOPRF(ristretto255, SHA-512), then BLAKE3",
+        "key": hex::encode(key.to_bytes()), "public": hex::encode(key.public().to_bytes()), "cases": made,
+    });
+    let kept = vectors("blind_handle.json", &made);
+    let public = OprfPublic::from_bytes(&array(&kept, "public")).unwrap();
+    for (case, number) in kept["cases"].as_array().unwrap().iter().zip(0..) {
+        let handle: Handle = case["handle"].as_str().unwrap().parse().unwrap();
+        let (blinding, _) = Blinding::start(&mut Script::new(number), &handle).unwrap();
+        assert_eq!(blinding.finish(&bytes(case, "evaluation"), &public).unwrap(), array(case, "tag"));
+    }
+}
+
+#[test]
+fn the_refresh_token_is_the_one_of_the_vectors() {
+    let key = RefreshKey::from_bytes(&counting(0));
+    let made: Vec<Value> = [(0_u8, 0_u32), (50, 1), (100, 0x0102_0304), (150, u32::MAX)]
+        .into_iter()
+        .map(|(first, generation)| {
+            let (family, secret) = (counting::<16>(first), counting::<32>(first + 16));
+            let token = [&[1][..], &family, &generation.to_le_bytes(), &secret].concat();
+            json!({
+                "family": hex::encode(family), "generation": generation, "secret": hex::encode(secret),
+                "token": hex::encode(&token),
+                "hash": hex::encode(key.hash(&RefreshToken::from_bytes(&token).unwrap())),
+            })
+        })
+        .collect();
+    let made = json!({
+        "construction": "refresh token, version 1", "key": hex::encode(key.to_bytes()), "cases": made,
+    });
+    let kept = vectors("refresh_token.json", &made);
+    let key = RefreshKey::from_bytes(&array(&kept, "key"));
+    for case in kept["cases"].as_array().unwrap() {
+        let token = RefreshToken::from_bytes(&bytes(case, "token")).unwrap();
+        assert_eq!(
+            (token.family, u64::from(token.generation)),
+            (array(case, "family"), case["generation"].as_u64().unwrap())
+        );
+        assert!(key.matches(&token, &array(case, "hash")));
+    }
+}
+
+#[test]
+fn the_puzzle_is_the_one_of_the_vectors() {
+    let made: Vec<Value> = [(0, 0, 0), (1, 1, 8), (2, u64::MAX, 12), (3, 0x0102_0304_0506_0708, 16)]
+        .into_iter()
+        .map(|(first, counter, bits)| {
+            let challenge = counting::<32>(first);
+            let nonce = work::solve(&Puzzle::new(challenge, counter, bits).unwrap(), || false).unwrap();
+            json!({ "challenge": hex::encode(challenge), "counter": counter, "bits": bits, "least_nonce": nonce })
+        })
+        .collect();
+    let kept = vectors("work.json", &json!({ "construction": "proof of work, version 1", "cases": made }));
+    for case in kept["cases"].as_array().unwrap() {
+        let of = |name: &str| case[name].as_u64().unwrap();
+        let puzzle = Puzzle::new(array(case, "challenge"), of("counter"), of("bits") as u8).unwrap();
+        assert!(work::check(&puzzle, of("least_nonce")));
+    }
+}
+
+#[test]
+fn the_device_link_is_the_one_of_the_vectors() {
+    let new = || NewDevice::start(&mut Script::new(1));
+    let answered = |payload: &[u8]| {
+        let (code, offer) = (new().code(), *new().offer());
+        let (sender, answer) = Offer::read(&code, &offer).unwrap().answer(&mut Script::new(2)).unwrap();
+        (sender.digits().to_string(), *answer, sender.seal(payload).unwrap())
+    };
+    let made: Vec<Value> = [&b""[..], b"what an existing device hands over", &[0x55; 3000]]
+        .into_iter()
+        .map(|payload| json!({ "payload": hex::encode(payload), "sealed": hex::encode(answered(payload).2) }))
+        .collect();
+    let (digits, answer, _) = answered(b"");
+    let (mut new_drew, mut existing_drew) = (Drawn { rng: Script::new(1) }, Drawn { rng: Script::new(2) });
+    let made = json!({
+        "construction": "device link, version 1",
+        "link_id": hex::encode(new_drew.take(16)), "new": new_drew.pair(),
+        "code": hex::encode(new().code().to_bytes()), "offer": hex::encode(new().offer()),
+        "ephemeral": hex::encode(existing_drew.take(32)), "encapsulation": hex::encode(existing_drew.take(32)),
+        "answer": hex::encode(answer), "digits": digits, "cases": made,
+    });
+    let kept = vectors("device_link.json", &made);
+    let code = LinkCode::from_bytes(&bytes(&kept, "code")).unwrap();
+    Offer::read(&code, &bytes(&kept, "offer")).unwrap();
+    let receiver = new().agree(&bytes(&kept, "answer")).unwrap();
+    assert_eq!(receiver.digits().to_string(), kept["digits"].as_str().unwrap());
+    for case in kept["cases"].as_array().unwrap() {
+        assert_eq!(*receiver.open(&bytes(case, "sealed")).unwrap(), bytes(case, "payload"));
+    }
 }

@@ -84,7 +84,9 @@ pub(crate) fn text_seeds() -> Vec<Vec<u8>> {
     let cheap = Params { memory_kib: 8, passes: 1, lanes: 1 };
     let (vault, _) = Vault::create(&mut rng(1), b"password", cheap).unwrap();
     let address = format!("endtoend://[::1]:8443/#pin={}", "0f".repeat(64));
-    vec![vault.to_bytes(), address.into_bytes(), b"endtoend://chat.example.org/#pin=00".to_vec(), b"alice.b-1".to_vec()]
+    let handles = ["alice.b-1", "Ｓtraße", "ﾔﾏﾀﾞtaro", "мо\u{438}\u{306}-2"].map(|handle| handle.as_bytes().to_vec());
+    let others = vec![vault.to_bytes(), address.into_bytes(), b"endtoend://chat.example.org/#pin=00".to_vec()];
+    [others, handles.to_vec()].concat()
 }
 
 struct Server {

@@ -7,11 +7,13 @@
     reason = "what fails here has found something"
 )]
 
+mod accounts;
 mod channel;
 mod decoders;
 mod people;
 mod ratchet;
 
+pub use accounts::accounts;
 pub use channel::{handshake, records};
 pub use decoders::{content, credentials, frames, sealed, texts};
 pub use ratchet::{bundle, letter, spqr_part};
@@ -20,11 +22,12 @@ pub use ratchet::{bundle, letter, spqr_part};
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("frames", frames, decoders::frame_seeds),
     ("content", content, decoders::content_seeds),
     ("texts", texts, decoders::text_seeds),
     ("credentials", credentials, decoders::credential_seeds),
+    ("accounts", accounts, accounts::seeds),
     ("sealed", sealed, decoders::sealed_seeds),
     ("handshake", handshake, channel::handshake_seeds),
     ("records", records, channel::record_seeds),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use endtoend_crypto_core::work::Puzzle;
+use endtoend_crypto_core::work::{Puzzle, check};
 use endtoend_protocol::{Refusal, RefusalCode, Work, limits};
 
 use crate::clock;
@@ -69,14 +69,15 @@ impl Guest {
 
     /// Whether this solves the puzzle that was asked for. A puzzle is solved once.
     pub(super) fn has_worked(&mut self, nonce: u64) -> bool {
-        self.puzzle.take().is_some_and(|puzzle| puzzle.check(nonce))
+        self.puzzle.take().is_some_and(|puzzle| check(&puzzle, nonce))
     }
 
     /// Asks for work.
     pub(super) fn ask_for_work(&mut self, bits: u8) -> Refusal {
         self.counter += 1;
         let counter = self.counter;
-        self.puzzle = Some(Puzzle { challenge: self.puzzles, counter, bits });
+        // The configuration allows fewer bits than a puzzle may have.
+        self.puzzle = Puzzle::new(self.puzzles, counter, bits).ok();
         Refusal { work: Some(Work { bits, counter }), ..RefusalCode::Work.into() }
     }
 }
@@ -103,7 +104,8 @@ mod tests {
         let mut guest = Guest::new(Origin::of(None));
         assert!(!guest.has_worked(0));
         let Work { bits, counter } = guest.ask_for_work(8).work.unwrap();
-        let nonce = Puzzle { challenge: guest.puzzles, counter, bits }.solve(|| false).unwrap();
+        let puzzle = Puzzle::new(guest.puzzles, counter, bits).unwrap();
+        let nonce = endtoend_crypto_core::work::solve(&puzzle, || false).unwrap();
         assert!(guest.has_worked(nonce));
         assert!(!guest.has_worked(nonce));
         // The next one is another.

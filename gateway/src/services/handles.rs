@@ -8,7 +8,7 @@ use crate::limits::{Operation, Subject};
 impl Services {
     /// The key that evaluations are verified with.
     pub(crate) fn oprf_key(&self) -> [u8; limits::OPRF_ELEMENT_BYTES] {
-        self.secrets.oprf.public()
+        self.secrets.oprf.public().to_bytes()
     }
 
     /// Evaluates for a stranger: freely within the limit of his address, for work beyond it.

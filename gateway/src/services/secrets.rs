@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use endtoend_crypto_core::handle::Handle;
 use endtoend_crypto_core::opaque::ServerSetup;
 use endtoend_crypto_core::oprf::OprfKey;
 use endtoend_crypto_core::refresh::RefreshKey;
@@ -12,6 +13,7 @@ use endtoend_storage::{AuditKey, InviteHash, PeerHash};
 use zeroize::Zeroizing;
 
 const RELATION_CONTEXT: &str = "endtoend 2026-11 relation v1";
+const REFRESH_CONTEXT: &str = "endtoend 2026-11 refresh key v1";
 const INVITE_CONTEXT: &str = "endtoend 2026-11 invitation v1";
 
 /// What turns accounts, codes and tokens into what the store keeps. `Debug` shows nothing.
@@ -42,7 +44,7 @@ impl ServiceSecrets {
             oprf,
             token: Arc::new(token),
             token_verifier,
-            refresh: RefreshKey::new(store),
+            refresh: RefreshKey::from_bytes(&derive(REFRESH_CONTEXT)),
             relation: derive(RELATION_CONTEXT),
             invite: derive(INVITE_CONTEXT),
             audit: AuditKey::new(store),
@@ -66,7 +68,7 @@ impl ServiceSecrets {
     }
 
     /// The account of a handle, for an operator's commands.
-    pub(crate) fn account(&self, handle: &str) -> Option<AccountTag> {
+    pub(crate) fn account(&self, handle: &Handle) -> Option<AccountTag> {
         self.oprf.tag(handle).ok().map(AccountTag::new)
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use endtoend_crypto_core::proof::Purpose;
-use endtoend_crypto_core::refresh::{RefreshToken, same_hash};
+use endtoend_crypto_core::refresh::RefreshToken;
 use endtoend_crypto_core::token;
 use endtoend_protocol::{AccountTag, Address, Answer, DeviceId, Refusal, RefusalCode, UnixMillis, limits};
 use endtoend_storage::{Family, FamilyId};
+use subtle::ConstantTimeEq as _;
 
 use super::audit::{Event, Outcome};
 use super::guest::Guest;
@@ -25,6 +26,11 @@ pub(super) enum Verdict {
     Reuse,
     /// Too old.
     Expired,
+}
+
+/// In constant time.
+fn same_hash(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    a.ct_eq(b).into()
 }
 
 /// `shown` and `next` are the generation of the token that was shown with its hash, and the hash of the one to come.
@@ -55,7 +61,7 @@ pub(super) fn judge(family: &Family, shown: (u32, [u8; 32]), next: [u8; 32], now
 impl Services {
     /// A new family for a device that has just logged in, and both tokens.
     pub(super) async fn begin_family(&self, device: Address, now: UnixMillis) -> Answered<(Login, Answer)> {
-        let refresh = RefreshToken { family: rand::random(), generation: 0, secret: rand::random() };
+        let refresh = RefreshToken::first(&mut rand::rng());
         let family = Family {
             id: FamilyId(refresh.family),
             device,
@@ -99,10 +105,9 @@ impl Services {
             return Err(refusal);
         }
         let shown = (token.generation, self.secrets.refresh.hash(&token));
-        let next = RefreshToken { family: token.family, generation: 0, secret: rand::random() };
-        let next = |generation| RefreshToken { generation, ..next.clone() };
-        let hash = |family: &Family| self.secrets.refresh.hash(&next(family.generation.saturating_add(1)));
-        match judge(&family, shown, hash(&family), now) {
+        let mut next = token.next(&mut rand::rng()).ok_or_else(bad)?;
+        next.generation = family.generation.saturating_add(1);
+        match judge(&family, shown, self.secrets.refresh.hash(&next), now) {
             Verdict::Rotate(after) | Verdict::Recover(after) => {
                 let swapped = self.store.swap_family(&family, &after).await.map_err(|error| unavailable(&error))?;
                 if !swapped {
@@ -111,7 +116,7 @@ impl Services {
                 }
                 let recovered: &[&str] = if after.previous_hash.is_none() { &["recovered"] } else { &[] };
                 self.audit.note(Event::TokenRefresh, Outcome::Ok, Some(device), recovered, now);
-                self.authenticated(device, id, Some(&next(after.generation)), now).await
+                self.authenticated(device, id, Some(&next), now).await
             }
             Verdict::Expired => Err(bad()),
             Verdict::Reuse => {

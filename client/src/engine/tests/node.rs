@@ -12,7 +12,7 @@ use endtoend_crypto_core::proof::{DeviceStatement, Purpose, verify_device_proof}
 use endtoend_crypto_core::refresh::RefreshToken;
 use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
 use endtoend_crypto_core::token;
-use endtoend_crypto_core::work::Puzzle;
+use endtoend_crypto_core::work::{Puzzle, check};
 use endtoend_protocol::{
     AccountTag, Address, Answer, Bundle, Bundles, ClientFrame, Deliver, DeliveryNumber, DeviceId, Envelope, EnvelopeId,
     KeyCounts, NewDevice, Refusal, RefusalCode, Registration, RejectReason, Relation, Request, RequestId, RetryReason,
@@ -130,7 +130,7 @@ impl Node {
     }
 
     pub(super) fn tag(&self, handle: &str) -> AccountTag {
-        AccountTag::new(self.secrets.oprf.tag(handle).unwrap())
+        AccountTag::new(self.secrets.oprf.tag(&handle.parse().unwrap()).unwrap())
     }
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -259,16 +259,16 @@ impl Connection {
                     challenge: self.challenge,
                     server_time,
                     send_window: 4,
-                    oprf_key: self.secrets.oprf.public(),
+                    oprf_key: self.secrets.oprf.public().to_bytes(),
                     registration: Registration::Open,
                 }))
             }
             Request::Evaluate { blinded, work } => {
-                let puzzle = Puzzle { challenge: self.challenge, counter: 7, bits: 10 };
+                let puzzle = Puzzle::new(self.challenge, 7, 10).unwrap();
                 if ledger.refuse_lookups {
                     return Err(RefusalCode::Rate);
                 }
-                if ledger.want_work && self.account.is_none() && !puzzle.check(work) {
+                if ledger.want_work && self.account.is_none() && !check(&puzzle, work) {
                     return Err(RefusalCode::Work);
                 }
                 ledger.lookups += 1;
@@ -280,8 +280,9 @@ impl Connection {
                 if ledger.refuse_refresh {
                     return Err(RefusalCode::BadCredentials);
                 }
-                let known =
-                    |(_, tokens): &(&AccountTag, &[Option<RefreshToken>; 2])| tokens.contains(&Some(token.clone()));
+                let is_it =
+                    |kept: &Option<RefreshToken>| kept.as_ref().is_some_and(|kept| kept.to_bytes() == token.to_bytes());
+                let known = |(_, tokens): &(&AccountTag, &[Option<RefreshToken>; 2])| tokens.iter().any(is_it);
                 let account = ledger.tokens.iter().find(known).map(|(account, _)| *account);
                 let account = account.ok_or(RefusalCode::BadCredentials)?;
                 let (_, device) = ledger.accounts.get(&account).ok_or(RefusalCode::BadCredentials)?;
@@ -417,8 +418,9 @@ impl Connection {
     /// `shown` is the refresh token that led here.
     fn authenticated(&mut self, account: AccountTag, ledger: &mut Ledger, shown: Option<RefreshToken>) -> Answer {
         self.account = Some(account);
-        let (family, generation) = shown.as_ref().map_or((rand::random(), 0), |old| (old.family, old.generation + 1));
-        let refresh = RefreshToken { family, generation, secret: rand::random() };
+        let rng = &mut rand::rng();
+        let refresh =
+            shown.as_ref().map_or_else(|| RefreshToken::first(rng), |old| old.next(&mut rand::rng()).unwrap());
         ledger.tokens.insert(account, [Some(refresh.clone()), shown]);
         let now = clock::now().get();
         let expires = now + 900_000;
