@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use endtoend_client::address::ServerAddress;
 use endtoend_client::handle::Handle;
-use endtoend_protocol::InviteCode;
+use endtoend_protocol::{DeviceId, InviteCode};
 
 /// How long a command may take unless told otherwise.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Create an account, with this profile as its first device
     Register {
-        /// 3 to 32 of a-z, 0-9, '.', '_' and '-'
+        /// 3 to 32 letters, digits, '.', '_' and '-', of one alphabet
         #[arg(long)]
         handle: Handle,
         /// Code of an invitation, for a server that asks for one
@@ -63,6 +63,53 @@ pub(crate) enum Command {
         /// Leave after this many
         #[arg(long)]
         count: Option<u64>,
+    },
+    /// End this device's login; the next command needs the password, which it asks for anyway
+    Logout {
+        /// End the logins of all devices of the account
+        #[arg(long)]
+        everywhere: bool,
+    },
+    /// List the devices of the account, or remove one
+    Devices {
+        /// Number of a device to remove: its keys, its login, and what waits for it
+        #[arg(long, value_name = "NUMBER", value_parser = device)]
+        remove: Option<DeviceId>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List the people that this device knows, and decide about requests
+    Contacts {
+        /// Only those who have written and about whom nothing is decided
+        #[arg(long)]
+        requests: bool,
+        /// Let somebody write
+        #[arg(long, value_name = "HANDLE", conflicts_with = "requests")]
+        accept: Option<Handle>,
+        /// Leave somebody's request unanswered, and show no more of it
+        #[arg(long, value_name = "HANDLE", conflicts_with_all = ["requests", "accept"])]
+        ignore: Option<Handle>,
+    },
+    /// Keep somebody from writing; the server drops what they send, and does not tell them
+    Block {
+        #[arg(long)]
+        with: Handle,
+        /// Let them write again
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Change the password, of the account and of this profile. Other devices are logged out
+    Password {
+        /// Read the new password from the first line of a file
+        #[arg(long, value_name = "PATH")]
+        new_password_file: Option<PathBuf>,
+    },
+    /// Delete the account on the server, with everything that waits there. Nothing brings it back
+    DeleteAccount {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Print the last messages of a conversation
     History {
@@ -92,6 +139,11 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
+}
+
+fn device(text: &str) -> Result<DeviceId, String> {
+    let number = text.parse().map_err(|_| "a device has a number from 1 to 127".to_owned())?;
+    DeviceId::new(number).map_err(|error| error.to_string())
 }
 
 #[derive(Args)]

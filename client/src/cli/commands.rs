@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::args::{Arguments, Command, Send};
 use crate::failure::{Failure, IDENTITY, Kind};
 use crate::waiting::{News, Waiting};
-use crate::{chat, output, password};
+use crate::{account, chat, output, password};
 
 /// One attempt to connect: short enough that a retry fits the default time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,12 +33,20 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::History { with, limit } => history(arguments, with, *limit).await,
         Command::Chat { with } => chat::chat(arguments, with).await,
         Command::Verify { with, accept } => verify(arguments, with, *accept).await,
+        Command::Logout { everywhere } => account::logout(arguments, *everywhere).await,
+        Command::Devices { remove, yes } => account::devices(arguments, *remove, *yes).await,
+        Command::Contacts { requests, accept, ignore } => {
+            account::contacts(arguments, *requests, accept.as_ref(), ignore.as_ref()).await
+        }
+        Command::Block { with, undo } => account::block(arguments, with, *undo).await,
+        Command::Password { new_password_file } => account::password(arguments, new_password_file.as_deref()).await,
+        Command::DeleteAccount { yes } => account::delete(arguments, *yes).await,
         Command::Status => status(arguments).await,
         Command::Wipe { yes } => wipe(arguments, *yes),
     }
 }
 
-fn home(arguments: &Arguments) -> Result<PathBuf, Failure> {
+pub(crate) fn home(arguments: &Arguments) -> Result<PathBuf, Failure> {
     arguments.home().ok_or_else(|| Failure::new(Kind::Usage, "no folder for the profile").hint("name one with --home"))
 }
 
@@ -53,7 +61,7 @@ pub(crate) fn open(arguments: &Arguments, online: bool) -> Result<Engine, Failur
     start(arguments, profile, password, online)
 }
 
-fn start(
+pub(crate) fn start(
     arguments: &Arguments,
     mut profile: Profile,
     password: Zeroizing<String>,
@@ -327,6 +335,7 @@ fn tell(json: bool, event: &Event) -> io::Result<()> {
         | Event::Accepted { .. }
         | Event::Rejected { .. }
         | Event::Delayed { .. }
+        | Event::Decided { .. }
         | Event::BadKeys { .. } => Ok(()),
     }
 }

@@ -5,7 +5,9 @@ use std::io;
 use std::process::ExitCode;
 
 use endtoend_client::database::DatabaseError;
-use endtoend_client::engine::{AccountError, DecideError, OfflineReason, SendError, StartError, VerifyError};
+use endtoend_client::engine::{
+    AccountError, DecideError, OfflineReason, RequestError, SendError, StartError, VerifyError,
+};
 use endtoend_client::profile::ProfileError;
 
 use crate::output;
@@ -209,6 +211,18 @@ impl From<DecideError> for Failure {
             DecideError::Refused(code) => OfflineReason::Refused(code).into(),
             DecideError::Unknown(_) => Self::because(Kind::Unreachable, &error).hint("connect once"),
             DecideError::Stopped => Self::because(Kind::Failed, &error),
+        }
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Database(error) => error.into(),
+            RequestError::Refused(code) => OfflineReason::Refused(code).into(),
+            RequestError::Unanswered(reason) => reason.into(),
+            RequestError::NotRegistered => Self::because(Kind::Failed, &error).hint(REGISTER),
+            RequestError::Busy | RequestError::Stopped => Self::because(Kind::Failed, &error),
         }
     }
 }

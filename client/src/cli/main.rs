@@ -1,5 +1,6 @@
 //! `endtoend-cli`: a skin on the headless engine, for terminals, bots and tests. docs/cli.md describes it.
 
+mod account;
 mod args;
 mod chat;
 mod commands;

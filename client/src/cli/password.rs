@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::args::Arguments;
 use crate::failure::{Failure, Kind};
+use crate::output;
 
 /// Longest password, in bytes.
 const PASSWORD_BYTES_MAX: usize = 1024;
@@ -42,6 +43,25 @@ pub(crate) fn ask(arguments: &Arguments, new: bool) -> Result<Zeroizing<String>,
         0 => Err(Failure::new(Kind::Usage, "the password is empty")),
         1..=PASSWORD_BYTES_MAX => Ok(password),
         _ => Err(Failure::new(Kind::Usage, format!("the password is longer than {PASSWORD_BYTES_MAX} bytes"))),
+    }
+}
+
+/// The password to come.
+pub(crate) fn new_password(path: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+    let password = match path {
+        Some(path) => from_file(path)?,
+        None if !io::stderr().is_terminal() && !io::stdin().is_terminal() => {
+            return Err(Failure::new(Kind::Usage, "there is no terminal to ask for the new password on")
+                .hint("use --new-password-file PATH"));
+        }
+        None => {
+            output::note("The new password:");
+            typed(true)?
+        }
+    };
+    match password.len() {
+        1..=PASSWORD_BYTES_MAX => Ok(password),
+        _ => Err(Failure::new(Kind::Usage, format!("the new password must have 1 to {PASSWORD_BYTES_MAX} bytes"))),
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Contact {
     pub changed_identity: Option<[u8; 33]>,
     /// What was decided about them.
     pub standing: Standing,
+    /// Whether the server has heard of that.
+    pub told: bool,
 }
 
 impl Store<'_> {
@@ -79,18 +81,19 @@ impl Store<'_> {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn contact(&self, tag: AccountTag) -> Result<Option<Contact>, DatabaseError> {
-        type Row = (Option<String>, Option<Vec<u8>>, Option<String>);
+        type Row = (Option<String>, Option<Vec<u8>>, Option<String>, bool);
         let row: Option<Row> = self
             .connection
-            .prepare_cached("SELECT handle, changed_identity, relation FROM contacts WHERE tag = ?")?
-            .query_row([tag.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .prepare_cached("SELECT handle, changed_identity, relation, untold FROM contacts WHERE tag = ?")?
+            .query_row([tag.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
             .optional()?;
-        let Some((handle, identity, relation)) = row else { return Ok(None) };
+        let Some((handle, identity, relation, untold)) = row else { return Ok(None) };
         Ok(Some(Contact {
             tag,
             handle: parse_handle(handle)?,
             changed_identity: identity.map(|key| array(&key, "contacts.changed_identity")).transpose()?,
             standing: Standing::read(relation)?,
+            told: !untold,
         }))
     }
 

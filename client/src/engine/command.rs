@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::event::{ConnectionState, OfflineReason};
+use super::requests::{AccountAnswer, AccountRequest, RequestError};
 use crate::address::ServerAddress;
 use crate::database::{Contact, DatabaseError, Standing, StoredMessage, Unreadable};
 use crate::handle::Handle;
@@ -29,6 +30,8 @@ pub enum Command {
     Unread(Option<Handle>, u32, Reply<Result<Vec<StoredMessage>, DatabaseError>>),
     /// A person has seen these.
     MarkShown(Vec<i64>, Reply<Result<(), DatabaseError>>),
+    /// Something about the account itself. Answered by the server.
+    Account(AccountRequest, Reply<Result<AccountAnswer, RequestError>>),
     /// Everybody that is known.
     Contacts(Reply<Result<Vec<Contact>, DatabaseError>>),
     /// Accept, block, ignore somebody, or take that back. The server hears of it when there is one.

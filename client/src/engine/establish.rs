@@ -57,8 +57,6 @@ pub(super) struct Established {
     pub(super) oprf_key: [u8; 32],
     /// The next one; `None` when the present one stays.
     pub(super) refresh_token: Option<Zeroizing<Vec<u8>>>,
-    /// Version of the own list of devices.
-    pub(super) devices_version: u32,
     pub(super) sender: LinkSender,
     pub(super) receiver: LinkReceiver,
     pub(super) send_window: u32,
@@ -207,14 +205,11 @@ async fn authenticate(mut talk: Talk, channel_binding: [u8; 32], login: Login) -
         }
     };
     match talk.ask(last).await? {
-        Answer::Authenticated { address, token, token_expires, keys, refresh_token, devices_version }
-            if address == own =>
-        {
+        Answer::Authenticated { address, token, token_expires, keys, refresh_token, .. } if address == own => {
             Ok(Established {
                 own,
                 oprf_key,
                 refresh_token: refresh_token.map(|token| Zeroizing::new(token.to_vec())),
-                devices_version,
                 sender: talk.sender,
                 receiver: talk.receiver,
                 send_window,

@@ -68,6 +68,11 @@ pub enum Event {
         /// Whose.
         handle: Option<Handle>,
     },
+    /// The server has heard what was decided about somebody.
+    Decided {
+        /// About whom.
+        tag: AccountTag,
+    },
     /// An envelope did not open. A note of it is kept.
     Unreadable {
         /// Which.

@@ -11,6 +11,7 @@ use super::command::{
     AccountError, Command, DecideError, Registration, Reply, SendError, Status, Verification, VerifyError,
 };
 use super::event::{ConnectionState, Event, OfflineReason};
+use super::requests::{AccountAnswer, AccountRequest, RequestError};
 use super::run::Runner;
 use crate::database::{Contact, DatabaseError, Standing, StoredMessage};
 use crate::handle::Handle;
@@ -171,6 +172,14 @@ impl EngineHandle {
     /// See [`DatabaseError`].
     pub async fn mark_shown(&self, seqs: Vec<i64>) -> Result<(), DatabaseError> {
         self.ask(DatabaseError::Stopped, |reply| Command::MarkShown(seqs, reply)).await
+    }
+
+    /// See [`Command::Account`].
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn account(&self, request: AccountRequest) -> Result<AccountAnswer, RequestError> {
+        self.ask(RequestError::Stopped, |reply| Command::Account(request, reply)).await
     }
 
     /// See [`Command::Contacts`].

@@ -74,6 +74,8 @@ pub(super) enum Asked {
     Rotate(i64),
     Bundles(AccountTag),
     Identity(AccountTag),
+    /// What the owner has asked about the account.
+    Account,
     /// What was decided about an account.
     Relation(AccountTag, Standing),
     /// The account of a handle, which `Online::questions` has.
@@ -101,8 +103,8 @@ pub(super) struct Online {
     /// Handles that the server was asked about.
     questions: HashMap<RequestId, Question>,
     oprf_key: [u8; 32],
-    /// Version of the own list of devices.
-    pub(super) devices_version: u32,
+    /// What the owner has asked about the account goes on with this.
+    second_step: Option<Request>,
     /// Lengths of the frames in flight.
     pub(super) wire_bytes: HashMap<EnvelopeId, u64>,
     _reader: Reader,
@@ -140,7 +142,7 @@ impl Runner {
     /// Lives as long as the connection.
     pub(super) async fn online(&mut self, established: Established) -> End {
         let Established { sender, receiver, send_window, server_time, token, token_expires, keys, .. } = established;
-        let Established { own, oprf_key, refresh_token, devices_version, .. } = established;
+        let Established { own, oprf_key, refresh_token, .. } = established;
         let Some(account) = self.account.as_mut() else { return End::Stopped };
         account.state = AccountState::Registered;
         (account.tag, account.oprf_key) = (Some(own.account), Some(oprf_key));
@@ -175,8 +177,8 @@ impl Runner {
             time: AgreedTime::new(server_time, clock::monotonic()),
             wire_bytes: HashMap::new(),
             questions: HashMap::new(),
+            second_step: None,
             oprf_key,
-            devices_version,
             _reader: reader,
         };
         let now = clock::now();
@@ -252,6 +254,9 @@ impl Runner {
                 let request = Request::SetRelation { account: tag, relation: standing.relation() };
                 online.ask(Asked::Relation(tag, standing), request).await?;
             }
+        }
+        if let Some(request) = online.second_step.take().or_else(|| self.requests.next()) {
+            online.ask(Asked::Account, request).await?;
         }
         while let Some(handle) = self.lookups.next() {
             online.look_up(handle).await?;
@@ -426,6 +431,15 @@ impl Runner {
 
     /// A frame that changed nothing in the database.
     fn answered(&mut self, online: &mut Online, frame: ServerFrame) -> Result<(), End> {
+        if let ServerFrame::Answer { id, .. } = &frame
+            && matches!(online.asked.get(id), Some((Asked::Account, _)))
+            && let ServerFrame::Answer { id, answer } = frame
+        {
+            online.asked.remove(&id);
+            // The second step is asked at the next turn.
+            online.second_step = self.requests.answered(answer);
+            return Ok(());
+        }
         match frame {
             ServerFrame::Retry { id, after_ms, reason } => {
                 if let Some((to, seq)) = self.outbox.find(id)
@@ -447,6 +461,7 @@ impl Runner {
                     (Some(Asked::Attach), Answer::Attached) => self.arrived(),
                     (Some(Asked::Relation(tag, standing)), Answer::Done) => {
                         self.database().write(|store| store.told(tag, standing))?;
+                        self.tell(Event::Decided { tag });
                         self.decided |= !self.database().read().untold(1)?.is_empty();
                     }
                     (Some(Asked::Lookup), Answer::Evaluated { evaluation }) => {
@@ -488,6 +503,10 @@ impl Runner {
                         Ok(())
                     }
                     Asked::Attach => Err(End::Refused(refusal.code)),
+                    Asked::Account => {
+                        self.requests.refused(refusal.code);
+                        Ok(())
+                    }
                     // Heard of on the next connection.
                     Asked::Relation(..) => Ok(()),
                     // A set that was refused is published again when it is looked at again.

@@ -21,6 +21,7 @@ use super::handle::Options;
 use super::lookup::{Lookups, Reason};
 use super::online::End;
 use super::outbox::Outbox;
+use super::requests::{AccountRequest, Asker, RequestError, Requests};
 use crate::backoff::Backoff;
 use crate::clock::{self, Instant};
 use crate::database::{
@@ -75,6 +76,7 @@ pub(super) struct Runner {
     pub(super) outbox: Outbox,
     pub(super) verifying: Vec<(AccountTag, Handle, Reply<Result<Verification, VerifyError>>)>,
     pub(super) lookups: Lookups,
+    pub(super) requests: Requests,
     /// There may be decisions about people that the server has to hear of.
     pub(super) decided: bool,
     backoff: Backoff,
@@ -122,6 +124,7 @@ impl Runner {
             outbox,
             verifying: Vec::new(),
             lookups,
+            requests: Requests::default(),
             decided: true,
             backoff: Backoff::new(),
             plan,
@@ -164,6 +167,7 @@ impl Runner {
             }
         }
         self.abandon_lookups();
+        self.requests.give_up(&OfflineReason::Stopped);
         self.set_state(ConnectionState::Offline { retry_at: None, why: OfflineReason::Stopped });
     }
 
@@ -286,12 +290,14 @@ impl Runner {
             answer(reply, Err(AccountError::Offline(why.clone())));
         }
         self.abandon_lookups();
+        self.requests.give_up(&why);
         self.set_state(ConnectionState::Offline { retry_at: None, why });
     }
 
     fn try_later(&mut self, why: OfflineReason, at_least: Option<Duration>) {
         let wait = self.backoff.next_delay(rand::rng().random()).max(at_least.unwrap_or_default());
         self.plan = Plan::At(clock::monotonic() + wait);
+        self.requests.disconnected(&why);
         self.set_state(ConnectionState::Offline { retry_at: Some(clock::now().plus(wait)), why });
     }
 
@@ -360,6 +366,7 @@ impl Runner {
                 answer(reply, unread);
             }
             Command::MarkShown(seqs, reply) => answer(reply, self.database().write(|store| store.mark_shown(&seqs))),
+            Command::Account(request, reply) => self.request(request, reply),
             Command::Contacts(reply) => answer(reply, self.database().read().contacts()),
             Command::Decide(about, standing, reply) => match self.decide(&about, standing) {
                 Err(DecideError::Unknown(_)) if self.options.online => {
@@ -463,6 +470,17 @@ impl Runner {
             self.wait_for_address(tag, to.clone());
         }
         Ok(id)
+    }
+
+    fn request(&mut self, request: AccountRequest, asker: Asker) {
+        let registered = self.account.as_ref().is_some_and(|account| account.state == AccountState::Registered);
+        match registered {
+            true => self.requests.push(request, asker),
+            false => answer(asker, Err(RequestError::NotRegistered)),
+        }
+        if !self.options.online {
+            self.requests.give_up(&OfflineReason::Idle);
+        }
     }
 
     fn decide(&mut self, about: &Handle, standing: Standing) -> Result<(), DecideError> {

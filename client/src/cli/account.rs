@@ -1,0 +1,201 @@
+//! Commands about the account, its devices, and the people that it knows.
+
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+
+use endtoend_client::clock;
+use endtoend_client::database::{Contact, Standing};
+use endtoend_client::engine::{AccountAnswer, AccountRequest};
+use endtoend_client::handle::Handle;
+use endtoend_client::profile::Profile;
+use endtoend_protocol::{DeviceId, ListedDevice};
+use serde_json::{Value, json};
+
+use crate::args::Arguments;
+use crate::commands::{home, open, start, stop};
+use crate::failure::{Failure, Kind};
+use crate::waiting::{News, Waiting};
+use crate::{output, password};
+
+/// Asks the server, within the command's time.
+async fn ask(arguments: &Arguments, request: AccountRequest) -> Result<AccountAnswer, Failure> {
+    let engine = open(arguments, true)?;
+    let done = async {
+        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        Ok(waiting.during(engine.handle().account(request)).await??)
+    }
+    .await;
+    stop(engine, done).await
+}
+
+/// What cannot be undone is done when a person has typed the word.
+fn confirm(arguments: &Arguments, yes: bool, what: &str, word: &str) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if arguments.json || !io::stdin().is_terminal() {
+        return Err(Failure::new(Kind::Usage, "this asks a person").hint("with --yes it does not ask"));
+    }
+    output::line(&format!("{what}\nType {word} to go on:"))?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    if answer.trim() == word { Ok(()) } else { Err(Failure::new(Kind::Failed, "nothing was changed")) }
+}
+
+fn done(arguments: &Arguments, object: &Value, text: &str) -> Result<(), Failure> {
+    match arguments.json {
+        true => output::json_line(object)?,
+        false => output::line(text)?,
+    }
+    Ok(())
+}
+
+pub(crate) async fn logout(arguments: &Arguments, everywhere: bool) -> Result<(), Failure> {
+    ask(arguments, AccountRequest::Logout { everywhere }).await?;
+    let text = if everywhere { "all devices are logged out" } else { "this device is logged out" };
+    done(arguments, &json!({ "event": "logout", "everywhere": everywhere }), text)
+}
+
+pub(crate) async fn devices(arguments: &Arguments, remove: Option<DeviceId>, yes: bool) -> Result<(), Failure> {
+    let Some(device) = remove else {
+        let AccountAnswer::Devices(devices) = ask(arguments, AccountRequest::Devices).await? else {
+            return Err(Failure::new(Kind::Failed, "the server answered something else than was asked"));
+        };
+        for device in devices {
+            let waits = device.active_at > clock::now();
+            done(arguments, &device_object(&device, waits), &device_line(&device, waits))?;
+        }
+        return Ok(());
+    };
+    let what = format!(
+        "This removes device {device} from the account: its keys, its login, and what waits for it.\n\
+         It keeps the identity key that it has: if it is in wrong hands, tell your contacts to compare safety numbers."
+    );
+    confirm(arguments, yes, &what, "remove")?;
+    ask(arguments, AccountRequest::RemoveDevice(device)).await?;
+    done(arguments, &json!({ "event": "removed", "device": device.get() }), &format!("removed device {device}"))
+}
+
+fn device_object(device: &ListedDevice, waits: bool) -> Value {
+    json!({
+        "event": "device", "device": device.device.get(), "added_at_ms": device.added_at.get(),
+        "active_at_ms": device.active_at.get(), "waits": waits,
+    })
+}
+
+fn device_line(device: &ListedDevice, waits: bool) -> String {
+    let added = output::time(device.added_at);
+    let waits = if waits { format!(", may begin {}", output::time(device.active_at)) } else { String::new() };
+    format!("device {}, added {added}{waits}", device.device)
+}
+
+pub(crate) async fn contacts(
+    arguments: &Arguments,
+    requests: bool,
+    accept: Option<&Handle>,
+    ignore: Option<&Handle>,
+) -> Result<(), Failure> {
+    match (accept, ignore) {
+        (Some(handle), _) => return decide(arguments, handle, Standing::Accepted).await,
+        (None, Some(handle)) => return decide(arguments, handle, Standing::Ignored).await,
+        (None, None) => {}
+    }
+    let engine = open(arguments, false)?;
+    let listed = engine.handle().contacts().await.map_err(Failure::from);
+    for contact in stop(engine, listed).await? {
+        if !requests || contact.standing == Standing::Request {
+            done(arguments, &contact_object(&contact), &contact_line(&contact))?;
+        }
+    }
+    Ok(())
+}
+
+fn name(contact: &Contact) -> String {
+    contact.handle.as_ref().map_or_else(|| format!("#{}", hex::encode(contact.tag.as_bytes())), Handle::to_string)
+}
+
+fn contact_object(contact: &Contact) -> Value {
+    json!({
+        "event": "contact", "with": name(contact), "standing": contact.standing.as_str(),
+        "identity_changed": contact.changed_identity.is_some(),
+    })
+}
+
+fn contact_line(contact: &Contact) -> String {
+    let changed = if contact.changed_identity.is_some() { ", identity has changed" } else { "" };
+    format!("{} ({}{changed})", name(contact), contact.standing.as_str())
+}
+
+pub(crate) async fn block(arguments: &Arguments, with: &Handle, undo: bool) -> Result<(), Failure> {
+    decide(arguments, with, if undo { Standing::Accepted } else { Standing::Blocked }).await
+}
+
+/// Decides, and waits until the server has heard of it: a block that only this device knows keeps nobody away.
+async fn decide(arguments: &Arguments, about: &Handle, standing: Standing) -> Result<(), Failure> {
+    let engine = open(arguments, true)?;
+    let decided = async {
+        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        waiting.during(engine.handle().decide(about.clone(), standing)).await??;
+        loop {
+            let contacts = engine.handle().contacts().await?;
+            if contacts.iter().any(|contact| contact.handle.as_ref() == Some(about) && contact.told) {
+                return Ok(());
+            }
+            waiting.check_connection()?;
+            match waiting.next().await {
+                News::Event(_) => {}
+                News::TimedOut => return Err(waiting.timed_out()),
+                News::Interrupted => {
+                    return Err(Failure::new(Kind::Failed, "interrupted; the server hears of it later"));
+                }
+            }
+        }
+    }
+    .await;
+    stop(engine, decided).await?;
+    let text = format!("{about} is {}", standing.as_str());
+    done(arguments, &json!({ "event": "decided", "with": about.as_str(), "standing": standing.as_str() }), &text)
+}
+
+/// First at the server, then here: if the second fails, the profile opens with the old password and says so.
+pub(crate) async fn password(arguments: &Arguments, new: Option<&Path>) -> Result<(), Failure> {
+    let home = home(arguments)?;
+    if !Profile::exists(&home) {
+        return Err(endtoend_client::profile::ProfileError::Missing(home).into());
+    }
+    let old = password::ask(arguments, false)?;
+    let new = password::new_password(new)?;
+    let profile = Profile::open(&home, old.as_bytes())?;
+    let engine = start(arguments, profile, old.clone(), true)?;
+    let changed = async {
+        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let request = AccountRequest::ChangePassword { old: old.clone(), new: new.clone() };
+        Ok(waiting.during(engine.handle().account(request)).await??)
+    }
+    .await;
+    stop(engine, changed).await?;
+    Profile::change_password(&home, old.as_bytes(), new.as_bytes()).map_err(|error| {
+        Failure::from(error).hint("the account has the new password; this profile still opens with the old one")
+    })?;
+    done(arguments, &json!({ "event": "password_changed" }), "the password is changed; other devices are logged out")
+}
+
+pub(crate) async fn delete(arguments: &Arguments, yes: bool) -> Result<(), Failure> {
+    let what = "This deletes the account on the server: its handle is free for anybody, and what waits for you is gone.\n\
+                Messages on this device and on those of others stay. Nothing brings the account back.";
+    confirm(arguments, yes, what, "delete")?;
+    let home = home(arguments)?;
+    if !Profile::exists(&home) {
+        return Err(endtoend_client::profile::ProfileError::Missing(home).into());
+    }
+    let password = password::ask(arguments, false)?;
+    let profile = Profile::open(&home, password.as_bytes())?;
+    let engine = start(arguments, profile, password.clone(), true)?;
+    let deleted = async {
+        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        Ok(waiting.during(engine.handle().account(AccountRequest::Delete { password })).await??)
+    }
+    .await;
+    stop(engine, deleted).await?;
+    done(arguments, &json!({ "event": "deleted" }), "the account is deleted; `endtoend-cli wipe` destroys the profile")
+}

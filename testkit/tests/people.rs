@@ -1,0 +1,102 @@
+//! What two people at their terminals do about accounts, devices and each other.
+#![expect(clippy::indexing_slicing, reason = "test code: what is missing fails the test")]
+
+use endtoend_testkit::{Cli, Scene};
+
+fn standing(cli: &Cli, of: &str) -> String {
+    let listed = cli.run(&["contacts"]).done();
+    let contact = listed.lines.iter().find(|object| object["with"] == of);
+    contact.map_or_else(String::new, |contact| contact["standing"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_request_is_accepted_blocked_or_ignored() {
+    let scene = Scene::start();
+    let [alice, bob] = scene.handles();
+    scene.alice_says("may I?");
+    assert_eq!(scene.bob.listen(1), ["may I?"]);
+    assert_eq!(standing(&scene.bob, alice), "request");
+    assert_eq!(standing(&scene.alice, bob), "accepted", "whoever is written to may answer");
+
+    scene.bob.run(&["block", "--with", alice]).done();
+    assert_eq!(standing(&scene.bob, alice), "blocked");
+    scene.alice_says("do you hear me?");
+    let sent = scene.bob.run(&["send", "--to", alice, "--text", "no"]);
+    assert_eq!(sent.code, Some(1), "{sent:?}");
+    assert!(sent.stderr.contains("--undo"), "{sent:?}");
+    scene.bob.run(&["block", "--with", alice, "--undo"]).done();
+    scene.alice_says("and now?");
+    assert_eq!(scene.bob.listen(1), ["and now?"], "what was said meanwhile is not heard");
+
+    scene.bob.run(&["contacts", "--ignore", alice]).done();
+    assert_eq!(standing(&scene.bob, alice), "ignored");
+    scene.bob.run(&["contacts", "--accept", alice]).done();
+    assert_eq!(standing(&scene.bob, alice), "accepted");
+}
+
+#[test]
+fn handles_of_any_alphabet_find_each_other_however_they_are_written() {
+    let scene = Scene::start();
+    let homes = tempfile::tempdir().expect("a temporary directory");
+    let mueller = Cli::new(homes.path().join("mueller"), scene.node.address());
+    mueller.register("Müller").done();
+    for spelling in ["müller", "MÜLLER", "mu\u{308}ller"] {
+        scene.alice.run(&["send", "--to", spelling, "--text", spelling]).done();
+    }
+    assert_eq!(mueller.listen(3).len(), 3);
+    let confusable = scene.alice.run(&["send", "--to", "аlice", "--text", "with a Cyrillic letter"]);
+    assert_eq!(confusable.code, Some(2), "{confusable:?}");
+}
+
+#[test]
+fn a_logged_out_device_comes_back_with_its_password() {
+    let scene = Scene::start();
+    let [_, bob] = scene.handles();
+    scene.alice.run(&["logout"]).done();
+    scene.alice_says("back again");
+    assert_eq!(scene.bob.listen(1), ["back again"]);
+    let devices = scene.alice.run(&["devices"]).done();
+    assert_eq!(devices.lines.len(), 1);
+    assert_eq!(devices.field("device"), 1);
+    scene.alice.run(&["logout", "--everywhere"]).done();
+    scene.alice.run(&["send", "--to", bob, "--text", "and again"]).done();
+}
+
+#[test]
+fn a_changed_password_is_the_accounts_and_the_profiles() {
+    let scene = Scene::start();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let file = folder.path().join("new");
+    std::fs::write(&file, "another password\n").expect("written");
+    let file = file.to_str().expect("a path");
+    scene.alice.run(&["password", "--new-password-file", file]).done();
+    let old = scene.alice.run(&["status"]);
+    assert_eq!(old.code, Some(1), "the old password opens nothing: {old:?}");
+    let alice = scene.alice.with_password("another password");
+    alice.run(&["login"]).done();
+    alice.send("bob.the.listener", "with the new one").done();
+    assert_eq!(scene.bob.listen(1), ["with the new one"]);
+}
+
+#[test]
+fn a_deleted_account_frees_its_handle() {
+    let scene = Scene::start();
+    let [alice, bob] = scene.handles();
+    let asked = scene.alice.run(&["delete-account"]);
+    assert_eq!(asked.code, Some(2), "no person answers: {asked:?}");
+    for text in ["before", "the end"] {
+        scene.alice_says(text);
+        if text == "before" {
+            assert_eq!(scene.bob.listen(1), ["before"]);
+        }
+    }
+    scene.alice.run(&["delete-account", "--yes"]).done();
+    assert_eq!(scene.alice.run(&["login"]).code, Some(3));
+    assert_eq!(scene.bob.listen(1), ["the end"], "what was accepted is delivered");
+    let answer = scene.bob.run(&["send", "--to", alice, "--text", "are you there?"]);
+    assert_eq!(answer.code, Some(3), "{answer:?}");
+    let homes = tempfile::tempdir().expect("a temporary directory");
+    let other = Cli::new(homes.path().join("other"), scene.node.address());
+    other.register(alice).done();
+    other.send(bob, "somebody else").done();
+}
