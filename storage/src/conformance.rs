@@ -11,8 +11,8 @@ use endtoend_protocol::{
 use tokio::task::JoinSet;
 
 use crate::{
-    Append, AppendOutcome, CreateAccountError, Lane, NewAccount, Page, PageLimits, PublishKeysError, QueueBatch,
-    QueueStore, Seq, Store, StoreLimits,
+    Append, AppendOutcome, CreateAccountError, NewAccount, Page, PageLimits, PublishKeysError, QueueBatch, QueueStore,
+    Seq, Store, StoreLimits, Tray,
 };
 
 /// Small enough to be reached.
@@ -91,7 +91,7 @@ pub(crate) fn envelope(n: u64) -> EnvelopeId {
 pub(crate) fn append(to: u8, n: u64) -> Append {
     Append {
         to: address(to),
-        lane: Lane::Contacts,
+        tray: Tray::Contacts,
         id: envelope(n),
         body: Bytes::from(format!("body {n}")),
         accepted_at: NOW,

@@ -3,12 +3,11 @@
 //! The traits say what a store must do. [`Sqlite`] does it for one node. The behaviour that
 //! every implementation must show is one suite of tests, `conformance`.
 //!
-//! Statements that are the same in both are written once, in `statements/`, which each implementation includes with its
-//! own types. Opening, locking and the queue, where the two differ, are their own.
+//! Statements that any SQL database can run are in `statements/`, which an implementation includes with its own types.
+//! Opening, locking and the queue are its own.
 //!
 //! A store holds tags, public keys, hashes and ciphertext: no handle, no password, no sender, no address of a client.
 #![deny(missing_docs)]
-#![expect(clippy::duplicate_mod, reason = "`statements/` is compiled once for each database")]
 
 mod accounts;
 mod audit;
@@ -35,7 +34,7 @@ pub use invites::{Invite, InviteHash, InviteStore};
 pub use keys::{KeyStore, PublishKeysError};
 pub use links::{LinkAnswer, LinkId, LinkStore};
 pub use maintenance::{CopyError, Maintenance, StoreStats};
-pub use queue::{Append, AppendOutcome, Lane, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq};
+pub use queue::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, Tray};
 pub use relations::{PeerHash, Relation, RelationStore, Standing};
 pub use sqlite::{OpenError, Sqlite};
 pub use tokens::{Family, FamilyId, TokenStore};

@@ -12,7 +12,7 @@ pub struct Seq(pub i64);
 
 /// Which part of a device's queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Lane {
+pub enum Tray {
     /// From somebody whom the recipient has accepted.
     #[default]
     Contacts,
@@ -26,7 +26,7 @@ pub struct Append {
     /// Whose device.
     pub to: Address,
     /// Which part of its queue.
-    pub lane: Lane,
+    pub tray: Tray,
     /// A device has each id once: an append of an id that waits is a repeat.
     pub id: EnvelopeId,
     /// Ciphertext.
@@ -44,7 +44,7 @@ pub enum AppendOutcome {
     Stored(Seq),
     /// Was committed before, at this place.
     Repeat(Seq),
-    /// The device's queue, or the lane in it, is at its limit.
+    /// The device's queue, or the tray in it, is at its limit.
     Full,
     /// No such device.
     UnknownDevice,

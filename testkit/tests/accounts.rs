@@ -1,5 +1,5 @@
 //! What a stolen token, a stolen password, a forger and a crowd of strangers get from a node.
-#![expect(clippy::panic, reason = "test code: an answer that was not expected fails the test")]
+#![expect(clippy::expect_used, clippy::panic, reason = "test code: an answer that was not expected fails the test")]
 
 use std::num::NonZeroU64;
 use std::time::Duration;

@@ -65,6 +65,9 @@ pub(super) enum Means {
     Claim,
 }
 
+/// Somebody whose identity the server has to be asked for, and who wants to know it.
+pub(super) type Verifying = (AccountTag, Handle, Reply<Result<Verification, VerifyError>>);
+
 /// Owns the profile, the rules' state and the plan. Lives on the engine's thread.
 pub(super) struct Runner {
     profile: Profile,
@@ -74,7 +77,7 @@ pub(super) struct Runner {
     state: watch::Sender<ConnectionState>,
     pub(super) account: Option<Account>,
     pub(super) outbox: Outbox,
-    pub(super) verifying: Vec<(AccountTag, Handle, Reply<Result<Verification, VerifyError>>)>,
+    pub(super) verifying: Vec<Verifying>,
     pub(super) lookups: Lookups,
     pub(super) requests: Requests,
     /// There may be decisions about people that the server has to hear of.
@@ -613,7 +616,7 @@ impl Runner {
     pub(super) fn answer_verifying(&mut self, tag: AccountTag, failure: Option<&dyn Fn(Handle) -> VerifyError>) {
         let (done, waiting) = std::mem::take(&mut self.verifying).into_iter().partition(|(of, ..)| *of == tag);
         self.verifying = waiting;
-        let done: Vec<(AccountTag, Handle, _)> = done;
+        let done: Vec<Verifying> = done;
         for (_, with, reply) in done {
             let result = match failure {
                 Some(error) => Err(error(with)),

@@ -18,7 +18,7 @@ use endtoend_protocol::{
     AccountTag, Address, Answer, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, Envelope, Refusal,
     RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, limits,
 };
-use endtoend_storage::{Relation, Standing};
+use endtoend_storage::{Relation, Standing, Tray};
 use tokio::sync::Semaphore;
 
 use super::handshake::{self, Stage};
@@ -26,6 +26,7 @@ use super::link::{Heard, Link};
 use crate::actors::reply;
 use crate::clock;
 use crate::directory::{AttachTo, LeaveTo};
+use crate::letter::Letter;
 use crate::limits::{Operation, Origin, Subject};
 use crate::mailbox::{Attach, AttachmentId, DeviceEvent, FromDevice, Push};
 use crate::node::Node;
@@ -231,7 +232,7 @@ impl Connection {
                 self.ask_last(id, async move { node.services.logout(login, everywhere, now).await }, ctx);
             }
             Request::PasswordStart { opaque, registration } => {
-                self.password_start(id, login, opaque, registration, ctx)
+                self.password_start(id, login, opaque, registration, ctx);
             }
             Request::PasswordFinish { opaque, record } => match self.password_check.take() {
                 None => self.refuse(Some(id), RefusalCode::OutOfOrder, ctx),
@@ -372,6 +373,7 @@ impl Connection {
         if standing.devices_version != envelope.devices_version {
             return receipt.settle(Outcome::Retry(RetryReason::Devices));
         }
+        let mut tray = Tray::Contacts;
         let relation = if sender == recipient { Some(Relation::Accepted) } else { standing.relation };
         match relation {
             Some(Relation::Blocked) => return receipt.settle(Outcome::Accepted { at: now }),
@@ -381,9 +383,11 @@ impl Connection {
                 if self.node.services.may_request(recipient, sender, first).is_err() {
                     return receipt.settle(Outcome::Retry(RetryReason::Rate));
                 }
+                tray = Tray::Requests;
             }
         }
-        self.node.router.route(envelope, now, receipt, &mut self.lanes);
+        let letter = Letter { envelope, accepted_at: now, tray };
+        self.node.router.route(letter, receipt, &mut self.lanes);
     }
 
     fn settled(&mut self, id: endtoend_protocol::EnvelopeId, outcome: Outcome, ctx: &mut Context) {

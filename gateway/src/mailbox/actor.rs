@@ -16,6 +16,7 @@ use super::messages::{
 use super::pending::{Action, Pending};
 use crate::actors::reply;
 use crate::clock;
+use crate::letter::Letter;
 use crate::queue_writer::{Forget, Persist, Persisted, Then};
 use crate::receipt::Receipt;
 use crate::router::{Route, Routes};
@@ -74,11 +75,11 @@ impl Mailbox {
                 Action::Push(deliver) => deliveries.push(deliver),
                 Action::Forget(seq) => rows.push(seq),
                 Action::Settle(receipt, outcome) => receipt.settle(outcome),
-                Action::Persist { envelope, accepted_at, ticket } => {
+                Action::Persist { letter, ticket } => {
                     let mailbox = ctx.address().recipient();
-                    let persist = Persist { envelope, accepted_at, then: Then::Tell { mailbox, ticket } };
+                    let persist = Persist { letter, then: Then::Tell { mailbox, ticket } };
                     if let Err(full) = self.around.persist.try_send(persist) {
-                        let Persist { envelope, .. } = full.into_inner();
+                        let Persist { letter: Letter { envelope, .. }, .. } = full.into_inner();
                         let refused = Persisted { to: envelope.to, id: envelope.id, outcome: None };
                         // Through the own queue, so that the rules hear of it after this step and not inside it.
                         reply(&ctx.address().recipient(), refused);
@@ -164,10 +165,10 @@ impl Actor for Mailbox {
 
 impl Handler<Enqueue> for Mailbox {
     type Result = ();
-    fn handle(&mut self, Enqueue { envelope, accepted_at, receipt }: Enqueue, ctx: &mut Self::Context) {
-        let device = envelope.to.device;
+    fn handle(&mut self, Enqueue { letter, receipt }: Enqueue, ctx: &mut Self::Context) {
+        let device = letter.envelope.to.device;
         self.device(device);
-        self.step(device, ctx, |pending, out| pending.enqueue(envelope, accepted_at, receipt, out));
+        self.step(device, ctx, |pending, out| pending.enqueue(letter, receipt, out));
     }
 }
 

@@ -1,17 +1,17 @@
 //! Everything a mailbox can be told, and what it says to a connection.
 
 use actix::{Message, Recipient};
-use endtoend_protocol::{Deliver, DeliveryNumber, DeviceId, Envelope, UnixMillis};
+use endtoend_protocol::{Deliver, DeliveryNumber, DeviceId};
 use endtoend_storage::Seq;
 
+use crate::letter::Letter;
 use crate::receipt::Receipt;
 
 /// Keep this envelope for its device and offer it to it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Enqueue {
-    pub envelope: Envelope,
-    pub accepted_at: UnixMillis,
+    pub letter: Letter,
     pub receipt: Receipt,
 }
 

@@ -9,10 +9,11 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use endtoend_protocol::{Deliver, DeliveryNumber, Envelope, EnvelopeId, RetryReason, UnixMillis, limits};
+use endtoend_protocol::{Deliver, DeliveryNumber, EnvelopeId, RetryReason, UnixMillis, limits};
 use endtoend_storage::{AppendOutcome, Page, PageLimits, Queued, Seq};
 
 use super::repeats::RepeatWindow;
+use crate::letter::Letter;
 use crate::queue_writer::{Ticket, outcome_for_sender};
 use crate::receipt::Outcome;
 
@@ -27,7 +28,7 @@ pub(super) enum Action<R> {
     /// Push to the device.
     Push(Deliver),
     /// Commit to the store; the outcome comes back through [`Pending::persisted`].
-    Persist { envelope: Envelope, accepted_at: UnixMillis, ticket: Ticket },
+    Persist { letter: Letter, ticket: Ticket },
     /// Answer a sender.
     Settle(R, Outcome),
     /// Delete the row: the device has it.
@@ -146,13 +147,14 @@ impl<R> Pending<R> {
     }
 
     /// An envelope for the device, attached or not.
-    pub(super) fn enqueue(&mut self, envelope: Envelope, at: UnixMillis, receipt: R, out: &mut Vec<Action<R>>) {
+    pub(super) fn enqueue(&mut self, letter: Letter, receipt: R, out: &mut Vec<Action<R>>) {
+        let (envelope, at) = (&letter.envelope, letter.accepted_at);
         if self.acknowledged.contains(&envelope.id) {
             out.push(Action::Settle(receipt, Outcome::Accepted { at }));
             return;
         }
         if let Some(known) = self.find(envelope.id) {
-            repeat(known, envelope, receipt, out);
+            repeat(known, letter, receipt, out);
             return;
         }
         if self.tail_is_full() {
@@ -172,7 +174,7 @@ impl<R> Pending<R> {
             durability: Durability::Storing { ticket: ticket.clone(), receipt },
         });
         // Its place in line is taken, in the tail here and in the writer's batch there, before anything slow.
-        out.push(Action::Persist { envelope, accepted_at: at, ticket });
+        out.push(Action::Persist { letter, ticket });
         self.pump(out);
     }
 
@@ -412,7 +414,7 @@ impl<R> Pending<R> {
 }
 
 /// A repeat of an envelope that is here: answered at once if it is safe, else when the first one would have been.
-fn repeat<R>(known: &mut Entry<R>, envelope: Envelope, receipt: R, out: &mut Vec<Action<R>>) {
+fn repeat<R>(known: &mut Entry<R>, letter: Letter, receipt: R, out: &mut Vec<Action<R>>) {
     match &mut known.durability {
         Durability::Stored(_) => {
             out.push(Action::Settle(receipt, Outcome::Accepted { at: known.accepted_at }));
@@ -424,7 +426,8 @@ fn repeat<R>(known: &mut Entry<R>, envelope: Envelope, receipt: R, out: &mut Vec
         Durability::Unconfirmed => {
             let ticket = Ticket::default();
             known.durability = Durability::Storing { ticket: ticket.clone(), receipt };
-            out.push(Action::Persist { envelope, accepted_at: known.accepted_at, ticket });
+            let letter = Letter { accepted_at: known.accepted_at, ..letter };
+            out.push(Action::Persist { letter, ticket });
         }
     }
 }

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 use endtoend_protocol::{AccountTag, Address, DeliveryNumber, DeviceId, Envelope, EnvelopeId, RetryReason, UnixMillis};
-use endtoend_storage::{AppendOutcome, Page, PageLimits, Queued, Seq};
+use endtoend_storage::{AppendOutcome, Page, PageLimits, Queued, Seq, Tray};
 use proptest::prelude::*;
 
 use super::pending::{Action, Pending};
+use crate::letter::Letter;
 use crate::queue_writer::Ticket;
 use crate::receipt::Outcome;
 use crate::router::{Lane, Lanes};
@@ -272,7 +273,9 @@ impl World {
         match self.inbox.pop_front() {
             None => {}
             Some(Inbox::Enqueue(envelope, right)) => {
-                self.rule(|pending, out| pending.enqueue(envelope, AT, right, out));
+                self.rule(|pending, out| {
+                    pending.enqueue(Letter { envelope, accepted_at: AT, tray: Tray::Contacts }, right, out)
+                });
             }
             Some(Inbox::Persisted(id, outcome)) => self.rule(|pending, out| pending.persisted(id, outcome, out)),
             Some(Inbox::Wake(seq)) => self.rule(|pending, out| pending.wake(seq, out)),
@@ -318,7 +321,7 @@ impl World {
                     self.events += 1;
                     self.got.entry(deliver.id).or_insert(self.events);
                 }
-                Action::Persist { envelope, ticket, .. } => {
+                Action::Persist { letter: Letter { envelope, .. }, ticket } => {
                     self.writer.push_back(Write { envelope, then: Ok(ticket) });
                 }
                 Action::Settle(right, outcome) => self.settle(right, outcome),

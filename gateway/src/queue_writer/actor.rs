@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use actix::{Actor, AsyncContext as _, Context, Handler, SpawnHandle, WrapFuture as _, fut::ActorFutureExt as _};
 use endtoend_protocol::{Address, RejectReason, RetryReason};
-use endtoend_storage::{Append, AppendOutcome, Lane, QueueBatch, QueueStore, Seq};
+use endtoend_storage::{Append, AppendOutcome, QueueBatch, QueueStore, Seq};
 
 use super::group_commit::{GroupCommit, Next, Write};
 use super::messages::{Forget, Persist, Persisted, Then};
 use crate::actors::reply;
 use crate::clock;
+use crate::letter::Letter;
 use crate::receipt::Outcome;
 use crate::router::Routes;
 
@@ -29,7 +30,7 @@ pub(crate) struct QueueWriter {
 
 impl Write for Persist {
     fn bytes(&self) -> usize {
-        self.envelope.body.len()
+        self.letter.envelope.body.len()
     }
     fn may_be_elided(&self) -> bool {
         matches!(self.then, Then::Tell { .. })
@@ -92,7 +93,7 @@ impl QueueWriter {
 
     /// Invariant 1: nothing is called safe before this, which runs after the commit.
     fn settle(&self, persist: Persist, outcome: Option<AppendOutcome>) {
-        let Persist { envelope, accepted_at, then } = persist;
+        let Persist { letter: Letter { envelope, accepted_at, .. }, then } = persist;
         match then {
             Then::Tell { mailbox, .. } => reply(&mailbox, Persisted { to: envelope.to, id: envelope.id, outcome }),
             Then::Settle(receipt) => {
@@ -119,13 +120,14 @@ pub(crate) fn outcome_for_sender(outcome: Option<AppendOutcome>, at: endtoend_pr
 
 impl Persist {
     fn to_append(&self) -> Append {
+        let Letter { envelope, accepted_at, tray } = &self.letter;
         Append {
-            lane: Lane::Contacts,
-            to: self.envelope.to,
-            id: self.envelope.id,
-            body: self.envelope.body.clone(),
-            accepted_at: self.accepted_at,
-            expires_at: self.accepted_at.plus(endtoend_protocol::limits::QUEUE_AGE_MAX),
+            tray: *tray,
+            to: envelope.to,
+            id: envelope.id,
+            body: envelope.body.clone(),
+            accepted_at: *accepted_at,
+            expires_at: accepted_at.plus(endtoend_protocol::limits::QUEUE_AGE_MAX),
         }
     }
 }

@@ -1,18 +1,18 @@
 //! Everything the queue writer can be told, with the replies.
 
 use actix::{Message, Recipient};
-use endtoend_protocol::{Address, Envelope, EnvelopeId, UnixMillis};
+use endtoend_protocol::{Address, EnvelopeId};
 use endtoend_storage::{AppendOutcome, Seq};
 
 use super::ticket::Ticket;
+use crate::letter::Letter;
 use crate::receipt::Receipt;
 
 /// Commit this envelope to the store.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Persist {
-    pub envelope: Envelope,
-    pub accepted_at: UnixMillis,
+    pub letter: Letter,
     pub then: Then,
 }
 

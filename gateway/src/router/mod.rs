@@ -6,8 +6,9 @@ mod routes;
 use std::sync::Arc;
 
 use actix::Recipient;
-use endtoend_protocol::{Envelope, RetryReason, UnixMillis};
+use endtoend_protocol::RetryReason;
 
+use crate::letter::Letter;
 use crate::mailbox::Enqueue;
 use crate::queue_writer::{Persist, Then};
 use crate::receipt::{Outcome, Receipt};
@@ -31,29 +32,29 @@ impl Router {
     }
 
     /// Every path ends in `receipt` being settled, by value or by being dropped, and its place in `lanes` with it.
-    pub(crate) fn route(&self, envelope: Envelope, accepted_at: UnixMillis, receipt: Receipt, lanes: &mut Lanes) {
-        let to = envelope.to;
+    pub(crate) fn route(&self, letter: Letter, receipt: Receipt, lanes: &mut Lanes) {
+        let to = letter.envelope.to;
         let mailbox = || self.routes.mailbox(to.account);
         let (lane, mailbox) = match lanes.taken(to) {
             Some(Lane::Store) => (Lane::Store, None),
             Some(Lane::Mailbox) => (Lane::Mailbox, mailbox()),
             None => mailbox().map_or((Lane::Store, None), |mailbox| (Lane::Mailbox, Some(mailbox))),
         };
-        lanes.take(envelope.id, to, lane);
+        lanes.take(letter.envelope.id, to, lane);
         match (lane, mailbox) {
-            (Lane::Store, _) => self.to_store(envelope, accepted_at, receipt),
+            (Lane::Store, _) => self.to_store(letter, receipt),
             // Full, or going away with the earlier ones: whatever becomes of them, this one comes after.
             (Lane::Mailbox, None) => receipt.settle(BUSY),
             (Lane::Mailbox, Some(mailbox)) => {
-                if let Err(refused) = mailbox.try_send(Enqueue { envelope, accepted_at, receipt }) {
+                if let Err(refused) = mailbox.try_send(Enqueue { letter, receipt }) {
                     refused.into_inner().receipt.settle(BUSY);
                 }
             }
         }
     }
 
-    fn to_store(&self, envelope: Envelope, accepted_at: UnixMillis, receipt: Receipt) {
-        let persist = Persist { envelope, accepted_at, then: Then::Settle(receipt) };
+    fn to_store(&self, letter: Letter, receipt: Receipt) {
+        let persist = Persist { letter, then: Then::Settle(receipt) };
         if let Err(refused) = self.persist.try_send(persist)
             && let Persist { then: Then::Settle(receipt), .. } = refused.into_inner()
         {

@@ -7,10 +7,10 @@ ALTER TABLE accounts ADD COLUMN backup BLOB;                                -- s
 ALTER TABLE devices ADD COLUMN name BLOB;                                   -- sealed by the client
 ALTER TABLE devices ADD COLUMN added_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE devices ADD COLUMN active_at INTEGER NOT NULL DEFAULT 0;        -- before it, the device may do nothing
--- Rows of `queue` in the lane for requests, changed in the same transaction as they are.
+-- Rows of `queue` in the tray for requests, changed in the same transaction as they are.
 ALTER TABLE devices ADD COLUMN request_depth INTEGER NOT NULL DEFAULT 0 CHECK (request_depth >= 0);
 
-ALTER TABLE queue ADD COLUMN lane INTEGER NOT NULL DEFAULT 0 CHECK (lane IN (0, 1)); -- 1 from somebody who is not accepted
+ALTER TABLE queue ADD COLUMN tray INTEGER NOT NULL DEFAULT 0 CHECK (tray IN (0, 1)); -- 1 from somebody who is not accepted
 
 CREATE TABLE families (
     id            BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),

@@ -9,7 +9,7 @@ use sqlx::SqliteConnection;
 use super::{Sqlite, device_row};
 use crate::columns::{time, to_column};
 use crate::{
-    Append, AppendOutcome, Lane, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError, StoreLimits,
+    Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError, StoreLimits, Tray,
 };
 
 #[async_trait]
@@ -46,17 +46,17 @@ impl QueueStore for Sqlite {
         let rows: Vec<(i64, u32)> = sqlx::query_as(
             "DELETE FROM queue WHERE seq IN
                  (SELECT seq FROM queue WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
-             RETURNING device_row, lane",
+             RETURNING device_row, tray",
         )
         .bind(to_column(now))
         .bind(rows_max)
         .fetch_all(transaction.connection())
         .await?;
         let mut gone: HashMap<i64, (u32, u32)> = HashMap::new();
-        for (device, lane) in &rows {
+        for (device, tray) in &rows {
             let (all, requests) = gone.entry(*device).or_default();
             *all += 1;
-            *requests += lane;
+            *requests += tray;
         }
         for (device, (all, requests)) in gone {
             sqlx::query(
@@ -73,7 +73,7 @@ impl QueueStore for Sqlite {
     }
 }
 
-/// How much waits for a device: in all, and in the lane for requests.
+/// How much waits for a device: in all, and in the tray for requests.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Depth {
     all: u32,
@@ -128,15 +128,15 @@ async fn write(
     let mut devices = Devices::default();
     for (device, seq) in batch.deletes {
         let Some(device) = devices.find(connection, device).await? else { continue };
-        let lane: Option<u32> =
-            sqlx::query_scalar("DELETE FROM queue WHERE seq = ?1 AND device_row = ?2 RETURNING lane")
+        let tray: Option<u32> =
+            sqlx::query_scalar("DELETE FROM queue WHERE seq = ?1 AND device_row = ?2 RETURNING tray")
                 .bind(seq.0)
                 .bind(device.row)
                 .fetch_optional(&mut *connection)
                 .await?;
-        if let Some(lane) = lane {
+        if let Some(tray) = tray {
             device.depth.all = device.depth.all.checked_sub(1).ok_or(DAMAGED)?;
-            device.depth.requests = device.depth.requests.checked_sub(lane).ok_or(DAMAGED)?;
+            device.depth.requests = device.depth.requests.checked_sub(tray).ok_or(DAMAGED)?;
         }
     }
     let mut outcomes = Vec::with_capacity(batch.appends.len());
@@ -165,12 +165,12 @@ async fn add(
     limits: &StoreLimits,
 ) -> Result<AppendOutcome, StoreError> {
     let id = append.id.as_bytes().to_vec();
-    let lane = u32::from(append.lane == Lane::Requests);
+    let tray = u32::from(append.tray == Tray::Requests);
     let room = device.depth.all < limits.queue_envelopes_max
-        && (append.lane == Lane::Contacts || device.depth.requests < limits.queue_requests_max);
+        && (append.tray == Tray::Contacts || device.depth.requests < limits.queue_requests_max);
     if room {
         let added: Option<i64> = sqlx::query_scalar(
-            "INSERT INTO queue (device_row, envelope_id, accepted_at, expires_at, body, lane)
+            "INSERT INTO queue (device_row, envelope_id, accepted_at, expires_at, body, tray)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (device_row, envelope_id) DO NOTHING RETURNING seq",
         )
@@ -179,12 +179,12 @@ async fn add(
         .bind(to_column(append.accepted_at))
         .bind(to_column(append.expires_at))
         .bind(Vec::from(append.body))
-        .bind(lane)
+        .bind(tray)
         .fetch_optional(&mut *connection)
         .await?;
         if let Some(seq) = added {
             device.depth.all += 1;
-            device.depth.requests += lane;
+            device.depth.requests += tray;
             return Ok(AppendOutcome::Stored(Seq(seq)));
         }
     }

@@ -171,7 +171,7 @@ async fn no_column_names_a_sender() {
     }
     // A new column of the queue has to be weighed here, whatever its name.
     let queue: Vec<_> = columns.iter().filter(|(table, _)| table == "queue").map(|(_, column)| &column[..]).collect();
-    assert_eq!(queue, ["seq", "device_row", "envelope_id", "accepted_at", "expires_at", "body", "lane"]);
+    assert_eq!(queue, ["seq", "device_row", "envelope_id", "accepted_at", "expires_at", "body", "tray"]);
 }
 
 // --- failures while running ---

@@ -55,9 +55,9 @@ impl RelationStore for Database {
             }
         };
         if set {
-            transaction.commit().await?
+            transaction.commit().await?;
         } else {
-            transaction.roll_back().await?
+            transaction.roll_back().await?;
         }
         Ok(set)
     }

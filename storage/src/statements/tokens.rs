@@ -125,7 +125,7 @@ fn device_id(column: i64) -> Result<DeviceId, StoreError> {
 
 fn family(id: FamilyId, row: &Row) -> Result<Family, StoreError> {
     let blob = |column: &str| row.try_get::<Vec<u8>, _>(column);
-    let at = |column: &str| Ok::<_, StoreError>(time(row.try_get(column)?)?);
+    let at = |column: &str| time(row.try_get(column)?);
     let previous: Option<Vec<u8>> = row.try_get("previous_hash")?;
     Ok(Family {
         id,
