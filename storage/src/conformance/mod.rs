@@ -62,6 +62,21 @@ macro_rules! conformance_tests {
             a_page_ends_at_its_bytes,
             a_page_has_at_least_one_row,
             concurrent_commits_keep_every_row,
+            a_changed_password_replaces_the_record_and_forgets_the_backup,
+            a_deleted_account_takes_everything_along,
+            accounts_are_listed_by_their_tags,
+            an_invitation_is_good_for_exactly_its_uses,
+            devices_have_new_numbers_and_a_list_that_has_a_version,
+            a_removed_device_takes_its_keys_queue_and_tokens_along,
+            nobody_hears_of_a_device_that_waits,
+            a_meeting_lets_one_device_in_and_only_with_its_secret,
+            a_family_is_swapped_by_one_of_many,
+            a_device_has_one_family_and_an_account_can_end_all,
+            a_relation_is_the_owners_and_there_are_only_so_many,
+            strangers_fill_only_their_tray,
+            the_audit_keeps_its_order_and_its_chain_whoever_writes,
+            a_pruned_audit_is_still_a_chain,
+            a_one_time_key_has_one_of_64_takers,
         );
     };
     ($open:path: $($rule:ident,)+) => {
@@ -75,6 +90,9 @@ macro_rules! conformance_tests {
     };
 }
 pub(crate) use conformance_tests;
+
+mod accounts;
+pub(crate) use accounts::*;
 
 // --- material ---
 
