@@ -160,9 +160,21 @@ pub enum AuditVerdict {
 /// # Errors
 /// When the store does not answer.
 pub async fn verify_audit(store: &dyn AuditStore, key: &AuditKey) -> Result<AuditVerdict, StoreError> {
-    const PAGE: u32 = 1_000;
     // The ends first: rows that are added meanwhile come after.
-    let ends = store.audit_ends().await?;
+    let mut ends = store.audit_ends().await?;
+    loop {
+        let verdict = verify_between(store, key, &ends).await?;
+        let now = store.audit_ends().await?;
+        // Rows that were forgotten meanwhile are no gap.
+        if matches!(verdict, AuditVerdict::Intact { .. }) || now.before_first.0 <= ends.before_first.0 {
+            return Ok(verdict);
+        }
+        ends = now;
+    }
+}
+
+async fn verify_between(store: &dyn AuditStore, key: &AuditKey, ends: &AuditEnds) -> Result<AuditVerdict, StoreError> {
+    const PAGE: u32 = 1_000;
     let (mut seq, mut chain) = ends.before_first;
     let begin = seq;
     while seq < ends.last.0 {

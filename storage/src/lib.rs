@@ -1,22 +1,25 @@
 //! The durable plane: accounts, devices, published keys, tokens, and queued envelopes.
 //!
-//! The traits say what a store must do. [`Sqlite`] does it for one node. The behaviour that
-//! every implementation must show is one suite of tests, `conformance`.
+//! The traits say what a store must do. [`Sqlite`] does it for one node, [`Postgres`] for one or several. The behaviour
+//! that every implementation must show is one suite of tests, `conformance`.
 //!
 //! Statements that any SQL database can run are in `statements/`, which an implementation includes with its own types.
 //! Opening, locking and the queue are its own.
 //!
 //! A store holds tags, public keys, hashes and ciphertext: no handle, no password, no sender, no address of a client.
 #![deny(missing_docs)]
+#![expect(clippy::duplicate_mod, reason = "`statements/` is compiled once for each database")]
 
 mod accounts;
 mod audit;
 mod columns;
 mod devices;
+mod failure;
 mod invites;
 mod keys;
 mod links;
 mod maintenance;
+mod postgres;
 mod queue;
 mod relations;
 mod sqlite;
@@ -34,6 +37,7 @@ pub use invites::{Invite, InviteHash, InviteStore};
 pub use keys::{KeyStore, PublishKeysError};
 pub use links::{LinkAnswer, LinkId, LinkStore};
 pub use maintenance::{CopyError, Maintenance, StoreStats};
+pub use postgres::{ConnectionUrl, InvalidUrl, OpenError as PostgresOpenError, Postgres, PostgresOptions};
 pub use queue::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, Tray};
 pub use relations::{PeerHash, Relation, RelationStore, Standing};
 pub use sqlite::{OpenError, Sqlite};

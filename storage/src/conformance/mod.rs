@@ -121,7 +121,7 @@ pub(crate) fn appends(appends: Vec<Append>) -> QueueBatch {
     QueueBatch { deletes: Vec::new(), appends }
 }
 
-fn deletes(deletes: Vec<(Address, Seq)>) -> QueueBatch {
+pub(crate) fn deletes(deletes: Vec<(Address, Seq)>) -> QueueBatch {
     QueueBatch { deletes, appends: Vec::new() }
 }
 

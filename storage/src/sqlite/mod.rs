@@ -25,10 +25,13 @@ mod links;
 mod relations;
 #[path = "../statements/tokens.rs"]
 mod tokens;
+#[path = "../statements/transaction.rs"]
+mod transaction;
 
-use endtoend_protocol::{AccountTag, Address};
+use endtoend_protocol::AccountTag;
 use sqlx::SqlitePool;
-use sqlx::pool::PoolConnection;
+use sqlx::error::DatabaseError as _;
+use sqlx::sqlite::SqliteError;
 
 pub use open::OpenError;
 
@@ -36,8 +39,11 @@ use crate::{StoreError, StoreLimits};
 
 // What `statements/` is compiled with.
 use Sqlite as Database;
+use devices::device_row;
+use sqlx::Sqlite as Driver;
 use sqlx::SqliteConnection as Connection;
 use sqlx::sqlite::SqliteRow as Row;
+use transaction::WriteTransaction;
 
 /// A store in one SQLite file, to be opened by one node at a time. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -55,57 +61,13 @@ impl Sqlite {
     }
 
     async fn begin(&self) -> Result<WriteTransaction, StoreError> {
-        let mut transaction = WriteTransaction { connection: self.writer.acquire().await?, open: true };
-        sqlx::query("BEGIN IMMEDIATE").execute(transaction.connection()).await?;
-        Ok(transaction)
+        WriteTransaction::begin(self.writer.acquire().await?, "BEGIN IMMEDIATE").await
     }
 }
 
-/// The writer's connection inside a transaction. Dropped without an end, it is closed, and SQLite rolls back: so
-/// nothing of a failed or cancelled call is ever found by the next one, whatever state the failure left.
-struct WriteTransaction {
-    connection: PoolConnection<sqlx::Sqlite>,
-    open: bool,
-}
-
-impl WriteTransaction {
-    fn connection(&mut self) -> &mut Connection {
-        &mut self.connection
-    }
-
-    async fn commit(self) -> Result<(), StoreError> {
-        self.end("COMMIT").await
-    }
-
-    async fn roll_back(self) -> Result<(), StoreError> {
-        self.end("ROLLBACK").await
-    }
-
-    async fn end(mut self, statement: &'static str) -> Result<(), StoreError> {
-        sqlx::query(statement).execute(self.connection()).await?;
-        self.open = false;
-        Ok(())
-    }
-}
-
-impl Drop for WriteTransaction {
-    fn drop(&mut self) {
-        if self.open {
-            self.connection.close_on_drop();
-        }
-    }
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Damaged { what: "column" },
-            _ => match result_code(&error) {
-                Some(code::CORRUPT | code::NOT_A_DATABASE) => Self::Damaged { what: "file" },
-                _ => Self::Unavailable(Box::new(error)),
-            },
-        }
-    }
+/// The file is damaged, or none.
+pub(crate) fn is_damage(error: &SqliteError) -> bool {
+    matches!(primary(error), Some(code::CORRUPT | code::NOT_A_DATABASE))
 }
 
 /// Primary result codes of SQLite. Source: <https://sqlite.org/rescode.html>.
@@ -119,9 +81,14 @@ mod code {
     pub(super) const NOT_A_DATABASE: u32 = 26;
 }
 
-/// The primary result code, when the error comes from SQLite: the low byte of the extended one.
+/// The primary result code, when the error comes from SQLite.
 fn result_code(error: &sqlx::Error) -> Option<u32> {
-    let extended: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    primary(error.as_database_error()?.try_downcast_ref()?)
+}
+
+/// The low byte of the extended code.
+fn primary(error: &SqliteError) -> Option<u32> {
+    let extended: u32 = error.code()?.parse().ok()?;
     Some(extended & 0xff)
 }
 
@@ -135,12 +102,7 @@ async fn lock_devices(_: &mut Connection, _: &[i64]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A device's row number.
-async fn device_row(connection: &mut Connection, device: Address) -> Result<Option<i64>, StoreError> {
-    let row = sqlx::query_scalar("SELECT id FROM devices WHERE tag = $1 AND device = $2")
-        .bind(device.account.as_bytes().to_vec())
-        .bind(i64::from(device.device.get()))
-        .fetch_optional(connection)
-        .await?;
-    Ok(row)
+/// As above.
+async fn lock_links(_: &mut Connection) -> Result<(), StoreError> {
+    Ok(())
 }

@@ -65,6 +65,8 @@ impl AuditStore for Database {
     async fn prune_audit(&self, before: UnixMillis, max: u32) -> Result<u64, StoreError> {
         let mut transaction = self.begin().await?;
         let connection = transaction.connection();
+        // As above: of two who prune, the second sees what the first has left.
+        sqlx::query("UPDATE audit_ends SET first_seq = first_seq WHERE id = 1").execute(&mut *connection).await?;
         // The oldest without a gap: clocks may go back, the chain does not.
         let last: Option<(i64, Vec<u8>)> = sqlx::query_as(
             "SELECT seq, chain FROM (SELECT seq, at, chain FROM audit ORDER BY seq LIMIT $2) AS oldest

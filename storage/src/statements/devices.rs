@@ -5,7 +5,7 @@ use bytes::Bytes;
 use endtoend_protocol::{AccountTag, Address, DeviceId, NewDevice, UnixMillis, limits};
 
 use super::keys::add_one_time;
-use super::{Connection, Database, device_row, lock_account, lock_devices};
+use super::{Connection, Database, lock_account, lock_devices};
 use crate::columns::{bytes_of, number, time, to_column};
 use crate::{AddDevice, AddDeviceError, DeviceRecord, DeviceStore, LinkId, ListedDevice, StoreError};
 
@@ -110,6 +110,16 @@ impl DeviceStore for Database {
 fn id(column: i64) -> Result<DeviceId, StoreError> {
     let number = number(column, "device number")?;
     DeviceId::new(number).map_err(|_| StoreError::Damaged { what: "device number" })
+}
+
+/// A device's row number.
+pub(super) async fn device_row(connection: &mut Connection, device: Address) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query_scalar("SELECT id FROM devices WHERE tag = $1 AND device = $2")
+        .bind(device.account.as_bytes().to_vec())
+        .bind(i64::from(device.device.get()))
+        .fetch_optional(connection)
+        .await?;
+    Ok(row)
 }
 
 async fn list_changed(connection: &mut Connection, tag: AccountTag) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use endtoend_protocol::{AccountTag, UnixMillis};
 
-use super::Database;
+use super::{Database, lock_links};
 use crate::columns::{array, to_column};
 use crate::{LinkAnswer, LinkId, LinkStore, StoreError};
 
@@ -18,6 +18,7 @@ impl LinkStore for Database {
         expires_at: UnixMillis,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
+        lock_links(transaction.connection()).await?;
         let inserted = sqlx::query(
             "INSERT INTO links (id, offer, expires_at)
              SELECT $1, $2, $3 WHERE (SELECT count(*) FROM links WHERE expires_at > $4) < $5

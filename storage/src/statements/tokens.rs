@@ -106,7 +106,8 @@ impl TokenStore for Database {
     async fn remove_expired_families(&self, now: UnixMillis, max: u32) -> Result<u64, StoreError> {
         let mut transaction = self.begin().await?;
         let removed = sqlx::query(
-            "DELETE FROM families WHERE id IN
+            // The end is looked at twice: between the two a family may have been refreshed.
+            "DELETE FROM families WHERE expires_at <= $1 AND id IN
                  (SELECT id FROM families WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
         )
         .bind(to_column(now))

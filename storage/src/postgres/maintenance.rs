@@ -1,0 +1,35 @@
+//! Numbers of a database. Copies are made by PostgreSQL's own tools, or by `copy`.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+
+use super::Postgres;
+use crate::StoreError;
+use crate::columns::number;
+use crate::maintenance::{CopyError, Maintenance, StoreStats};
+
+#[async_trait]
+impl Maintenance for Postgres {
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        // One statement: the numbers are of one moment.
+        let (schema, accounts, devices, queued, bytes): (i64, i64, i64, i64, i64) = sqlx::query_as(
+            "SELECT (SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success),
+                 (SELECT count(*) FROM accounts), (SELECT count(*) FROM devices), (SELECT count(*) FROM queue),
+                 pg_database_size(current_database())",
+        )
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(StoreStats {
+            schema,
+            accounts: number(accounts, "count of accounts")?,
+            devices: number(devices, "count of devices")?,
+            queued_envelopes: number(queued, "queue depth")?,
+            bytes: number(bytes, "size")?,
+        })
+    }
+
+    async fn copy_to(&self, _: &Path) -> Result<(), CopyError> {
+        Err(CopyError::Elsewhere("pg_dump, or endtoend db copy"))
+    }
+}
