@@ -113,7 +113,7 @@ mod tests {
         lookups.want(alice.clone(), claim(1, 1)).unwrap();
         lookups.want(alice.clone(), claim(2, 1)).unwrap();
         lookups.want(bob.clone(), claim(3, 1)).unwrap();
-        assert_eq!([lookups.next(), lookups.next(), lookups.next()], [Some(alice.clone()), Some(bob.clone()), None]);
+        assert_eq!([lookups.next(), lookups.next(), lookups.next()], [Some(alice.clone()), Some(bob), None]);
         lookups.want(alice.clone(), claim(4, 1)).unwrap();
         assert_eq!(lookups.next(), None, "it is under way");
         lookups.disconnected();
