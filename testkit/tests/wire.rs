@@ -2,8 +2,8 @@
 #![expect(clippy::panic, reason = "test code: an answer that was not expected fails the test")]
 
 use endtoend_protocol::{
-    AccountTag, ClientFrame, ClosingReason, DeliveryNumber, Envelope, EnvelopeId, Refusal, RefusalCode, Request,
-    RetryReason, ServerFrame, UnixMillis, VERSION, limits,
+    AccountTag, ClientFrame, ClosingReason, DeliveryNumber, Envelope, EnvelopeId, Refusal, RefusalCode, Relation,
+    Request, RetryReason, ServerFrame, UnixMillis, VERSION, limits,
 };
 use endtoend_testkit::{Device, Node, NodeOptions, PATIENCE, Wire};
 
@@ -148,9 +148,11 @@ async fn sends_beyond_the_window_are_to_be_repeated() {
 #[tokio::test]
 async fn a_full_queue_asks_to_wait_and_takes_more_once_it_is_emptier() {
     let node = node();
-    let (bob_wire, bob) = Wire::register(node.listen(), BOB).await;
-    drop(bob_wire);
+    let (mut bob_wire, bob) = Wire::register(node.listen(), BOB).await;
     let (mut alice, _) = Wire::register(node.listen(), ALICE).await;
+    // What a stranger may leave is less.
+    bob_wire.decide(ALICE, Some(Relation::Accepted)).await;
+    drop(bob_wire);
     let full = limits::QUEUE_ENVELOPES_MAX;
     let mut sent = 0;
     for answered in 0..full {
