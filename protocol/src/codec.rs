@@ -145,7 +145,7 @@ impl ClientFrame {
                 Kind::AnswerLink(f) => Request::AnswerLink {
                     link: link(&f.link)?,
                     sealed: within(f.sealed, limits::LINK_SEALED_BYTES_MAX, "sealed")?,
-                    secret_hash: array(&f.secret_hash, "secret_hash")?,
+                    secret_hash: optional(f.secret_hash, |hash| array(&hash, "secret_hash"))?,
                 },
                 Kind::Refresh(f) => Request::Refresh {
                     token: exactly(f.token, limits::REFRESH_TOKEN_BYTES, "token")?,
@@ -238,7 +238,7 @@ impl ClientFrame {
                     Request::AnswerLink { link, sealed, secret_hash } => Kind::AnswerLink(wire::AnswerLink {
                         link: copy(link),
                         sealed: sealed.clone(),
-                        secret_hash: copy(secret_hash),
+                        secret_hash: secret_hash.map(|hash| copy(&hash)).unwrap_or_default(),
                     }),
                     Request::Refresh { token, device_proof } => {
                         Kind::Refresh(wire::Refresh { token: token.clone(), device_proof: device_proof.clone() })

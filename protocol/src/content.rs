@@ -5,7 +5,7 @@ use std::fmt;
 use prost::Message as _;
 
 use crate::codec::DecodeError;
-use crate::ids::{EnvelopeId, MessageId, UnixMillis};
+use crate::ids::{AccountTag, EnvelopeId, MessageId, UnixMillis};
 use crate::{limits, wire};
 
 /// One message between people.
@@ -31,6 +31,15 @@ pub enum ContentKind {
     Text(Text),
     /// An envelope of the reader's did not open at the writer's, who asks for its message again. Never shown.
     Unopened(EnvelopeId),
+    /// What the account has said to somebody, for its own other devices.
+    Copy {
+        /// To whom.
+        to: AccountTag,
+        /// How they are called.
+        handle: String,
+        /// What.
+        text: Text,
+    },
     /// Written by a newer version: shown as such, never dropped.
     Unknown,
 }
@@ -94,6 +103,11 @@ impl Content {
                 let envelope_id = bytes::Bytes::copy_from_slice(id.as_bytes());
                 Some(wire::content::Kind::Unopened(wire::Unopened { envelope_id }))
             }
+            ContentKind::Copy { to, handle, text } => Some(wire::content::Kind::Copy(wire::Copy {
+                account: bytes::Bytes::copy_from_slice(to.as_bytes()),
+                handle: handle.clone(),
+                text: Some(wire::Text { body: text.as_str().to_owned() }),
+            })),
             ContentKind::Unknown => None,
         };
         wire::Content {
@@ -134,8 +148,108 @@ impl Content {
                     let id = EnvelopeId::from_slice(&unopened.envelope_id).map_err(|_| invalid("envelope_id"))?;
                     ContentKind::Unopened(id)
                 }
+                Some(wire::content::Kind::Copy(copy)) => {
+                    let text = copy.text.and_then(|text| Text::new(text.body).ok()).ok_or(invalid("text"))?;
+                    let to = AccountTag::from_slice(&copy.account).map_err(|_| invalid("account"))?;
+                    let handle = bounded(copy.handle, "handle")?;
+                    ContentKind::Copy { to, handle, text }
+                }
                 None => ContentKind::Unknown,
             },
+        })
+    }
+}
+
+/// What an existing device gives a new one of the same person. `Debug` shows whose it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Provision {
+    /// How the account is called.
+    pub handle: String,
+    /// Its tag.
+    pub account: AccountTag,
+    /// Of the server's oblivious function.
+    pub oprf_key: [u8; limits::OPRF_ELEMENT_BYTES],
+    /// The identity's key pair, as libsignal writes it.
+    pub identity: Vec<u8>,
+    /// Lets the device in.
+    pub secret: [u8; 32],
+    /// Whom the account knows, at most [`limits::ACQUAINTANCES_MAX`].
+    pub people: Vec<Acquaintance>,
+}
+
+/// Somebody whom an account knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acquaintance {
+    /// Who.
+    pub account: AccountTag,
+    /// How they are called.
+    pub handle: String,
+    /// The identity key that is trusted, if one is.
+    pub identity: Option<[u8; limits::SIGNAL_PUBLIC_KEY_BYTES]>,
+    /// What was decided about them, as the client names it; empty for nothing.
+    pub standing: String,
+}
+
+impl fmt::Debug for Provision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Provision({:?})", self.account)
+    }
+}
+
+fn bounded(text: String, field: &'static str) -> Result<String, DecodeError> {
+    match text.len() {
+        0..=limits::HANDLE_BYTES_MAX => Ok(text),
+        _ => Err(DecodeError::Invalid { id: None, field }),
+    }
+}
+
+impl Provision {
+    /// The bytes that are sealed for the new device.
+    pub fn encode(&self) -> Vec<u8> {
+        let copy = bytes::Bytes::copy_from_slice;
+        let person = |person: &Acquaintance| wire::Acquaintance {
+            account: copy(person.account.as_bytes()),
+            handle: person.handle.clone(),
+            identity: person.identity.map(|key| copy(&key)).unwrap_or_default(),
+            standing: person.standing.clone(),
+        };
+        wire::Provision {
+            handle: self.handle.clone(),
+            account: copy(self.account.as_bytes()),
+            oprf_key: copy(&self.oprf_key),
+            identity: copy(&self.identity),
+            secret: copy(&self.secret),
+            people: self.people.iter().map(person).collect(),
+        }
+        .encode_to_vec()
+    }
+
+    /// # Errors
+    /// `Malformed` when the bytes are no protobuf, `Invalid` when a field breaks its rule.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let provision = wire::Provision::decode(bytes).map_err(|_| DecodeError::Malformed)?;
+        let invalid = |field| DecodeError::Invalid { id: None, field };
+        if provision.people.len() > limits::ACQUAINTANCES_MAX {
+            return Err(invalid("people"));
+        }
+        let person = |person: wire::Acquaintance| {
+            Ok(Acquaintance {
+                account: AccountTag::from_slice(&person.account).map_err(|_| invalid("people.account"))?,
+                handle: bounded(person.handle, "people.handle")?,
+                identity: match person.identity.len() {
+                    0 => None,
+                    _ => Some(person.identity.as_ref().try_into().map_err(|_| invalid("people.identity"))?),
+                },
+                standing: bounded(person.standing, "people.standing")?,
+            })
+        };
+        Ok(Self {
+            handle: bounded(provision.handle, "handle")?,
+            account: AccountTag::from_slice(&provision.account).map_err(|_| invalid("account"))?,
+            oprf_key: provision.oprf_key.as_ref().try_into().map_err(|_| invalid("oprf_key"))?,
+            identity: provision.identity.to_vec(),
+            secret: provision.secret.as_ref().try_into().map_err(|_| invalid("secret"))?,
+            people: provision.people.into_iter().map(person).collect::<Result<_, _>>()?,
         })
     }
 }

@@ -124,14 +124,14 @@ pub enum Request {
         /// Which.
         link: [u8; limits::LINK_BYTES],
     },
-    /// The existing device lets the new one in.
+    /// The existing device answers the new one: first to agree, then to let it in.
     AnswerLink {
         /// Which.
         link: [u8; limits::LINK_BYTES],
         /// 1 to [`limits::LINK_SEALED_BYTES_MAX`] bytes for the new device.
         sealed: Bytes,
-        /// BLAKE3 of the secret inside.
-        secret_hash: [u8; 32],
+        /// BLAKE3 of the secret inside; `None` for the agreement that comes before it.
+        secret_hash: Option<[u8; 32]>,
     },
     /// Goes on with a refresh token, which is replaced.
     Refresh {

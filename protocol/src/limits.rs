@@ -27,6 +27,8 @@ pub const DEVICE_NAME_BYTES_MAX: usize = 512;
 pub const LINK_OFFER_BYTES_MAX: usize = 4 * 1024;
 /// Longest answer to one in bytes.
 pub const LINK_SEALED_BYTES_MAX: usize = 64 * 1024;
+/// People that an existing device tells a new one about: what fits beside the rest, with the longest handles.
+pub const ACQUAINTANCES_MAX: usize = 240;
 /// How long a new device waits for an existing one.
 pub const LINK_LIFE: Duration = Duration::from_secs(10 * 60);
 /// Most leading zero bits that a server asks for: some seconds on a phone.

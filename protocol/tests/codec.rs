@@ -150,11 +150,8 @@ fn request() -> impl Strategy<Value = Request> {
         (array(), bytes(1..200)).prop_map(|(link, offer)| Request::OfferLink { link, offer }),
         array().prop_map(|link| Request::FetchAnswer { link }),
         array().prop_map(|link| Request::FetchOffer { link }),
-        (array(), bytes(1..200), array()).prop_map(|(link, sealed, secret_hash)| Request::AnswerLink {
-            link,
-            sealed,
-            secret_hash
-        }),
+        (array(), bytes(1..200), prop::option::of(array()))
+            .prop_map(|(link, sealed, secret_hash)| Request::AnswerLink { link, sealed, secret_hash }),
         (filled(limits::REFRESH_TOKEN_BYTES), proof())
             .prop_map(|(token, device_proof)| Request::Refresh { token, device_proof }),
         Just(Request::FetchDevices),
@@ -296,7 +293,9 @@ proptest! {
     fn content_is_read_back(ms in any::<u64>(), random in any::<[u8; 10]>(), text in "\\PC{1,200}", sender in prop::option::of("[a-z]{1,32}"), copies in prop::collection::vec(any::<[u8; 10]>(), 0..=4)) {
         let at = UnixMillis::new(ms >> 16);
         let envelope = EnvelopeId::new(at, random);
-        for kind in [ContentKind::Text(Text::new(text).unwrap()), ContentKind::Unopened(envelope), ContentKind::Unknown] {
+        let text = Text::new(text).unwrap();
+        let copy = ContentKind::Copy { to: AccountTag::new([9; 32]), handle: "bob".to_owned(), text: text.clone() };
+        for kind in [ContentKind::Text(text), copy, ContentKind::Unopened(envelope), ContentKind::Unknown] {
             let content = Content {
                 id: MessageId::new(at, random),
                 sent_at: UnixMillis::new(ms),

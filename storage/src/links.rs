@@ -25,8 +25,8 @@ pub struct LinkAnswer {
     pub account: AccountTag,
     /// For the new device only.
     pub sealed: Bytes,
-    /// Of the secret that is in it, and that the new device must show.
-    pub secret_hash: [u8; 32],
+    /// Of the secret that is in it, and that the new device must show; `None` for what comes before it.
+    pub secret_hash: Option<[u8; 32]>,
 }
 
 impl fmt::Debug for LinkAnswer {
@@ -56,7 +56,8 @@ pub trait LinkStore: Send + Sync {
     /// When the store does not answer.
     async fn link_offer(&self, id: LinkId, now: UnixMillis) -> Result<Option<Bytes>, StoreError>;
 
-    /// Notes the answer, once. `false`: there is no such meeting, or it has an answer.
+    /// Notes the answer: once without a secret, and once with one, of the same account. `false`: there is no such meeting, or
+    /// it has such an answer.
     ///
     /// # Errors
     /// When the store does not answer.

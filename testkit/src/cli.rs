@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 
 use serde_json::Value;
 
@@ -131,11 +131,16 @@ impl Cli {
     }
 
     /// Starts to listen and goes on.
-    pub fn spawn_listen(&self) -> Listening {
+    pub fn spawn_listen(&self) -> Running {
+        self.start(&["listen"])
+    }
+
+    /// Starts a command and goes on.
+    pub fn start(&self, arguments: &[&str]) -> Running {
         let stderr = self.log().map_or_else(Stdio::null, Stdio::from);
-        let mut child = self.spawn(&["listen"], "", stderr);
+        let (mut child, stdin) = self.spawn_open(arguments, "", stderr);
         let lines = Lines::of(child.stdout.take().expect("stdout is piped"));
-        Listening { child, lines }
+        Running { child, stdin, lines }
     }
 
     fn log(&self) -> Option<File> {
@@ -143,6 +148,11 @@ impl Cli {
     }
 
     fn spawn(&self, arguments: &[&str], input: &str, stderr: Stdio) -> Child {
+        self.spawn_open(arguments, input, stderr).0
+    }
+
+    /// With what goes on writing to its standard input.
+    fn spawn_open(&self, arguments: &[&str], input: &str, stderr: Stdio) -> (Child, ChildStdin) {
         let mut child = program::command("endtoend-cli")
             .args(["--json", "--password-stdin", "--server", &self.server, "--home"])
             .arg(&self.home)
@@ -155,18 +165,46 @@ impl Cli {
         let mut stdin = child.stdin.take().expect("stdin is piped");
         // A command that ends before it reads closes the pipe; its exit code tells why.
         let _closed = stdin.write_all(format!("{}\n{input}", self.password).as_bytes());
-        child
+        (child, stdin)
     }
 }
 
-/// A `listen` in the background. Dropping it kills it.
+/// A command in the background. Dropping it kills it.
 #[derive(Debug)]
-pub struct Listening {
+pub struct Running {
     child: Child,
+    stdin: ChildStdin,
     lines: Lines,
 }
 
-impl Listening {
+impl Running {
+    /// The next object about this event.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn event(&self, event: &str) -> Value {
+        loop {
+            let line = self.lines.next().unwrap_or_else(|| panic!("the command ended without {event}"));
+            let object = parse(&line);
+            if object["event"] == event {
+                return object;
+            }
+        }
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Panics
+    /// When it does not listen any more.
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.stdin, "{line}").expect("the command reads");
+    }
+
+    /// Waits for its end. Its exit code; `None` when a signal ended it.
+    pub fn end(mut self) -> Option<i32> {
+        program::wait(&mut self.child, "endtoend-cli").code()
+    }
+
     /// The text of the next message.
     ///
     /// # Panics
@@ -181,7 +219,7 @@ impl Listening {
     }
 }
 
-impl Drop for Listening {
+impl Drop for Running {
     fn drop(&mut self) {
         program::kill(&mut self.child);
     }

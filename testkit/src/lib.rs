@@ -13,7 +13,7 @@ mod wire;
 /// What the demo proves with, the tests prove with.
 pub use endtoend_gateway::demo::search::find_in_trees;
 
-pub use cli::{Cli, Listening, Outcome, demo, operate};
+pub use cli::{Cli, Outcome, Running, demo, operate};
 pub use clock::{PATIENCE, eventually, monotonic};
 pub use node::{Node, NodeOptions, NotStarted};
 pub use scene::Scene;

@@ -229,7 +229,7 @@ async fn a_linked_device_needs_the_secret_of_an_existing_one() {
     let answer = |sealed: &'static [u8]| Request::AnswerLink {
         link,
         sealed: Bytes::from_static(sealed),
-        secret_hash: *blake3::hash(&secret).as_bytes(),
+        secret_hash: Some(*blake3::hash(&secret).as_bytes()),
     };
     assert!(matches!(answered(one.ask(answer(b"for you")).await), Answer::Done));
     assert_eq!(refused(one.ask(answer(b"again")).await).code, RefusalCode::UnknownLink, "answered once");

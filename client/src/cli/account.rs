@@ -1,18 +1,19 @@
 //! Commands about the account, its devices, and the people that it knows.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
 
 use endtoend_client::clock;
 use endtoend_client::database::{Contact, Standing};
+use endtoend_client::engine::linking::{self, LinkNews};
 use endtoend_client::engine::{AccountAnswer, AccountRequest};
 use endtoend_client::handle::Handle;
 use endtoend_client::profile::Profile;
-use endtoend_protocol::{DeviceId, ListedDevice};
+use endtoend_protocol::{DeviceId, ListedDevice, limits};
 use serde_json::{Value, json};
 
 use crate::args::Arguments;
-use crate::commands::{home, open, start, stop};
+use crate::commands::{CONNECT_TIMEOUT, home, open, start, stop};
 use crate::failure::{Failure, Kind};
 use crate::waiting::{News, Waiting};
 use crate::{output, password};
@@ -27,6 +28,9 @@ async fn ask(arguments: &Arguments, request: AccountRequest) -> Result<AccountAn
     .await;
     stop(engine, done).await
 }
+
+/// Bytes of the line that six digits are looked for in.
+const DIGITS_LINE_MAX: u64 = 64;
 
 /// What cannot be undone is done when a person has typed the word.
 fn confirm(arguments: &Arguments, yes: bool, what: &str, word: &str) -> Result<(), Failure> {
@@ -74,6 +78,83 @@ pub(crate) async fn devices(arguments: &Arguments, remove: Option<DeviceId>, yes
     confirm(arguments, yes, &what, "remove")?;
     ask(arguments, AccountRequest::RemoveDevice(device)).await?;
     done(arguments, &json!({ "event": "removed", "device": device.get() }), &format!("removed device {device}"))
+}
+
+/// On an existing device: agrees with a new one, and lets it in when a person has typed the digits that it shows. They are
+/// not shown here: whoever has to copy them has compared them.
+pub(crate) async fn let_in(arguments: &Arguments, code: &str) -> Result<(), Failure> {
+    let engine = open(arguments, true)?;
+    let done = async {
+        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let meet = AccountRequest::Meet { code: code.to_owned() };
+        let AccountAnswer::Digits(agreed) = waiting.during(engine.handle().account(meet)).await?? else {
+            return Err(Failure::new(Kind::Failed, "the server answered something else than was asked"));
+        };
+        match arguments.json {
+            true => output::json_line(&json!({ "event": "type_digits" }))?,
+            false => output::line(
+                "The new device will be able to read and write as you. Type the six digits that it shows:",
+            )?,
+        }
+        let mut typed = String::new();
+        io::stdin().lock().take(DIGITS_LINE_MAX).read_line(&mut typed)?;
+        let bare = |digits: &str| digits.chars().filter(char::is_ascii_digit).collect::<String>();
+        if bare(&typed) != bare(&agreed) {
+            let different = "these are not its digits: somebody may be in between, and nothing was given away";
+            return Err(Failure::new(Kind::Failed, different).hint("if it was a slip, begin anew with `link`"));
+        }
+        // The person may have taken a while.
+        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        waiting.during(engine.handle().account(AccountRequest::LetIn)).await??;
+        Ok(())
+    }
+    .await;
+    stop(engine, done).await?;
+    self::done(arguments, &json!({ "event": "let_in" }), "the new device is let in")
+}
+
+/// On a new device: shows a code, then digits, and waits until an existing device has let it in.
+pub(crate) async fn link(arguments: &Arguments, server_password: Option<&Path>) -> Result<(), Failure> {
+    let Some(server) = &arguments.server else {
+        return Err(Failure::new(Kind::Usage, "link needs --server")
+            .hint("use the address that `endtoend serve` prints, like endtoend://host:port/#pin=…"));
+    };
+    let server_password = server_password.map(password::server_password).transpose()?;
+    let home = home(arguments)?;
+    let known = Profile::exists(&home);
+    // One password for the profile and, when its tokens have ended, for the account.
+    let password = password::ask(arguments, !known)?;
+    let mut profile = match known {
+        true => Profile::open(&home, password.as_bytes())?,
+        false => Profile::create(&home, password.as_bytes())?,
+    };
+    let json = arguments.json;
+    let news = |news: LinkNews| {
+        let written = match (&news, json) {
+            (LinkNews::Code(code), true) => output::json_line(&json!({ "event": "link_code", "code": code })),
+            (LinkNews::Code(code), false) => output::line(&format!(
+                "On a device of yours: endtoend-cli devices --link {code}\nThe code is good for ten minutes."
+            )),
+            (LinkNews::Digits(digits), true) => output::json_line(&json!({ "event": "link_digits", "digits": digits })),
+            (LinkNews::Digits(digits), false) => {
+                output::line(&format!("Type these digits on your other device: {digits}"))
+            }
+        };
+        // Whoever reads no more learns it from the end.
+        drop(written);
+    };
+    let connect_timeout = CONNECT_TIMEOUT.min(arguments.timeout());
+    let linked = linking::link(&mut profile, server.clone(), server_password, connect_timeout, news);
+    let patience = arguments.timeout.unwrap_or(limits::LINK_LIFE);
+    let handle = tokio::time::timeout(patience, linked)
+        .await
+        .map_err(|_| Failure::new(Kind::TimedOut, "nobody has let this device in").hint("begin anew"))??;
+    let device = profile.database().read().account()?.map(|account| account.device.get());
+    done(
+        arguments,
+        &json!({ "event": "linked", "handle": handle.as_str(), "device": device, "home": home.display().to_string() }),
+        &format!("this is a device of {handle} now"),
+    )
 }
 
 fn device_object(device: &ListedDevice, waits: bool) -> Value {

@@ -54,6 +54,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PATH")]
         server_password_file: Option<PathBuf>,
     },
+    /// Make this profile a further device of an account: shows a code for `devices --link` on an existing device
+    Link {
+        /// File with the server's own password in its first line, for a server that asks for one
+        #[arg(long, value_name = "PATH")]
+        server_password_file: Option<PathBuf>,
+    },
     /// Prove this profile's device and password to the server anew
     Login,
     /// Send a text, and wait until the server has accepted it
@@ -75,6 +81,9 @@ pub(crate) enum Command {
         /// Number of a device to remove: its keys, its login, and what waits for it
         #[arg(long, value_name = "NUMBER", value_parser = device)]
         remove: Option<DeviceId>,
+        /// Code that `link` shows on a new device: lets it in, once its digits were typed here (a line of standard input)
+        #[arg(long, value_name = "CODE", conflicts_with = "remove")]
+        link: Option<String>,
         /// Do not ask
         #[arg(long)]
         yes: bool,

@@ -138,6 +138,7 @@ fn mark(
         | Event::Received { .. }
         | Event::Delayed { .. }
         | Event::IdentityChanged { .. }
+        | Event::DevicesChanged
         | Event::Decided { .. }
         | Event::BadKeys { .. }
         | Event::Unreadable { .. } => Ok(()),

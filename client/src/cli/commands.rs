@@ -18,7 +18,7 @@ use crate::waiting::{News, Waiting};
 use crate::{account, chat, output, password};
 
 /// One attempt to connect: short enough that a retry fits the default time.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages taken from the database at a time.
 pub(crate) const UNREAD_PAGE: u32 = 64;
 
@@ -34,7 +34,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Chat { with } => chat::chat(arguments, with).await,
         Command::Verify { with, accept } => verify(arguments, with, *accept).await,
         Command::Logout { everywhere } => account::logout(arguments, *everywhere).await,
-        Command::Devices { remove, yes } => account::devices(arguments, *remove, *yes).await,
+        Command::Link { server_password_file } => account::link(arguments, server_password_file.as_deref()).await,
+        Command::Devices { link: Some(code), .. } => account::let_in(arguments, code).await,
+        Command::Devices { remove, yes, .. } => account::devices(arguments, *remove, *yes).await,
         Command::Contacts { requests, accept, ignore } => {
             account::contacts(arguments, *requests, accept.as_ref(), ignore.as_ref()).await
         }
@@ -335,6 +337,7 @@ fn tell(json: bool, event: &Event) -> io::Result<()> {
         | Event::Accepted { .. }
         | Event::Rejected { .. }
         | Event::Delayed { .. }
+        | Event::DevicesChanged
         | Event::Decided { .. }
         | Event::BadKeys { .. } => Ok(()),
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use endtoend_client::database::DatabaseError;
+use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::{
     AccountError, DecideError, OfflineReason, RequestError, SendError, StartError, VerifyError,
 };
@@ -215,6 +216,21 @@ impl From<DecideError> for Failure {
     }
 }
 
+impl From<LinkDeviceError> for Failure {
+    fn from(error: LinkDeviceError) -> Self {
+        match error {
+            LinkDeviceError::Database(error) => error.into(),
+            LinkDeviceError::Offline(reason) => reason.into(),
+            LinkDeviceError::Registered => {
+                Self::because(Kind::Failed, &error).hint("name another folder with --home for another account")
+            }
+            LinkDeviceError::Provision(_) | LinkDeviceError::Malformed | LinkDeviceError::Keys => {
+                Self::because(Kind::Failed, &error).hint("begin anew with `link`")
+            }
+        }
+    }
+}
+
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
         match error {
@@ -222,6 +238,8 @@ impl From<RequestError> for Failure {
             RequestError::Refused(code) => OfflineReason::Refused(code).into(),
             RequestError::Unanswered(reason) => reason.into(),
             RequestError::NotRegistered => Self::because(Kind::Failed, &error).hint(REGISTER),
+            RequestError::BadCode(_) => Self::because(Kind::Failed, &error)
+                .hint("begin anew with `link` on the new device, and copy its code whole"),
             RequestError::Busy | RequestError::Stopped => Self::because(Kind::Failed, &error),
         }
     }

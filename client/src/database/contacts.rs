@@ -1,6 +1,6 @@
 //! The people on the other side.
 
-use endtoend_protocol::{AccountTag, DeviceId, Relation, UnixMillis};
+use endtoend_protocol::{AccountTag, DeviceId, MessageId, Relation, UnixMillis};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{DatabaseError, Store, array, integer, unsigned};
@@ -41,10 +41,14 @@ impl Standing {
         }
     }
 
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|standing| standing.as_str() == name)
+    }
+
     fn read(text: Option<String>) -> Result<Self, DatabaseError> {
         let Some(text) = text else { return Ok(Self::Request) };
-        let known = Self::ALL.into_iter().find(|standing| standing.as_str() == text);
-        known.ok_or(DatabaseError::Invalid("contacts.relation"))
+        Self::named(&text).ok_or(DatabaseError::Invalid("contacts.relation"))
     }
 }
 
@@ -203,18 +207,23 @@ impl Store<'_> {
         .collect()
     }
 
-    /// The server has said which account somebody has: what was written meanwhile goes there.
+    /// The server has said which account somebody has: what was written meanwhile goes there, namely these messages.
     ///
     /// # Errors
     /// See [`DatabaseError`].
-    pub fn address(&self, stand_in: AccountTag, tag: AccountTag, handle: &Handle) -> Result<(), DatabaseError> {
+    pub fn address(
+        &self,
+        stand_in: AccountTag,
+        tag: AccountTag,
+        handle: &Handle,
+    ) -> Result<Vec<MessageId>, DatabaseError> {
         self.connection.execute("UPDATE contacts SET handle = NULL WHERE tag = ?", [stand_in.as_bytes()])?;
         self.put_contact(tag, Some(handle))?;
         self.decide(tag, Standing::Accepted)?;
         self.move_messages(stand_in, tag)?;
-        self.readdress(stand_in, tag)?;
+        let messages = self.readdress(stand_in, tag)?;
         self.connection.execute("DELETE FROM contacts WHERE tag = ?", [stand_in.as_bytes()])?;
-        Ok(())
+        Ok(messages)
     }
 
     /// Notes by which handle somebody goes, to be confirmed by the server. Nothing when a name is known.
@@ -327,7 +336,7 @@ impl Store<'_> {
         Ok(())
     }
 
-    /// Devices that we have a session with.
+    /// Devices of an account, as far as is known.
     ///
     /// # Errors
     /// See [`DatabaseError`].
@@ -352,6 +361,7 @@ impl Store<'_> {
     /// See [`DatabaseError`].
     pub fn forget_devices(&self, tag: AccountTag) -> Result<(), DatabaseError> {
         self.connection.execute("DELETE FROM devices WHERE tag = ?", [tag.as_bytes()])?;
+        self.connection.execute("UPDATE contacts SET devices_version = 0 WHERE tag = ?", [tag.as_bytes()])?;
         Ok(())
     }
 }

@@ -204,12 +204,18 @@ impl Store<'_> {
         Ok(())
     }
 
-    /// Notes what became of one of our messages.
-    pub(super) fn set_message_state(&self, id: MessageId, state: MessageState) -> Result<(), DatabaseError> {
-        self.connection
-            .prepare_cached("UPDATE messages SET state = ? WHERE message_id = ? AND direction = 'out'")?
-            .execute(params![state.as_str(), id.as_bytes()])?;
-        Ok(())
+    /// Notes what became of one of our messages to somebody. `false` when there is no such message.
+    pub(super) fn set_message_state(
+        &self,
+        id: MessageId,
+        to: AccountTag,
+        state: MessageState,
+    ) -> Result<bool, DatabaseError> {
+        let changed = self
+            .connection
+            .prepare_cached("UPDATE messages SET state = ? WHERE message_id = ? AND peer = ? AND direction = 'out'")?
+            .execute(params![state.as_str(), id.as_bytes(), to.as_bytes()])?;
+        Ok(changed > 0)
     }
 
     fn select(&self, rest: &str, parameters: impl Params) -> Result<Vec<StoredMessage>, DatabaseError> {

@@ -75,14 +75,15 @@ impl Store<'_> {
         .collect()
     }
 
-    /// Gives what waits for one tag to another. None of it has an envelope.
-    pub(super) fn readdress(&self, from: AccountTag, to: AccountTag) -> Result<(), DatabaseError> {
+    /// Gives what waits for one tag to another, and says which messages. None of it has an envelope.
+    pub(super) fn readdress(&self, from: AccountTag, to: AccountTag) -> Result<Vec<MessageId>, DatabaseError> {
         let mut query = self.connection.prepare(
             "SELECT seq, message_id, content FROM outbox WHERE recipient = ? AND content IS NOT NULL ORDER BY seq",
         )?;
         let rows: Vec<(i64, Vec<u8>, Vec<u8>)> = query
             .query_map([from.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
+        let mut messages = Vec::new();
         for (seq, message, sealed) in rows {
             let message = message_id(&message)?;
             let content = self.sealer.open(KIND, &place(message, from), &sealed)?;
@@ -91,8 +92,9 @@ impl Store<'_> {
                 "UPDATE outbox SET recipient = ?, content = ? WHERE seq = ?",
                 params![to.as_bytes(), sealed, seq],
             )?;
+            messages.push(message);
         }
-        Ok(())
+        Ok(messages)
     }
 
     /// Queues content for an account; says its place in the order.
@@ -202,17 +204,17 @@ impl Store<'_> {
         at: UnixMillis,
         wire_bytes: Option<u64>,
     ) -> Result<Option<MessageId>, DatabaseError> {
-        let Some((message, left)) = self.remove_outbox_item(seq)? else { return Ok(None) };
+        let Some((message, recipient, left)) = self.remove_outbox_item(seq)? else { return Ok(None) };
         self.connection
             .prepare_cached(
                 "UPDATE messages SET accepted_at = ?, wire_bytes = coalesce(?, wire_bytes)
-                 WHERE message_id = ? AND direction = 'out'",
+                 WHERE message_id = ? AND peer = ? AND direction = 'out'",
             )?
-            .execute(params![integer(at.get()), wire_bytes.map(integer), message.as_bytes()])?;
-        if left == 0 {
-            self.set_message_state(message, MessageState::Accepted)?;
+            .execute(params![integer(at.get()), wire_bytes.map(integer), message.as_bytes(), recipient.as_bytes()])?;
+        if left > 0 || !self.set_message_state(message, recipient, MessageState::Accepted)? {
+            return Ok(None);
         }
-        Ok((left == 0).then_some(message))
+        Ok(Some(message))
     }
 
     /// The server will never accept a row: it goes. Says the message if no other device's row waits for it and none
@@ -221,30 +223,29 @@ impl Store<'_> {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn rejected(&self, seq: i64, reason: RejectReason) -> Result<Option<MessageId>, DatabaseError> {
-        let Some((message, left)) = self.remove_outbox_item(seq)? else { return Ok(None) };
+        let Some((message, recipient, left)) = self.remove_outbox_item(seq)? else { return Ok(None) };
         if left > 0 {
             return Ok(None);
         }
         let elsewhere = self.sent_message(message)?.is_some_and(|message| message.accepted_at.is_some());
-        self.set_message_state(
-            message,
-            if elsewhere { MessageState::Accepted } else { MessageState::Rejected(reason) },
-        )?;
-        Ok((!elsewhere).then_some(message))
+        let state = if elsewhere { MessageState::Accepted } else { MessageState::Rejected(reason) };
+        let known = self.set_message_state(message, recipient, state)?;
+        Ok((known && !elsewhere).then_some(message))
     }
 
-    /// Removes a row. Says its message and how many rows of that message still wait.
-    fn remove_outbox_item(&self, seq: i64) -> Result<Option<(MessageId, u64)>, DatabaseError> {
-        let message: Option<Vec<u8>> = self
+    /// Removes a row. Says its message, for whom it was, and how many rows of that message still wait for the same.
+    fn remove_outbox_item(&self, seq: i64) -> Result<Option<(MessageId, AccountTag, u64)>, DatabaseError> {
+        let removed: Option<(Vec<u8>, Vec<u8>)> = self
             .connection
-            .prepare_cached("DELETE FROM outbox WHERE seq = ? RETURNING message_id")?
-            .query_row([seq], |row| row.get(0))
+            .prepare_cached("DELETE FROM outbox WHERE seq = ? RETURNING message_id, recipient")?
+            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        let Some(message) = message else { return Ok(None) };
+        let Some((message, recipient)) = removed else { return Ok(None) };
         let left = self
             .connection
-            .prepare_cached("SELECT count(*) FROM outbox WHERE message_id = ?")?
-            .query_row([&message], |row| row.get(0))?;
-        Ok(Some((message_id(&message)?, unsigned(left, "outbox")?)))
+            .prepare_cached("SELECT count(*) FROM outbox WHERE message_id = ? AND recipient = ?")?
+            .query_row([&message, &recipient], |row| row.get(0))?;
+        let recipient = AccountTag::new(array(&recipient, "outbox.recipient")?);
+        Ok(Some((message_id(&message)?, recipient, unsigned(left, "outbox")?)))
     }
 }

@@ -37,7 +37,11 @@ pub(super) fn prepare_registration(
         let mut seed = Zeroizing::new([0; 64]);
         match before {
             Some(account) => seed = account.seed,
-            None => rand::rng().fill_bytes(seed.as_mut()),
+            None => {
+                rand::rng().fill_bytes(seed.as_mut());
+                // Of this account alone, even where a profile was to be linked to another one and was not.
+                store.apply(&create_identity(&mut rand::rng()).map_err(|_| AccountError::Keys)?)?;
+            }
         }
         let (device, state) = (DeviceId::FIRST, AccountState::Submitted);
         let account = Account { server, handle, tag: None, oprf_key: None, server_password, device, state, seed };
@@ -47,11 +51,9 @@ pub(super) fn prepare_registration(
     })
 }
 
-fn new_device(store: &Store<'_>, account: &Account) -> Result<NewDevice, AccountError> {
+/// What is published of a device whose identity is stored.
+pub(super) fn new_device(store: &Store<'_>, account: &Account) -> Result<NewDevice, AccountError> {
     let rng = &mut rand::rng();
-    if store.get(&RecordKey::Own).map_err(|_| AccountError::Keys)?.is_none() {
-        store.apply(&create_identity(rng).map_err(|_| AccountError::Keys)?)?;
-    }
     let counts = NewKeys { one_time: ONE_TIME_KEYS, one_time_kem: ONE_TIME_KEM_KEYS, signed: true };
     let (keys, changes) = new_device_keys(store, rng, counts).map_err(|_| AccountError::Keys)?;
     store.apply(&changes)?;
@@ -118,7 +120,17 @@ pub(super) fn more_keys(
     })
 }
 
-fn trusted_identity(store: &Store<'_>, peer: AccountTag) -> Result<Option<[u8; 33]>, DatabaseError> {
+/// This account has this identity, whatever a server says.
+pub(super) fn trust_oneself(store: &Store<'_>, own: AccountTag) -> Result<(), DatabaseError> {
+    let invalid = || DatabaseError::Invalid("identity");
+    let identity = identity_public(store).map_err(|_| invalid())?;
+    if trusted_identity(store, own)? != Some(identity) {
+        store.apply(&trust(own, &identity).map_err(|_| invalid())?)?;
+    }
+    Ok(())
+}
+
+pub(super) fn trusted_identity(store: &Store<'_>, peer: AccountTag) -> Result<Option<[u8; 33]>, DatabaseError> {
     let stored = store.get(&RecordKey::PeerIdentity(peer))?;
     stored.map(|key| key.as_slice().try_into().map_err(|_| DatabaseError::Invalid("identity"))).transpose()
 }

@@ -57,6 +57,8 @@ pub(super) struct Established {
     pub(super) oprf_key: [u8; 32],
     /// The next one; `None` when the present one stays.
     pub(super) refresh_token: Option<Zeroizing<Vec<u8>>>,
+    /// Version of the own list of devices.
+    pub(super) devices_version: u32,
     pub(super) sender: LinkSender,
     pub(super) receiver: LinkReceiver,
     pub(super) send_window: u32,
@@ -137,11 +139,19 @@ impl From<OpaqueError> for EstablishError {
     }
 }
 
-pub(super) async fn establish(login: Login) -> Result<Established, EstablishError> {
-    let link = transport::connect(&login.server, login.connect_timeout).await?;
+/// A connection on which nothing was said yet, and what proofs on it are bound to.
+pub(super) async fn open_talk(
+    server: &ServerAddress,
+    connect_timeout: Duration,
+) -> Result<(Talk, [u8; 32]), EstablishError> {
+    let link = transport::connect(server, connect_timeout).await?;
     let channel_binding = link.channel_binding();
     let (sender, receiver) = link.split();
-    let talk = Talk { sender, receiver, last: 0 };
+    Ok((Talk { sender, receiver, last: 0 }, channel_binding))
+}
+
+pub(super) async fn establish(login: Login) -> Result<Established, EstablishError> {
+    let (talk, channel_binding) = open_talk(&login.server, login.connect_timeout).await?;
     timeout(limits::LOGIN_DEADLINE, authenticate(talk, channel_binding, login))
         .await
         .map_err(|_| EstablishError::Silent)?
@@ -205,10 +215,13 @@ async fn authenticate(mut talk: Talk, channel_binding: [u8; 32], login: Login) -
         }
     };
     match talk.ask(last).await? {
-        Answer::Authenticated { address, token, token_expires, keys, refresh_token, .. } if address == own => {
+        Answer::Authenticated { address, token, token_expires, keys, refresh_token, devices_version }
+            if address == own =>
+        {
             Ok(Established {
                 own,
                 oprf_key,
+                devices_version,
                 refresh_token: refresh_token.map(|token| Zeroizing::new(token.to_vec())),
                 sender: talk.sender,
                 receiver: talk.receiver,
@@ -254,14 +267,14 @@ async fn evaluate(
 }
 
 /// One question, one answer.
-struct Talk {
+pub(super) struct Talk {
     sender: LinkSender,
     receiver: LinkReceiver,
     last: u64,
 }
 
 impl Talk {
-    async fn ask(&mut self, request: Request) -> Result<Answer, EstablishError> {
+    pub(super) async fn ask(&mut self, request: Request) -> Result<Answer, EstablishError> {
         self.last = self.last.saturating_add(1);
         let asked = RequestId(NonZeroU64::MIN.saturating_add(self.last));
         self.sender.send(&ClientFrame::Request { id: asked, request }).await?;

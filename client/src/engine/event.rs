@@ -68,6 +68,8 @@ pub enum Event {
         /// Whose.
         handle: Option<Handle>,
     },
+    /// A device was added to the account, or removed from it: look at the list.
+    DevicesChanged,
     /// The server has heard what was decided about somebody.
     Decided {
         /// About whom.

@@ -15,12 +15,39 @@ use crate::database::{DatabaseError, HeldEnvelope, Store};
 
 /// What a frame led to in the database, to be made known once that is on disk.
 pub(super) enum Effect {
-    Arrived { delivery: DeliveryNumber, id: EnvelopeId, arrival: Arrival },
-    Accepted { row: (AccountTag, i64), id: EnvelopeId, settled: Option<MessageId>, at: UnixMillis },
-    Rejected { row: (AccountTag, i64), id: EnvelopeId, settled: Option<MessageId>, reason: RejectReason },
-    UnknownAccount { request: RequestId, peer: AccountTag, messages: Vec<(i64, Option<MessageId>)> },
-    Sessions { request: RequestId, peer: AccountTag, opened: Opened },
-    Learned { request: RequestId, peer: AccountTag, learned: Learned },
+    Arrived {
+        delivery: DeliveryNumber,
+        id: EnvelopeId,
+        arrival: Arrival,
+    },
+    Accepted {
+        row: (AccountTag, i64),
+        id: EnvelopeId,
+        settled: Option<MessageId>,
+        at: UnixMillis,
+    },
+    Rejected {
+        row: (AccountTag, i64),
+        id: EnvelopeId,
+        settled: Option<MessageId>,
+        reason: RejectReason,
+    },
+    /// There is no device to seal for.
+    Nobody {
+        request: RequestId,
+        peer: AccountTag,
+        messages: Vec<(i64, Option<MessageId>)>,
+    },
+    Sessions {
+        request: RequestId,
+        peer: AccountTag,
+        opened: Opened,
+    },
+    Learned {
+        request: RequestId,
+        peer: AccountTag,
+        learned: Learned,
+    },
     Other(ServerFrame),
 }
 
@@ -41,6 +68,12 @@ impl Context<'_> {
             Some((Asked::Bundles(peer), _)) => Some(*peer),
             _ => None,
         }
+    }
+
+    /// Rejects what waits for the keys of an account.
+    fn give_up(&self, store: &Store<'_>, peer: AccountTag) -> Result<Vec<(i64, Option<MessageId>)>, DatabaseError> {
+        let rows = self.unsealed.get(&peer).into_iter().flatten();
+        rows.map(|&seq| Ok((seq, store.rejected(seq, RejectReason::UnknownRecipient)?))).collect()
     }
 
     /// Whose identity the request was for.
@@ -84,6 +117,11 @@ pub(super) fn store_frame(
         ServerFrame::Answer { id, answer: Answer::Bundles(bundles) } => match context.asked(id) {
             Some(peer) => {
                 let opened = open_sessions(store, context.online.own, peer, &bundles, context.now)?;
+                if peer == context.online.own.account && store.devices(peer)?.is_empty() && opened == Opened::Ready {
+                    // This is the only device: what waits for others has nowhere to go.
+                    let messages = context.give_up(store, peer)?;
+                    return Ok(Effect::Nobody { request: id, peer, messages });
+                }
                 Ok(Effect::Sessions { request: id, peer, opened })
             }
             None => Ok(Effect::Other(ServerFrame::Answer { id, answer: Answer::Bundles(bundles) })),
@@ -105,11 +143,8 @@ pub(super) fn store_frame(
             let Some(peer) = context.asked(id) else {
                 return Ok(Effect::Other(ServerFrame::Refused { id: Some(id), refusal }));
             };
-            let rows = context.unsealed.get(&peer).into_iter().flatten();
-            let messages = rows
-                .map(|&seq| Ok((seq, store.rejected(seq, RejectReason::UnknownRecipient)?)))
-                .collect::<Result<_, DatabaseError>>()?;
-            Ok(Effect::UnknownAccount { request: id, peer, messages })
+            let messages = context.give_up(store, peer)?;
+            Ok(Effect::Nobody { request: id, peer, messages })
         }
         other => Ok(Effect::Other(other)),
     }

@@ -19,6 +19,7 @@ mod establish;
 pub mod event;
 pub mod handle;
 mod heard;
+pub mod linking;
 mod lookup;
 mod online;
 mod outbox;

@@ -15,12 +15,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
-use super::account::{self, OneTimeIds};
+use super::account::{self, OneTimeIds, trust_oneself};
 use super::acks::Acks;
 use super::command::VerifyError;
 use super::establish::Established;
 use super::event::Event;
 use super::heard::{Context, Effect, answered, store_frame};
+use super::linking::provision;
 use super::lookup::{Question, Reason};
 use super::receive::{Arrival, Learned};
 use super::repair::{Queued, content_again};
@@ -103,6 +104,8 @@ pub(super) struct Online {
     /// Handles that the server was asked about.
     questions: HashMap<RequestId, Question>,
     oprf_key: [u8; 32],
+    /// Accounts whose list of devices has changed.
+    stale: HashSet<AccountTag>,
     /// What the owner has asked about the account goes on with this.
     second_step: Option<Request>,
     /// Lengths of the frames in flight.
@@ -142,13 +145,14 @@ impl Runner {
     /// Lives as long as the connection.
     pub(super) async fn online(&mut self, established: Established) -> End {
         let Established { sender, receiver, send_window, server_time, token, token_expires, keys, .. } = established;
-        let Established { own, oprf_key, refresh_token, .. } = established;
+        let Established { own, oprf_key, refresh_token, devices_version, .. } = established;
         let Some(account) = self.account.as_mut() else { return End::Stopped };
         account.state = AccountState::Registered;
         (account.tag, account.oprf_key) = (Some(own.account), Some(oprf_key));
         let kept = self.database().write(|store| {
             store.set_account_state(AccountState::Registered)?;
             store.name_account(own, &oprf_key)?;
+            trust_oneself(store, own.account)?;
             store.set_token(Some((&token, token_expires)))?;
             // Before anything else happens: the one before is good once more at most.
             if let Some(token) = &refresh_token {
@@ -178,6 +182,7 @@ impl Runner {
             wire_bytes: HashMap::new(),
             questions: HashMap::new(),
             second_step: None,
+            stale: HashSet::new(),
             oprf_key,
             _reader: reader,
         };
@@ -187,6 +192,9 @@ impl Runner {
             self.tell(Event::ClockOff { by, ahead: now > server_time });
         }
         if let Err(error) = self.held_at_server(&online) {
+            return End::Storage(error);
+        }
+        if let Err(error) = self.own_devices_changed(&mut online, devices_version) {
             return End::Storage(error);
         }
         if let Err(error) = self.look_up_unaddressed() {
@@ -255,7 +263,10 @@ impl Runner {
                 online.ask(Asked::Relation(tag, standing), request).await?;
             }
         }
-        if let Some(request) = online.second_step.take().or_else(|| self.requests.next()) {
+        let (own, oprf_key, profile) = (online.own, online.oprf_key, &mut self.profile);
+        let given = || provision(&profile.database().read(), own, oprf_key);
+        let next = online.second_step.take().or_else(|| self.requests.next(given));
+        if let Some(request) = next {
             online.ask(Asked::Account, request).await?;
         }
         while let Some(handle) = self.lookups.next() {
@@ -264,6 +275,9 @@ impl Runner {
         let unknown: Vec<AccountTag> = self.verifying.iter().map(|(tag, ..)| *tag).collect();
         for peer in unknown {
             online.fetch(peer).await?;
+        }
+        for account in std::mem::take(&mut online.stale) {
+            online.fetch(account).await?;
         }
         for stranger in std::mem::take(&mut online.strangers) {
             online.identify(stranger).await?;
@@ -380,7 +394,8 @@ impl Runner {
                     self.tell(Event::Rejected { id, reason });
                 }
             }
-            Effect::UnknownAccount { request, peer, messages } => {
+            Effect::Nobody { request, peer, messages } => {
+                self.alone |= peer == online.own.account;
                 online.asked.remove(&request);
                 online.fetching.remove(&peer);
                 self.outbox.release(peer);
@@ -393,6 +408,7 @@ impl Runner {
                 self.answer_verifying(peer, Some(&|_| VerifyError::Refused(RefusalCode::UnknownAccount)));
             }
             Effect::Sessions { request, peer, opened } => {
+                self.alone &= peer != online.own.account;
                 online.asked.remove(&request);
                 online.fetching.remove(&peer);
                 match opened {
@@ -446,6 +462,7 @@ impl Runner {
                     && reason == RetryReason::Devices
                 {
                     self.database().write(|store| devices_changed(store, to, seq))?;
+                    online.stale.insert(to);
                     self.outbox.reopened(seq, to);
                     self.outbox.retry(seq, to, clock::monotonic());
                 } else if let Some((to, seq)) = self.outbox.find(id) {
@@ -528,9 +545,42 @@ impl Runner {
             ServerFrame::Accepted { .. }
             | ServerFrame::Rejected { .. }
             | ServerFrame::Deliver(_)
-            | ServerFrame::DevicesChanged { .. }
             | ServerFrame::Closing(_) => Ok(()),
+            ServerFrame::DevicesChanged { version } => {
+                self.own_devices_changed(online, version)?;
+                self.tell(Event::DevicesChanged);
+                Ok(())
+            }
         }
+    }
+
+    /// The server has said which version of the own list of devices there is.
+    fn own_devices_changed(&mut self, online: &mut Online, version: u32) -> Result<(), DatabaseError> {
+        let own = online.own.account;
+        let store = self.database().read();
+        // The first version has the first device only.
+        let known = version == 1 || store.devices_version(own)? == version;
+        self.alone = known && store.devices(own)?.is_empty();
+        if !known {
+            online.stale.insert(own);
+        }
+        if self.alone {
+            self.forget_copies(own)?;
+        }
+        Ok(())
+    }
+
+    /// There is no other device: what was queued for one goes.
+    fn forget_copies(&mut self, own: AccountTag) -> Result<(), DatabaseError> {
+        let rows = self.outbox.unsealed(own);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.database().write(|store| -> Result<(), DatabaseError> {
+            rows.iter().try_for_each(|&row| store.rejected(row, RejectReason::UnknownRecipient).map(|_| ()))
+        })?;
+        rows.into_iter().for_each(|row| self.outbox.settle(row, own));
+        Ok(())
     }
 
     /// Notes which one-time keys the server has handed out.
@@ -564,7 +614,7 @@ impl Runner {
         }
     }
 
-    fn queued(&mut self, row: Option<Queued>) {
+    pub(super) fn queued(&mut self, row: Option<Queued>) {
         if let Some((seq, to)) = row {
             self.outbox.push(seq, to, None);
         }

@@ -197,6 +197,11 @@ impl Outbox {
         self.lanes.values().map(|lane| lane.rows.len()).sum()
     }
 
+    /// How many of them are for this recipient.
+    pub(super) fn len_for(&self, to: AccountTag) -> usize {
+        self.lanes.get(&to).map_or(0, |lane| lane.rows.len())
+    }
+
     /// When to ask [`Outbox::next`] again even if nothing happens: the end of a hold or of a silence.
     pub(super) fn next_wake(&self) -> Option<Instant> {
         let holds = self.lanes.values().filter(|lane| !lane.blocked && !lane.rows.is_empty());

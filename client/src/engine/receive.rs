@@ -1,11 +1,14 @@
 //! An envelope arrives: open, verify, store. All of it is one transaction; only afterwards may it be acknowledged.
 
 use endtoend_crypto_e2e::{OpenError, SessionError, learn_identity, open};
-use endtoend_protocol::{AccountTag, Address, ContentKind, Identity, UnixMillis};
+use endtoend_protocol::{AccountTag, Address, ContentKind, Identity, MessageId, Text, UnixMillis};
 
 use super::parcel;
 use super::repair::{Queued, ask_again, send_again};
-use crate::database::{Body, DatabaseError, Direction, HeldEnvelope, MessageState, Store, StoredMessage, Unreadable};
+use crate::database::{
+    Body, DatabaseError, Direction, HeldEnvelope, MessageState, Standing, Store, StoredMessage, Unreadable,
+};
+use crate::handle::Handle;
 
 /// What an envelope turned out to be. Each of them is stored, so each may be acknowledged.
 #[derive(Debug)]
@@ -74,14 +77,22 @@ pub(super) fn learn(
     match learn_identity(store, from, identity) {
         Ok(changes) => {
             store.apply(&changes)?;
+            store.forget_devices(from)?;
+            for (device, _) in &identity.envelope_keys {
+                if (Address { account: from, device: *device }) != own {
+                    // With or without a session: whoever seals for all of them notices.
+                    store.put_device(from, *device)?;
+                }
+            }
             store.set_keys_at(from, identity.devices_version, now)?;
         }
         Err(SessionError::Records(error)) => return Err(error.into()),
-        Err(SessionError::BadKeys) => return Ok(Learned::BadKeys),
-        Err(SessionError::IdentityChanged { identity }) => {
+        Err(SessionError::IdentityChanged { identity }) if from != own.account => {
             store.set_changed_identity(from, Some(&identity))?;
             return Ok(Learned::IdentityChanged);
         }
+        // Nobody is ever asked to accept another identity of oneself.
+        Err(SessionError::BadKeys | SessionError::IdentityChanged { .. }) => return Ok(Learned::BadKeys),
     }
     receive_held(store, own, from, now).map(Learned::Known)
 }
@@ -171,7 +182,8 @@ fn arrive(
         return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
     };
     store.put_contact(peer, None)?;
-    if let Some(claimed) = claimed {
+    let from_own_device = peer == own.account;
+    if let Some(claimed) = claimed.filter(|_| !from_own_device) {
         store.set_claim(peer, &claimed)?;
     }
     let handle = store.contact(peer)?.and_then(|contact| contact.handle);
@@ -180,6 +192,12 @@ fn arrive(
     let body = match content.kind {
         ContentKind::Text(text) => Body::Text(text),
         ContentKind::Unknown => Body::Unknown,
+        // What another device of ours has said, and what nobody else may claim that we have.
+        ContentKind::Copy { to, handle, text } if from_own_device => {
+            store_copy(store, (content.id, content.sent_at), to, &handle, text, envelope)?;
+            return Ok(Arrival::Unseen { new_session: opened.new_session, queued: None });
+        }
+        ContentKind::Copy { .. } => return Ok(Arrival::Unreadable { reason: "malformed", asked: None }),
         ContentKind::Unopened(id) => {
             let queued = send_again(store, peer, id, now)?;
             return Ok(Arrival::Unseen { new_session: opened.new_session, queued });
@@ -203,6 +221,39 @@ fn arrive(
         true => Ok(Arrival::Message { message: Box::new(message), new_session: opened.new_session }),
         false => Ok(Arrival::Repeat),
     }
+}
+
+/// A message that another device of this account has sent.
+fn store_copy(
+    store: &Store<'_>,
+    (id, sent_at): (MessageId, UnixMillis),
+    to: AccountTag,
+    handle: &str,
+    text: Text,
+    envelope: &HeldEnvelope,
+) -> Result<(), DatabaseError> {
+    let handle: Option<Handle> = handle.parse().ok();
+    store.put_contact(to, handle.as_ref())?;
+    let decided = store.decide(to, Standing::Accepted)?;
+    if decided {
+        // The server has heard of it from the device that has sent it.
+        store.told(to, Standing::Accepted)?;
+    }
+    store.put_message(&StoredMessage {
+        seq: 0,
+        peer: to,
+        handle,
+        direction: Direction::Out,
+        id,
+        state: MessageState::Accepted,
+        body: Body::Text(text),
+        sent_at,
+        accepted_at: Some(envelope.accepted_at),
+        received_at: Some(envelope.received_at),
+        wire_bytes: None,
+        shown: true,
+    })?;
+    Ok(())
 }
 
 /// One word for why an envelope did not open. A broken database is no reason: the envelope comes again.

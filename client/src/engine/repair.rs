@@ -79,6 +79,26 @@ pub(super) fn content_again(
     encode(store, message, sent_at, copies, kind).map(Some)
 }
 
+/// Queues what was said to somebody for the other devices of this account, inside a transaction. `None` when there is
+/// nothing to copy.
+pub(super) fn copy_for_own_devices(store: &Store<'_>, message: MessageId) -> Result<Option<Queued>, DatabaseError> {
+    let Some(own) = own_tag(store)? else { return Ok(None) };
+    match store.sent_message(message)?.and_then(copied) {
+        Some((sent_at, kind)) => queue(store, own, message, sent_at, Vec::new(), kind).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn own_tag(store: &Store<'_>) -> Result<Option<AccountTag>, DatabaseError> {
+    Ok(store.account()?.and_then(|account| account.tag))
+}
+
+/// When a message was sent, and what the own other devices hear of it.
+fn copied(message: StoredMessage) -> Option<(UnixMillis, ContentKind)> {
+    let Body::Text(text) = message.body else { return None };
+    Some((message.sent_at, ContentKind::Copy { to: message.peer, handle: message.handle?.to_string(), text }))
+}
+
 /// When and what a message to somebody said.
 fn said(
     store: &Store<'_>,
@@ -88,6 +108,9 @@ fn said(
 ) -> Result<Option<(UnixMillis, ContentKind)>, DatabaseError> {
     if let Some(asked) = store.asked_for(message)? {
         return Ok(Some((now, ContentKind::Unopened(asked))));
+    }
+    if own_tag(store)? == Some(to) {
+        return Ok(store.sent_message(message)?.and_then(copied));
     }
     Ok(match store.sent_message(message)? {
         Some(StoredMessage { peer, sent_at, body: Body::Text(text), .. }) if peer == to => {

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use endtoend_crypto_core::opaque::{ClientLogin, ClientRegistration};
+use endtoend_crypto_core::provision::{LinkCode, LinkDigits, Offer, ProvisionError, Sender};
 use endtoend_protocol::{Answer, DeviceId, ListedDevice, RefusalCode, Request};
 use zeroize::Zeroizing;
 
 use super::command::Reply;
 use super::event::OfflineReason;
+use super::linking::{digits_text, read_code};
 use crate::database::DatabaseError;
 
 /// Questions that may wait for a connection.
@@ -25,6 +27,13 @@ pub enum AccountRequest {
         /// Of all.
         everywhere: bool,
     },
+    /// Link a new device: the first step, which agrees on digits.
+    Meet {
+        /// What the new device shows.
+        code: String,
+    },
+    /// The digits are the same: let the new device in.
+    LetIn,
     /// Another password. Other devices are logged out.
     ChangePassword {
         /// The present one.
@@ -45,6 +54,8 @@ impl std::fmt::Debug for AccountRequest {
             Self::Devices => f.write_str("Devices"),
             Self::RemoveDevice(device) => write!(f, "RemoveDevice({device})"),
             Self::Logout { everywhere } => write!(f, "Logout(everywhere: {everywhere})"),
+            Self::Meet { .. } => f.write_str("Meet"),
+            Self::LetIn => f.write_str("LetIn"),
             Self::ChangePassword { .. } => f.write_str("ChangePassword"),
             Self::Delete { .. } => f.write_str("Delete"),
         }
@@ -56,6 +67,8 @@ impl std::fmt::Debug for AccountRequest {
 pub enum AccountAnswer {
     /// It is done.
     Done,
+    /// What the new device must show too.
+    Digits(String),
     /// All devices, in the order of their numbers.
     Devices(Vec<ListedDevice>),
 }
@@ -72,6 +85,9 @@ pub enum RequestError {
     /// The server said no.
     #[error("the server refused: {0}")]
     Refused(RefusalCode),
+    /// What the new device shows is no code, or the server gave something else than what it stands for.
+    #[error("the code is not good: {0}")]
+    BadCode(ProvisionError),
     /// The connection ended before the answer: it may be done all the same.
     #[error("there was no answer: {0}")]
     Unanswered(OfflineReason),
@@ -85,6 +101,18 @@ pub enum RequestError {
 
 pub(super) type Asker = Reply<Result<AccountAnswer, RequestError>>;
 
+/// What the answer to the present question leads to.
+enum Step {
+    /// To the asker.
+    Last,
+    /// To the second step of a proof of the password.
+    Proof(Box<Proof>),
+    /// To the agreement with a new device.
+    Offer(LinkCode),
+    /// The new device can agree: these digits are to be compared.
+    Agreed(LinkDigits),
+}
+
 /// A proof of the password that is under way.
 struct Proof {
     login: ClientLogin,
@@ -96,7 +124,9 @@ struct Proof {
 #[derive(Default)]
 pub(super) struct Requests {
     waiting: VecDeque<(AccountRequest, Asker)>,
-    asked: Option<(Option<Proof>, Asker)>,
+    asked: Option<(Step, Asker)>,
+    /// A new device that both sides have digits for, and that waits to be let in.
+    meeting: Option<(LinkCode, Sender)>,
 }
 
 impl Requests {
@@ -108,39 +138,75 @@ impl Requests {
         }
     }
 
-    /// What to ask next, if nothing is asked.
-    pub(super) fn next(&mut self) -> Option<Request> {
+    /// What to ask next, if nothing is asked. `provision` is what a new device is given: payload and hash of its secret.
+    pub(super) fn next(
+        &mut self,
+        provision: impl FnOnce() -> Result<(Zeroizing<Vec<u8>>, [u8; 32]), DatabaseError>,
+    ) -> Option<Request> {
         if self.asked.is_some() {
             return None;
         }
         let (request, asker) = self.waiting.pop_front()?;
-        let (proof, request) = match request {
-            AccountRequest::Devices => (None, Request::FetchDevices),
-            AccountRequest::RemoveDevice(device) => (None, Request::RemoveDevice { device }),
-            AccountRequest::Logout { everywhere } => (None, Request::Logout { everywhere }),
-            AccountRequest::ChangePassword { old, new } => prove(old, Some(new))?,
-            AccountRequest::Delete { password } => prove(password, None)?,
+        let asked = match request {
+            AccountRequest::Devices => Ok((Step::Last, Request::FetchDevices)),
+            AccountRequest::RemoveDevice(device) => Ok((Step::Last, Request::RemoveDevice { device })),
+            AccountRequest::Logout { everywhere } => Ok((Step::Last, Request::Logout { everywhere })),
+            AccountRequest::ChangePassword { old, new } => prove(old, Some(new)),
+            AccountRequest::Delete { password } => prove(password, None),
+            AccountRequest::Meet { code } => match read_code(&code) {
+                Some(code) => Ok((Step::Offer(code), Request::FetchOffer { link: code.link_id })),
+                None => Err(RequestError::BadCode(ProvisionError::Malformed)),
+            },
+            AccountRequest::LetIn => self.let_in(provision),
         };
-        self.asked = Some((proof, asker));
-        Some(request)
+        match asked {
+            Ok((step, request)) => {
+                self.asked = Some((step, asker));
+                Some(request)
+            }
+            Err(error) => {
+                let _gone = asker.send(Err(error));
+                None
+            }
+        }
+    }
+
+    fn let_in(
+        &mut self,
+        provision: impl FnOnce() -> Result<(Zeroizing<Vec<u8>>, [u8; 32]), DatabaseError>,
+    ) -> Result<(Step, Request), RequestError> {
+        let (code, sender) = self.meeting.take().ok_or(RequestError::Refused(RefusalCode::UnknownLink))?;
+        let (payload, secret_hash) = provision()?;
+        let sealed = sender.seal(&payload).map_err(RequestError::BadCode)?.into();
+        Ok((Step::Last, Request::AnswerLink { link: code.link_id, sealed, secret_hash: Some(secret_hash) }))
     }
 
     /// The server has answered; gives what to ask as the second step.
     pub(super) fn answered(&mut self, answer: Answer) -> Option<Request> {
-        let (proof, asker) = self.asked.take()?;
-        let result = match (proof, answer) {
-            (Some(proof), Answer::PasswordChallenge { opaque, registration }) => {
-                match finish(proof, &opaque, registration) {
+        let (step, asker) = self.asked.take()?;
+        let result = match (step, answer) {
+            (Step::Offer(code), Answer::Offer { offer }) => match agree(&code, &offer) {
+                Ok((sender, answer)) => {
+                    let step = Step::Agreed(sender.digits());
+                    self.meeting = Some((code, sender));
+                    self.asked = Some((step, asker));
+                    return Some(Request::AnswerLink { link: code.link_id, sealed: answer, secret_hash: None });
+                }
+                Err(error) => Err(RequestError::BadCode(error)),
+            },
+            (Step::Agreed(digits), Answer::Done) => Ok(AccountAnswer::Digits(digits_text(digits))),
+            (Step::Proof(proof), Answer::PasswordChallenge { opaque, registration }) => {
+                match finish(*proof, &opaque, registration) {
                     Some(request) => {
-                        self.asked = Some((None, asker));
+                        self.asked = Some((Step::Last, asker));
                         return Some(request);
                     }
                     // The answer does not fit the password.
                     None => Err(RequestError::Refused(RefusalCode::BadCredentials)),
                 }
             }
-            (None, Answer::Done) => Ok(AccountAnswer::Done),
-            (None, Answer::Devices { devices, .. }) => Ok(AccountAnswer::Devices(devices)),
+            (Step::Last, Answer::Done) => Ok(AccountAnswer::Done),
+            (Step::Last, Answer::Devices { devices, .. }) => Ok(AccountAnswer::Devices(devices)),
             _ => Err(RequestError::Unanswered(OfflineReason::Protocol)),
         };
         let _gone = asker.send(result);
@@ -169,13 +235,20 @@ impl Requests {
     }
 }
 
-/// The first step of a proof. `None` when the library fails: whoever asked hears that nobody answers.
-fn prove(password: Zeroizing<String>, new: Option<Zeroizing<String>>) -> Option<(Option<Proof>, Request)> {
+/// Agrees on a key with a new device: what seals for it, and the answer that it needs.
+fn agree(code: &LinkCode, offer: &[u8]) -> Result<(Sender, Bytes), ProvisionError> {
+    let (sender, answer) = Offer::read(code, offer)?.answer(&mut rand::rng())?;
+    Ok((sender, Bytes::copy_from_slice(&*answer)))
+}
+
+/// The first step of a proof.
+fn prove(password: Zeroizing<String>, new: Option<Zeroizing<String>>) -> Result<(Step, Request), RequestError> {
+    let failed = |_| RequestError::Unanswered(OfflineReason::Protocol);
     let rng = &mut rand::rng();
-    let (login, opaque) = ClientLogin::start(rng, password.as_bytes()).ok()?;
+    let (login, opaque) = ClientLogin::start(rng, password.as_bytes()).map_err(failed)?;
     let started = match new {
         Some(new) => {
-            let (registration, request) = ClientRegistration::start(rng, new.as_bytes()).ok()?;
+            let (registration, request) = ClientRegistration::start(rng, new.as_bytes()).map_err(failed)?;
             Some((registration, new, request))
         }
         None => None,
@@ -183,7 +256,7 @@ fn prove(password: Zeroizing<String>, new: Option<Zeroizing<String>>) -> Option<
     let request = started.as_ref().map(|(.., request)| Bytes::from(request.clone()));
     let registration = started.map(|(registration, new, _)| (registration, new));
     let start = Request::PasswordStart { opaque: opaque.into(), registration: request };
-    Some((Some(Proof { login, password, registration }), start))
+    Ok((Step::Proof(Box::new(Proof { login, password, registration })), start))
 }
 
 /// The second step; takes as long as Argon2id does.

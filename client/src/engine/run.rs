@@ -21,11 +21,13 @@ use super::handle::Options;
 use super::lookup::{Lookups, Reason};
 use super::online::End;
 use super::outbox::Outbox;
+use super::repair::{Queued, copy_for_own_devices};
 use super::requests::{AccountRequest, Asker, RequestError, Requests};
 use crate::backoff::Backoff;
 use crate::clock::{self, Instant};
 use crate::database::{
-    Account, AccountState, Body, Database, DatabaseError, Direction, MessageState, OUTBOX_MAX, Standing, StoredMessage,
+    Account, AccountState, Body, Contact, Database, DatabaseError, Direction, MessageState, OUTBOX_MAX, Standing,
+    StoredMessage,
 };
 use crate::handle::Handle;
 use crate::profile::Profile;
@@ -70,7 +72,7 @@ pub(super) type Verifying = (AccountTag, Handle, Reply<Result<Verification, Veri
 
 /// Owns the profile, the rules' state and the plan. Lives on the engine's thread.
 pub(super) struct Runner {
-    profile: Profile,
+    pub(super) profile: Profile,
     options: Options,
     commands: mpsc::Receiver<Command>,
     events: broadcast::Sender<Event>,
@@ -82,6 +84,8 @@ pub(super) struct Runner {
     pub(super) requests: Requests,
     /// There may be decisions about people that the server has to hear of.
     pub(super) decided: bool,
+    /// This device is the only one of the account, as far as the server at the other end of the connection has said.
+    pub(super) alone: bool,
     backoff: Backoff,
     plan: Plan,
     means: Means,
@@ -129,6 +133,7 @@ impl Runner {
             lookups,
             requests: Requests::default(),
             decided: true,
+            alone: false,
             backoff: Backoff::new(),
             plan,
             means: Means::Account,
@@ -315,6 +320,7 @@ impl Runner {
 
     fn ended(&mut self, end: End, began: Instant) {
         self.outbox.disconnected();
+        self.alone = false;
         self.lookups.disconnected();
         self.backoff.connection_ended(clock::monotonic().duration_since(began));
         match end {
@@ -370,7 +376,12 @@ impl Runner {
             }
             Command::MarkShown(seqs, reply) => answer(reply, self.database().write(|store| store.mark_shown(&seqs))),
             Command::Account(request, reply) => self.request(request, reply),
-            Command::Contacts(reply) => answer(reply, self.database().read().contacts()),
+            Command::Contacts(reply) => {
+                let own = self.account.as_ref().and_then(|account| account.tag);
+                let contacts = self.database().read().contacts();
+                let others = |contacts: Vec<Contact>| contacts.into_iter().filter(|c| Some(c.tag) != own).collect();
+                answer(reply, contacts.map(others));
+            }
             Command::Decide(about, standing, reply) => match self.decide(&about, standing) {
                 Err(DecideError::Unknown(_)) if self.options.online => {
                     self.look_up(about.clone(), Command::Decide(about, standing, reply));
@@ -451,7 +462,8 @@ impl Runner {
             wire_bytes: None,
             shown: true,
         };
-        let (seq, decided) = self.database().write(|store| {
+        let alone = self.alone;
+        let (seq, decided, copy) = self.database().write(|store| {
             match known {
                 Some(_) => store.put_contact(tag, Some(to))?,
                 None => store.put_unaddressed(tag, to)?,
@@ -465,8 +477,11 @@ impl Runner {
             // Whoever is written to may answer.
             let decided = known.is_some() && store.decide(tag, Standing::Accepted)?;
             store.put_message(&message)?;
-            Ok((store.enqueue(id, tag, &parcel)?, decided))
+            // First, because whoever waits for the message may leave as soon as it is accepted.
+            let copy = if known.is_some() && !alone { copy_for_own_devices(store, id)? } else { None };
+            Ok((store.enqueue(id, tag, &parcel)?, decided, copy))
         })?;
+        self.queued(copy);
         self.decided |= decided;
         self.outbox.push(seq, tag, None);
         if known.is_none() {
@@ -545,7 +560,12 @@ impl Runner {
             match reason {
                 Reason::Command(command) => self.told(Some(*command)),
                 Reason::Address { stand_in } => {
-                    self.database().write(|store| store.address(stand_in, tag, handle))?;
+                    let alone = self.alone;
+                    let copies: Vec<Queued> = self.database().write(|store| {
+                        let messages = store.address(stand_in, tag, handle)?.into_iter().filter(|_| !alone);
+                        messages.filter_map(|message| copy_for_own_devices(store, message).transpose()).collect()
+                    })?;
+                    copies.into_iter().for_each(|copy| self.queued(Some(copy)));
                     self.outbox.readdress(stand_in, tag);
                     self.decided = true;
                 }
@@ -628,7 +648,10 @@ impl Runner {
 
     fn status(&mut self) -> Result<Status, DatabaseError> {
         let connection = self.state.borrow().clone();
-        let (outbox, account) = (self.outbox.len(), self.account.clone());
+        let account = self.account.clone();
+        // What waits for the own other devices is of no interest to anybody.
+        let copies = account.as_ref().and_then(|account| account.tag).map_or(0, |own| self.outbox.len_for(own));
+        let outbox = self.outbox.len().saturating_sub(copies);
         let store = self.database().read();
         Ok(Status {
             registered: account.as_ref().is_some_and(|account| account.state == AccountState::Registered),

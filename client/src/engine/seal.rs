@@ -58,14 +58,15 @@ pub(super) fn seal_row(
         }
         Some(SealedItem::Open { message, content }) => (message, content),
     };
-    let devices = store.devices(to)?;
+    let devices_version = store.devices_version(to)?;
+    // Some of them may have written to us, and be all that we know of.
+    let devices = if devices_version == 0 { Vec::new() } else { store.devices(to)? };
     // A moment in the future is of a clock that has been set back since.
     let fresh = store.keys_at(to)?.is_some_and(|at| at <= now && now.since(at) < PEER_KEYS_AGE_MAX);
     if !devices.is_empty() && !fresh {
         return Ok(Sealed::StaleKeys);
     }
     let rng = &mut rand::rng();
-    let devices_version = store.devices_version(to)?;
     let mut envelopes = Vec::new();
     for device in devices {
         let to = Address { account: to, device };
@@ -107,12 +108,16 @@ pub(super) fn open_sessions(
     let mut sessions = Vec::new();
     for bundle in &bundles.devices {
         let address = Address { account: peer, device: bundle.device };
+        if address == own {
+            continue;
+        }
         match start_session(store, &mut rand::rng(), own, address, &bundles.identity_key, bundle, now) {
             Ok(changes) => sessions.push((bundle.device, changes)),
-            Err(error) => return not_opened(store, peer, bundles, error),
+            Err(error) => return not_opened(store, own, peer, bundles, error),
         }
     }
-    // Only now, with every device's keys verified.
+    // Only now, with every device's keys verified. There are no others any more.
+    store.forget_devices(peer)?;
     for (device, changes) in &sessions {
         store.apply(changes)?;
         store.put_device(peer, *device)?;
@@ -131,13 +136,15 @@ fn no_session(error: SealError) -> Result<(), DatabaseError> {
 
 fn not_opened(
     store: &Store<'_>,
+    own: Address,
     peer: AccountTag,
     bundles: &Bundles,
     error: SessionError,
 ) -> Result<Opened, DatabaseError> {
     match error {
         SessionError::Records(error) => Err(error.into()),
-        SessionError::IdentityChanged { .. } => {
+        // Nobody is ever asked to accept another identity of oneself.
+        SessionError::IdentityChanged { .. } if peer != own.account => {
             store.set_changed_identity(peer, Some(&bundles.identity_key))?;
             Ok(Opened::IdentityChanged)
         }

@@ -122,6 +122,28 @@ pub fn create_identity<R: CryptoRng + ?Sized>(rng: &mut R) -> Result<Changes, Ke
     Ok(changes)
 }
 
+/// The own identity's key pair, for another device of the same person and nobody else: 69 bytes or so.
+///
+/// # Errors
+/// When there is none.
+pub fn export_identity(records: &dyn Records) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+    Ok(Own::read(records)?.identity)
+}
+
+/// The identity that another device of the same person has given, with a registration id and ids of its own.
+///
+/// # Errors
+/// `NotAnIdentity`.
+pub fn import_identity<R: CryptoRng + ?Sized>(rng: &mut R, identity: &[u8]) -> Result<Changes, KeysError> {
+    let pair = IdentityKeyPair::try_from(identity).map_err(|_| KeysError::NotAnIdentity)?;
+    let identity = Zeroizing::new(pair.serialize().to_vec());
+    let mut changes = Changes::default();
+    let registration_id = rng.next_u32() % REGISTRATION_ID_MAX + 1;
+    let next = NextIds { one_time: 1, signed: 1, kem: 1, envelope: 1 };
+    changes.put(RecordKey::Own, Own { registration_id, next, identity }.encode());
+    Ok(changes)
+}
+
 /// The own identity's public key, as libsignal writes it.
 ///
 /// # Errors

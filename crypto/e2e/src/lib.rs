@@ -21,8 +21,8 @@ mod tests;
 
 pub use envelope::{ENVELOPE_OVERHEAD, ReadyKeys};
 pub use identity::{
-    KeysError, NewKeys, accept_identity, create_identity, destroy_keys, identity_public, is_last_resort,
-    kept_device_keys, new_device_keys, registration_id, safety_number,
+    KeysError, NewKeys, accept_identity, create_identity, destroy_keys, export_identity, identity_public,
+    import_identity, is_last_resort, kept_device_keys, new_device_keys, registration_id, safety_number,
 };
 pub use padding::{ENVELOPE_STEP, SIZE_CLASSES};
 #[cfg(any(test, feature = "conformance"))]

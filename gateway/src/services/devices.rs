@@ -145,7 +145,7 @@ impl Services {
         login: Login,
         link: [u8; limits::LINK_BYTES],
         sealed: Bytes,
-        secret_hash: [u8; 32],
+        secret_hash: Option<[u8; 32]>,
         now: UnixMillis,
     ) -> Answered<Answer> {
         let account = login.device.account;

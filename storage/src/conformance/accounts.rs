@@ -195,8 +195,13 @@ pub(crate) async fn a_meeting_lets_one_device_in_and_only_with_its_secret(store:
     assert_eq!(store.link_offer(id, NOW).await.expect("read"), Some(offer.clone()));
     assert_eq!(store.link_offer(id, LATER).await.expect("read"), None, "too late");
     assert_eq!(store.link_answer(id, NOW).await.expect("read"), Some(None));
-    let answer = |n| LinkAnswer { account: tag(n), sealed: Bytes::from_static(b"sealed"), secret_hash: [8; 32] };
+    let answer = |n| LinkAnswer { account: tag(n), sealed: Bytes::from_static(b"sealed"), secret_hash: Some([8; 32]) };
+    let agreed = |n| LinkAnswer { sealed: Bytes::from_static(b"agreed"), secret_hash: None, ..answer(n) };
+    assert!(store.answer_link(id, agreed(1), NOW).await.expect("answered"));
+    assert!(!store.answer_link(id, agreed(1), NOW).await.expect("asked"), "once");
+    assert!(!store.answer_link(id, answer(2), NOW).await.expect("asked"), "of the same account");
     assert!(store.answer_link(id, answer(1), NOW).await.expect("answered"));
+    assert!(!store.answer_link(id, answer(1), NOW).await.expect("asked"), "once");
     assert!(!store.answer_link(id, answer(2), NOW).await.expect("asked"), "once");
     let answered = store.link_answer(id, NOW).await.expect("read");
     assert_eq!(answered, Some(Some((tag(1), Bytes::from_static(b"sealed")))));

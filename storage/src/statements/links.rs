@@ -48,12 +48,13 @@ impl LinkStore for Database {
         let mut transaction = self.begin().await?;
         let answered = sqlx::query(
             "UPDATE links SET account = $2, sealed = $3, secret_hash = $4
-             WHERE id = $1 AND account IS NULL AND expires_at > $5",
+             WHERE id = $1 AND expires_at > $5
+                 AND (account IS NULL OR (account = $2 AND secret_hash IS NULL AND $4 IS NOT NULL))",
         )
         .bind(id.0.to_vec())
         .bind(answer.account.as_bytes().to_vec())
         .bind(Vec::from(answer.sealed))
-        .bind(answer.secret_hash.to_vec())
+        .bind(answer.secret_hash.map(|hash| hash.to_vec()))
         .bind(to_column(now))
         .execute(transaction.connection())
         .await?;

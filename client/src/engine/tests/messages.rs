@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use endtoend_protocol::{
-    AccountTag, Address, Bundle, Bundles, Content, ContentKind, DeviceId, DeviceKeys, Envelope, EnvelopeId, Identity,
-    MessageId, NewDevice, Text, UnixMillis,
+    AccountTag, Address, Bundle, Bundles, Content, ContentKind, DeviceKeys, Envelope, EnvelopeId, Identity, MessageId,
+    NewDevice, Text, UnixMillis,
 };
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -19,12 +19,12 @@ use crate::profile::DatabaseKey;
 
 pub(super) struct Device {
     pub(super) database: Database,
-    handle: Handle,
+    pub(super) handle: Handle,
     pub(super) own: Address,
     /// How far its clock is ahead of the real one.
     pub(super) ahead: Duration,
-    published: Box<NewDevice>,
-    folder: TempDir,
+    pub(super) published: Box<NewDevice>,
+    pub(super) folder: TempDir,
 }
 
 /// What stands for the server's oblivious function.
@@ -39,17 +39,26 @@ impl Device {
         self.database.write(|store| store.put_contact(tag, Some(&handle))).unwrap();
     }
 
-    pub(super) fn new(handle: &str) -> Self {
+    pub(super) fn profile() -> (Database, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("endtoend.db");
         std::fs::write(&path, b"").unwrap();
-        let mut database = Database::create(&path, &DatabaseKey(Zeroizing::new([7; 32]))).unwrap();
+        (Database::create(&path, &DatabaseKey(Zeroizing::new([7; 32]))).unwrap(), folder)
+    }
+
+    pub(super) fn new(handle: &str) -> Self {
+        let (mut database, folder) = Self::profile();
         let handle: Handle = handle.parse().unwrap();
         let server = format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(64)).parse().unwrap();
         let (account, published, again) = prepare_registration(&mut database, server, None, handle.clone()).unwrap();
         assert!(!again);
         let own = Address { account: tag_of(&handle), device: account.device };
-        database.write(|store| store.name_account(own, &[0; 32])).unwrap();
+        database
+            .write(|store| {
+                store.name_account(own, &[0; 32])?;
+                account::trust_oneself(store, own.account)
+            })
+            .unwrap();
         Self { database, handle, own, ahead: Duration::ZERO, published, folder }
     }
 
@@ -72,13 +81,13 @@ impl Device {
     }
 
     /// What a server would hand out to somebody who wants to write to this device.
-    fn bundles(&self) -> Bundles {
+    pub(super) fn bundles(&self) -> Bundles {
         let keys = &self.published;
         Bundles {
             devices_version: 1,
             identity_key: keys.identity_key,
             devices: vec![Bundle {
-                device: DeviceId::FIRST,
+                device: self.own.device,
                 registration_id: keys.registration_id,
                 signed_pre_key: keys.signed_pre_key.clone(),
                 one_time_pre_key: keys.one_time_pre_keys.first().cloned(),
@@ -111,7 +120,7 @@ impl Device {
         let identity = Identity {
             devices_version: 1,
             identity_key: key.identity_key,
-            envelope_keys: vec![(DeviceId::FIRST, key.envelope_key.clone())],
+            envelope_keys: vec![(peer.own.device, key.envelope_key.clone())],
         };
         self.knows(peer);
         self.database.write(|store| learn(store, own, from, &identity, now)).unwrap()

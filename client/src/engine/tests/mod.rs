@@ -1,5 +1,6 @@
 //! Messages between two databases, then whole engines against a small node over real TLS.
 
+mod linking;
 mod messages;
 mod node;
 mod repair;

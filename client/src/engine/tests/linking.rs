@@ -1,0 +1,143 @@
+//! Two devices of one account, and those who would like to be one.
+
+use endtoend_crypto_e2e::import_identity;
+use endtoend_protocol::{AccountTag, Address, Content, ContentKind, DeviceId, MessageId, Provision, Text};
+use rand::Rng as _;
+use zeroize::Zeroizing;
+
+use super::messages::Device;
+use crate::clock;
+use crate::database::{Account, AccountState, Body, DatabaseError, Direction, MessageState, Standing};
+use crate::engine::account;
+use crate::engine::linking::{meet, provision};
+use crate::engine::receive::{Arrival, Learned};
+use crate::engine::repair::copy_for_own_devices;
+use crate::engine::seal::{Opened, Sealed, open_sessions};
+
+/// What an existing device gives, on a new one.
+fn linked(first: &Device) -> Device {
+    let (given, _) = provision(&first.database.read(), first.own, [0; 32]).unwrap();
+    let given = Provision::decode(&given).unwrap();
+    let (mut database, folder) = Device::profile();
+    let mut seed = Zeroizing::new([0; 64]);
+    rand::rng().fill_bytes(seed.as_mut());
+    let own = Address { account: given.account, device: DeviceId::new(2).unwrap() };
+    let account = Account {
+        server: format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(64)).parse().unwrap(),
+        handle: given.handle.parse().unwrap(),
+        tag: Some(own.account),
+        oprf_key: Some([0; 32]),
+        server_password: None,
+        device: own.device,
+        state: AccountState::Registered,
+        seed,
+    };
+    let published = database
+        .write(|store| -> Result<_, DatabaseError> {
+            store.apply(&import_identity(&mut rand::rng(), &given.identity).unwrap())?;
+            let device = account::new_device(store, &account).unwrap();
+            store.put_account(&account)?;
+            account::trust_oneself(store, own.account)?;
+            given.people.iter().for_each(|person| meet(store, person).unwrap());
+            Ok(device)
+        })
+        .unwrap();
+    let ahead = std::time::Duration::ZERO;
+    Device { database, handle: account.handle, own, ahead, published: Box::new(published), folder }
+}
+
+/// What the outbox of one holds for an account, sealed.
+fn sealed(device: &mut Device, seq: i64, to: AccountTag) -> endtoend_protocol::Envelope {
+    match device.seal(seq, to) {
+        Sealed::Ready { envelope, .. } => envelope,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A claim about what `account` has said to somebody, for its devices.
+fn copy(device: &mut Device, for_account: AccountTag, to: AccountTag) -> endtoend_protocol::Envelope {
+    let (now, text) = (clock::now(), Text::new("never said".to_owned()).unwrap());
+    let kind = ContentKind::Copy { to, handle: "carol".to_owned(), text };
+    let id = MessageId::new(now, rand::random());
+    let content = Content { id, sent_at: now, sender_handle: None, copies: Vec::new(), kind };
+    let seq = device.database.write(|store| store.enqueue(id, for_account, &content.encode())).unwrap();
+    sealed(device, seq, for_account)
+}
+
+#[test]
+fn what_one_device_says_the_other_knows() {
+    let (mut phone, mut bob) = (Device::new("alice"), Device::new("bob"));
+    assert_eq!(phone.meet(&bob), Opened::Ready);
+    bob.introduce(&phone);
+    let mut laptop = linked(&phone);
+    assert_eq!(laptop.published.identity_key, phone.published.identity_key);
+    let trusted = |device: &Device| account::verification(&device.database.read(), device.own, &bob.handle).unwrap();
+    assert_eq!(trusted(&laptop).safety_number, trusted(&phone).safety_number, "known without asking the server");
+
+    let own = phone.own;
+    let bundles = laptop.bundles();
+    let now = clock::now();
+    phone.database.write(|store| open_sessions(store, own, own.account, &bundles, now)).unwrap();
+    laptop.introduce(&phone);
+    let to_bob = phone.queue(bob.own.account, "from the phone");
+    let message = phone.database.read().history(bob.own.account, 1).unwrap().remove(0);
+    let (row, for_whom) = phone.database.write(|store| copy_for_own_devices(store, message.id)).unwrap().unwrap();
+    assert_eq!(for_whom, own.account);
+    let envelope = sealed(&mut phone, row, own.account);
+    assert!(matches!(laptop.take(&envelope), Arrival::Unseen { .. }));
+    let heard = laptop.database.read().history(bob.own.account, 9).unwrap().remove(0);
+    assert_eq!((heard.id, heard.direction, heard.state), (message.id, Direction::Out, MessageState::Accepted));
+    assert!(matches!(heard.body, Body::Text(text) if text.as_str() == "from the phone"));
+    let bob_there = laptop.database.read().contact(bob.own.account).unwrap().unwrap();
+    assert_eq!(bob_there.standing, Standing::Accepted);
+
+    // The copy says nothing about the message: that is accepted when Bob's devices have it.
+    let settled = phone.database.write(|store| store.accepted(row, now, None)).unwrap();
+    assert_eq!(settled, None);
+    let state = |device: &Device| device.database.read().history(bob.own.account, 1).unwrap().remove(0).state;
+    assert_eq!(state(&phone), MessageState::Queued);
+    let settled = phone.database.write(|store| store.accepted(to_bob, now, None)).unwrap();
+    assert_eq!((settled, state(&phone)), (Some(message.id), MessageState::Accepted));
+}
+
+#[test]
+fn a_server_cannot_add_a_device_of_its_own() {
+    let (mut phone, mut impostor) = (Device::new("alice"), Device::new("alice"));
+    impostor.own.device = DeviceId::new(2).unwrap();
+    let (own, bundles) = (phone.own, impostor.bundles());
+    let opened = phone.database.write(|store| open_sessions(store, own, own.account, &bundles, clock::now())).unwrap();
+    assert_eq!(opened, Opened::BadKeys);
+    assert_eq!(phone.database.read().devices(own.account).unwrap(), []);
+    assert_eq!(phone.database.read().blocked_contacts().unwrap(), [], "nobody is asked to accept it");
+
+    // Nor say in the name of one what the account has said.
+    let (phone_keys, theirs) = (phone.bundles(), impostor.own);
+    impostor
+        .database
+        .write(|store| {
+            let trusted = endtoend_crypto_e2e::accept_identity(own.account, &phone_keys.identity_key).unwrap();
+            store.apply(&trusted)
+        })
+        .unwrap();
+    let opened =
+        impostor.database.write(|store| open_sessions(store, theirs, own.account, &phone_keys, clock::now())).unwrap();
+    assert_eq!(opened, Opened::Ready);
+    let carol = AccountTag::new([3; 32]);
+    let envelope = copy(&mut impostor, own.account, carol);
+    assert!(matches!(phone.take(&envelope), Arrival::Held { from } if from == own.account));
+    assert!(matches!(phone.introduce(&impostor), Learned::BadKeys));
+    assert_eq!(phone.database.read().blocked_contacts().unwrap(), []);
+    assert!(phone.database.read().history(carol, 9).unwrap().is_empty());
+}
+
+#[test]
+fn nobody_else_says_what_an_account_has_said() {
+    let (mut alice, mut bob) = (Device::new("alice"), Device::new("bob"));
+    bob.meet(&alice);
+    alice.introduce(&bob);
+    let carol = AccountTag::new([3; 32]);
+    let envelope = copy(&mut bob, alice.own.account, carol);
+    assert!(matches!(alice.take(&envelope), Arrival::Unreadable { reason: "malformed", .. }));
+    assert!(alice.database.read().history(carol, 9).unwrap().is_empty());
+    assert!(alice.database.read().contact(carol).unwrap().is_none());
+}
