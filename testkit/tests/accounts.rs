@@ -192,7 +192,12 @@ async fn a_removed_device_is_gone_within_two_seconds_and_stays_away() {
 async fn a_device_that_was_added_by_password_waits_where_the_owner_sees_it() {
     let node = node();
     let (mut one, first) = Wire::register(node.listen(), ALICE).await;
-    let (_, mut second) = Wire::add_by_password(node.listen(), ALICE).await.expect("added");
+    let (mut new, mut second) = Wire::add_by_password(node.listen(), ALICE).await.expect("added");
+    for request in [Request::Attach, Request::FetchDevices, Request::FetchBundles { account: BOB }] {
+        assert_eq!(refused(new.ask(request).await).code, RefusalCode::DeviceWaits, "on this connection too");
+    }
+    new.send(&ClientFrame::Send(second.envelope(1, 100))).await;
+    assert!(matches!(new.recv().await, Some(ServerFrame::Refused { .. } | ServerFrame::Closing(_))));
     let refusal = Wire::refresh(node.listen(), &mut second).await.expect_err("it waits");
     assert_eq!(refusal.code, RefusalCode::DeviceWaits);
     let wait = refusal.retry_after_ms.map_or(0, NonZeroU64::get);

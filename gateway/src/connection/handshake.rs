@@ -19,13 +19,20 @@ pub(super) enum Stage {
     Proved(AccountTag),
     /// The connection speaks for a device.
     Authenticated(Login),
+    /// It has added a device that has to wait, so that the owner can object. It may do nothing more.
+    Waiting,
 }
 
 impl Stage {
     pub(super) fn login(&self) -> Option<Login> {
         match self {
             Self::Authenticated(login) => Some(*login),
-            Self::Connected | Self::Greeted | Self::Registering(_) | Self::LoggingIn(_) | Self::Proved(_) => None,
+            Self::Connected
+            | Self::Greeted
+            | Self::Registering(_)
+            | Self::LoggingIn(_)
+            | Self::Proved(_)
+            | Self::Waiting => None,
         }
     }
 }
@@ -54,6 +61,7 @@ async fn try_step(
     let greeted = |refusal| (Stage::Greeted, refusal);
     let stays = |answer| (Stage::Greeted, answer);
     let authenticated = |(login, answer)| (Stage::Authenticated(login), answer);
+    let added = |(login, answer): (Option<Login>, _)| (login.map_or(Stage::Waiting, Stage::Authenticated), answer);
     match (stage, request) {
         (Stage::Connected, Request::Hello { version_min, version_max, server_password }) => {
             let version = endtoend_protocol::VERSION;
@@ -104,12 +112,10 @@ async fn try_step(
         (Stage::Proved(proved), Request::AddDevice { account, link: None, device_proof, device })
             if account == proved =>
         {
-            let added = services.add_device(account, None, *device, device_proof, guest, now).await;
-            added.map(authenticated).map_err(greeted)
+            services.add_device(account, None, *device, device_proof, guest, now).await.map(added).map_err(greeted)
         }
         (Stage::Greeted, Request::AddDevice { account, link: link @ Some(_), device_proof, device }) => {
-            let added = services.add_device(account, link, *device, device_proof, guest, now).await;
-            added.map(authenticated).map_err(greeted)
+            services.add_device(account, link, *device, device_proof, guest, now).await.map(added).map_err(greeted)
         }
         (Stage::Greeted, Request::OfferLink { link, offer }) => {
             services.offer_link(link, offer, guest, now).await.map(stays).map_err(greeted)
@@ -123,6 +129,7 @@ async fn try_step(
         (Stage::Greeted, Request::Refresh { token, device_proof }) => {
             services.refresh(&token, device_proof, guest, now).await.map(authenticated).map_err(greeted)
         }
+        (Stage::Waiting, _) => Err((Stage::Waiting, RefusalCode::DeviceWaits.into())),
         (stage, request) => {
             let code = if is_for_devices(&request) { RefusalCode::NotAuthenticated } else { RefusalCode::OutOfOrder };
             Err((stage, code.into()))

@@ -12,7 +12,8 @@ use super::{Answered, Guest, Login, Services, check_proof, unavailable};
 use crate::limits::{Operation, Subject};
 
 impl Services {
-    /// Adds a device: with what an existing one has given, at once; after a proof of the password, so that it waits.
+    /// Adds a device: with what an existing one has given, at once; after a proof of the password, so that it waits. It gets
+    /// its tokens in both cases; one that waits has no login yet.
     pub(crate) async fn add_device(
         &self,
         account: AccountTag,
@@ -21,7 +22,7 @@ impl Services {
         proof: Bytes,
         guest: &mut Guest,
         now: UnixMillis,
-    ) -> Answered<(Login, Answer)> {
+    ) -> Answered<(Option<Login>, Answer)> {
         self.limits.check(Operation::Register, Subject::Origin(guest.origin))?;
         check_proof(device.device_key.clone(), account.as_bytes(), 0, Purpose::AddDevice, proof, guest).await?;
         let delay = if link.is_some() { std::time::Duration::ZERO } else { self.policy.password_device_delay };
@@ -42,7 +43,8 @@ impl Services {
         };
         self.audit.note(Event::DeviceAdd, Outcome::Ok, Some(added), &[signal], now);
         self.list_changed(account).await?;
-        self.begin_family(added, now).await
+        let (login, answer) = self.begin_family(added, now).await?;
+        Ok((delay.is_zero().then_some(login), answer))
     }
 
     /// The waiting of a device is over: from now on others write to it.
