@@ -25,8 +25,17 @@ impl Scene {
     /// # Panics
     /// When one of them cannot register.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With these variables in the node's environment.
+    ///
+    /// # Panics
+    /// When one of them cannot register.
+    pub fn start_with(environment: &[(&'static str, &str)]) -> Self {
+        let environment = environment.iter().map(|&(name, value)| (name, value.to_owned())).collect();
         // It says all it can, so that whatever it should not say is found.
-        let node = Node::start(NodeOptions { log_filter: Some("trace"), ..NodeOptions::default() });
+        let node = Node::start(NodeOptions { log_filter: Some("trace"), environment, ..NodeOptions::default() });
         let homes = tempfile::tempdir().expect("a temporary directory");
         let alice = Cli::new(homes.path().join("alice"), node.address());
         let bob = Cli::new(homes.path().join("bob"), node.address());

@@ -13,7 +13,15 @@ struct Linking {
 
 impl Linking {
     fn start() -> Self {
-        let scene = Scene::start();
+        Self::with(Scene::start())
+    }
+
+    /// A node where devices that were added by password do not wait.
+    fn without_delay() -> Self {
+        Self::with(Scene::start_with(&[("ENDTOEND_ACCOUNTS__PASSWORD_DEVICE_DELAY_HOURS", "0")]))
+    }
+
+    fn with(scene: Scene) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         let laptop = Cli::new(home.path().join("laptop"), scene.node.address());
         Self { scene, laptop, _home: home }
@@ -161,4 +169,93 @@ fn a_profile_with_an_account_is_not_linked() {
     let refused = linking.scene.bob.run(&["link"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("--home"), "{refused:?}");
+}
+
+#[test]
+fn a_device_is_called_what_its_owner_calls_it() {
+    let linking = Linking::start();
+    linking.link();
+    let Linking { scene, laptop, .. } = &linking;
+    scene.alice.run(&["devices", "--name", "2", "grüner Laptop"]).done();
+    for device in [laptop, &scene.alice] {
+        let lines = device.run(&["devices"]).done().lines;
+        let names: Vec<&Value> = lines.iter().map(|line| &line["name"]).collect();
+        assert_eq!(names, [&Value::Null, &Value::from("grüner Laptop")]);
+    }
+    let found = std::fs::read(scene.node.data_dir().join("endtoend.db")).expect("the database");
+    assert!(!found.windows(6).any(|bytes| bytes == b"Laptop"), "the server does not see the name");
+    for wrong in [["9", "none"], ["x", "none"], ["2", &"x".repeat(65)]] {
+        let refused = laptop.run(&["devices", "--name", wrong[0], wrong[1]]);
+        assert_ne!(refused.code, Some(0), "{refused:?}");
+    }
+}
+
+#[test]
+fn the_password_alone_brings_an_account_back_where_its_owner_said_so() {
+    let linking = Linking::without_delay();
+    let Linking { scene, laptop, .. } = &linking;
+    let [alice, bob] = scene.handles();
+    scene.alice_says("before");
+    assert_eq!(scene.bob.listen(1), ["before"]);
+    let recover = ["recover", "--handle", alice];
+    let returning = laptop.with_password(scene.alice.password());
+    let refused = returning.run(&recover);
+    assert_eq!(refused.code, Some(1), "nothing was left: {refused:?}");
+    assert!(refused.stderr.contains("recovery"), "{refused:?}");
+
+    scene.alice.run(&["recovery", "--on"]).done();
+    let refused = laptop.run(&recover);
+    assert_eq!(refused.code, Some(3), "another password: {refused:?}");
+    assert!(!laptop.home().exists(), "no profile that only the wrong password opens");
+    std::fs::remove_dir_all(scene.alice.home()).expect("the only device is lost");
+    let back = returning.run(&recover).done();
+    assert_eq!((back.field("handle"), back.field("device")), (&alice.into(), &2.into()));
+    assert_eq!(back.field("waits_ms"), 0);
+    let known = returning.run(&["contacts"]).done();
+    assert_eq!((known.field("with"), known.field("standing")), (&bob.into(), &"accepted".into()));
+    returning.send(bob, "back again").done();
+    assert_eq!(scene.bob.listen(1), ["back again"]);
+    let verified = scene.bob.run(&["verify", "--with", alice]).done();
+    assert_eq!(verified.field("changed"), false, "it is the same identity");
+    scene.bob_says("welcome");
+    assert_eq!(returning.listen(1), ["welcome"]);
+}
+
+#[test]
+fn what_was_left_for_the_password_goes_when_it_is_taken_away_or_changed() {
+    let linking = Linking::without_delay();
+    let Linking { scene, laptop, .. } = &linking;
+    let recover = ["recover", "--handle", scene.handles()[0]];
+    scene.alice.run(&["recovery", "--on"]).done();
+    scene.alice.run(&["recovery", "--off"]).done();
+    let refused = laptop.with_password(scene.alice.password()).run(&recover);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    scene.alice.run(&["recovery", "--on"]).done();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let file = folder.path().join("new");
+    std::fs::write(&file, "another password").expect("written");
+    scene.alice.run(&["password", "--new-password-file", file.to_str().expect("a path")]).done();
+    let refused = laptop.with_password("another password").run(&recover);
+    assert_eq!(refused.code, Some(1), "what the old password opened is gone: {refused:?}");
+}
+
+#[test]
+fn a_device_that_came_by_password_waits_and_the_others_are_told() {
+    let linking = Linking::start();
+    let Linking { scene, laptop, .. } = &linking;
+    let [alice, _] = scene.handles();
+    scene.alice.run(&["recovery", "--on"]).done();
+    let listening = scene.alice.spawn_listen();
+    let thief = laptop.with_password(scene.alice.password());
+    let back = thief.run(&["recover", "--handle", alice]).done();
+    assert_eq!(back.field("waits_ms"), 24 * 3_600_000);
+    listening.event("devices_changed");
+    drop(listening);
+    let refused = thief.run(&["send", "--to", "bob.the.listener", "--text", "it is me", "--timeout", "3s"]);
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    let devices = scene.alice.run(&["devices"]).done().lines;
+    assert_eq!(devices.iter().map(|device| device["waits"].as_bool()).collect::<Vec<_>>(), [Some(false), Some(true)]);
+    scene.alice.run(&["devices", "--remove", "2", "--yes"]).done();
+    let refused = thief.run(&["login"]);
+    assert_eq!(refused.code, Some(3), "{refused:?}");
 }

@@ -3,17 +3,20 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
 
+use endtoend_client::address::ServerAddress;
 use endtoend_client::clock;
 use endtoend_client::database::{Contact, Standing};
-use endtoend_client::engine::linking::{self, LinkNews};
-use endtoend_client::engine::{AccountAnswer, AccountRequest};
+use endtoend_client::engine::linking::{self, LinkDeviceError, LinkNews};
+use endtoend_client::engine::recovery::Returning;
+use endtoend_client::engine::{AccountAnswer, AccountRequest, OwnDevice};
 use endtoend_client::handle::Handle;
 use endtoend_client::profile::Profile;
-use endtoend_protocol::{DeviceId, ListedDevice, limits};
+use endtoend_crypto_e2e::NAME_BYTES_MAX;
+use endtoend_protocol::{DeviceId, limits};
 use serde_json::{Value, json};
 
 use crate::args::Arguments;
-use crate::commands::{CONNECT_TIMEOUT, home, open, start, stop};
+use crate::commands::{CONNECT_TIMEOUT, home, open, open_with_password, start, stop};
 use crate::failure::{Failure, Kind};
 use crate::waiting::{News, Waiting};
 use crate::{output, password};
@@ -28,6 +31,8 @@ async fn ask(arguments: &Arguments, request: AccountRequest) -> Result<AccountAn
     .await;
     stop(engine, done).await
 }
+
+const CHANGED: &str = "the password is changed; other devices are logged out, and what `recovery --on` left is gone";
 
 /// Bytes of the line that six digits are looked for in.
 const DIGITS_LINE_MAX: u64 = 64;
@@ -115,10 +120,7 @@ pub(crate) async fn let_in(arguments: &Arguments, code: &str) -> Result<(), Fail
 
 /// On a new device: shows a code, then digits, and waits until an existing device has let it in.
 pub(crate) async fn link(arguments: &Arguments, server_password: Option<&Path>) -> Result<(), Failure> {
-    let Some(server) = &arguments.server else {
-        return Err(Failure::new(Kind::Usage, "link needs --server")
-            .hint("use the address that `endtoend serve` prints, like endtoend://host:port/#pin=…"));
-    };
+    let server = address(arguments, "link")?;
     let server_password = server_password.map(password::server_password).transpose()?;
     let home = home(arguments)?;
     let known = Profile::exists(&home);
@@ -144,7 +146,7 @@ pub(crate) async fn link(arguments: &Arguments, server_password: Option<&Path>) 
         drop(written);
     };
     let connect_timeout = CONNECT_TIMEOUT.min(arguments.timeout());
-    let linked = linking::link(&mut profile, server.clone(), server_password, connect_timeout, news);
+    let linked = linking::link(&mut profile, server, server_password, connect_timeout, news);
     let patience = arguments.timeout.unwrap_or(limits::LINK_LIFE);
     let handle = tokio::time::timeout(patience, linked)
         .await
@@ -157,17 +159,105 @@ pub(crate) async fn link(arguments: &Arguments, server_password: Option<&Path>) 
     )
 }
 
-fn device_object(device: &ListedDevice, waits: bool) -> Value {
+/// Calls a device by a name.
+pub(crate) async fn name_device(arguments: &Arguments, name: &[String]) -> Result<(), Failure> {
+    let usage = |text: String| Failure::new(Kind::Usage, text);
+    let [number, name] = name else { return Err(usage("--name needs a number and a name".to_owned())) };
+    let device = number.parse().ok().and_then(|number| DeviceId::new(number).ok());
+    let device = device.ok_or_else(|| usage(format!("{number} is no number of a device")))?;
+    if name.len() > NAME_BYTES_MAX {
+        return Err(usage(format!("a name has at most {NAME_BYTES_MAX} bytes")));
+    }
+    ask(arguments, AccountRequest::NameDevice(device, name.clone())).await?;
+    let object = json!({ "event": "named", "device": device.get(), "name": name });
+    done(arguments, &object, &format!("device {device} is called {}", output::harmless(name)))
+}
+
+/// Leaves a backup at the server, or takes it away.
+pub(crate) async fn recovery(arguments: &Arguments, on: bool) -> Result<(), Failure> {
+    let text = match on {
+        true => {
+            let (engine, password) = open_with_password(arguments, true)?;
+            let done = async {
+                let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+                waiting.during(engine.handle().account(AccountRequest::KeepBackup { password })).await??;
+                Ok(())
+            }
+            .await;
+            stop(engine, done).await?;
+            "whoever has this account's password can come back with `recover`"
+        }
+        false => {
+            ask(arguments, AccountRequest::ForgetBackup).await?;
+            "the password alone does not bring this account back"
+        }
+    };
+    done(arguments, &json!({ "event": "recovery", "on": on }), text)
+}
+
+/// Makes this profile a device of an account whose password is known and whose backup is at the server.
+pub(crate) async fn recover(
+    arguments: &Arguments,
+    handle: &Handle,
+    server_password: Option<&Path>,
+) -> Result<(), Failure> {
+    let server = address(arguments, "recover")?;
+    let server_password = server_password.map(password::server_password).transpose()?;
+    let home = home(arguments)?;
+    let password = password::ask(arguments, false)?;
+    let mut existing = if Profile::exists(&home) { Some(Profile::open(&home, password.as_bytes())?) } else { None };
+    if let Some(profile) = &mut existing
+        && profile.database().read().account()?.is_some()
+    {
+        return Err(LinkDeviceError::Registered.into());
+    }
+    let connect_timeout = CONNECT_TIMEOUT.min(arguments.timeout());
+    let prove = Returning::prove(server, server_password, handle.clone(), password.as_bytes(), connect_timeout);
+    let late = |_| Failure::new(Kind::TimedOut, "the server did not answer in time");
+    let returning = tokio::time::timeout(arguments.timeout(), prove).await.map_err(late)??;
+    // Only now: with a wrong password there would be a profile that only that one opens.
+    let mut profile = match existing {
+        Some(profile) => profile,
+        None => Profile::create(&home, password.as_bytes())?,
+    };
+    let delay = returning.delay();
+    let handle = tokio::time::timeout(arguments.timeout(), returning.enter(&mut profile)).await.map_err(late)??;
+    let device = profile.database().read().account()?.map(|account| account.device.get());
+    let text = match delay.is_zero() {
+        true => format!("this is a device of {handle} now"),
+        false => format!(
+            "this will be a device of {handle} in {}: until then its other devices show it, and can remove it",
+            humantime::format_duration(delay)
+        ),
+    };
+    let waits_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    let object = json!({
+        "event": "recovered", "handle": handle.as_str(), "device": device, "home": home.display().to_string(),
+        "waits_ms": waits_ms,
+    });
+    done(arguments, &object, &text)
+}
+
+/// The address that a command without a profile needs.
+fn address(arguments: &Arguments, command: &str) -> Result<ServerAddress, Failure> {
+    arguments.server.clone().ok_or_else(|| {
+        Failure::new(Kind::Usage, format!("{command} needs --server"))
+            .hint("use the address that `endtoend serve` prints, like endtoend://host:port/#pin=…")
+    })
+}
+
+fn device_object(device: &OwnDevice, waits: bool) -> Value {
     json!({
-        "event": "device", "device": device.device.get(), "added_at_ms": device.added_at.get(),
+        "event": "device", "device": device.device.get(), "name": device.name, "added_at_ms": device.added_at.get(),
         "active_at_ms": device.active_at.get(), "waits": waits,
     })
 }
 
-fn device_line(device: &ListedDevice, waits: bool) -> String {
+fn device_line(device: &OwnDevice, waits: bool) -> String {
+    let name = device.name.as_ref().map_or_else(String::new, |name| format!(" ({})", output::harmless(name)));
     let added = output::time(device.added_at);
     let waits = if waits { format!(", may begin {}", output::time(device.active_at)) } else { String::new() };
-    format!("device {}, added {added}{waits}", device.device)
+    format!("device {}{name}, added {added}{waits}", device.device)
 }
 
 pub(crate) async fn contacts(
@@ -258,7 +348,7 @@ pub(crate) async fn password(arguments: &Arguments, new: Option<&Path>) -> Resul
     Profile::change_password(&home, old.as_bytes(), new.as_bytes()).map_err(|error| {
         Failure::from(error).hint("the account has the new password; this profile still opens with the old one")
     })?;
-    done(arguments, &json!({ "event": "password_changed" }), "the password is changed; other devices are logged out")
+    done(arguments, &json!({ "event": "password_changed" }), CHANGED)
 }
 
 pub(crate) async fn delete(arguments: &Arguments, yes: bool) -> Result<(), Failure> {

@@ -60,6 +60,24 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PATH")]
         server_password_file: Option<PathBuf>,
     },
+    /// Come back with the account's password alone, where `recovery --on` was said before; the device may have to wait
+    Recover {
+        /// The account's handle
+        #[arg(long, value_name = "NAME")]
+        handle: Handle,
+        /// File with the server's own password in its first line, for a server that asks for one
+        #[arg(long, value_name = "PATH")]
+        server_password_file: Option<PathBuf>,
+    },
+    /// Leave at the server, sealed with the password, what `recover` needs; a new password needs it anew
+    Recovery {
+        /// Leave it, as it is now: identity and contacts
+        #[arg(long, required_unless_present = "off", conflicts_with = "off")]
+        on: bool,
+        /// Take it away
+        #[arg(long)]
+        off: bool,
+    },
     /// Prove this profile's device and password to the server anew
     Login,
     /// Send a text, and wait until the server has accepted it
@@ -84,6 +102,9 @@ pub(crate) enum Command {
         /// Code that `link` shows on a new device: lets it in, once its digits were typed here (a line of standard input)
         #[arg(long, value_name = "CODE", conflicts_with = "remove")]
         link: Option<String>,
+        /// Number of a device, and what to call it; the server does not see the name
+        #[arg(long, num_args = 2, value_names = ["NUMBER", "NAME"], conflicts_with_all = ["remove", "link"])]
+        name: Vec<String>,
         /// Do not ask
         #[arg(long)]
         yes: bool,

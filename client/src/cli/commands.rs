@@ -36,6 +36,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Logout { everywhere } => account::logout(arguments, *everywhere).await,
         Command::Link { server_password_file } => account::link(arguments, server_password_file.as_deref()).await,
         Command::Devices { link: Some(code), .. } => account::let_in(arguments, code).await,
+        Command::Devices { name, .. } if !name.is_empty() => account::name_device(arguments, name).await,
+        Command::Recover { handle, server_password_file } => {
+            account::recover(arguments, handle, server_password_file.as_deref()).await
+        }
+        Command::Recovery { on, .. } => account::recovery(arguments, *on).await,
         Command::Devices { remove, yes, .. } => account::devices(arguments, *remove, *yes).await,
         Command::Contacts { requests, accept, ignore } => {
             account::contacts(arguments, *requests, accept.as_ref(), ignore.as_ref()).await
@@ -54,13 +59,18 @@ pub(crate) fn home(arguments: &Arguments) -> Result<PathBuf, Failure> {
 
 /// Opens the profile and starts its engine.
 pub(crate) fn open(arguments: &Arguments, online: bool) -> Result<Engine, Failure> {
+    Ok(open_with_password(arguments, online)?.0)
+}
+
+/// For a command that proves the password to the server once more.
+pub(crate) fn open_with_password(arguments: &Arguments, online: bool) -> Result<(Engine, Zeroizing<String>), Failure> {
     let home = home(arguments)?;
     if !Profile::exists(&home) {
         return Err(endtoend_client::profile::ProfileError::Missing(home).into());
     }
     let password = password::ask(arguments, false)?;
     let profile = Profile::open(&home, password.as_bytes())?;
-    start(arguments, profile, password, online)
+    Ok((start(arguments, profile, password.clone(), online)?, password))
 }
 
 pub(crate) fn start(
@@ -310,6 +320,10 @@ pub(crate) async fn show_unread(
     Ok(left)
 }
 
+/// What is said when the account has other devices than before.
+pub(crate) const DEVICES_CHANGED: &str =
+    "a device was added to your account, or removed: look at `devices`, and remove what is not yours";
+
 /// News that a person has to know of.
 fn tell(json: bool, event: &Event) -> io::Result<()> {
     match event {
@@ -331,13 +345,16 @@ fn tell(json: bool, event: &Event) -> io::Result<()> {
                 false => output::line(&format!("the identity of {who} has changed: {IDENTITY}")),
             }
         }
+        Event::DevicesChanged => match json {
+            true => output::json_line(&json!({ "event": "devices_changed" })),
+            false => output::line(DEVICES_CHANGED),
+        },
         Event::Connection(_)
         | Event::Received { .. }
         | Event::Sent { .. }
         | Event::Accepted { .. }
         | Event::Rejected { .. }
         | Event::Delayed { .. }
-        | Event::DevicesChanged
         | Event::Decided { .. }
         | Event::BadKeys { .. } => Ok(()),
     }

@@ -224,6 +224,9 @@ impl From<LinkDeviceError> for Failure {
             LinkDeviceError::Registered => {
                 Self::because(Kind::Failed, &error).hint("name another folder with --home for another account")
             }
+            LinkDeviceError::NoBackup => Self::because(Kind::Failed, &error).hint(
+                "use `link`, if a device is still in the account; `recovery --on` leaves a backup for the next time",
+            ),
             LinkDeviceError::Provision(_) | LinkDeviceError::Malformed | LinkDeviceError::Keys => {
                 Self::because(Kind::Failed, &error).hint("begin anew with `link`")
             }

@@ -237,7 +237,7 @@ async fn authenticate(mut talk: Talk, channel_binding: [u8; 32], login: Login) -
 }
 
 /// The account of a handle. Works for the answer if the server asks for that.
-async fn evaluate(
+pub(super) async fn evaluate(
     talk: &mut Talk,
     handle: &Handle,
     challenge: &[u8; limits::CHALLENGE_BYTES],

@@ -50,6 +50,9 @@ pub enum LinkDeviceError {
     /// The other device's answer makes no sense.
     #[error("the other device's answer makes no sense")]
     Malformed,
+    /// The server has none: link this device from one that is in the account.
+    #[error("there is no backup of this account")]
+    NoBackup,
     /// Keys could not be made.
     #[error("the keys of this device could not be made")]
     Keys,
@@ -106,7 +109,7 @@ pub async fn link(
     if profile.database().read().account()?.is_some() {
         return Err(LinkDeviceError::Registered);
     }
-    let mut visit = Visit { server: &server, server_password: &server_password, connect_timeout, here: None };
+    let mut visit = Visit { server: &server, server_password: server_password.clone(), connect_timeout, here: None };
     let new = NewDevice::start(&mut rand::rng());
     let (code, offer) = (new.code(), new.offer().to_vec().into());
     visit.ask(Request::OfferLink { link: code.link_id, offer }).await?;
@@ -118,20 +121,35 @@ pub async fn link(
     let opened = receiver.open(&sealed)?;
     let given = Provision::decode(&opened).map_err(|_| LinkDeviceError::Malformed)?;
     let handle: Handle = given.handle.parse().map_err(|_| LinkDeviceError::Malformed)?;
-    let mut seed = Zeroizing::new([0; 64]);
-    rand::rng().fill_bytes(seed.as_mut());
-    // The number is not known yet: the server gives it.
     // What was asked so far may have been asked on several connections; this is said on one.
-    let Here { mut talk, channel_binding, challenge, oprf_key } = visit.arrive().await?;
+    let here = visit.arrive().await?;
+    enter(profile, here, &server, server_password, handle, given, Some(code.link_id)).await
+}
+
+/// Adds this device to the account of which it was given everything: with the secret that an existing device has left under
+/// the name of the link, or on a connection that has proved the password.
+pub(super) async fn enter(
+    profile: &mut Profile,
+    here: Here,
+    server: &ServerAddress,
+    server_password: Option<Zeroizing<Vec<u8>>>,
+    handle: Handle,
+    given: Provision,
+    link: Option<[u8; limits::LINK_BYTES]>,
+) -> Result<Handle, LinkDeviceError> {
+    let Here { mut talk, channel_binding, challenge, oprf_key } = here;
     if given.oprf_key != oprf_key {
         return Err(EstablishError::OtherHandles.into());
     }
+    let mut seed = Zeroizing::new([0; 64]);
+    rand::rng().fill_bytes(seed.as_mut());
     let mut account = Account {
         server: server.clone(),
         handle: handle.clone(),
         tag: Some(given.account),
         oprf_key: Some(oprf_key),
-        server_password: server_password.clone(),
+        server_password,
+        // Not known yet: the server gives it.
         device: DeviceId::FIRST,
         state: AccountState::Registered,
         seed,
@@ -149,7 +167,7 @@ pub async fn link(
         purpose: Purpose::AddDevice,
     };
     let device_proof = sign_device_proof(&SigningKey::from_seed(&account.seed), &statement).into();
-    let link = Some((code.link_id, given.secret));
+    let link = link.map(|link| (link, given.secret));
     let add = Request::AddDevice { account: given.account, link, device_proof, device: Box::new(device) };
     let Answer::Authenticated { address, token, token_expires, refresh_token, .. } = talk.ask(add).await? else {
         return Err(EstablishError::Protocol.into());
@@ -165,32 +183,41 @@ pub async fn link(
 }
 
 /// A connection of somebody who has not logged in.
-struct Here {
-    talk: Talk,
-    channel_binding: [u8; 32],
-    challenge: [u8; limits::CHALLENGE_BYTES],
-    oprf_key: [u8; limits::OPRF_ELEMENT_BYTES],
+pub(super) struct Here {
+    pub(super) talk: Talk,
+    pub(super) channel_binding: [u8; 32],
+    pub(super) challenge: [u8; limits::CHALLENGE_BYTES],
+    pub(super) oprf_key: [u8; limits::OPRF_ELEMENT_BYTES],
+}
+
+impl Here {
+    /// A new connection.
+    pub(super) async fn arrive(
+        server: &ServerAddress,
+        server_password: Option<&Zeroizing<Vec<u8>>>,
+        connect_timeout: Duration,
+    ) -> Result<Self, EstablishError> {
+        let (mut talk, channel_binding) = open_talk(server, connect_timeout).await?;
+        let server_password = server_password.map(|password| password.to_vec().into()).unwrap_or_default();
+        let hello = Request::Hello { version_min: VERSION, version_max: VERSION, server_password };
+        match talk.ask(hello).await? {
+            Answer::Welcome { oprf_key, challenge, .. } => Ok(Self { talk, channel_binding, challenge, oprf_key }),
+            _ => Err(EstablishError::Protocol),
+        }
+    }
 }
 
 /// Questions to a server by somebody without a login, whose connections it ends after a minute.
 struct Visit<'a> {
     server: &'a ServerAddress,
-    server_password: &'a Option<Zeroizing<Vec<u8>>>,
+    server_password: Option<Zeroizing<Vec<u8>>>,
     connect_timeout: Duration,
     here: Option<Here>,
 }
 
 impl Visit<'_> {
-    /// A new connection.
     async fn arrive(&self) -> Result<Here, EstablishError> {
-        let (mut talk, channel_binding) = open_talk(self.server, self.connect_timeout).await?;
-        let server_password = self.server_password.as_ref().map(|password| password.to_vec().into());
-        let server_password = server_password.unwrap_or_default();
-        let hello = Request::Hello { version_min: VERSION, version_max: VERSION, server_password };
-        match talk.ask(hello).await? {
-            Answer::Welcome { oprf_key, challenge, .. } => Ok(Here { talk, channel_binding, challenge, oprf_key }),
-            _ => Err(EstablishError::Protocol),
-        }
+        Here::arrive(self.server, self.server_password.as_ref(), self.connect_timeout).await
     }
 
     /// Asks what may be asked again, on another connection if this one has ended.
@@ -239,16 +266,15 @@ pub(super) fn meet(store: &Store<'_>, person: &Acquaintance) -> Result<(), LinkD
     Ok(())
 }
 
-/// What an existing device gives.
+/// What an existing device gives. `secret` lets the new one in; zero in a backup, which needs the password instead.
 pub(super) fn provision(
     store: &Store<'_>,
     own: Address,
     oprf_key: [u8; 32],
-) -> Result<(Zeroizing<Vec<u8>>, [u8; 32]), DatabaseError> {
+    secret: &[u8; 32],
+) -> Result<Zeroizing<Vec<u8>>, DatabaseError> {
     let handle = store.account()?.map(|account| account.handle.to_string()).unwrap_or_default();
     let identity = export_identity(store).map_err(|_| DatabaseError::Invalid("identity"))?;
-    let mut secret = [0; 32];
-    rand::rng().fill_bytes(&mut secret);
     let mut people = Vec::new();
     for contact in store.contacts()?.into_iter().filter(|contact| contact.tag != own.account) {
         let Some(handle) = &contact.handle else { continue };
@@ -258,6 +284,7 @@ pub(super) fn provision(
         people.push(Acquaintance { account: contact.tag, handle: handle.to_string(), identity, standing });
     }
     people.truncate(limits::ACQUAINTANCES_MAX);
-    let provision = Provision { handle, account: own.account, oprf_key, identity: identity.to_vec(), secret, people };
-    Ok((Zeroizing::new(provision.encode()), *blake3::hash(&secret).as_bytes()))
+    let (identity, secret) = (identity.to_vec(), *secret);
+    let provision = Provision { handle, account: own.account, oprf_key, identity, secret, people };
+    Ok(Zeroizing::new(provision.encode()))
 }

@@ -8,6 +8,7 @@
 //! | `seal`, `receive`, `parcel`, `heard` | one message out, one envelope or frame in: each inside one transaction |
 //! | `repair`, `rotation` | rules: a session that broke, keys that grew old |
 //! | `establish` | from nothing to an authenticated connection |
+//! | [`linking`], [`recovery`] | a further device: let in by an existing one, or by the password and a backup |
 //! | `run`, `online`, `account` | the wiring: plans and waits, one live connection, registration and identities |
 //!
 //! Nothing here knows a terminal or a window.
@@ -25,6 +26,7 @@ mod online;
 mod outbox;
 mod parcel;
 mod receive;
+pub mod recovery;
 mod repair;
 pub mod requests;
 mod rotation;
@@ -37,4 +39,4 @@ mod tests;
 pub use command::{AccountError, DecideError, Registration, SendError, Status, Verification, VerifyError};
 pub use event::{ConnectionState, Event, OfflineReason};
 pub use handle::{Engine, EngineHandle, Options, StartError};
-pub use requests::{AccountAnswer, AccountRequest, RequestError};
+pub use requests::{AccountAnswer, AccountRequest, OwnDevice, RequestError};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use endtoend_crypto_core::oprf::{Blinding, OprfPublic};
 use endtoend_protocol::{
-    AccountTag, Address, Answer, ClientFrame, DecodeError, Envelope, EnvelopeId, KeyCounts, MessageId, Refusal,
-    RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, UnixMillis, limits,
+    AccountTag, Address, Answer, ClientFrame, DecodeError, DeviceId, Envelope, EnvelopeId, KeyCounts, MessageId,
+    Refusal, RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, UnixMillis, limits,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -21,10 +21,10 @@ use super::command::VerifyError;
 use super::establish::Established;
 use super::event::Event;
 use super::heard::{Context, Effect, answered, store_frame};
-use super::linking::provision;
 use super::lookup::{Question, Reason};
 use super::receive::{Arrival, Learned};
 use super::repair::{Queued, content_again};
+use super::requests::Given;
 use super::rotation::{self, AgreedTime};
 use super::run::Runner;
 use super::seal::{Opened, Sealed, seal_row};
@@ -263,9 +263,8 @@ impl Runner {
                 online.ask(Asked::Relation(tag, standing), request).await?;
             }
         }
-        let (own, oprf_key, profile) = (online.own, online.oprf_key, &mut self.profile);
-        let given = || provision(&profile.database().read(), own, oprf_key);
-        let next = online.second_step.take().or_else(|| self.requests.next(given));
+        let given = Given { store: self.profile.database().read(), own: online.own, oprf_key: online.oprf_key };
+        let next = online.second_step.take().or_else(|| self.requests.next(&given));
         if let Some(request) = next {
             online.ask(Asked::Account, request).await?;
         }
@@ -453,7 +452,8 @@ impl Runner {
         {
             online.asked.remove(&id);
             // The second step is asked at the next turn.
-            online.second_step = self.requests.answered(answer);
+            let given = Given { store: self.profile.database().read(), own: online.own, oprf_key: online.oprf_key };
+            online.second_step = self.requests.answered(answer, &given);
             return Ok(());
         }
         match frame {
@@ -546,11 +546,7 @@ impl Runner {
             | ServerFrame::Rejected { .. }
             | ServerFrame::Deliver(_)
             | ServerFrame::Closing(_) => Ok(()),
-            ServerFrame::DevicesChanged { version } => {
-                self.own_devices_changed(online, version)?;
-                self.tell(Event::DevicesChanged);
-                Ok(())
-            }
+            ServerFrame::DevicesChanged { version } => Ok(self.own_devices_changed(online, version)?),
         }
     }
 
@@ -559,10 +555,15 @@ impl Runner {
         let own = online.own.account;
         let store = self.database().read();
         // The first version has the first device only.
-        let known = version == 1 || store.devices_version(own)? == version;
+        let before = store.devices_version(own)?;
+        let known = version == 1 || before == version;
         self.alone = known && store.devices(own)?.is_empty();
         if !known {
             online.stale.insert(own);
+            // A device that has just been linked knows of the others.
+            if before > 0 || online.own.device == DeviceId::FIRST {
+                self.tell(Event::DevicesChanged);
+            }
         }
         if self.alone {
             self.forget_copies(own)?;

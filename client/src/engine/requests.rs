@@ -3,15 +3,18 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use endtoend_crypto_core::backup;
 use endtoend_crypto_core::opaque::{ClientLogin, ClientRegistration};
 use endtoend_crypto_core::provision::{LinkCode, LinkDigits, Offer, ProvisionError, Sender};
-use endtoend_protocol::{Answer, DeviceId, ListedDevice, RefusalCode, Request};
+use endtoend_crypto_e2e::{open_device_name, seal_device_name};
+use endtoend_protocol::{Address, Answer, DeviceId, ListedDevice, RefusalCode, Request, UnixMillis};
+use rand::Rng as _;
 use zeroize::Zeroizing;
 
 use super::command::Reply;
 use super::event::OfflineReason;
-use super::linking::{digits_text, read_code};
-use crate::database::DatabaseError;
+use super::linking::{digits_text, provision, read_code};
+use crate::database::{DatabaseError, Store};
 
 /// Questions that may wait for a connection.
 const WAITING_MAX: usize = 16;
@@ -34,7 +37,16 @@ pub enum AccountRequest {
     },
     /// The digits are the same: let the new device in.
     LetIn,
-    /// Another password. Other devices are logged out.
+    /// What this person calls a device. Empty for nothing.
+    NameDevice(DeviceId, String),
+    /// Leave at the server what a new device needs to come back with the password alone, sealed with what comes of it.
+    KeepBackup {
+        /// The present one.
+        password: Zeroizing<String>,
+    },
+    /// Take it away again.
+    ForgetBackup,
+    /// Another password. Other devices are logged out, and a backup is gone.
     ChangePassword {
         /// The present one.
         old: Zeroizing<String>,
@@ -56,6 +68,9 @@ impl std::fmt::Debug for AccountRequest {
             Self::Logout { everywhere } => write!(f, "Logout(everywhere: {everywhere})"),
             Self::Meet { .. } => f.write_str("Meet"),
             Self::LetIn => f.write_str("LetIn"),
+            Self::NameDevice(device, _) => write!(f, "NameDevice({device})"),
+            Self::KeepBackup { .. } => f.write_str("KeepBackup"),
+            Self::ForgetBackup => f.write_str("ForgetBackup"),
             Self::ChangePassword { .. } => f.write_str("ChangePassword"),
             Self::Delete { .. } => f.write_str("Delete"),
         }
@@ -70,7 +85,20 @@ pub enum AccountAnswer {
     /// What the new device must show too.
     Digits(String),
     /// All devices, in the order of their numbers.
-    Devices(Vec<ListedDevice>),
+    Devices(Vec<OwnDevice>),
+}
+
+/// A device of this account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnDevice {
+    /// Its number.
+    pub device: DeviceId,
+    /// What the person calls it, if anything.
+    pub name: Option<String>,
+    /// By the server's clock.
+    pub added_at: UnixMillis,
+    /// Since when it may act; in the future for one that was added by password and waits.
+    pub active_at: UnixMillis,
 }
 
 /// Why it was not done, or not surely.
@@ -107,6 +135,8 @@ enum Step {
     Last,
     /// To the second step of a proof of the password.
     Proof(Box<Proof>),
+    /// To a backup under the key that comes of the password.
+    Backup(Box<Proof>),
     /// To the agreement with a new device.
     Offer(LinkCode),
     /// The new device can agree: these digits are to be compared.
@@ -119,6 +149,42 @@ struct Proof {
     password: Zeroizing<String>,
     registration: Option<(ClientRegistration, Zeroizing<String>)>,
 }
+
+/// What an answer or a question may need of this device.
+pub(super) struct Given<'a> {
+    pub(super) store: Store<'a>,
+    pub(super) own: Address,
+    pub(super) oprf_key: [u8; 32],
+}
+
+impl Given<'_> {
+    fn name_device(&self, device: DeviceId, name: &str) -> Result<(Step, Request), RequestError> {
+        let named = Address { account: self.own.account, device };
+        let sealed = seal_device_name(&self.store, &mut rand::rng(), named, name).map_err(|_| NO_IDENTITY)?;
+        Ok((Step::Last, Request::RenameDevice { device, name: sealed.into() }))
+    }
+
+    fn named(&self, device: ListedDevice) -> Result<OwnDevice, RequestError> {
+        let ListedDevice { device, name, added_at, active_at } = device;
+        let address = Address { account: self.own.account, device };
+        let open = |sealed: Bytes| open_device_name(&self.store, address, &sealed).map_err(|_| NO_IDENTITY);
+        let name = name.map(open).transpose()?.flatten().filter(|name| !name.is_empty());
+        Ok(OwnDevice { device, name, added_at, active_at })
+    }
+
+    fn backup(&self, proof: Proof, opaque: &[u8]) -> Result<Bytes, RequestError> {
+        let rng = &mut rand::rng();
+        let done = proof.login.finish(rng, proof.password.as_bytes(), opaque);
+        // The answer does not fit the password.
+        let done = done.map_err(|_| RequestError::Refused(RefusalCode::BadCredentials))?;
+        let payload = provision(&self.store, self.own, self.oprf_key, &[0; 32])?;
+        let sealed = backup::seal(rng, &done.export_key, self.own.account.as_bytes(), &payload);
+        sealed.map(Bytes::from).map_err(|_| RequestError::Database(DatabaseError::Invalid("contacts")))
+    }
+}
+
+/// A profile with an account has one.
+const NO_IDENTITY: RequestError = RequestError::Database(DatabaseError::Invalid("identity"));
 
 /// The questions that wait, and the one that is asked.
 #[derive(Default)]
@@ -138,11 +204,8 @@ impl Requests {
         }
     }
 
-    /// What to ask next, if nothing is asked. `provision` is what a new device is given: payload and hash of its secret.
-    pub(super) fn next(
-        &mut self,
-        provision: impl FnOnce() -> Result<(Zeroizing<Vec<u8>>, [u8; 32]), DatabaseError>,
-    ) -> Option<Request> {
+    /// What to ask next, if nothing is asked.
+    pub(super) fn next(&mut self, given: &Given<'_>) -> Option<Request> {
         if self.asked.is_some() {
             return None;
         }
@@ -157,7 +220,13 @@ impl Requests {
                 Some(code) => Ok((Step::Offer(code), Request::FetchOffer { link: code.link_id })),
                 None => Err(RequestError::BadCode(ProvisionError::Malformed)),
             },
-            AccountRequest::LetIn => self.let_in(provision),
+            AccountRequest::LetIn => self.let_in(given),
+            AccountRequest::NameDevice(device, name) => given.name_device(device, &name),
+            AccountRequest::KeepBackup { password } => prove(password, None).map(|(step, request)| match step {
+                Step::Proof(proof) => (Step::Backup(proof), request),
+                step => (step, request),
+            }),
+            AccountRequest::ForgetBackup => Ok((Step::Last, Request::SetBackup(None))),
         };
         match asked {
             Ok((step, request)) => {
@@ -171,18 +240,18 @@ impl Requests {
         }
     }
 
-    fn let_in(
-        &mut self,
-        provision: impl FnOnce() -> Result<(Zeroizing<Vec<u8>>, [u8; 32]), DatabaseError>,
-    ) -> Result<(Step, Request), RequestError> {
+    fn let_in(&mut self, given: &Given<'_>) -> Result<(Step, Request), RequestError> {
         let (code, sender) = self.meeting.take().ok_or(RequestError::Refused(RefusalCode::UnknownLink))?;
-        let (payload, secret_hash) = provision()?;
+        let mut secret = Zeroizing::new([0; 32]);
+        rand::rng().fill_bytes(secret.as_mut());
+        let payload = provision(&given.store, given.own, given.oprf_key, &secret)?;
         let sealed = sender.seal(&payload).map_err(RequestError::BadCode)?.into();
-        Ok((Step::Last, Request::AnswerLink { link: code.link_id, sealed, secret_hash: Some(secret_hash) }))
+        let secret_hash = Some(*blake3::hash(secret.as_slice()).as_bytes());
+        Ok((Step::Last, Request::AnswerLink { link: code.link_id, sealed, secret_hash }))
     }
 
     /// The server has answered; gives what to ask as the second step.
-    pub(super) fn answered(&mut self, answer: Answer) -> Option<Request> {
+    pub(super) fn answered(&mut self, answer: Answer, given: &Given<'_>) -> Option<Request> {
         let (step, asker) = self.asked.take()?;
         let result = match (step, answer) {
             (Step::Offer(code), Answer::Offer { offer }) => match agree(&code, &offer) {
@@ -205,8 +274,19 @@ impl Requests {
                     None => Err(RequestError::Refused(RefusalCode::BadCredentials)),
                 }
             }
+            (Step::Backup(proof), Answer::PasswordChallenge { opaque, .. }) => match given.backup(*proof, &opaque) {
+                Ok(sealed) => {
+                    self.asked = Some((Step::Last, asker));
+                    return Some(Request::SetBackup(Some(sealed)));
+                }
+                Err(error) => Err(error),
+            },
             (Step::Last, Answer::Done) => Ok(AccountAnswer::Done),
-            (Step::Last, Answer::Devices { devices, .. }) => Ok(AccountAnswer::Devices(devices)),
+            (Step::Last, Answer::Devices { devices, .. }) => devices
+                .into_iter()
+                .map(|device| given.named(device))
+                .collect::<Result<_, _>>()
+                .map(AccountAnswer::Devices),
             _ => Err(RequestError::Unanswered(OfflineReason::Protocol)),
         };
         let _gone = asker.send(result);

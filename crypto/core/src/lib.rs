@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 pub mod aead;
+pub mod backup;
 pub mod channel;
 pub mod handle;
 pub mod opaque;

@@ -6,6 +6,7 @@
 //! No I/O and no clock: an operation reads [`Records`] and answers with [`Changes`], which the caller writes.
 #![deny(missing_docs)]
 
+mod device_name;
 mod envelope;
 mod guard;
 mod identity;
@@ -19,6 +20,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use device_name::{NAME_BYTES_MAX, open_device_name, seal_device_name};
 pub use envelope::{ENVELOPE_OVERHEAD, ReadyKeys};
 pub use identity::{
     KeysError, NewKeys, accept_identity, create_identity, destroy_keys, export_identity, identity_public,

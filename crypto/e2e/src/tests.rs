@@ -15,9 +15,10 @@ use zeroize::Zeroizing;
 use crate::envelope;
 use crate::padding;
 use crate::{
-    Changes, MemoryRecords, NewKeys, OpenError, Opened, PEER_KEYS_AGE_MAX, ReadyKeys, RecordKey, Records, RecordsError,
-    SessionError, accept_identity, create_identity, destroy_keys, has_session, identity_public, learn_identity,
-    new_device_keys, open, records_conformance, registration_id, safety_number, seal, start_session,
+    Changes, MemoryRecords, NAME_BYTES_MAX, NewKeys, OpenError, Opened, PEER_KEYS_AGE_MAX, ReadyKeys, RecordKey,
+    Records, RecordsError, SessionError, accept_identity, create_identity, destroy_keys, has_session, identity_public,
+    learn_identity, new_device_keys, open, open_device_name, records_conformance, registration_id, safety_number, seal,
+    seal_device_name, start_session,
 };
 
 const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);
@@ -733,4 +734,22 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_devices_name_is_for_the_accounts_devices_alone() {
+    let (mut alice, bob) = (Person::new(1), Person::new(2));
+    let longest = "ü".repeat(NAME_BYTES_MAX / 2);
+    for name in ["", "laptop", &longest] {
+        let sealed = seal_device_name(&alice.records, &mut alice.rng, alice.address, name).unwrap();
+        assert_eq!(sealed.len(), seal_device_name(&bob.records, &mut alice.rng, bob.address, "x").unwrap().len());
+        assert_eq!(open_device_name(&alice.records, alice.address, &sealed).unwrap().as_deref(), Some(name));
+        assert_eq!(open_device_name(&bob.records, alice.address, &sealed).unwrap(), None);
+        let elsewhere = Address { device: DeviceId::new(2).unwrap(), ..alice.address };
+        assert_eq!(open_device_name(&alice.records, elsewhere, &sealed).unwrap(), None, "put on another device");
+    }
+    let cut = seal_device_name(&alice.records, &mut alice.rng, alice.address, &format!("x{longest}")).unwrap();
+    let cut = open_device_name(&alice.records, alice.address, &cut).unwrap().unwrap();
+    assert_eq!(cut.len(), NAME_BYTES_MAX - 1, "at a character");
+    assert!(open_device_name(&MemoryRecords::default(), alice.address, b"").is_err(), "no identity");
 }

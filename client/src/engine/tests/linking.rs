@@ -16,7 +16,7 @@ use crate::engine::seal::{Opened, Sealed, open_sessions};
 
 /// What an existing device gives, on a new one.
 fn linked(first: &Device) -> Device {
-    let (given, _) = provision(&first.database.read(), first.own, [0; 32]).unwrap();
+    let given = provision(&first.database.read(), first.own, [0; 32], &[9; 32]).unwrap();
     let given = Provision::decode(&given).unwrap();
     let (mut database, folder) = Device::profile();
     let mut seed = Zeroizing::new([0; 64]);
