@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, Stdio};
 
 use serde_json::Value;
 
+use crate::clock;
 use crate::program::{self, Lines};
 
 /// One person's profile, used by one command after the other.
@@ -15,6 +16,7 @@ pub struct Cli {
     home: PathBuf,
     server: String,
     password: String,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// What a command left behind.
@@ -66,7 +68,13 @@ impl Cli {
     pub fn new(home: impl Into<PathBuf>, server: impl Into<String>) -> Self {
         let home = home.into();
         let password = format!("the password of {}", home.display());
-        Self { home, server: server.into(), password }
+        Self { home, server: server.into(), password, environment: Vec::new() }
+    }
+
+    /// The same profile on a machine whose clock is off by this, like `+1h` or `-1h`.
+    #[must_use]
+    pub fn with_clock(&self, off_by: &str) -> Self {
+        Self { environment: clock::shifted(off_by).to_vec(), ..self.clone() }
     }
 
     /// The same profile with another password.
@@ -157,6 +165,7 @@ impl Cli {
             .args(["--json", "--password-stdin", "--server", &self.server, "--home"])
             .arg(&self.home)
             .args(arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -186,7 +195,7 @@ impl Running {
         loop {
             let line = self.lines.next().unwrap_or_else(|| panic!("the command ended without {event}"));
             let object = parse(&line);
-            if object["event"] == event {
+            if object.get("event").is_some_and(|found| found == event) {
                 return object;
             }
         }

@@ -25,3 +25,19 @@ pub fn eventually(deadline: Duration, what: &str, mut holds: impl FnMut() -> boo
 pub fn monotonic() -> Instant {
     Instant::now()
 }
+
+/// Variables with which a program sees the wall clock off by this; its monotonic clock stays. By libfaketime, which every
+/// program can be started with, so that none needs a clock of its own for tests.
+///
+/// # Panics
+/// When the library is missing.
+pub(crate) fn shifted(off_by: &str) -> [(&'static str, String); 3] {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().filter_map(Result::ok);
+    let library = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1")).find(|path| path.is_file());
+    let library = library.expect("libfaketime is installed: `make test` does that");
+    [
+        ("LD_PRELOAD", library.display().to_string()),
+        ("FAKETIME", off_by.to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
+}

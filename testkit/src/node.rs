@@ -8,6 +8,7 @@ use std::process::{Child, ExitStatus, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::clock;
 use crate::program::{self, Lines};
 
 /// How to start a node. By default in a directory of its own, on a free port of loopback.
@@ -89,6 +90,13 @@ impl Node {
     pub fn terminate(&mut self) -> ExitStatus {
         program::terminate(&self.child);
         program::wait(&mut self.child, "the node")
+    }
+
+    /// From its next start on its machine's clock is off by this, like `+1h` or `-1h`.
+    pub fn set_clock(&mut self, off_by: &str) {
+        let shifted = clock::shifted(off_by);
+        self.environment.retain(|(name, _)| !shifted.iter().any(|(other, _)| other == name));
+        self.environment.extend(shifted);
     }
 
     /// Starts an ended node again, on the same port and data.

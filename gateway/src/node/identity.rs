@@ -15,6 +15,9 @@ use super::certificates::KeyHash;
 
 /// How long an introduction is good.
 const INTRODUCTION_LIFE: Duration = Duration::from_secs(48 * 3600);
+/// An introduction is good from this long ago, for clients whose clock is late. It gives nobody anything: keys that were made
+/// now cannot have been used before.
+const INTRODUCTION_BACKDATED: Duration = Duration::from_secs(24 * 3600);
 /// Static keys are replaced after this time.
 const STATIC_KEYS_LIFE: Duration = Duration::from_secs(24 * 3600);
 
@@ -73,7 +76,8 @@ impl Identity {
 
 fn introduce(key: &SigningKey, now: UnixMillis) -> Introduced {
     let keys = StaticKeys::generate(&mut rand::rng());
-    let introduction = Introduction::sign(key, keys.public(), now.get(), now.plus(INTRODUCTION_LIFE).get());
+    let (from, until) = (now.minus(INTRODUCTION_BACKDATED), now.plus(INTRODUCTION_LIFE));
+    let introduction = Introduction::sign(key, keys.public(), from.get(), until.get());
     Introduced { keys, introduction, at: now }
 }
 
@@ -107,5 +111,7 @@ mod tests {
         let identity = Identity::new(SigningKey::generate(&mut rand::rng()), NOW);
         let last = NOW.plus(STATIC_KEYS_LIFE + Duration::from_secs(3600));
         read(&identity).check(&identity.fingerprint(), last.get(), 0).unwrap();
+        // And is believed by those whose clock is late, or whose node's is early.
+        read(&identity).check(&identity.fingerprint(), NOW.get() - 3_600_000, 0).unwrap();
     }
 }
