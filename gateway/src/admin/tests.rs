@@ -185,8 +185,8 @@ async fn long_work_says_how_far_it_is() {
     let (_data, go_on) = serve_slowly(dir.path()).await;
     let mut heard = Vec::new();
     let request = AdminRequest::Backup { to: dir.path().join("backup") };
-    let outside = Outside::default();
-    let answer = ask(&at(dir.path()), &outside, request, |progress| {
+    let (storage, outside) = (at(dir.path()), Outside::default());
+    let answer = ask(&storage, &outside, request, |progress| {
         heard.push(progress.clone());
         go_on.notify_one();
         Ok(())
@@ -200,8 +200,8 @@ async fn work_that_nobody_waits_for_is_given_up() {
     let dir = tempfile::tempdir().unwrap();
     let (_data, _go_on) = serve_slowly(dir.path()).await;
     let request = AdminRequest::Backup { to: dir.path().join("backup") };
-    let outside = Outside::default();
-    let gone = ask(&at(dir.path()), &outside, request, |_| {
+    let (storage, outside) = (at(dir.path()), Outside::default());
+    let gone = ask(&storage, &outside, request, |_| {
         assert!(dir.path().join(".backup.partial").exists());
         Err(std::io::ErrorKind::BrokenPipe.into())
     });
