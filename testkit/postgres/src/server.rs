@@ -106,7 +106,7 @@ impl Server {
     /// # Panics
     /// When `pg_dump` does not work.
     pub fn dump(&self, database: &str) -> Vec<u8> {
-        let dumped = programs::command(&self.programs.join("pg_dump"), self.user)
+        let dumped = programs::command(&programs::dump(), self.user)
             .arg(format!("--dbname={}", self.url(database)))
             .current_dir("/")
             .output()
