@@ -24,6 +24,7 @@ mod queue;
 mod relations;
 mod sqlite;
 mod tokens;
+mod transfer;
 
 #[cfg(test)]
 mod conformance;
@@ -42,6 +43,7 @@ pub use queue::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore,
 pub use relations::{PeerHash, Relation, RelationStore, Standing};
 pub use sqlite::{OpenError, Sqlite};
 pub use tokens::{Family, FamilyId, TokenStore};
+pub use transfer::{TransferError, TransferProgress, TransferReport, Transferred};
 
 /// Everything that a store must do.
 pub trait Store:
