@@ -44,11 +44,14 @@ impl AtNode {
             Some(data) if self.config.is_none() && !data.join(ELSEWHERE).exists() => {
                 Ok(StorageConfig { data: data.clone(), ..StorageConfig::default() })
             }
-            data => {
-                let storage = Config::load(self.config.as_deref(), environment.settings())?.storage;
-                Ok(StorageConfig { data: data.clone().unwrap_or(storage.data), ..storage })
-            }
+            _ => self.configured(environment),
         }
+    }
+
+    /// All that the configuration says of the store.
+    pub(super) fn configured(&self, environment: &Environment) -> Result<StorageConfig, Failure> {
+        let storage = Config::load(self.config.as_deref(), environment.settings())?.storage;
+        Ok(StorageConfig { data: self.data.clone().unwrap_or(storage.data), ..storage })
     }
 
     /// Asks the node, and turns what it refuses into a failure.

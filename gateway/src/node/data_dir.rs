@@ -5,9 +5,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use endtoend_storage::AuditKey;
 use zeroize::Zeroizing;
 
-use super::secrets::{self, Outside, OutsideFault, Secret};
+use super::secrets::{self, Outside, OutsideFault, STORE_KEY, Secret};
 
 /// The database.
 pub(crate) const DATABASE: &str = "endtoend.db";
@@ -134,6 +135,17 @@ impl DataDir {
         let bytes = make();
         self.write(&path, &bytes).map_err(|source| DataDirError::NotWritable { path, source })?;
         Ok(bytes)
+    }
+
+    /// The key of the audit, if its secret is here or comes from outside: an operator's shell need not have what the node
+    /// has. None is made.
+    ///
+    /// # Errors
+    /// `Outside`, `Damaged`, `Unreadable`.
+    pub(crate) fn audit_key(&self) -> Result<Option<AuditKey>, DataDirError> {
+        let Some(found) = secrets::find(&self.path, &self.outside, &STORE_KEY)? else { return Ok(None) };
+        let bytes: &[u8; 32] = found.bytes.as_slice().try_into().map_err(|_| self.damaged(&STORE_KEY))?;
+        Ok(Some(AuditKey::new(bytes)))
     }
 
     /// The error for a secret that was read but makes no sense.

@@ -62,16 +62,10 @@ impl ChosenStore {
         let (file, mark) = (storage.data.join(DATABASE), storage.data.join(ELSEWHERE));
         match configured_url(storage)? {
             Some(url) if file.exists() => Err(OpenStoreError::InFile { place: url.to_string(), file }),
-            Some(url) => Ok(Self::postgres(url, storage)),
+            Some(url) => Ok(Self::Postgres(Box::new(postgres_options(url, storage)))),
             None if mark.exists() => Err(OpenStoreError::Elsewhere { place: place_in(&mark), mark }),
             None => Ok(Self::Sqlite(file)),
         }
-    }
-
-    /// The PostgreSQL database of this URL, used as the configuration says.
-    pub(crate) fn postgres(url: ConnectionUrl, storage: &StorageConfig) -> Self {
-        let options = PostgresOptions::new(url, StoreLimits::default());
-        Self::Postgres(Box::new(PostgresOptions { connections_max: storage.connections_max, ..options }))
     }
 
     /// Opens the store, creating and migrating it as needed. Nodes that do so at one time wait for each other.
@@ -103,6 +97,12 @@ impl ChosenStore {
             Self::Postgres(options) => options.url.to_string(),
         }
     }
+}
+
+/// The PostgreSQL database of this URL, used as the configuration says.
+pub(super) fn postgres_options(url: ConnectionUrl, storage: &StorageConfig) -> PostgresOptions {
+    let options = PostgresOptions::new(url, StoreLimits::default());
+    PostgresOptions { connections_max: storage.connections_max, ..options }
 }
 
 /// The database that the configuration names, from itself or from the first line of a file.
@@ -158,6 +158,22 @@ impl NodeStore {
         match self {
             Self::Sqlite(store) => Arc::new(store.clone()),
             Self::Postgres(store) => Arc::new(store.clone()),
+        }
+    }
+
+    /// Its name for people and programs.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
+    /// The newest schema that this program knows for it.
+    pub(crate) fn newest_schema(&self) -> i64 {
+        match self {
+            Self::Sqlite(_) => Sqlite::newest_schema(),
+            Self::Postgres(_) => Postgres::newest_schema(),
         }
     }
 
