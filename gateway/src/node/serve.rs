@@ -17,7 +17,7 @@ use endtoend_crypto_core::oprf::OprfKey;
 use endtoend_crypto_core::signature::SigningKey;
 use endtoend_protocol::{UnixMillis, limits};
 use endtoend_storage::{Maintenance, QueueStore, Store, StoreError};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -132,9 +132,11 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
     let handle = server.handle();
     let running = Running { since: clock::now(), listen, address: address.clone(), config };
     let admin = start_admin(&data, opened.maintenance(), outside_files, running)?;
+    // Whoever is told that the node is ready may end it at once.
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     ready(&Ready { listen, pin, address });
     actix_web::rt::spawn(take_care(store.clone(), limits, leaf, identity));
-    actix_web::rt::spawn(stop_on_signal(handle, stop));
+    actix_web::rt::spawn(stop_on_signal(signals, handle, stop));
     let served = server.await.map_err(ServeError::Listener);
     // Its socket goes before the lock, so that nobody waits for an answer.
     admin.abort();
@@ -318,9 +320,12 @@ async fn forget(what: &'static str, some: impl AsyncFn() -> Result<u64, StoreErr
     }
 }
 
-async fn stop_on_signal(server: dev::ServerHandle, stop: watch::Sender<bool>) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+async fn stop_on_signal(
+    signals: (io::Result<Signal>, io::Result<Signal>),
+    server: dev::ServerHandle,
+    stop: watch::Sender<bool>,
+) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         tracing::error!("cannot listen for signals");
         return;
     };
