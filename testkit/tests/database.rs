@@ -1,5 +1,5 @@
 //! `endtoend db`, and backups of a node whose store is a PostgreSQL database.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: what fails here fails the test")]
+#![expect(clippy::unwrap_used, reason = "test code: what fails here fails the test")]
 
 use std::fs;
 use std::path::Path;

@@ -1,10 +1,5 @@
 //! A node whose store is a PostgreSQL database, and what it does while that is away.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "test code: what fails here fails the test"
-)]
+#![expect(clippy::unwrap_used, reason = "test code: what fails here fails the test")]
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;

@@ -63,7 +63,7 @@ async fn fill(store: &dyn Store) {
     store.put_link(LinkId([1; 16]), vec![2; 40].into(), NOW, later).await.unwrap();
     let entry = |n: u64| AuditEntry {
         at: NOW,
-        account: (n % 2 == 0).then(|| audit_key().pseudonym(address(1).account)),
+        account: n.is_multiple_of(2).then(|| audit_key().pseudonym(address(1).account)),
         device: None,
         event: format!("event.number{n}"),
         outcome: "ok".to_owned(),
