@@ -57,7 +57,7 @@ fn what_is_in_effect_is_shown_with_its_origin_and_without_secrets() {
     assert_eq!((&setting("connections_max")["value"], &setting("connections_max")["line"]), (&7.into(), &2.into()));
     assert_eq!(setting("filter")["variable"], "ENDTOEND_LOG__FILTER");
     assert_eq!(setting("data")["from"], "default");
-    assert_eq!(setting("url")["value"], "postgres://endtoend@db.example:5433/e2e");
+    assert_eq!(setting("url")["value"], "postgres://endtoend:***@db.example:5433/e2e");
     let said = format!("{show:?}");
     assert!(!said.contains(&marker) && !said.contains("hunter2"), "{show:?}");
 }
