@@ -4,7 +4,7 @@
 //! that every implementation must show is one suite of tests, `conformance`.
 //!
 //! Statements that any SQL database can run are in `statements/`, which an implementation includes with its own types.
-//! Opening, locking and the queue are its own.
+//! Opening, locking and the queue are its own. `transfer/` copies a whole store from one kind of database to the other.
 //!
 //! A store holds tags, public keys, hashes and ciphertext: no handle, no password, no sender, no address of a client.
 #![deny(missing_docs)]

@@ -144,6 +144,19 @@ async fn a_conversation_outlives_a_crash_of_the_database() {
     assert_eq!(scene.node.pid(), pid);
 }
 
+#[tokio::test]
+async fn a_node_whose_database_is_away_ends_in_order() {
+    let server = Server::start(Settings { durable: true });
+    let mut node = Node::start(NodeOptions::without_limits().on_postgres(&database_of(&server).await));
+    let (_, bob) = Wire::register(node.listen(), AccountTag::new([0xb; 32])).await;
+    let (mut alice, _) = Wire::register(node.listen(), AccountTag::new([0xa; 32])).await;
+    server.kill_9();
+    // It waits for the store until the node has ended.
+    alice.send(&ClientFrame::Send(numbered(&bob, 0))).await;
+    assert!(node.terminate().success());
+    assert!(!fs::read_to_string(node.log_path()).unwrap().contains("panicked"));
+}
+
 /// An envelope that no other step uses.
 fn numbered(to: &Device, number: u32) -> Envelope {
     let mut random = [0; 10];

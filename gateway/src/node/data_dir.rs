@@ -97,13 +97,13 @@ impl DataDir {
     /// Writes down that the database is there, and nowhere in the directory.
     ///
     /// # Errors
-    /// `NotWritable`
-    pub(crate) fn mark_elsewhere(&self, place: &str) -> Result<(), DataDirError> {
+    /// When the directory takes no files.
+    pub(super) fn mark_elsewhere(&self, place: &str) -> io::Result<()> {
         let (path, line) = (self.path.join(ELSEWHERE), format!("{place}\n"));
         if fs::read(&path).is_ok_and(|written| written == line.as_bytes()) {
             return Ok(());
         }
-        self.write(&path, line.as_bytes()).map_err(|source| DataDirError::NotWritable { path, source })
+        self.write(&path, line.as_bytes())
     }
 
     pub fn path(&self) -> &Path {

@@ -50,15 +50,15 @@ pub(crate) enum MoveError {
     Audit(#[from] StoreError),
     #[error("the copy's audit is not the original's: look at the disks, empty the new database, and copy again")]
     OtherAudit,
-    #[error("the copy is complete, and files in {} could not be renamed: {what}", data.display())]
-    Rename { data: PathBuf, what: &'static str, source: io::Error },
+    #[error("the copy is complete and counts, but {} could not be changed to say so: {what}", data.display())]
+    Unfinished { data: PathBuf, what: &'static str, source: io::Error },
 }
 
 /// Copies the store of a stopped node into the other kind of database, and has the directory remember it. `report` hears of
 /// progress and of about how many bytes there are in all.
 ///
 /// # Errors
-/// See [`MoveError`]. But for `Rename` and `OtherAudit`, everything is as it was.
+/// See [`MoveError`]. But for `Unfinished` and `OtherAudit`, everything is as it was.
 pub(crate) async fn move_store(
     data: &DataDir,
     storage: &StorageConfig,
@@ -80,10 +80,10 @@ pub(crate) async fn move_store(
         to.close().await;
         let (tables, audit) = moved?;
         let place = options.url.to_string();
-        data.mark_elsewhere(&place)?;
-        let aside = put_aside(data.path()).map_err(|source| MoveError::Rename {
+        let aside = data.mark_elsewhere(&place).and_then(|()| put_aside(data.path()));
+        let aside = aside.map_err(|source| MoveError::Unfinished {
             data: data.path().to_owned(),
-            what: "move endtoend.db away before the node starts",
+            what: "move endtoend.db away, and start the node with the new database",
             source,
         })?;
         return Ok(Moved { tables, audit, to: place, aside: Some(aside) });
@@ -132,9 +132,9 @@ async fn into_file(
     let renamed = fs::rename(&copy, data.database())
         .and_then(|()| fs::remove_file(data.path().join(ELSEWHERE)))
         .and_then(|()| sync(data.path()));
-    renamed.map_err(|source| MoveError::Rename {
+    renamed.map_err(|source| MoveError::Unfinished {
         data: data.path().to_owned(),
-        what: "endtoend.db.copying is to be endtoend.db, and endtoend.postgres is to go",
+        what: "rename endtoend.db.copying to endtoend.db, and move endtoend.postgres away",
         source,
     })?;
     Ok((tables, audit))

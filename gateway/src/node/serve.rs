@@ -187,7 +187,8 @@ async fn open(data: DataDir, chosen: &ChosenStore) -> Result<(DataDir, Secrets, 
             let store = chosen.open().await?;
             let data = data.with_accounts(store.maintenance().stats().await?.accounts);
             let secrets = Secrets::load(&data)?;
-            data.mark_elsewhere(&chosen.place())?;
+            data.mark_elsewhere(&chosen.place())
+                .map_err(|source| DataDirError::NotWritable { path: data.path().to_owned(), source })?;
             tracing::info!(database = chosen.place(), "opened the store");
             Ok((data, secrets, store))
         }
