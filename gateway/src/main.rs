@@ -32,6 +32,8 @@ enum Command {
     Status(commands::admin::StatusOptions),
     /// Copy database and secrets of the node, which may run, into a new directory.
     Backup(commands::admin::BackupOptions),
+    /// Look at the database of a stopped node, or move it from SQLite to PostgreSQL and back.
+    Db(commands::db::Options),
     /// Turn a backup into the data directory of a stopped node.
     Restore(commands::restore::Options),
 }
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Config(options) => (commands::config::run(&options, &environment), options.json()),
         Command::Status(options) => (commands::admin::status(&options, &environment), options.at.json),
         Command::Backup(options) => (commands::admin::backup(&options, &environment), options.at.json),
+        Command::Db(options) => (commands::db::run(&options, &environment), options.json()),
         Command::Restore(options) => (commands::restore::run(&options, &environment), options.at.json),
     };
     commands::end(done, json)

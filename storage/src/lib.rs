@@ -4,7 +4,7 @@
 //! that every implementation must show is one suite of tests, `conformance`.
 //!
 //! Statements that any SQL database can run are in `statements/`, which an implementation includes with its own types.
-//! Opening, locking and the queue are its own.
+//! Opening, locking and the queue are its own. `transfer/` copies a whole store from one kind of database to the other.
 //!
 //! A store holds tags, public keys, hashes and ciphertext: no handle, no password, no sender, no address of a client.
 #![deny(missing_docs)]
@@ -24,6 +24,7 @@ mod queue;
 mod relations;
 mod sqlite;
 mod tokens;
+mod transfer;
 
 #[cfg(test)]
 mod conformance;
@@ -42,6 +43,7 @@ pub use queue::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore,
 pub use relations::{PeerHash, Relation, RelationStore, Standing};
 pub use sqlite::{OpenError, Sqlite};
 pub use tokens::{Family, FamilyId, TokenStore};
+pub use transfer::{TransferError, TransferProgress, TransferReport, Transferred};
 
 /// Everything that a store must do.
 pub trait Store:

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 
-use crate::StoreError;
+use crate::{StoreError, TransferError};
 
 /// A store in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,9 +24,12 @@ pub struct StoreStats {
 /// Why there is no copy. What was written of it may be there.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    /// Use the tool that is named.
-    #[error("this store is not copied by the node: use {0}")]
-    Elsewhere(&'static str),
+    /// SQLite takes no other.
+    #[error("the path of the copy is not UTF-8: name another place")]
+    BadPath,
+    /// From another database into a file.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
     /// Anything else.
     #[error("cannot copy the database: look at the free space of both disks")]
     Store(#[from] StoreError),
@@ -41,7 +44,7 @@ pub trait Maintenance: Send + Sync {
     /// When the store does not answer.
     async fn stats(&self) -> Result<StoreStats, StoreError>;
 
-    /// Writes the state of one moment to the file `to`, which must not exist. Hinders no writer. The copy is not fsynced.
+    /// Writes the state of one moment to the SQLite file `to`, which must not exist. Hinders no writer. The copy is not fsynced.
     ///
     /// # Errors
     /// See [`CopyError`].

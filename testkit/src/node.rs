@@ -25,6 +25,13 @@ pub struct NodeOptions {
 }
 
 impl NodeOptions {
+    /// With its store in the PostgreSQL database of this URL.
+    #[must_use]
+    pub fn on_postgres(mut self, url: &str) -> Self {
+        self.environment.push(("ENDTOEND_STORAGE__URL", url.to_owned()));
+        self
+    }
+
     /// For what is not about limits: strangers may write as much as they like.
     pub fn without_limits() -> Self {
         let limits = [

@@ -25,17 +25,14 @@ impl Scene {
     /// # Panics
     /// When one of them cannot register.
     pub fn start() -> Self {
-        Self::start_with(&[])
+        Self::start_with(NodeOptions::default())
     }
 
-    /// With these variables in the node's environment.
-    ///
     /// # Panics
     /// When one of them cannot register.
-    pub fn start_with(environment: &[(&'static str, &str)]) -> Self {
-        let environment = environment.iter().map(|&(name, value)| (name, value.to_owned())).collect();
+    pub fn start_with(options: NodeOptions) -> Self {
         // It says all it can, so that whatever it should not say is found.
-        let node = Node::start(NodeOptions { log_filter: Some("trace"), environment, ..NodeOptions::default() });
+        let node = Node::start(NodeOptions { log_filter: Some("trace"), ..options });
         let homes = tempfile::tempdir().expect("a temporary directory");
         let alice = Cli::new(homes.path().join("alice"), node.address());
         let bob = Cli::new(homes.path().join("bob"), node.address());

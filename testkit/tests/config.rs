@@ -50,13 +50,16 @@ fn what_is_in_effect_is_shown_with_its_origin_and_without_secrets() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("endtoend.toml"), "[gateway]\nconnections_max = 7\n").unwrap();
     let marker = "5ec2e7".repeat(21) + "5e";
-    let environment = [("ENDTOEND_LOG__FILTER", "warn"), ("ENDTOEND_SECRET_TOKEN", &marker)];
+    let url = ("ENDTOEND_STORAGE__URL", "postgres://endtoend:hunter2@db.example:5433/e2e");
+    let environment = [("ENDTOEND_LOG__FILTER", "warn"), ("ENDTOEND_SECRET_TOKEN", &marker), url];
     let show = operate(folder.path(), &["config", "show"], &environment).done();
     let setting = |key: &str| *events(&show, "setting").iter().find(|line| line["key"] == key).unwrap();
     assert_eq!((&setting("connections_max")["value"], &setting("connections_max")["line"]), (&7.into(), &2.into()));
     assert_eq!(setting("filter")["variable"], "ENDTOEND_LOG__FILTER");
     assert_eq!(setting("data")["from"], "default");
-    assert!(!format!("{show:?}").contains(&marker), "{show:?}");
+    assert_eq!(setting("url")["value"], "postgres://endtoend:***@db.example:5433/e2e");
+    let said = format!("{show:?}");
+    assert!(!said.contains(&marker) && !said.contains("hunter2"), "{show:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A further device of the same person, as two terminals link it.
 #![expect(clippy::indexing_slicing, reason = "test code: what is missing fails the test")]
 
-use endtoend_testkit::{Cli, Running, Scene};
+use endtoend_testkit::{Cli, NodeOptions, Running, Scene};
 use serde_json::Value;
 
 /// A person with a new device, and whoever she writes to.
@@ -18,7 +18,8 @@ impl Linking {
 
     /// A node where devices that were added by password do not wait.
     fn without_delay() -> Self {
-        Self::with(Scene::start_with(&[("ENDTOEND_ACCOUNTS__PASSWORD_DEVICE_DELAY_HOURS", "0")]))
+        let environment = vec![("ENDTOEND_ACCOUNTS__PASSWORD_DEVICE_DELAY_HOURS", "0".to_owned())];
+        Self::with(Scene::start_with(NodeOptions { environment, ..NodeOptions::default() }))
     }
 
     fn with(scene: Scene) -> Self {

@@ -2,12 +2,14 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: what fails here fails the test")]
 
 use std::fs;
+use std::path::Path;
 
 use endtoend_client::database::Database;
 use endtoend_client::profile::vault::Vault;
 use endtoend_crypto_core::signature::SigningKey;
 use endtoend_protocol::{AccountTag, ClientFrame, Request};
 use endtoend_testkit::{Cli, Node, NodeOptions, Outcome, Scene, Wire, find_in_trees};
+use endtoend_testkit_postgres::{Server, Settings};
 
 #[tokio::test]
 async fn a_node_that_logs_everything_logs_no_token_and_no_proof() {
@@ -66,7 +68,23 @@ impl Kept {
 
 #[test]
 fn a_conversation_leaves_no_secret_where_it_does_not_belong() {
-    let scene = Scene::start();
+    assert_leaves_no_secret(&Scene::start(), |_| {});
+}
+
+#[tokio::test]
+async fn a_conversation_leaves_no_secret_in_postgresql_either() {
+    let server = Server::start(Settings { durable: true });
+    let url = server.database().await;
+    let name = url.rsplit('/').next().unwrap();
+    let scene = Scene::start_with(NodeOptions::default().on_postgres(&server.tcp_url(name, Server::PASSWORD)));
+    // Where the other node has its database, so that it is searched like that one.
+    assert_leaves_no_secret(&scene, |data| fs::write(data.join("dump.sql"), server.dump(name)).unwrap());
+    let password = [Server::PASSWORD.as_bytes()];
+    assert_eq!(find_in_trees(&[scene.node.data_dir(), scene.node.log_path()], &password).unwrap().hits, []);
+}
+
+/// `held` sees to it that all that the server holds lies in its data directory.
+fn assert_leaves_no_secret(scene: &Scene, held: impl FnOnce(&Path)) {
     let [alice, bob] = scene.handles();
     let texts = ["a question for bob alone", "an answer for alice alone", "what waits in the queue"];
     let [question, answer, waiting] = texts;
@@ -94,6 +112,7 @@ fn a_conversation_leaves_no_secret_where_it_does_not_belong() {
     let words = texts.into_iter().chain(scene.handles()).map(str::as_bytes);
     let secrets: Vec<&[u8]> = credentials.iter().copied().chain(words).collect();
 
+    held(scene.node.data_dir());
     let logs = [scene.alice.log_path(), scene.bob.log_path()];
     let written = [scene.node.data_dir(), scene.node.log_path(), scene.alice.home(), scene.bob.home()];
     let written: Vec<_> = written.into_iter().chain(logs.iter().map(|path| path.as_path())).collect();

@@ -2,9 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use endtoend_storage::{OpenError, Sqlite, StoreLimits};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -14,7 +12,8 @@ use super::execute::execute_reporting;
 use super::request::{AdminAnswer, AdminRequest, Opening, Progress};
 use super::socket::{Reachable, SOCKET};
 use super::{LINE_BYTES_MAX, LINE_DEADLINE, SILENCE_MAX};
-use crate::node::{DATABASE, DataDir, DataDirError, Outside};
+use crate::config::StorageConfig;
+use crate::node::{ChosenStore, DataDir, DataDirError, OpenStoreError, Outside, has_store};
 
 /// How often a node that starts or stops just now is tried again, and the pause between.
 const TRIES: u32 = 20;
@@ -41,33 +40,34 @@ pub(crate) enum AdminError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] OpenStoreError),
     #[error("cannot print")]
     Print(#[source] io::Error),
 }
 
-/// Asks the node in this data directory, running or not. `report` is called now and then while the work goes on.
+/// Asks the node in this configuration's data directory, running or not. `report` is called now and then while the work goes on.
 ///
 /// # Errors
 /// See [`AdminError`]. What the node itself refuses is an answer.
 pub(crate) async fn ask(
-    data: &Path,
+    storage: &StorageConfig,
     outside: &Outside,
     request: AdminRequest,
     mut report: impl FnMut(&Progress) -> io::Result<()>,
 ) -> Result<AdminAnswer, AdminError> {
     // Nothing is made here: a wrong directory stays as it was.
-    let data = data.canonicalize().map_err(|_| AdminError::NoNode(data.to_owned()))?;
+    let data = storage.data.canonicalize().map_err(|_| AdminError::NoNode(storage.data.clone()))?;
+    let storage = StorageConfig { data: data.clone(), ..storage.clone() };
     // The socket first: a lock that is held for a moment could make the start of a node fail.
     for _ in 0..TRIES {
         if let Some(stream) = connect(&data).await? {
             return converse(stream, &request, &mut report).await;
         }
-        if !data.join(DATABASE).exists() {
+        if !has_store(&data) {
             return Err(AdminError::NoNode(data));
         }
         match DataDir::open(&data) {
-            Ok(held) => return alone(&held, outside, request, &mut report).await,
+            Ok(held) => return alone(&held, &storage, outside, request, &mut report).await,
             Err(DataDirError::InUse(_)) => tokio::time::sleep(PAUSE).await,
             Err(error) => return Err(error.into()),
         }
@@ -116,16 +116,17 @@ async fn converse(
 /// On a stopped node, whose directory we hold.
 async fn alone(
     data: &DataDir,
+    storage: &StorageConfig,
     outside: &Outside,
     request: AdminRequest,
     report: &mut impl FnMut(&Progress) -> io::Result<()>,
 ) -> Result<AdminAnswer, AdminError> {
-    let (path, limits) = (data.database(), StoreLimits::default());
+    let chosen = ChosenStore::of(storage)?;
     let store = match request.opening() {
-        Opening::AsFound => Sqlite::open_as_found(&path, limits).await?,
-        Opening::Migrated => Sqlite::open(&path, limits).await?,
+        Opening::AsFound => chosen.open_as_found().await?,
+        Opening::Migrated => chosen.open().await?,
     };
-    let context = AdminContext::new(Arc::new(store.clone()), data.path().to_owned(), outside.files(), None);
+    let context = AdminContext::new(store.maintenance(), data.path().to_owned(), outside.files(), None);
     let answer = execute_reporting(request, &context, async |progress| report(&progress)).await;
     store.close().await;
     answer.map_err(AdminError::Print)

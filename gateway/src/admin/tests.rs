@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::client::AdminError;
 use super::socket::Reachable;
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, StorageConfig};
 use crate::node::{DataDir, Outside};
 
 struct Served {
@@ -40,8 +40,12 @@ async fn serve(folder: &Path) -> Served {
     Served { data, store, server }
 }
 
+fn at(folder: &Path) -> StorageConfig {
+    StorageConfig { data: folder.to_owned(), ..StorageConfig::default() }
+}
+
 async fn status(folder: &Path) -> Result<Status, AdminError> {
-    match ask(folder, &Outside::default(), AdminRequest::Status {}, |_| Ok(())).await? {
+    match ask(&at(folder), &Outside::default(), AdminRequest::Status {}, |_| Ok(())).await? {
         AdminAnswer::Status(status) => Ok(status),
         other => panic!("{other:?}"),
     }
@@ -181,8 +185,8 @@ async fn long_work_says_how_far_it_is() {
     let (_data, go_on) = serve_slowly(dir.path()).await;
     let mut heard = Vec::new();
     let request = AdminRequest::Backup { to: dir.path().join("backup") };
-    let outside = Outside::default();
-    let answer = ask(dir.path(), &outside, request, |progress| {
+    let (storage, outside) = (at(dir.path()), Outside::default());
+    let answer = ask(&storage, &outside, request, |progress| {
         heard.push(progress.clone());
         go_on.notify_one();
         Ok(())
@@ -196,8 +200,8 @@ async fn work_that_nobody_waits_for_is_given_up() {
     let dir = tempfile::tempdir().unwrap();
     let (_data, _go_on) = serve_slowly(dir.path()).await;
     let request = AdminRequest::Backup { to: dir.path().join("backup") };
-    let outside = Outside::default();
-    let gone = ask(dir.path(), &outside, request, |_| {
+    let (storage, outside) = (at(dir.path()), Outside::default());
+    let gone = ask(&storage, &outside, request, |_| {
         assert!(dir.path().join(".backup.partial").exists());
         Err(std::io::ErrorKind::BrokenPipe.into())
     });

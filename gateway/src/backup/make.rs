@@ -119,8 +119,8 @@ fn temporary(path: &Path) -> Result<Temporary, BackupError> {
         // Of a node that was killed: it holds secrets, so it must not stay.
         for entry in fs::read_dir(&temporary).map_err(write)? {
             let name = entry.map_err(write)?.file_name();
-            let journal = format!("{DATABASE}-journal");
-            let ours = [DATABASE, &journal, MANIFEST].into_iter().chain(SECRETS.map(|secret| secret.file));
+            let beside = ["", "-journal", "-wal", "-shm"].map(|ending| format!("{DATABASE}{ending}"));
+            let ours = beside.iter().map(String::as_str).chain([MANIFEST]).chain(SECRETS.map(|secret| secret.file));
             if !ours.into_iter().any(|ours| name == ours) {
                 return Err(BackupError::Leftover(temporary));
             }

@@ -10,8 +10,8 @@ use serde_json::json;
 use super::{Environment, Failure, Out};
 use crate::admin::{AdminAnswer, AdminRequest, Progress, Status, ask};
 use crate::backup::BackupDone;
-use crate::config::Config;
-use crate::node::Outside;
+use crate::config::{Config, StorageConfig};
+use crate::node::{ELSEWHERE, Outside};
 
 /// Which node, and how to print.
 #[derive(Args, Clone, Debug)]
@@ -19,7 +19,8 @@ pub struct AtNode {
     /// Data directory of the node. Overrides the configuration.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Configuration file that names the data directory. Default: ./endtoend.toml if it is there.
+    /// Configuration file that names the data directory, and the database if that is elsewhere. Default: ./endtoend.toml if
+    /// it is there.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print one JSON object per line.
@@ -36,12 +37,29 @@ impl AtNode {
         }
     }
 
+    /// The data directory, and with it the database. A configuration that is not needed for that is not read: the one in
+    /// the working directory may be another node's.
+    pub(super) fn storage(&self, environment: &Environment) -> Result<StorageConfig, Failure> {
+        match &self.data {
+            Some(data) if self.config.is_none() && !data.join(ELSEWHERE).exists() => {
+                Ok(StorageConfig { data: data.clone(), ..StorageConfig::default() })
+            }
+            _ => self.configured(environment),
+        }
+    }
+
+    /// All that the configuration says of the store.
+    pub(super) fn configured(&self, environment: &Environment) -> Result<StorageConfig, Failure> {
+        let storage = Config::load(self.config.as_deref(), environment.settings())?.storage;
+        Ok(StorageConfig { data: self.data.clone().unwrap_or(storage.data), ..storage })
+    }
+
     /// Asks the node, and turns what it refuses into a failure.
     pub(super) fn ask(&self, request: AdminRequest, environment: &Environment) -> Result<AdminAnswer, Failure> {
-        let data = self.data(environment)?;
+        let storage = self.storage(environment)?;
         let outside = Outside::read(environment.all())?;
         let mut shown = Shown::new(self.json);
-        let answer = block_on(ask(&data, &outside, request, |progress| shown.report(progress)));
+        let answer = block_on(ask(&storage, &outside, request, |progress| shown.report(progress)));
         shown.clear();
         match answer?? {
             AdminAnswer::Failed(failure) => Err(failure),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Environment, Failure, Out};
 use crate::config::{DEFAULT_FILE, EXAMPLE, Effective, Mistake, Origin, Place, Setting};
-use crate::node::{Outside, SecretOrigin, SecretState, secret_states};
+use crate::node::{ChosenStore, Outside, SecretOrigin, SecretState, secret_states};
 
 /// `endtoend config`
 #[derive(Args, Debug)]
@@ -114,12 +114,19 @@ fn check(read: &Read, environment: &Environment) -> Result<(), Failure> {
     };
     let file = effective.file.as_ref().map_or("no file: the defaults".to_owned(), |file| file.display().to_string());
     let data = &effective.config.storage.data;
+    let (chosen, refused) = match ChosenStore::of(&effective.config.storage) {
+        Ok(chosen) => (chosen.place(), None),
+        Err(error) => (format!("NOT USABLE: {error}"), Some(Failure::from(error))),
+    };
     out.say(
-        &json!({ "event": "config", "file": effective.file, "data": data, "valid": true }),
-        &format!("configuration   {file}: valid\ndata directory  {}", data.display()),
+        &json!({
+            "event": "config", "file": effective.file, "data": data, "valid": true,
+            "database": if refused.is_none() { Value::from(&*chosen) } else { Value::Null },
+        }),
+        &format!("configuration   {file}: valid\ndata directory  {}\ndatabase        {chosen}", data.display()),
     )?;
     let outside = Outside::read(environment.all())?;
-    let mut refused = None;
+    let mut refused = refused;
     for (secret, state) in secret_states(data, &outside) {
         let (from, place, text) = match &state {
             SecretState::Found(origin) => {
@@ -142,10 +149,10 @@ fn check(read: &Read, environment: &Environment) -> Result<(), Failure> {
             &format!("{:<15} {text}", secret.file),
         )?;
         if let SecretState::Refused(error) = state {
-            refused = refused.or(Some(error));
+            refused = refused.or_else(|| Some(error.into()));
         }
     }
-    refused.map_or(Ok(()), |error| Err(error.into()))
+    refused.map_or(Ok(()), Err)
 }
 
 fn mistake_object(mistake: &Mistake) -> Value {

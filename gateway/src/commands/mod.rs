@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod db;
 pub mod restore;
 
 use std::error::Error;

@@ -2,16 +2,19 @@
 //!
 //! A new key is a field with a default here, and a line with its explanation in `deploy/node.example.toml`; which keys
 //! there are, and what a typing error may have meant, is read from the serialised defaults. A key that must not be
-//! shown has no place here: it is a secret, see `node::secrets`.
+//! shown has no place here: it is a secret, see `node::secrets`. The one exception may hold a password and shows all but
+//! that: [`StoreUrl`].
 
 mod effective;
 mod keys;
 mod mistake;
 mod redact;
+mod store_url;
 #[cfg(test)]
 mod tests;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use endtoend_protocol::limits::WORK_BITS_MAX;
@@ -23,6 +26,7 @@ pub use effective::{Effective, Origin, Setting};
 pub use keys::Key;
 pub(crate) use keys::nearest;
 pub use mistake::{ConfigError, Mistake, Place};
+pub use store_url::StoreUrl;
 
 use crate::limits::LimitsConfig;
 use crate::services::Registration;
@@ -53,6 +57,12 @@ pub struct Config {
 pub struct StorageConfig {
     /// Directory for the database and the node's secrets. Default `data`. Change: restart.
     pub data: PathBuf,
+    /// PostgreSQL database of the store. Default none, which is the empty text: a SQLite file in `data`. Change: restart.
+    pub url: StoreUrl,
+    /// File with that URL in its first line. Default none, which is the empty path. Change: restart.
+    pub url_file: PathBuf,
+    /// Connections to that database. Default 10. Change: restart.
+    pub connections_max: NonZeroU32,
 }
 
 /// `[gateway]`
@@ -92,7 +102,12 @@ pub struct LogConfig {
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        Self { data: PathBuf::from("data") }
+        Self {
+            data: PathBuf::from("data"),
+            url: StoreUrl::default(),
+            url_file: PathBuf::new(),
+            connections_max: endtoend_storage::PostgresOptions::CONNECTIONS_MAX,
+        }
     }
 }
 impl Default for GatewayConfig {
@@ -150,6 +165,12 @@ impl Config {
             ("storage", "data"),
             "must name a directory".to_owned(),
             "the default is \"data\"",
+        );
+        rule(
+            self.storage.url.get().is_none() || self.storage.url_file.as_os_str().is_empty(),
+            ("storage", "url_file"),
+            "names a second place for the URL that `url` holds".to_owned(),
+            "keep one of the two",
         );
         rule(
             (1..=WORK_BITS_MAX).contains(&self.limits.work_bits),

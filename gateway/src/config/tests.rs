@@ -176,6 +176,27 @@ fn a_password_is_not_repeated_in_what_is_said_of_a_mistake() {
 }
 
 #[test]
+fn the_url_of_the_store_is_read_whole_and_shown_without_its_password() {
+    let text = "[storage]\nurl = \"postgres://alice:hunter2@db.example:5433/e2e?sslmode=verify-full\"\n";
+    let effective = load(text, &[]).unwrap();
+    let url = effective.config.storage.url.get().unwrap();
+    assert_eq!(url.to_string(), "postgres://alice@db.example:5433/e2e");
+    let shown = format!("{effective:?} {:?}", effective.settings());
+    assert!(shown.contains("alice") && !shown.contains("hunter2"), "{shown}");
+    // A password is part of what was configured all the same.
+    let other = config(&text.replace("hunter2", "hunter3"), &[]);
+    assert_ne!(effective.config, other);
+
+    let (line, text) = mistake("[storage]\nurl = \"mysql://alice:hunter2@db/e2e\"\n");
+    assert!(line == 2 && text.contains("postgres://") && !text.contains("hunter2"), "{text}");
+    let both = "[storage]\nurl = \"postgres://db/e2e\"\nurl_file = \"url\"\n";
+    let (line, text) = mistake(both);
+    assert!(line == 3 && text.contains("keep one of the two"), "{text}");
+    let (_, text) = mistake("[storage]\nconnections_max = 0\n");
+    assert!(text.contains("connections_max"), "{text}");
+}
+
+#[test]
 fn a_file_that_was_named_must_be_there() {
     let missing = Effective::load(Some(Path::new("/nonexistent/endtoend.toml")), []);
     assert!(matches!(missing, Err(ConfigError::Read { .. })));

@@ -5,12 +5,15 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use endtoend_storage::AuditKey;
 use zeroize::Zeroizing;
 
-use super::secrets::{self, Outside, OutsideFault, Secret};
+use super::secrets::{self, Outside, OutsideFault, STORE_KEY, Secret};
 
 /// The database.
 pub(crate) const DATABASE: &str = "endtoend.db";
+/// There when the node's database is a PostgreSQL one: says which, without the password.
+pub(crate) const ELSEWHERE: &str = "endtoend.postgres";
 /// Held by the process that uses the directory.
 pub(crate) const LOCK: &str = "lock";
 /// There while a restore moves files into place: a node that started now would find half of them.
@@ -21,7 +24,14 @@ pub(crate) const UNFINISHED: &str = "restore.unfinished";
 pub struct DataDir {
     path: PathBuf,
     outside: Outside,
+    /// Accounts are known to depend on the secrets.
+    depended_upon: bool,
     _lock: File,
+}
+
+/// Whether a node was ever started in the directory, so that a store depends on its secrets.
+pub(crate) fn has_store(data: &Path) -> bool {
+    data.join(DATABASE).exists() || data.join(ELSEWHERE).exists()
 }
 
 /// Why a data directory cannot be used.
@@ -64,7 +74,9 @@ impl DataDir {
         options.create(true).truncate(false).write(true).mode(0o600);
         let lock = options.open(path.join(LOCK)).map_err(not_writable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), outside: Outside::default(), _lock: lock }),
+            Ok(()) => {
+                Ok(Self { path: path.to_owned(), outside: Outside::default(), depended_upon: false, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => Err(not_writable(source)),
         }
@@ -74,6 +86,24 @@ impl DataDir {
     #[must_use]
     pub fn with_outside(self, outside: Outside) -> Self {
         Self { outside, ..self }
+    }
+
+    /// A database that is not in the directory has accounts: no secret is made any more.
+    #[must_use]
+    pub(super) fn with_accounts(self, accounts: u64) -> Self {
+        Self { depended_upon: accounts > 0, ..self }
+    }
+
+    /// Writes down that the database is there, and nowhere in the directory.
+    ///
+    /// # Errors
+    /// When the directory takes no files.
+    pub(super) fn mark_elsewhere(&self, place: &str) -> io::Result<()> {
+        let (path, line) = (self.path.join(ELSEWHERE), format!("{place}\n"));
+        if fs::read(&path).is_ok_and(|written| written == line.as_bytes()) {
+            return Ok(());
+        }
+        self.write(&path, line.as_bytes())
     }
 
     pub fn path(&self) -> &Path {
@@ -99,12 +129,23 @@ impl DataDir {
             return Ok(found.bytes);
         }
         let path = self.path.join(secret.file);
-        if self.database().exists() {
+        if self.depended_upon || has_store(&self.path) {
             return Err(DataDirError::Lost { path, loss: secret.loss });
         }
         let bytes = make();
         self.write(&path, &bytes).map_err(|source| DataDirError::NotWritable { path, source })?;
         Ok(bytes)
+    }
+
+    /// The key of the audit, if its secret is here or comes from outside: an operator's shell need not have what the node
+    /// has. None is made.
+    ///
+    /// # Errors
+    /// `Outside`, `Damaged`, `Unreadable`.
+    pub(crate) fn audit_key(&self) -> Result<Option<AuditKey>, DataDirError> {
+        let Some(found) = secrets::find(&self.path, &self.outside, &STORE_KEY)? else { return Ok(None) };
+        let bytes: &[u8; 32] = found.bytes.as_slice().try_into().map_err(|_| self.damaged(&STORE_KEY))?;
+        Ok(Some(AuditKey::new(bytes)))
     }
 
     /// The error for a secret that was read but makes no sense.
@@ -146,11 +187,21 @@ mod tests {
     #[test]
     fn a_lost_secret_is_not_replaced_while_accounts_depend_on_it() {
         let dir = tempfile::tempdir().unwrap();
-        let data = DataDir::open(dir.path()).unwrap();
-        fs::write(data.database(), b"rows").unwrap();
-        let lost = data.secret(&TOKEN_KEY, secret(1)).unwrap_err();
-        assert!(matches!(lost, DataDirError::Lost { loss, .. } if loss == TOKEN_KEY.loss));
-        assert!(!dir.path().join("token.key").exists());
+        let refused = |data: &DataDir| {
+            let lost = data.secret(&TOKEN_KEY, secret(1)).unwrap_err();
+            assert!(matches!(lost, DataDirError::Lost { loss, .. } if loss == TOKEN_KEY.loss));
+            assert!(!dir.path().join("token.key").exists());
+        };
+        let data = DataDir::open(dir.path()).unwrap().with_accounts(1);
+        refused(&data);
+        let data = data.with_accounts(0);
+        for (name, there) in [(DATABASE, "rows"), (ELSEWHERE, "postgres://endtoend@db:5432/endtoend\n")] {
+            fs::write(dir.path().join(name), there).unwrap();
+            refused(&data);
+            fs::remove_file(dir.path().join(name)).unwrap();
+        }
+        data.mark_elsewhere("postgres://endtoend@db:5432/endtoend").unwrap();
+        refused(&data);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 mod certificates;
 mod data_dir;
 mod identity;
+mod move_store;
 mod secrets;
 mod serve;
+mod store;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,12 +21,15 @@ use crate::router::Router;
 use crate::services::Services;
 
 pub use certificates::{CertificateError, KeyHash};
-pub(crate) use data_dir::{DATABASE, LOCK, UNFINISHED};
+pub(crate) use data_dir::{DATABASE, ELSEWHERE, LOCK, UNFINISHED, has_store};
 pub use data_dir::{DataDir, DataDirError};
 pub use identity::Pin;
 pub(crate) use identity::{Identity, Introduced};
+pub(crate) use move_store::{Moved, move_store};
 pub use secrets::{Outside, OutsideFault, SECRETS, Secret, SecretOrigin, SecretState, secret_states};
 pub use serve::{Ready, ServeError, serve};
+pub use store::OpenStoreError;
+pub(crate) use store::{ChosenStore, configured_url, url_in};
 
 /// KiB of envelopes that the node holds for senders that wait for an answer, and with it the number of such sends.
 pub(crate) const SENDS_MAX: usize = 64 * 1024;

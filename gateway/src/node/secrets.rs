@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use endtoend_crypto_core::signature::SEED_BYTES;
 use zeroize::Zeroizing;
 
-use super::data_dir::{DATABASE, DataDirError};
+use super::data_dir::{DataDirError, has_store};
 use crate::config::nearest;
 
 /// `ENDTOEND_SECRET_IDENTITY` holds `identity.key`, in hexadecimal digits.
@@ -274,7 +274,7 @@ pub enum SecretState {
 pub fn secret_states(data: &Path, outside: &Outside) -> Vec<(&'static Secret, SecretState)> {
     let state = |secret: &Secret| match find(data, outside, secret) {
         Ok(Some(found)) => SecretState::Found(found.origin),
-        Ok(None) if data.join(DATABASE).exists() => {
+        Ok(None) if has_store(data) => {
             SecretState::Refused(DataDirError::Lost { path: data.join(secret.file), loss: secret.loss })
         }
         Ok(None) => SecretState::ToBeMade,

@@ -16,8 +16,8 @@ use endtoend_crypto_core::opaque::ServerSetup;
 use endtoend_crypto_core::oprf::OprfKey;
 use endtoend_crypto_core::signature::SigningKey;
 use endtoend_protocol::{UnixMillis, limits};
-use endtoend_storage::{Maintenance, OpenError, QueueStore, Sqlite, Store, StoreError, StoreLimits};
-use tokio::signal::unix::{SignalKind, signal};
+use endtoend_storage::{Maintenance, QueueStore, Store, StoreError};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -26,6 +26,7 @@ use super::certificates::{Authority, CertificateError, Leaf, leaf_names, tls_con
 use super::data_dir::{DataDir, DataDirError};
 use super::identity::{Identity, Pin};
 use super::secrets::{CA_KEY, IDENTITY_KEY, OPAQUE_SETUP, OPRF_KEY, Outside, STORE_KEY, Secret, TOKEN_KEY};
+use super::store::{ChosenStore, NodeStore, OpenStoreError};
 use crate::admin::{AdminContext, AdminSocket, Running, SOCKET};
 use crate::clock;
 use crate::config::Config;
@@ -53,7 +54,9 @@ pub enum ServeError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] OpenStoreError),
+    #[error("the database stopped answering: look at its log, then start again")]
+    Unanswered(#[from] StoreError),
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     #[error("{0} is in use: stop what listens there, or choose another address with --listen HOST:PORT")]
@@ -86,13 +89,12 @@ pub struct Ready {
 pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
     let outside_files = outside.files();
     let data = DataDir::open(&config.storage.data)?.with_outside(outside);
-    let secrets = Secrets::load(&data)?;
-    let store = Sqlite::open(&data.database(), StoreLimits::default()).await?;
+    let (data, secrets, opened) = open(data, &ChosenStore::of(&config.storage)?).await?;
     let listen = config.gateway.listen;
     let leaf = Leaf::new(secrets.authority, leaf_names(&config.gateway.names, listen.ip()), clock::now())?;
     let identity = Arc::new(Identity::new(secrets.identity, clock::now()));
     let pin = Pin { tls: leaf.pin(), identity: identity.fingerprint() };
-    let (leaf, store) = (Arc::new(leaf), Arc::new(store));
+    let (leaf, store) = (Arc::new(leaf), opened.store());
     let (stop, stopping) = watch::channel(false);
     let limits = Arc::new(Limits::new(&config.limits, rand::random()));
     let audit = Auditor::start(store.clone(), secrets.services.audit());
@@ -129,16 +131,18 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
     let server = server.run();
     let handle = server.handle();
     let running = Running { since: clock::now(), listen, address: address.clone(), config };
-    let admin = start_admin(&data, store.clone(), outside_files, running)?;
+    let admin = start_admin(&data, opened.maintenance(), outside_files, running)?;
+    // Whoever is told that the node is ready may end it at once.
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     ready(&Ready { listen, pin, address });
     actix_web::rt::spawn(take_care(store.clone(), limits, leaf, identity));
-    actix_web::rt::spawn(stop_on_signal(handle, stop));
+    actix_web::rt::spawn(stop_on_signal(signals, handle, stop));
     let served = server.await.map_err(ServeError::Listener);
     // Its socket goes before the lock, so that nobody waits for an answer.
     admin.abort();
     let _ = admin.await;
     auditor.flush().await;
-    store.close().await;
+    opened.close().await;
     served?;
     tracing::info!("stopped");
     Ok(())
@@ -168,6 +172,27 @@ fn server_password(path: &Path) -> Result<Option<ServerPassword>, ServeError> {
     let bytes = bytes.map_err(|error| unusable(Some(error)))?;
     let line = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
     ServerPassword::new(Zeroizing::new(line.to_vec())).map(Some).ok_or_else(|| unusable(None))
+}
+
+/// The secrets and the store that depends on them. New secrets are made only for a store that has no accounts.
+async fn open(data: DataDir, chosen: &ChosenStore) -> Result<(DataDir, Secrets, NodeStore), ServeError> {
+    match chosen {
+        // The file is what tells a second start from the first one, so it comes last.
+        ChosenStore::Sqlite(_) => {
+            let secrets = Secrets::load(&data)?;
+            let store = chosen.open().await?;
+            Ok((data, secrets, store))
+        }
+        ChosenStore::Postgres(_) => {
+            let store = chosen.open().await?;
+            let data = data.with_accounts(store.maintenance().stats().await?.accounts);
+            let secrets = Secrets::load(&data)?;
+            data.mark_elsewhere(&chosen.place())
+                .map_err(|source| DataDirError::NotWritable { path: data.path().to_owned(), source })?;
+            tracing::info!(database = chosen.place(), "opened the store");
+            Ok((data, secrets, store))
+        }
+    }
 }
 
 /// What only this node knows. Made on the first run.
@@ -296,9 +321,12 @@ async fn forget(what: &'static str, some: impl AsyncFn() -> Result<u64, StoreErr
     }
 }
 
-async fn stop_on_signal(server: dev::ServerHandle, stop: watch::Sender<bool>) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+async fn stop_on_signal(
+    signals: (io::Result<Signal>, io::Result<Signal>),
+    server: dev::ServerHandle,
+    stop: watch::Sender<bool>,
+) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         tracing::error!("cannot listen for signals");
         return;
     };

@@ -13,6 +13,7 @@ mod open;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod url;
 
 #[path = "../statements/accounts.rs"]

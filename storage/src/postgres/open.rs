@@ -21,8 +21,6 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that has been idle so long is tried before it is used: the server may have been restarted. Under load
 /// none is idle so long, and no round trip is spent on it.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
-/// Enough for the queue writer and a busy minute of logins; a server has 100 by default for everybody.
-const CONNECTIONS_MAX: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 
 /// What every connection is set to, whatever the server's, the role's or the URL's settings say.
 const SESSION: [(&str, &str); 11] = [
@@ -44,8 +42,8 @@ const SESSION: [(&str, &str); 11] = [
     // Compiling takes longer than any of them, and what is discouraged above looks expensive to it.
     ("jit", "off"),
 ];
-/// Migrating waits for other nodes that do the same, and may rewrite tables.
-const MIGRATING: [(&str, &str); 3] =
+/// Migrating waits for other nodes that do the same, and may rewrite tables; copying reads all of them.
+pub(super) const UNHURRIED: [(&str, &str); 3] =
     [("statement_timeout", "0"), ("lock_timeout", "5min"), ("idle_in_transaction_session_timeout", "0")];
 
 /// Which database, and how it is used.
@@ -55,16 +53,19 @@ pub struct PostgresOptions {
     pub url: ConnectionUrl,
     /// Bounds of the store.
     pub limits: StoreLimits,
-    /// Connections of this node. Default 10.
+    /// Connections of this node. Default [`PostgresOptions::CONNECTIONS_MAX`].
     pub connections_max: NonZeroU32,
     /// Use a server even when `fsync` or `full_page_writes` is off: for tests. A power cut may take what was accepted.
     pub allow_unsafe_server: bool,
 }
 
 impl PostgresOptions {
+    /// Enough for the queue writer and a busy minute of logins; a server has 100 by default for everybody.
+    pub const CONNECTIONS_MAX: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+
     /// With the defaults.
     pub const fn new(url: ConnectionUrl, limits: StoreLimits) -> Self {
-        Self { url, limits, connections_max: CONNECTIONS_MAX, allow_unsafe_server: false }
+        Self { url, limits, connections_max: Self::CONNECTIONS_MAX, allow_unsafe_server: false }
     }
 }
 
@@ -189,10 +190,23 @@ impl Postgres {
     /// # Errors
     /// See [`OpenError`]; each says what to do.
     pub async fn open(options: &PostgresOptions) -> Result<Self, OpenError> {
+        Self::open_database(options, true).await
+    }
+
+    /// Opens a store that is there without migrating it: for what must work with the database as another version left
+    /// it. Reads of tables that its schema lacks fail.
+    ///
+    /// # Errors
+    /// See [`OpenError`], `NewerSchema` excepted; `NotAStore` also for an empty database.
+    pub async fn open_as_found(options: &PostgresOptions) -> Result<Self, OpenError> {
+        Self::open_database(options, false).await
+    }
+
+    async fn open_database(options: &PostgresOptions, migrated: bool) -> Result<Self, OpenError> {
         let place = options.url.to_string();
         let refused = |refusal: Refusal| refusal.at(&place);
         let session = options.url.options().application_name("endtoend").options(SESSION);
-        migrate(&session, options.allow_unsafe_server).await.map_err(refused)?;
+        prepare(&session, options.allow_unsafe_server, migrated).await.map_err(refused)?;
         let readers = pool(options.connections_max.get(), session);
         // Fails here rather than in the first call.
         readers.acquire().await.map_err(|error| refused(error.into()))?;
@@ -252,19 +266,22 @@ impl Server {
     }
 }
 
-/// Brings the schema up to date, once the server and what is in the database are found fit for it.
-async fn migrate(session: &PgConnectOptions, allow_unsafe: bool) -> Result<(), Refusal> {
-    let mut connection = session.clone().options(MIGRATING).connect().await?;
-    let migrated = migrate_in(&mut connection, allow_unsafe).await;
+/// Looks whether the server and what is in the database are fit, and then brings the schema up to date if that is wanted.
+async fn prepare(session: &PgConnectOptions, allow_unsafe: bool, migrated: bool) -> Result<(), Refusal> {
+    let mut connection = session.clone().options(UNHURRIED).connect().await?;
+    let prepared = prepare_in(&mut connection, allow_unsafe, migrated).await;
     // A connection with an error on it may not close in good order; nobody waits for that.
     let closed = connection.close().await;
-    migrated?;
+    prepared?;
     Ok(closed?)
 }
 
-async fn migrate_in(connection: &mut PgConnection, allow_unsafe: bool) -> Result<(), Refusal> {
+async fn prepare_in(connection: &mut PgConnection, allow_unsafe: bool, migrated: bool) -> Result<(), Refusal> {
     Server::of(connection).await?.check(allow_unsafe)?;
-    inspect(connection).await?;
+    let found = inspect(connection).await?;
+    if !migrated {
+        return if found { Ok(()) } else { Err(Refusal::NotAStore("it is empty".into())) };
+    }
     let migrations = MIGRATIONS.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
@@ -274,8 +291,8 @@ async fn migrate_in(connection: &mut PgConnection, allow_unsafe: bool) -> Result
     Ok(())
 }
 
-/// Looks for another program's tables. Changes nothing.
-async fn inspect(connection: &mut PgConnection) -> Result<(), Refusal> {
+/// Looks for another program's tables, and tells whether there are ours. Changes nothing.
+async fn inspect(connection: &mut PgConnection) -> Result<bool, Refusal> {
     let (schema, migrations, others): (Option<String>, bool, i64) = sqlx::query_as(
         "SELECT current_schema()::text, coalesce(bool_or(c.relname = '_sqlx_migrations'), false), count(c.oid)
          FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
@@ -290,7 +307,7 @@ async fn inspect(connection: &mut PgConnection) -> Result<(), Refusal> {
     if !migrations && others > 0 {
         return Err(Refusal::NotAStore("it has tables of another program".into()));
     }
-    Ok(())
+    Ok(migrations)
 }
 
 /// An [`OpenError`] that does not know its database yet.

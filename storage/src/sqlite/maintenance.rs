@@ -33,7 +33,7 @@ impl Maintenance for Sqlite {
 
     async fn copy_to(&self, to: &Path) -> Result<(), CopyError> {
         let Some(to) = to.to_str() else {
-            return Err(CopyError::Elsewhere("a path that is UTF-8"));
+            return Err(CopyError::BadPath);
         };
         // A connection of its own: the readers may not write, and the writer has other things to do.
         let mut connection = self.writer.connect_options().connect().await.map_err(StoreError::from)?;

@@ -8,6 +8,7 @@ mod open;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 #[path = "../statements/accounts.rs"]
 mod accounts;
@@ -34,6 +35,8 @@ use sqlx::error::DatabaseError as _;
 use sqlx::sqlite::SqliteError;
 
 pub use open::OpenError;
+use open::log_of;
+pub(crate) use transfer::receive_file;
 
 use crate::{StoreError, StoreLimits};
 

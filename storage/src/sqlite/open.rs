@@ -178,7 +178,7 @@ fn discard_empty(path: &Path) {
 }
 
 /// The write-ahead log of the file.
-fn log_of(path: &Path) -> PathBuf {
+pub(super) fn log_of(path: &Path) -> PathBuf {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     log.into()
@@ -254,7 +254,8 @@ async fn migrate_open(connection: &mut SqliteConnection) -> Result<(), Refusal> 
     let migrations = MIGRATIONS.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
-    Migrator::with_migrations(migrations.into()).run(connection).await?;
+    // `run` would do the same, in a future that cannot go from thread to thread.
+    Migrator::with_migrations(migrations.into()).run_direct(None, connection, false).await?;
     Ok(())
 }
 

@@ -15,11 +15,7 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 /// # Panics
 /// When there is none that is new enough.
 pub(crate) fn folder() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut found: Vec<(u32, PathBuf)> = std::env::split_paths(&path)
-        .chain(fs::read_dir(DEBIAN).into_iter().flatten().flatten().map(|entry| entry.path().join("bin")))
-        .filter_map(|folder| Some((version(&folder)?, folder)))
-        .collect();
+    let mut found: Vec<_> = folders().into_iter().filter_map(|folder| Some((version(&folder)?, folder))).collect();
     found.sort();
     match found.pop() {
         Some((VERSION_MIN.., folder)) => folder,
@@ -28,6 +24,22 @@ pub(crate) fn folder() -> PathBuf {
         }
         None => panic!("no initdb and postgres in PATH or below {DEBIAN}: run scripts/setup"),
     }
+}
+
+/// `pg_dump`, which need not lie beside the server's programs.
+///
+/// # Panics
+/// When there is none.
+pub(crate) fn dump() -> PathBuf {
+    let found = folders().into_iter().map(|folder| folder.join("pg_dump")).rfind(|program| program.is_file());
+    found.unwrap_or_else(|| panic!("no pg_dump in PATH or below {DEBIAN}: run scripts/setup"))
+}
+
+fn folders() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut debian: Vec<_> = fs::read_dir(DEBIAN).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    debian.sort();
+    std::env::split_paths(&path).chain(debian.into_iter().map(|version| version.join("bin"))).collect()
 }
 
 /// The major version, when the folder has both programs.

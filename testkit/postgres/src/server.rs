@@ -101,6 +101,20 @@ impl Server {
         connection.close().await.expect("closed");
     }
 
+    /// Everything in a database, as SQL text; bytes stand there as hexadecimal digits.
+    ///
+    /// # Panics
+    /// When `pg_dump` does not work.
+    pub fn dump(&self, database: &str) -> Vec<u8> {
+        let dumped = programs::command(&programs::dump(), self.user)
+            .arg(format!("--dbname={}", self.url(database)))
+            .current_dir("/")
+            .output()
+            .expect("pg_dump runs");
+        assert!(dumped.status.success(), "pg_dump failed: {}", String::from_utf8_lossy(&dumped.stderr));
+        dumped.stdout
+    }
+
     /// Leads to a database by the Unix socket, without a password.
     pub fn url(&self, database: &str) -> String {
         let folder = self.folder.to_str().expect("a path of ASCII").replace('/', "%2F");
