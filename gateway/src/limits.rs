@@ -140,7 +140,7 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
-    const fn of(&self, operation: Operation) -> Limit {
+    pub(crate) const fn of(&self, operation: Operation) -> Limit {
         match operation {
             Operation::Lookup => self.lookup,
             Operation::StrangerLookup => self.stranger_lookup,

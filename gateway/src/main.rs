@@ -32,6 +32,14 @@ enum Command {
     Status(commands::admin::StatusOptions),
     /// Copy database and secrets of the node, which may run, into a new directory.
     Backup(commands::admin::BackupOptions),
+    /// Make, show or end invitations to register.
+    Invite(commands::invite::Options),
+    /// Show, disable or delete accounts.
+    User(commands::user::Options),
+    /// Show or check what happened to accounts.
+    Audit(commands::audit::Options),
+    /// Show how the limits are used.
+    Abuse(commands::abuse::Options),
     /// Look at the database of a stopped node, or move it from SQLite to PostgreSQL and back.
     Db(commands::db::Options),
     /// Turn a backup into the data directory of a stopped node.
@@ -66,6 +74,10 @@ fn main() -> ExitCode {
         Command::Config(options) => (commands::config::run(&options, &environment), options.json()),
         Command::Status(options) => (commands::admin::status(&options, &environment), options.at.json),
         Command::Backup(options) => (commands::admin::backup(&options, &environment), options.at.json),
+        Command::Invite(options) => (commands::invite::run(&options, &environment), options.json()),
+        Command::User(options) => (commands::user::run(&options, &environment), options.json()),
+        Command::Audit(options) => (commands::audit::run(&options, &environment), options.json()),
+        Command::Abuse(options) => (commands::abuse::run(&options, &environment), options.json()),
         Command::Db(options) => (commands::db::run(&options, &environment), options.json()),
         Command::Restore(options) => (commands::restore::run(&options, &environment), options.at.json),
     };

@@ -1,5 +1,10 @@
 //! A further device of the same person, as two terminals link it.
-#![expect(clippy::indexing_slicing, reason = "test code: what is missing fails the test")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test code: what is missing fails the test"
+)]
 
 use endtoend_testkit::{Cli, NodeOptions, Running, Scene};
 use serde_json::Value;

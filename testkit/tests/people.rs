@@ -1,5 +1,4 @@
 //! What two people at their terminals do about accounts, devices and each other.
-#![expect(clippy::indexing_slicing, reason = "test code: what is missing fails the test")]
 
 use endtoend_testkit::{Cli, Scene};
 

@@ -1,4 +1,5 @@
 //! Machines whose clocks disagree by an hour.
+#![expect(clippy::expect_used, reason = "test code: what fails here fails the test")]
 
 use endtoend_testkit::{Cli, Node, NodeOptions};
 

@@ -13,7 +13,7 @@ use super::request::{AdminAnswer, AdminRequest, Opening, Progress};
 use super::socket::{Reachable, SOCKET};
 use super::{LINE_BYTES_MAX, LINE_DEADLINE, SILENCE_MAX};
 use crate::config::StorageConfig;
-use crate::node::{ChosenStore, DataDir, DataDirError, OpenStoreError, Outside, has_store};
+use crate::node::{ChosenStore, DataDir, DataDirError, OpenStoreError, Outside, ServeError, has_store, services_alone};
 
 /// How often a node that starts or stops just now is tried again, and the pause between.
 const TRIES: u32 = 20;
@@ -41,6 +41,8 @@ pub(crate) enum AdminError {
     DataDir(#[from] DataDirError),
     #[error(transparent)]
     Store(#[from] OpenStoreError),
+    #[error(transparent)]
+    Secrets(#[from] ServeError),
     #[error("cannot print")]
     Print(#[source] io::Error),
 }
@@ -67,7 +69,7 @@ pub(crate) async fn ask(
             return Err(AdminError::NoNode(data));
         }
         match DataDir::open(&data) {
-            Ok(held) => return alone(&held, &storage, outside, request, &mut report).await,
+            Ok(held) => return alone(held, &storage, outside, request, &mut report).await,
             Err(DataDirError::InUse(_)) => tokio::time::sleep(PAUSE).await,
             Err(error) => return Err(error.into()),
         }
@@ -115,19 +117,27 @@ async fn converse(
 
 /// On a stopped node, whose directory we hold.
 async fn alone(
-    data: &DataDir,
+    data: DataDir,
     storage: &StorageConfig,
     outside: &Outside,
     request: AdminRequest,
     report: &mut impl FnMut(&Progress) -> io::Result<()>,
 ) -> Result<AdminAnswer, AdminError> {
-    let chosen = ChosenStore::of(storage)?;
+    let (chosen, path) = (ChosenStore::of(storage)?, data.path().to_owned());
     let store = match request.opening() {
         Opening::AsFound => chosen.open_as_found().await?,
         Opening::Migrated => chosen.open().await?,
     };
-    let context = AdminContext::new(store.maintenance(), data.path().to_owned(), outside.files(), None);
+    // Holds the directory too.
+    let data = data.with_outside(outside.clone());
+    let services = match request.opening() {
+        Opening::AsFound => None,
+        Opening::Migrated => Some(services_alone(&data, store.store())?),
+    };
+    let context = AdminContext::new(store.maintenance(), path, outside.files(), services, None);
     let answer = execute_reporting(request, &context, async |progress| report(&progress)).await;
+    drop(context);
     store.close().await;
+    drop(data);
     answer.map_err(AdminError::Print)
 }

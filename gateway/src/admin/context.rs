@@ -8,7 +8,9 @@ use endtoend_protocol::UnixMillis;
 use endtoend_storage::Maintenance;
 use tokio::sync::Semaphore;
 
+use crate::commands::Failure;
 use crate::config::Config;
+use crate::services::Services;
 
 /// A node, running or stopped, as commands see it.
 pub(crate) struct AdminContext {
@@ -17,6 +19,8 @@ pub(crate) struct AdminContext {
     pub(crate) data: PathBuf,
     /// Files of the secrets that come from outside.
     pub(crate) outside: Vec<&'static str>,
+    /// `None` for a command that takes a stopped node's store as it is.
+    services: Option<Arc<Services>>,
     /// `None` when the node is stopped and the command has opened its directory itself.
     pub(crate) running: Option<Running>,
     /// One backup at a time: two would only wait for the same disk.
@@ -29,7 +33,6 @@ pub(crate) struct Running {
     pub(crate) listen: SocketAddr,
     pub(crate) address: String,
     /// What it was started with.
-    #[expect(dead_code, reason = "for commands that depend on what is configured")]
     pub(crate) config: Config,
 }
 
@@ -38,8 +41,14 @@ impl AdminContext {
         store: Arc<dyn Maintenance>,
         data: PathBuf,
         outside: Vec<&'static str>,
+        services: Option<Arc<Services>>,
         running: Option<Running>,
     ) -> Self {
-        Self { store, data, outside, running, backups: Semaphore::new(1) }
+        Self { store, data, outside, services, running, backups: Semaphore::new(1) }
+    }
+
+    /// What commands on accounts work with.
+    pub(super) fn services(&self) -> Result<&Services, Failure> {
+        self.services.as_deref().ok_or_else(|| Failure::new("this command cannot open the store of this node"))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::PROGRESS_INTERVAL;
 use super::context::AdminContext;
+use super::operators;
 use super::request::{AdminAnswer, AdminRequest, Progress, Reporter, RunningStatus, Status};
 use crate::backup;
 use crate::commands::Failure;
@@ -14,6 +15,7 @@ pub(crate) async fn execute(request: AdminRequest, context: &AdminContext, repor
         AdminRequest::Backup { to } => {
             backup::make(context, &to, reporter).await.map(AdminAnswer::Backup).map_err(Failure::from)
         }
+        request => operators::execute(request, context).await,
     };
     answer.unwrap_or_else(AdminAnswer::Failed)
 }

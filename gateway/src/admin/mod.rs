@@ -15,6 +15,7 @@
 mod client;
 mod context;
 mod execute;
+mod operators;
 mod request;
 mod server;
 mod socket;
@@ -23,7 +24,9 @@ mod tests;
 
 pub(crate) use client::ask;
 pub(crate) use context::{AdminContext, Running};
-pub(crate) use request::{AdminAnswer, AdminRequest, Progress, Reporter, Status};
+pub(crate) use request::{
+    AdminAnswer, AdminRequest, AuditView, InviteView, LimitView, Named, Progress, Reporter, Status, UserView,
+};
 pub(crate) use server::AdminSocket;
 pub(crate) use socket::SOCKET;
 

@@ -1,5 +1,6 @@
 //! Everything that can be asked, with the answers: the contract of the admin socket on one page.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,8 @@ use tokio::sync::watch;
 
 use crate::backup::BackupDone;
 use crate::commands::Failure;
+use crate::limits::Operation;
+use crate::services::Registration;
 
 /// A request. On the wire: `{"status":{}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +20,63 @@ pub(crate) enum AdminRequest {
     Backup {
         to: PathBuf,
     },
+    InviteCreate {
+        uses: u32,
+        life_ms: u64,
+        note: String,
+    },
+    InviteList {},
+    InviteRevoke {
+        invite: String,
+    },
+    UserList {
+        /// Of the tag, in hex.
+        #[serde(default)]
+        prefix: String,
+        /// The last tag of the page before.
+        after: Option<String>,
+    },
+    UserShow {
+        who: Named,
+    },
+    UserDisable {
+        who: Named,
+        disabled: bool,
+    },
+    UserDelete {
+        who: Named,
+    },
+    Audit {
+        who: Option<Named>,
+        event: Option<String>,
+        since_ms: u64,
+        until_ms: Option<u64>,
+        /// After this row.
+        after: u64,
+        /// Instead of `after`: the last ones.
+        last: Option<u32>,
+        max: u32,
+    },
+    AuditVerify {},
+    AbuseStats {},
+}
+
+/// How a request names an account. `Debug` shows no handle.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Named {
+    /// The tag or its beginning, in hex.
+    Tag(String),
+    Handle(String),
+}
+
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => write!(f, "Tag({tag})"),
+            Self::Handle(_) => f.write_str("Handle(..)"),
+        }
+    }
 }
 
 /// How a command takes the store of a stopped node.
@@ -25,7 +85,6 @@ pub(crate) enum Opening {
     /// As another version may have left it.
     AsFound,
     /// Migrated first, as a start would do it.
-    #[expect(dead_code, reason = "for commands on accounts, which need the present tables")]
     Migrated,
 }
 
@@ -33,7 +92,16 @@ impl AdminRequest {
     pub(super) const fn opening(&self) -> Opening {
         match self {
             // A backup before an upgrade must be possible with the newer program, and must keep the older schema.
-            Self::Status {} | Self::Backup { .. } => Opening::AsFound,
+            Self::Status {} | Self::Backup { .. } | Self::AbuseStats {} => Opening::AsFound,
+            Self::InviteCreate { .. }
+            | Self::InviteList {}
+            | Self::InviteRevoke { .. }
+            | Self::UserList { .. }
+            | Self::UserShow { .. }
+            | Self::UserDisable { .. }
+            | Self::UserDelete { .. }
+            | Self::Audit { .. }
+            | Self::AuditVerify {} => Opening::Migrated,
         }
     }
 }
@@ -45,6 +113,41 @@ pub(crate) enum AdminAnswer {
     Progress(Progress),
     Status(Status),
     Backup(BackupDone),
+    /// The code is in no other answer.
+    InviteCreated {
+        code: String,
+        invite: InviteView,
+    },
+    Invites {
+        /// `None` for a stopped node.
+        registration: Option<Registration>,
+        invites: Vec<InviteView>,
+    },
+    InviteRevoked {},
+    /// A page; `more` when another one may follow.
+    Users {
+        users: Vec<UserView>,
+        more: bool,
+    },
+    /// As it is now; as it was, when it was deleted.
+    User(UserView),
+    /// A page; `more` when another one may follow the row `next`.
+    Audit {
+        rows: Vec<AuditView>,
+        next: u64,
+        more: bool,
+    },
+    AuditVerdict {
+        /// Rows that were checked; `None` when one is broken.
+        rows: Option<u64>,
+        /// The first row that is changed, missing or added.
+        broken: Option<u64>,
+    },
+    Abuse {
+        connections: u64,
+        accounts: u64,
+        limits: Vec<LimitView>,
+    },
     Failed(Failure),
 }
 
@@ -84,4 +187,50 @@ pub(crate) struct RunningStatus {
     pub(crate) listen: String,
     pub(crate) address: String,
     pub(crate) pid: u32,
+}
+
+/// An invitation, without its code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InviteView {
+    pub(crate) id: String,
+    pub(crate) note: String,
+    pub(crate) uses: u32,
+    pub(crate) uses_left: u32,
+    pub(crate) created_at_ms: u64,
+    pub(crate) expires_at_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UserView {
+    pub(crate) tag: String,
+    pub(crate) created_at_ms: u64,
+    pub(crate) disabled_at_ms: Option<u64>,
+    pub(crate) devices: u32,
+    pub(crate) queued_envelopes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AuditView {
+    pub(crate) seq: u64,
+    pub(crate) at_ms: u64,
+    /// Pseudonym, in hex.
+    pub(crate) account: Option<String>,
+    pub(crate) device: Option<u8>,
+    pub(crate) event: String,
+    pub(crate) outcome: String,
+    pub(crate) signals: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitView {
+    pub(crate) operation: Operation,
+    pub(crate) burst: u32,
+    pub(crate) every_ms: u64,
+    pub(crate) allowed: u64,
+    pub(crate) refused: u64,
+    pub(crate) subjects: u64,
 }

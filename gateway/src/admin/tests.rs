@@ -35,7 +35,7 @@ async fn serve(folder: &Path) -> Served {
         address: "endtoend://localhost:8443/#pin=0".to_owned(),
         config: Config::default(),
     };
-    let context = AdminContext::new(Arc::new(store.clone()), folder.to_owned(), Vec::new(), Some(running));
+    let context = AdminContext::new(Arc::new(store.clone()), folder.to_owned(), Vec::new(), None, Some(running));
     let server = actix_web::rt::spawn(AdminSocket::bind(&data).unwrap().serve(Arc::new(context)));
     Served { data, store, server }
 }
@@ -174,7 +174,7 @@ async fn serve_slowly(folder: &Path) -> (DataDir, Arc<Notify>) {
     let (data, store) = store(folder).await;
     let go_on = Arc::new(Notify::new());
     let slow = Arc::new(Slow { store, go_on: go_on.clone() });
-    let context = AdminContext::new(slow, folder.to_owned(), Vec::new(), None);
+    let context = AdminContext::new(slow, folder.to_owned(), Vec::new(), None, None);
     actix_web::rt::spawn(AdminSocket::bind(&data).unwrap().serve(Arc::new(context)));
     (data, go_on)
 }

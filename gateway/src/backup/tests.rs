@@ -34,7 +34,7 @@ impl Place {
         for secret in SECRETS {
             fs::write(path.join(secret.file), secret.file.as_bytes()).unwrap();
         }
-        let context = AdminContext::new(Arc::new(store), path, Vec::new(), None);
+        let context = AdminContext::new(Arc::new(store), path, Vec::new(), None, None);
         Self { folder, context, data: Some(data) }
     }
 

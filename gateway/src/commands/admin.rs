@@ -114,7 +114,7 @@ pub(super) fn time(ms: u64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + seconds).to_string()
 }
 
-fn unexpected() -> Failure {
+pub(super) fn unexpected() -> Failure {
     Failure::new("the node gave the answer to another question: use the endtoend program of the node's own version")
 }
 

@@ -3,10 +3,14 @@
 //! Each has `Options` for clap and a `run` that gives a [`Failure`] or nothing. With `--json` a command prints one object
 //! per line on standard output, the last one being `error` when it failed. docs/operating.md lists them.
 
+pub mod abuse;
 pub mod admin;
+pub mod audit;
 pub mod config;
 pub mod db;
+pub mod invite;
 pub mod restore;
+pub mod user;
 
 use std::error::Error;
 use std::ffi::OsString;

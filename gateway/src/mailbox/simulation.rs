@@ -274,7 +274,7 @@ impl World {
             None => {}
             Some(Inbox::Enqueue(envelope, right)) => {
                 self.rule(|pending, out| {
-                    pending.enqueue(Letter { envelope, accepted_at: AT, tray: Tray::Contacts }, right, out)
+                    pending.enqueue(Letter { envelope, accepted_at: AT, tray: Tray::Contacts }, right, out);
                 });
             }
             Some(Inbox::Persisted(id, outcome)) => self.rule(|pending, out| pending.persisted(id, outcome, out)),

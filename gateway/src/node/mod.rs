@@ -27,6 +27,7 @@ pub use identity::Pin;
 pub(crate) use identity::{Identity, Introduced};
 pub(crate) use move_store::{Moved, move_store};
 pub use secrets::{Outside, OutsideFault, SECRETS, Secret, SecretOrigin, SecretState, secret_states};
+pub(crate) use serve::services_alone;
 pub use serve::{Ready, ServeError, serve};
 pub use store::OpenStoreError;
 pub(crate) use store::{ChosenStore, configured_url, url_in};
@@ -37,7 +38,7 @@ pub(crate) const SENDS_MAX: usize = 64 * 1024;
 /// What every connection of the node shares.
 pub(crate) struct Node {
     pub(crate) identity: Arc<Identity>,
-    pub(crate) services: Services,
+    pub(crate) services: Arc<Services>,
     pub(crate) router: Router,
     pub(crate) directory: Recipient<AttachTo>,
     pub(crate) leave: Recipient<LeaveTo>,
@@ -49,7 +50,7 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(
         identity: Arc<Identity>,
-        services: Services,
+        services: Arc<Services>,
         router: Router,
         (directory, leave): (Recipient<AttachTo>, Recipient<LeaveTo>),
         stopping: watch::Receiver<bool>,

@@ -32,10 +32,10 @@ use crate::clock;
 use crate::config::Config;
 use crate::connection;
 use crate::directory::Directory;
-use crate::limits::Limits;
+use crate::limits::{Limits, LimitsConfig};
 use crate::queue_writer::QueueWriter;
 use crate::router::{Router, Routes};
-use crate::services::{Auditor, Policy, ServerPassword, ServiceSecrets, Services};
+use crate::services::{Auditor, Policy, Registration, ServerPassword, ServiceSecrets, Services};
 
 /// A peer that does not take what is written to it for this long is gone, or wants us to keep it.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
@@ -104,8 +104,8 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
         password_device_delay: Duration::from_secs(u64::from(config.accounts.password_device_delay_hours) * 3600),
     };
     let (sessions, auditor) = (Arc::default(), audit.clone());
-    let services = Services::new(store.clone(), secrets.services, policy, limits.clone(), sessions, audit);
-    let node = web::Data::new(start_actors(identity.clone(), services, store.clone(), stopping));
+    let services = Arc::new(Services::new(store.clone(), secrets.services, policy, limits.clone(), sessions, audit));
+    let node = web::Data::new(start_actors(identity.clone(), services.clone(), store.clone(), stopping));
 
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let connections_max = (config.gateway.connections_max as usize).div_ceil(workers);
@@ -131,7 +131,7 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
     let server = server.run();
     let handle = server.handle();
     let running = Running { since: clock::now(), listen, address: address.clone(), config };
-    let admin = start_admin(&data, opened.maintenance(), outside_files, running)?;
+    let admin = start_admin(&data, opened.maintenance(), outside_files, services, running)?;
     // Whoever is told that the node is ready may end it at once.
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     ready(&Ready { listen, pin, address });
@@ -153,12 +153,13 @@ fn start_admin(
     data: &DataDir,
     store: Arc<dyn Maintenance>,
     outside: Vec<&'static str>,
+    services: Arc<Services>,
     running: Running,
 ) -> Result<JoinHandle<()>, ServeError> {
     let refused = |source| ServeError::AdminSocket { path: data.path().join(SOCKET), source };
     let path = data.path().canonicalize().map_err(refused)?;
     let socket = AdminSocket::bind(data).map_err(refused)?;
-    let context = AdminContext::new(store, path, outside, Some(running));
+    let context = AdminContext::new(store, path, outside, Some(services), Some(running));
     Ok(actix_web::rt::spawn(socket.serve(Arc::new(context))))
 }
 
@@ -230,10 +231,21 @@ impl Secrets {
     }
 }
 
+/// The services of a stopped node, for one command.
+pub(crate) fn services_alone(data: &DataDir, store: Arc<dyn Store>) -> Result<Arc<Services>, ServeError> {
+    let secrets = Secrets::load(data)?.services;
+    let audit = Auditor::start(store.clone(), secrets.audit());
+    // Nobody comes who could ask for these.
+    let limits = Arc::new(Limits::new(&LimitsConfig::default(), rand::random()));
+    let policy =
+        Policy { registration: Registration::Closed, server_password: None, password_device_delay: Duration::ZERO };
+    Ok(Arc::new(Services::new(store, secrets, policy, limits, Arc::default(), audit)))
+}
+
 /// Starts the actors, last stage first, so that none is ever half bound.
 fn start_actors(
     identity: Arc<Identity>,
-    services: Services,
+    services: Arc<Services>,
     store: Arc<dyn QueueStore>,
     stopping: watch::Receiver<bool>,
 ) -> Node {

@@ -8,6 +8,7 @@ mod audit;
 mod devices;
 mod guest;
 mod handles;
+mod operators;
 mod relations;
 mod secrets;
 mod tokens;
@@ -25,10 +26,10 @@ use endtoend_protocol::{Address, Refusal, RefusalCode, UnixMillis, limits};
 use endtoend_storage::{FamilyId, Store, StoreError};
 use zeroize::Zeroizing;
 
-pub use accounts::Registration;
-pub(crate) use accounts::{PasswordCheck, PasswordLogin};
+pub(crate) use accounts::{PasswordCheck, PasswordLogin, Registration};
 pub(crate) use audit::Auditor;
 pub(crate) use guest::Guest;
+pub(crate) use operators::{OperatorError, Who};
 pub(crate) use relations::Standings;
 pub(crate) use secrets::ServiceSecrets;
 
