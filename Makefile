@@ -31,6 +31,7 @@ bench: setup ## figures, printed and not judged: constructions against primitive
 	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000
 	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 10000 --rate 1000
 	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000 --offline
+	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000 --offline --postgres
 
 fuzz: setup ## search for bytes that break a decoder or a state machine: 10 minutes for each target
 	scripts/fuzz 600

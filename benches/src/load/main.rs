@@ -15,6 +15,7 @@ use std::time::Duration;
 use clap::Parser;
 use endtoend_benches::Stopwatch;
 use endtoend_testkit::{Node, NodeOptions};
+use endtoend_testkit_postgres::{Server, Settings};
 
 /// Load on one node: N senders to N receivers.
 #[derive(Clone, Debug, Parser)]
@@ -39,6 +40,9 @@ struct Options {
     /// The receivers are away: what is measured is durable acceptance.
     #[arg(long)]
     offline: bool,
+    /// The node's store is a PostgreSQL database, of a server that is started for this, with fsync.
+    #[arg(long)]
+    postgres: bool,
     /// Gives the noise.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -52,8 +56,12 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let node = Node::start(NodeOptions::without_limits());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let server = options.postgres.then(|| Server::start(Settings { durable: true }));
+    let node = Node::start(match &server {
+        None => NodeOptions::without_limits(),
+        Some(server) => NodeOptions::without_limits().on_postgres(&runtime.block_on(server.database())),
+    });
     let (cpu_before, watch) = (report::cpu(node.pid()), Stopwatch::start());
     let people = runtime.block_on(people::register(node.listen(), &options));
     let registered = (report::cpu(node.pid()) - cpu_before, watch.elapsed());
@@ -67,7 +75,7 @@ fn main() -> ExitCode {
     };
     let (took, cpu) = (watch.elapsed(), report::cpu(node.pid()) - cpu_before);
     let memory = report::resident_kib(node.pid());
-    let limit = options.offline.then(|| limit::inserts_per_second(&options));
+    let limit = (options.offline && !options.postgres).then(|| limit::inserts_per_second(&options));
     let report = report::Report { options, registered, took, cpu, memory_kib: memory, limit, seen };
     report.print();
     if report.seen.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,6 +1,10 @@
 //! What is written down about accounts.
+//!
+//! Nobody waits for it. Entries that find no room, or whose commit the store did not confirm, are counted, and the count is
+//! the first thing that is written afterwards. They are not tried again: they may be there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use endtoend_protocol::{AccountTag, Address, DeviceId, UnixMillis};
 use endtoend_storage::{AuditEntry, AuditKey, Store};
@@ -28,7 +32,7 @@ pub(crate) enum Event {
     Enter,
     InviteCreate,
     InviteRevoke,
-    /// So many entries were not written.
+    /// So many entries were not written, or not confirmed.
     Missed,
 }
 
@@ -70,7 +74,8 @@ impl Outcome {
 }
 
 enum Told {
-    Write(AuditEntry),
+    /// An entry, and how many events are missing without it.
+    Write(AuditEntry, u64),
     /// Answer when everything before is written.
     Flush(oneshot::Sender<()>),
 }
@@ -80,15 +85,16 @@ enum Told {
 pub(crate) struct Auditor {
     key: AuditKey,
     entries: mpsc::Sender<Told>,
-    missed: Arc<std::sync::atomic::AtomicU64>,
+    missed: Arc<AtomicU64>,
 }
 
 impl Auditor {
     /// Starts the writer on the present runtime. It ends when the last auditor is dropped.
     pub(crate) fn start(store: Arc<dyn Store>, key: AuditKey) -> Self {
         let (entries, told) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(write(store, key.clone(), told));
-        Self { key, entries, missed: Arc::default() }
+        let missed = Arc::default();
+        tokio::spawn(write(store, key.clone(), told, Arc::clone(&missed)));
+        Self { key, entries, missed }
     }
 
     pub(crate) fn key(&self) -> &AuditKey {
@@ -111,7 +117,6 @@ impl Auditor {
         signals: &[&str],
         at: UnixMillis,
     ) {
-        use std::sync::atomic::Ordering::Relaxed;
         let entry = |event: Event, outcome: Outcome, signals: String| AuditEntry {
             at,
             account: account.map(|tag| self.key.pseudonym(tag)),
@@ -122,16 +127,13 @@ impl Auditor {
         };
         let missed = self.missed.swap(0, Relaxed);
         if missed > 0 {
-            let told = Told::Write(AuditEntry {
-                account: None,
-                device: None,
-                ..entry(Event::Missed, Outcome::Ok, format!("count={missed}"))
-            });
+            let counted = entry(Event::Missed, Outcome::Ok, format!("count={missed}"));
+            let told = Told::Write(AuditEntry { account: None, device: None, ..counted }, missed);
             if self.entries.try_send(told).is_err() {
                 self.missed.fetch_add(missed, Relaxed);
             }
         }
-        if self.entries.try_send(Told::Write(entry(event, outcome, signals.join(" ")))).is_err() {
+        if self.entries.try_send(Told::Write(entry(event, outcome, signals.join(" ")), 1)).is_err() {
             self.missed.fetch_add(1, Relaxed);
         }
     }
@@ -145,23 +147,50 @@ impl Auditor {
     }
 }
 
-async fn write(store: Arc<dyn Store>, key: AuditKey, mut told: mpsc::Receiver<Told>) {
+async fn write(store: Arc<dyn Store>, key: AuditKey, mut told: mpsc::Receiver<Told>, missed: Arc<AtomicU64>) {
     let mut batch = Vec::new();
     while told.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        let (mut entries, mut waiting) = (Vec::new(), Vec::new());
+        let (mut entries, mut events, mut waiting) = (Vec::new(), 0, Vec::new());
         for told in batch.drain(..) {
             match told {
-                Told::Write(entry) => entries.push(entry),
+                Told::Write(entry, count) => {
+                    entries.push(entry);
+                    events += count;
+                }
                 Told::Flush(done) => waiting.push(done),
             }
         }
         if !entries.is_empty()
             && let Err(error) = store.append_audit(&key, entries).await
         {
-            tracing::error!(%error, "the audit lacks entries");
+            missed.fetch_add(events, Relaxed);
+            tracing::error!(%error, events, "the audit may lack entries");
         }
         for done in waiting {
             let _ = done.send(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use endtoend_storage::{Sqlite, StoreLimits};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_store_does_not_confirm_is_counted_and_the_count_is_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("store.db"), StoreLimits::default()).await.unwrap();
+        let auditor = Auditor::start(Arc::new(store.clone()), AuditKey::new(&[7; 32]));
+        let note = async || {
+            auditor.note(Event::Logout, Outcome::Ok, None, &[], UnixMillis::new(1));
+            auditor.flush().await;
+            auditor.missed.load(Relaxed)
+        };
+        assert_eq!(note().await, 0);
+        store.close().await;
+        // The second time the count of the first goes down with it.
+        assert_eq!((note().await, note().await, note().await), (1, 2, 3));
     }
 }

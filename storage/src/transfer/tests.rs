@@ -186,6 +186,32 @@ async fn what_cannot_be_copied_whole_is_not_copied() {
 }
 
 #[tokio::test]
+async fn a_copy_dropped_half_way_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = in_file(&folder.path().join("from.db")).await;
+    fill(&from).await;
+    let (to, _) = in_database().await;
+    for pages in [1, 3, 8, 20] {
+        let (enough, mut heard) = (tokio::sync::Notify::new(), 0);
+        let mut report = |_: TransferProgress| {
+            heard += 1;
+            if heard == pages {
+                enough.notify_one();
+            }
+        };
+        tokio::select! {
+            biased;
+            () = enough.notified() => {}
+            done = from.transfer_to(&to, &mut report) => panic!("{pages} pages are all there is: {done:?}"),
+        }
+        let stats = to.stats().await.unwrap();
+        assert_eq!((stats.accounts, stats.devices, stats.queued_envelopes), (0, 0, 0), "after {pages} pages");
+    }
+    from.transfer_to(&to, &mut |_| {}).await.unwrap();
+    is_filled(&to).await;
+}
+
+#[tokio::test]
 async fn the_tables_are_all_that_there_are() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
