@@ -40,6 +40,15 @@ pub enum ContentKind {
         /// What.
         text: Text,
     },
+    /// What the account has decided about somebody, for its own other devices.
+    Decision {
+        /// About whom.
+        about: AccountTag,
+        /// How they are called; empty when that is not known.
+        handle: String,
+        /// What, as the client names it.
+        standing: String,
+    },
     /// Written by a newer version: shown as such, never dropped.
     Unknown,
 }
@@ -108,6 +117,11 @@ impl Content {
                 handle: handle.clone(),
                 text: Some(wire::Text { body: text.as_str().to_owned() }),
             })),
+            ContentKind::Decision { about, handle, standing } => Some(wire::content::Kind::Decision(wire::Decision {
+                account: bytes::Bytes::copy_from_slice(about.as_bytes()),
+                handle: handle.clone(),
+                standing: standing.clone(),
+            })),
             ContentKind::Unknown => None,
         };
         wire::Content {
@@ -154,6 +168,11 @@ impl Content {
                     let handle = bounded(copy.handle, "handle")?;
                     ContentKind::Copy { to, handle, text }
                 }
+                Some(wire::content::Kind::Decision(decision)) => ContentKind::Decision {
+                    about: AccountTag::from_slice(&decision.account).map_err(|_| invalid("account"))?,
+                    handle: bounded(decision.handle, "handle")?,
+                    standing: bounded(decision.standing, "standing")?,
+                },
                 None => ContentKind::Unknown,
             },
         })

@@ -295,7 +295,8 @@ proptest! {
         let envelope = EnvelopeId::new(at, random);
         let text = Text::new(text).unwrap();
         let copy = ContentKind::Copy { to: AccountTag::new([9; 32]), handle: "bob".to_owned(), text: text.clone() };
-        for kind in [ContentKind::Text(text), copy, ContentKind::Unopened(envelope), ContentKind::Unknown] {
+        let decision = ContentKind::Decision { about: AccountTag::new([9; 32]), handle: String::new(), standing: "blocked".to_owned() };
+        for kind in [ContentKind::Text(text), copy, decision, ContentKind::Unopened(envelope), ContentKind::Unknown] {
             let content = Content {
                 id: MessageId::new(at, random),
                 sent_at: UnixMillis::new(ms),

@@ -6,7 +6,7 @@
     reason = "test code: what is missing fails the test"
 )]
 
-use endtoend_testkit::{Cli, NodeOptions, Running, Scene};
+use endtoend_testkit::{Cli, NodeOptions, PATIENCE, Running, Scene, eventually};
 use serde_json::Value;
 
 /// A person with a new device, and whoever she writes to.
@@ -264,4 +264,20 @@ fn a_device_that_came_by_password_waits_and_the_others_are_told() {
     scene.alice.run(&["devices", "--remove", "2", "--yes"]).done();
     let refused = thief.run(&["login"]);
     assert_eq!(refused.code, Some(3), "{refused:?}");
+}
+
+#[test]
+fn whom_one_device_blocks_the_other_blocks() {
+    let linking = Linking::start();
+    let Linking { scene, laptop, .. } = &linking;
+    let [_, bob] = scene.handles();
+    scene.alice_says("before");
+    linking.link();
+    scene.alice.run(&["block", "--with", bob]).done();
+    eventually(PATIENCE, "the block on the other device", || {
+        // Each is online for a moment.
+        scene.alice.run(&["devices"]).done();
+        laptop.run(&["devices"]).done();
+        laptop.run(&["contacts"]).done().field("standing") == "blocked"
+    });
 }

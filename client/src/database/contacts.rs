@@ -41,6 +41,11 @@ impl Standing {
         }
     }
 
+    /// As it is stored: nothing for a request.
+    fn relation_text(self) -> Option<&'static str> {
+        (self != Self::Request).then(|| self.as_str())
+    }
+
     /// The one of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|standing| standing.as_str() == name)
@@ -112,17 +117,33 @@ impl Store<'_> {
         tags.into_iter().filter_map(|tag| contact(tag).transpose()).collect()
     }
 
-    /// Notes what was decided about somebody; the server has to hear of it. Says whether that is new.
+    /// Notes what was decided about somebody on this device; the server has to hear of it. Says whether that is new.
     ///
     /// # Errors
     /// See [`DatabaseError`].
-    pub fn decide(&self, tag: AccountTag, standing: Standing) -> Result<bool, DatabaseError> {
-        let text = (standing != Standing::Request).then(|| standing.as_str());
+    pub fn decide(&self, tag: AccountTag, standing: Standing, now: UnixMillis) -> Result<bool, DatabaseError> {
         let changed = self
             .connection
-            .prepare_cached("UPDATE contacts SET relation = ?1, untold = 1 WHERE tag = ?2 AND relation IS NOT ?1")?
-            .execute(params![text, tag.as_bytes()])?;
+            .prepare_cached(
+                "UPDATE contacts SET relation = ?1, untold = 1, decided_at = max(decided_at, ?3)
+                 WHERE tag = ?2 AND relation IS NOT ?1",
+            )?
+            .execute(params![standing.relation_text(), tag.as_bytes(), integer(now.get())])?;
         Ok(changed > 0)
+    }
+
+    /// Notes what was decided about somebody on another device of this account, which has told the server, unless something
+    /// was decided later.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn was_decided(&self, tag: AccountTag, standing: Standing, at: UnixMillis) -> Result<(), DatabaseError> {
+        self.connection
+            .prepare_cached(
+                "UPDATE contacts SET relation = ?1, untold = 0, decided_at = ?3 WHERE tag = ?2 AND decided_at <= ?3",
+            )?
+            .execute(params![standing.relation_text(), tag.as_bytes(), integer(at.get())])?;
+        Ok(())
     }
 
     /// Decisions that the server has not heard of, at most `max`.
@@ -146,9 +167,10 @@ impl Store<'_> {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn told(&self, tag: AccountTag, standing: Standing) -> Result<(), DatabaseError> {
-        let text = (standing != Standing::Request).then(|| standing.as_str());
-        self.connection
-            .execute("UPDATE contacts SET untold = 0 WHERE tag = ? AND relation IS ?", params![tag.as_bytes(), text])?;
+        self.connection.execute(
+            "UPDATE contacts SET untold = 0 WHERE tag = ? AND relation IS ?",
+            params![tag.as_bytes(), standing.relation_text()],
+        )?;
         Ok(())
     }
 
@@ -216,10 +238,11 @@ impl Store<'_> {
         stand_in: AccountTag,
         tag: AccountTag,
         handle: &Handle,
+        now: UnixMillis,
     ) -> Result<Vec<MessageId>, DatabaseError> {
         self.connection.execute("UPDATE contacts SET handle = NULL WHERE tag = ?", [stand_in.as_bytes()])?;
         self.put_contact(tag, Some(handle))?;
-        self.decide(tag, Standing::Accepted)?;
+        self.decide(tag, Standing::Accepted, now)?;
         self.move_messages(stand_in, tag)?;
         let messages = self.readdress(stand_in, tag)?;
         self.connection.execute("DELETE FROM contacts WHERE tag = ?", [stand_in.as_bytes()])?;

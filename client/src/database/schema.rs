@@ -135,6 +135,7 @@ ALTER TABLE contacts ADD COLUMN claimed TEXT;        -- the handle that they go 
 ALTER TABLE contacts ADD COLUMN devices_version INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE contacts ADD COLUMN relation TEXT;       -- 'accepted', 'blocked', 'ignored'; NULL while nothing is decided
 ALTER TABLE contacts ADD COLUMN untold INTEGER NOT NULL DEFAULT 0; -- 1: the server has to hear of the relation
+ALTER TABLE contacts ADD COLUMN decided_at INTEGER NOT NULL DEFAULT 0; -- by the clock of the device that it was decided on
 ALTER TABLE contacts ADD COLUMN unaddressed INTEGER NOT NULL DEFAULT 0; -- 1: the tag stands in until the server can be asked
 ",
 ];
@@ -192,6 +193,7 @@ pub(super) fn downgrade(connection: &Connection) {
              ALTER TABLE account DROP COLUMN refresh; ALTER TABLE account DROP COLUMN server_password;
              ALTER TABLE contacts DROP COLUMN claimed; ALTER TABLE contacts DROP COLUMN devices_version;
              ALTER TABLE contacts DROP COLUMN relation; ALTER TABLE contacts DROP COLUMN untold;
+             ALTER TABLE contacts DROP COLUMN decided_at;
              ALTER TABLE contacts DROP COLUMN unaddressed;
              PRAGMA user_version = 1;",
         )

@@ -10,7 +10,7 @@ use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof};
 use endtoend_crypto_core::provision::{ANSWER_BYTES, LinkCode, LinkDigits, NewDevice, ProvisionError};
 use endtoend_crypto_core::signature::SigningKey;
 use endtoend_crypto_e2e::{accept_identity, export_identity, import_identity};
-use endtoend_protocol::{Acquaintance, Address, Answer, DeviceId, Provision, Request, VERSION, limits};
+use endtoend_protocol::{Acquaintance, Address, Answer, DeviceId, Provision, Request, UnixMillis, VERSION, limits};
 use rand::Rng as _;
 use zeroize::Zeroizing;
 
@@ -255,9 +255,8 @@ pub(super) fn meet(store: &Store<'_>, person: &Acquaintance) -> Result<(), LinkD
     let handle: Option<Handle> = person.handle.parse().ok();
     store.put_contact(person.account, handle.as_ref())?;
     if let Some(standing) = Standing::named(&person.standing) {
-        store.decide(person.account, standing)?;
-        // The server has heard of it from the other device.
-        store.told(person.account, standing)?;
+        // When is not known: whatever is decided from now on is later.
+        store.was_decided(person.account, standing, UnixMillis::new(0))?;
     }
     if let Some(identity) = &person.identity {
         let changes = accept_identity(person.account, identity).map_err(|_| LinkDeviceError::Malformed)?;

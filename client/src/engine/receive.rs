@@ -197,7 +197,17 @@ fn arrive(
             store_copy(store, (content.id, content.sent_at), to, &handle, text, envelope)?;
             return Ok(Arrival::Unseen { new_session: opened.new_session, queued: None });
         }
-        ContentKind::Copy { .. } => return Ok(Arrival::Unreadable { reason: "malformed", asked: None }),
+        ContentKind::Decision { about, handle, standing } if from_own_device => {
+            let Some(standing) = Standing::named(&standing) else {
+                return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
+            };
+            store.put_contact(about, handle.parse().ok().as_ref())?;
+            store.was_decided(about, standing, content.sent_at)?;
+            return Ok(Arrival::Unseen { new_session: opened.new_session, queued: None });
+        }
+        ContentKind::Copy { .. } | ContentKind::Decision { .. } => {
+            return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
+        }
         ContentKind::Unopened(id) => {
             let queued = send_again(store, peer, id, now)?;
             return Ok(Arrival::Unseen { new_session: opened.new_session, queued });
@@ -234,11 +244,8 @@ fn store_copy(
 ) -> Result<(), DatabaseError> {
     let handle: Option<Handle> = handle.parse().ok();
     store.put_contact(to, handle.as_ref())?;
-    let decided = store.decide(to, Standing::Accepted)?;
-    if decided {
-        // The server has heard of it from the device that has sent it.
-        store.told(to, Standing::Accepted)?;
-    }
+    // Whoever is written to may answer, unless something was decided since.
+    store.was_decided(to, Standing::Accepted, sent_at)?;
     store.put_message(&StoredMessage {
         seq: 0,
         peer: to,

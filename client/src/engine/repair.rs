@@ -89,6 +89,18 @@ pub(super) fn copy_for_own_devices(store: &Store<'_>, message: MessageId) -> Res
     }
 }
 
+/// Queues what was decided about somebody for the other devices of this account, inside a transaction.
+pub(super) fn decision_for_own_devices(
+    store: &Store<'_>,
+    about: AccountTag,
+    now: UnixMillis,
+) -> Result<Option<Queued>, DatabaseError> {
+    let (Some(own), Some(contact)) = (own_tag(store)?, store.contact(about)?) else { return Ok(None) };
+    let handle = contact.handle.map(|handle| handle.to_string()).unwrap_or_default();
+    let kind = ContentKind::Decision { about, handle, standing: contact.standing.as_str().to_owned() };
+    queue(store, own, MessageId::new(now, rand::rng().random()), now, Vec::new(), kind).map(Some)
+}
+
 fn own_tag(store: &Store<'_>) -> Result<Option<AccountTag>, DatabaseError> {
     Ok(store.account()?.and_then(|account| account.tag))
 }

@@ -21,7 +21,7 @@ use super::handle::Options;
 use super::lookup::{Lookups, Reason};
 use super::online::End;
 use super::outbox::Outbox;
-use super::repair::{Queued, copy_for_own_devices};
+use super::repair::{Queued, copy_for_own_devices, decision_for_own_devices};
 use super::requests::{AccountRequest, Asker, RequestError, Requests};
 use crate::backoff::Backoff;
 use crate::clock::{self, Instant};
@@ -475,7 +475,7 @@ impl Runner {
                 return Err(SendError::Blocked(to.clone()));
             }
             // Whoever is written to may answer.
-            let decided = known.is_some() && store.decide(tag, Standing::Accepted)?;
+            let decided = known.is_some() && store.decide(tag, Standing::Accepted, now)?;
             store.put_message(&message)?;
             // First, because whoever waits for the message may leave as soon as it is accepted.
             let copy = if known.is_some() && !alone { copy_for_own_devices(store, id)? } else { None };
@@ -503,7 +503,14 @@ impl Runner {
 
     fn decide(&mut self, about: &Handle, standing: Standing) -> Result<(), DecideError> {
         let tag = self.database().read().tag_of(about)?.ok_or_else(|| DecideError::Unknown(about.clone()))?;
-        self.decided |= self.database().write(|store| store.decide(tag, standing))?;
+        let (alone, now) = (self.alone, clock::now());
+        let (decided, for_others) = self.database().write(|store| -> Result<_, DatabaseError> {
+            let decided = store.decide(tag, standing, now)?;
+            let told = if decided && !alone { decision_for_own_devices(store, tag, now)? } else { None };
+            Ok((decided, told))
+        })?;
+        self.decided |= decided;
+        self.queued(for_others);
         Ok(())
     }
 
@@ -560,9 +567,9 @@ impl Runner {
             match reason {
                 Reason::Command(command) => self.told(Some(*command)),
                 Reason::Address { stand_in } => {
-                    let alone = self.alone;
+                    let (alone, now) = (self.alone, clock::now());
                     let copies: Vec<Queued> = self.database().write(|store| {
-                        let messages = store.address(stand_in, tag, handle)?.into_iter().filter(|_| !alone);
+                        let messages = store.address(stand_in, tag, handle, now)?.into_iter().filter(|_| !alone);
                         messages.filter_map(|message| copy_for_own_devices(store, message).transpose()).collect()
                     })?;
                     copies.into_iter().for_each(|copy| self.queued(Some(copy)));

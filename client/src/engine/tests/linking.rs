@@ -1,7 +1,7 @@
 //! Two devices of one account, and those who would like to be one.
 
 use endtoend_crypto_e2e::import_identity;
-use endtoend_protocol::{AccountTag, Address, Content, ContentKind, DeviceId, MessageId, Provision, Text};
+use endtoend_protocol::{AccountTag, Address, Content, ContentKind, DeviceId, MessageId, Provision, Text, UnixMillis};
 use rand::Rng as _;
 use zeroize::Zeroizing;
 
@@ -54,14 +54,23 @@ fn sealed(device: &mut Device, seq: i64, to: AccountTag) -> endtoend_protocol::E
     }
 }
 
-/// A claim about what `account` has said to somebody, for its devices.
-fn copy(device: &mut Device, for_account: AccountTag, to: AccountTag) -> endtoend_protocol::Envelope {
-    let (now, text) = (clock::now(), Text::new("never said".to_owned()).unwrap());
-    let kind = ContentKind::Copy { to, handle: "carol".to_owned(), text };
-    let id = MessageId::new(now, rand::random());
-    let content = Content { id, sent_at: now, sender_handle: None, copies: Vec::new(), kind };
+/// Takes this for an account's devices through an outbox.
+fn told(
+    device: &mut Device,
+    for_account: AccountTag,
+    kind: ContentKind,
+    sent_at: UnixMillis,
+) -> endtoend_protocol::Envelope {
+    let id = MessageId::new(sent_at, rand::random());
+    let content = Content { id, sent_at, sender_handle: None, copies: Vec::new(), kind };
     let seq = device.database.write(|store| store.enqueue(id, for_account, &content.encode())).unwrap();
     sealed(device, seq, for_account)
+}
+
+/// A claim about what `account` has said to somebody, for its devices.
+fn copy(device: &mut Device, for_account: AccountTag, to: AccountTag) -> endtoend_protocol::Envelope {
+    let text = Text::new("never said".to_owned()).unwrap();
+    told(device, for_account, ContentKind::Copy { to, handle: "carol".to_owned(), text }, clock::now())
 }
 
 #[test]
@@ -140,4 +149,38 @@ fn nobody_else_says_what_an_account_has_said() {
     assert!(matches!(alice.take(&envelope), Arrival::Unreadable { reason: "malformed", .. }));
     assert!(alice.database.read().history(carol, 9).unwrap().is_empty());
     assert!(alice.database.read().contact(carol).unwrap().is_none());
+}
+
+#[test]
+fn what_was_decided_last_counts_on_every_device() {
+    let (mut phone, bob) = (Device::new("alice"), Device::new("bob"));
+    phone.meet(&bob);
+    let (mut laptop, own, to) = (linked(&phone), phone.own, bob.own.account);
+    let bundles = laptop.bundles();
+    phone.database.write(|store| open_sessions(store, own, own.account, &bundles, clock::now())).unwrap();
+    laptop.introduce(&phone);
+    let standing = |laptop: &Device| laptop.database.read().contact(to).unwrap().unwrap().standing;
+    let decision = |standing: Standing| ContentKind::Decision {
+        about: to,
+        handle: "bob".to_owned(),
+        standing: standing.as_str().to_owned(),
+    };
+    let at = UnixMillis::new(1_000);
+    let mut hear = |laptop: &mut Device, kind: ContentKind, at: UnixMillis| {
+        let envelope = told(&mut phone, own.account, kind, at);
+        laptop.take(&envelope)
+    };
+    assert!(matches!(hear(&mut laptop, decision(Standing::Blocked), at), Arrival::Unseen { .. }));
+    assert_eq!(standing(&laptop), Standing::Blocked);
+    // A message that was written before, and a decision that was taken before, say nothing about now.
+    let text = Text::new("written before".to_owned()).unwrap();
+    let earlier = ContentKind::Copy { to, handle: "bob".to_owned(), text };
+    hear(&mut laptop, earlier, UnixMillis::new(999));
+    assert_eq!(standing(&laptop), Standing::Blocked);
+    laptop.database.write(|store| store.decide(to, Standing::Ignored, UnixMillis::new(2_000))).unwrap();
+    hear(&mut laptop, decision(Standing::Accepted), UnixMillis::new(1_999));
+    assert_eq!(standing(&laptop), Standing::Ignored);
+    hear(&mut laptop, decision(Standing::Request), UnixMillis::new(2_001));
+    assert_eq!(standing(&laptop), Standing::Request);
+    assert_eq!(laptop.database.read().untold(9).unwrap(), [], "the other device has told the server");
 }
