@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use endtoend_benches::Stopwatch;
 use endtoend_protocol::{
-    AccountTag, Address, ClientFrame, DeliveryNumber, Envelope, EnvelopeId, Request, ServerFrame, UnixMillis, limits,
+    AccountTag, Address, ClientFrame, DeliveryNumber, Envelope, EnvelopeId, Relation, Request, ServerFrame, UnixMillis,
+    limits,
 };
 use endtoend_testkit::{Wire, WireReceiver, WireSender};
 use rand::rngs::StdRng;
@@ -52,15 +53,21 @@ pub(crate) async fn register(node: SocketAddr, options: &Options) -> People {
     };
     let mut people = People { senders: Vec::new(), receivers: Vec::new(), addresses: Vec::new() };
     for number in 0..options.receivers {
-        let (mut wire, device) = Wire::register(node, tag(2, number)).await;
-        if !options.offline {
-            wire.ask(Request::Attach).await;
-        }
+        let (wire, device) = Wire::register(node, tag(2, number)).await;
         people.receivers.push(wire);
         people.addresses.push(device.address);
     }
     for number in 0..options.senders {
         people.senders.push(Wire::register(node, tag(1, number)).await.0);
+        // Strangers may leave less.
+        if let Some(receiver) = people.receivers.get_mut(number % options.receivers) {
+            receiver.decide(tag(1, number), Some(Relation::Accepted)).await;
+        }
+    }
+    if !options.offline {
+        for receiver in &mut people.receivers {
+            receiver.ask(Request::Attach).await;
+        }
     }
     people
 }
