@@ -37,6 +37,8 @@ use crate::transport::{LinkError, LinkReceiver, LinkSender};
 const INBOX_MAX: usize = 256;
 /// Frames dealt with in one transaction, and rows sealed in one.
 const BATCH_MAX: usize = 32;
+/// Who commands an engine for a moment does not wait for what his other devices have to hear: the engine stays so long for it.
+const FAREWELL_MAX: Duration = Duration::from_secs(3);
 /// A request without an answer this long means that the connection is dead.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// Decisions about people that the server is told in one go, within the requests that it takes at one time.
@@ -215,14 +217,16 @@ impl Runner {
     async fn live(&mut self, online: &mut Online) -> Result<(), End> {
         online.ask(Asked::Attach, Request::Attach).await?;
         let mut frames = Vec::new();
-        while !self.is_stopping() {
+        let mut leave_at = None;
+        while !self.may_leave(online, &mut leave_at) {
             self.pump(online).await?;
-            let wake = self.outbox.next_wake().into_iter().chain(online.deadline()).chain([online.care_at]).min();
+            let wake = self.outbox.next_wake().into_iter().chain(online.deadline()).chain([online.care_at]);
+            let wake = wake.chain(leave_at).min();
             tokio::select! {
                 count = online.inbox.recv_many(&mut frames, BATCH_MAX) => if count == 0 {
                     return Err(LinkError::Closed { reason: None }.into());
                 },
-                command = self.receive_command() => self.told(command),
+                command = self.receive_command(), if leave_at.is_none() => self.told(command),
                 () = wait(wake) => {}
             }
             if online.deadline().is_some_and(|deadline| clock::monotonic() >= deadline) {
@@ -237,6 +241,14 @@ impl Runner {
             }
         }
         Ok(())
+    }
+
+    /// Whether the engine was told to stop, and has nothing left to say to the own other devices or has tried for long enough.
+    fn may_leave(&self, online: &Online, leave_at: &mut Option<Instant>) -> bool {
+        let now = clock::monotonic();
+        self.is_stopping()
+            && (self.outbox.len_for(online.own.account) == 0
+                || now >= *leave_at.get_or_insert_with(|| now + FAREWELL_MAX))
     }
 
     /// Sends everything that may be sent now.
