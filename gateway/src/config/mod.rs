@@ -8,6 +8,7 @@ mod effective;
 mod keys;
 mod mistake;
 mod redact;
+pub(crate) mod redis_url;
 #[cfg(test)]
 mod tests;
 
@@ -23,8 +24,9 @@ pub use effective::{Effective, Origin, Setting};
 pub use keys::Key;
 pub(crate) use keys::nearest;
 pub use mistake::{ConfigError, Mistake, Place};
+pub use redis_url::{NoRedisUrl, RedisUrl};
 
-use crate::limits::LimitsConfig;
+use crate::limits::{Limit, LimitsConfig};
 use crate::services::Registration;
 
 /// Prefix of environment variables: `ENDTOEND_GATEWAY__LISTEN` is `listen` in `[gateway]`.
@@ -157,6 +159,14 @@ impl Config {
             format!("must be 1 to {WORK_BITS_MAX}"),
             "each bit doubles the work; the default is 18",
         );
+        for (operation, limit) in self.limits.all() {
+            rule(
+                limit.full_after() <= Limit::FULL_AFTER_MAX,
+                ("limits", operation.name()),
+                "burst times every_ms must be at most 90 days".to_owned(),
+                "that is how long it takes until somebody who has used it up has all of it again",
+            );
+        }
         for name in &self.gateway.names {
             let fits = ServerName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_ok();
             let text = format!("{name:?} is neither a DNS name nor an address");

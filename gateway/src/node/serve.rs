@@ -94,7 +94,7 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
     let pin = Pin { tls: leaf.pin(), identity: identity.fingerprint() };
     let (leaf, store) = (Arc::new(leaf), Arc::new(store));
     let (stop, stopping) = watch::channel(false);
-    let limits = Arc::new(Limits::new(&config.limits, rand::random()));
+    let limits = Arc::new(Limits::new(&config.limits, secrets.services.limits()));
     let audit = Auditor::start(store.clone(), secrets.services.audit());
     let policy = Policy {
         registration: config.accounts.registration,
