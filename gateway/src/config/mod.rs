@@ -2,13 +2,14 @@
 //!
 //! A new key is a field with a default here, and a line with its explanation in `deploy/node.example.toml`; which keys
 //! there are, and what a typing error may have meant, is read from the serialised defaults. A key that must not be
-//! shown has no place here: it is a secret, see `node::secrets`. The one exception may hold a password and shows all but
-//! that: [`StoreUrl`].
+//! shown has no place here: it is a secret, see `node::secrets`. The two exceptions may hold a password and show all but
+//! that: [`StoreUrl`], [`RedisUrl`].
 
 mod effective;
 mod keys;
 mod mistake;
 mod redact;
+pub(crate) mod redis_url;
 mod store_url;
 #[cfg(test)]
 mod tests;
@@ -26,9 +27,10 @@ pub use effective::{Effective, Origin, Setting};
 pub use keys::Key;
 pub(crate) use keys::nearest;
 pub use mistake::{ConfigError, Mistake, Place};
+pub use redis_url::{NoRedisUrl, RedisUrl};
 pub use store_url::StoreUrl;
 
-use crate::limits::LimitsConfig;
+use crate::limits::{Limit, LimitsConfig};
 use crate::services::Registration;
 
 /// Prefix of environment variables: `ENDTOEND_GATEWAY__LISTEN` is `listen` in `[gateway]`.
@@ -178,6 +180,14 @@ impl Config {
             format!("must be 1 to {WORK_BITS_MAX}"),
             "each bit doubles the work; the default is 18",
         );
+        for (operation, limit) in self.limits.all() {
+            rule(
+                limit.full_after() <= Limit::FULL_AFTER_MAX,
+                ("limits", operation.name()),
+                "burst times every_ms must be at most 90 days".to_owned(),
+                "that is how long it takes until somebody who has used it up has all of it again",
+            );
+        }
         for name in &self.gateway.names {
             let fits = ServerName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_ok();
             let text = format!("{name:?} is neither a DNS name nor an address");

@@ -159,6 +159,7 @@ fn rules_are_checked_before_anything_starts() {
         (2, "[storage]\ndata = \"\"\n"),
         (3, "[gateway]\n\nnames = [\"a.example\", \"https://b.example:1/\"]\n"),
         (2, "[log]\nfilter = \"=,=\"\n"),
+        (2, "[limits]\nsend = { burst = 4294967295, every_ms = 18446744073709551 }\n"),
     ] {
         let (found, text) = mistake(text);
         assert_eq!(found, line, "{text}");
@@ -194,6 +195,21 @@ fn the_url_of_the_store_is_read_whole_and_shown_without_its_password() {
     assert!(line == 3 && text.contains("keep one of the two"), "{text}");
     let (_, text) = mistake("[storage]\nconnections_max = 0\n");
     assert!(text.contains("connections_max"), "{text}");
+}
+
+#[test]
+fn the_password_of_redis_is_used_and_not_shown() {
+    let set = load("[limits]\nredis = \"redis://node:hunter2@cache:6379/1\"\n", &[]).unwrap();
+    let url = set.config.limits.redis.clone().unwrap();
+    assert_eq!(url.client().get_connection_info().redis_settings().password(), Some("hunter2"));
+    let shown = set.settings().into_iter().find(|setting| setting.key.name == "redis").unwrap();
+    assert_eq!(shown.value, "redis://node:***@cache:6379/1");
+    assert!(!format!("{set:?}{url:?}").contains("hunter2"));
+    for off in ["", "[limits]\nredis = \"\"\n"] {
+        assert_eq!(config(off, &[]).limits.redis, None);
+    }
+    let (line, text) = mistake("[limits]\nredis = \"http://node:hunter2@cache\"\n");
+    assert!(line == 2 && text.contains("redis://") && !text.contains("hunter2"), "{text}");
 }
 
 #[test]

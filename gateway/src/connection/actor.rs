@@ -202,8 +202,7 @@ impl Connection {
                 self.ask(id, async move { node.services.bundles(login, account).await }, ctx);
             }
             Request::Evaluate { blinded, .. } => {
-                let answer = node.services.evaluate_for(account, blinded);
-                self.answer(id, answer, ctx);
+                self.ask_first(id, async move { node.services.evaluate_for(account, blinded).await }, ctx);
             }
             Request::FetchDevices => self.ask(id, async move { node.services.devices(account).await }, ctx),
             Request::RenameDevice { device, name } => {
@@ -305,6 +304,16 @@ impl Connection {
         }));
     }
 
+    /// A request that is answered before anything else is read, so that any number may follow each other.
+    fn ask_first(
+        &mut self,
+        id: RequestId,
+        answer: impl Future<Output = Result<Answer, Refusal>> + 'static,
+        ctx: &mut Context,
+    ) {
+        ctx.wait(answer.into_actor(self).map(move |answer, this, ctx| this.answer(id, answer, ctx)));
+    }
+
     /// Any other request waits beside the rest, a few at a time.
     fn ask(
         &mut self,
@@ -344,28 +353,35 @@ impl Connection {
             return self.settled(id, Outcome::Retry(RetryReason::Busy), ctx);
         };
         let (sender, recipient) = (login.device.account, envelope.to.account);
-        if self.node.services.limits.check(Operation::Send, Subject::Account(sender)).is_err() {
+        if self.node.services.limits.check_here(Operation::Send, Subject::Account(sender)).is_err() {
             return self.settled(id, Outcome::Retry(RetryReason::Rate), ctx);
         }
         let receipt = Receipt::new(id, ctx.address().recipient(), [place, memory]);
         let (changes, now) = (self.node.services.changes(), clock::monotonic());
         if let Some(standing) = self.standings.get(recipient, changes, now) {
-            return self.send_to(sender, standing, envelope, receipt);
+            return self.send_to(sender, standing, envelope, receipt, ctx);
         }
         // Nothing else is read until it is known: the order stays.
         let node = Arc::clone(&self.node);
         let ask = async move { node.services.standing(recipient, sender).await };
-        ctx.wait(ask.into_actor(self).map(move |standing, this, _| match standing {
+        ctx.wait(ask.into_actor(self).map(move |standing, this, ctx| match standing {
             Ok(standing) => {
                 this.standings.put(recipient, standing, changes, now);
-                this.send_to(sender, standing, envelope, receipt);
+                this.send_to(sender, standing, envelope, receipt, ctx);
             }
             Err(_) => receipt.settle(Outcome::Retry(RetryReason::Unavailable)),
         }));
     }
 
     /// Blocked senders are not heard, and not told.
-    fn send_to(&mut self, sender: AccountTag, standing: Option<Standing>, envelope: Envelope, receipt: Receipt) {
+    fn send_to(
+        &mut self,
+        sender: AccountTag,
+        standing: Option<Standing>,
+        envelope: Envelope,
+        receipt: Receipt,
+        ctx: &mut Context,
+    ) {
         let (recipient, now) = (envelope.to.account, clock::now());
         let Some(standing) = standing else {
             return receipt.settle(Outcome::Rejected(RejectReason::UnknownRecipient));
@@ -373,21 +389,22 @@ impl Connection {
         if standing.devices_version != envelope.devices_version {
             return receipt.settle(Outcome::Retry(RetryReason::Devices));
         }
-        let mut tray = Tray::Contacts;
         let relation = if sender == recipient { Some(Relation::Accepted) } else { standing.relation };
+        let letter = |tray| Letter { envelope, accepted_at: now, tray };
         match relation {
-            Some(Relation::Blocked) => return receipt.settle(Outcome::Accepted { at: now }),
-            Some(Relation::Accepted) => {}
+            Some(Relation::Blocked) => receipt.settle(Outcome::Accepted { at: now }),
+            Some(Relation::Accepted) => self.node.router.route(letter(Tray::Contacts), receipt, &mut self.lanes),
             None => {
                 let first = self.standings.is_first_request(recipient);
-                if self.node.services.may_request(recipient, sender, first).is_err() {
-                    return receipt.settle(Outcome::Retry(RetryReason::Rate));
-                }
-                tray = Tray::Requests;
+                let (node, letter) = (Arc::clone(&self.node), letter(Tray::Requests));
+                // Nothing else is read until it is known: the order stays.
+                let ask = async move { node.services.may_request(recipient, sender, first).await };
+                ctx.wait(ask.into_actor(self).map(move |allowed, this, _| match allowed {
+                    Ok(()) => this.node.router.route(letter, receipt, &mut this.lanes),
+                    Err(_) => receipt.settle(Outcome::Retry(RetryReason::Rate)),
+                }));
             }
         }
-        let letter = Letter { envelope, accepted_at: now, tray };
-        self.node.router.route(letter, receipt, &mut self.lanes);
     }
 
     fn settled(&mut self, id: endtoend_protocol::EnvelopeId, outcome: Outcome, ctx: &mut Context) {

@@ -68,7 +68,7 @@ async fn try_step(
             if !(version_min..=version_max).contains(&version) {
                 return Err((Stage::Connected, RefusalCode::Version.into()));
             }
-            let checked = services.check_server_password(&server_password, guest);
+            let checked = services.check_server_password(&server_password, guest).await;
             checked.map_err(|refusal| (Stage::Connected, refusal))?;
             let welcome = Answer::Welcome {
                 version,
@@ -81,14 +81,14 @@ async fn try_step(
             Ok((Stage::Greeted, welcome))
         }
         (Stage::Greeted, Request::Evaluate { blinded, work }) => {
-            services.evaluate_for_guest(blinded, work, guest).map(stays).map_err(greeted)
+            services.evaluate_for_guest(blinded, work, guest).await.map(stays).map_err(greeted)
         }
         // A login that is under way goes on.
         (stage @ (Stage::Greeted | Stage::LoggingIn(_) | Stage::Proved(_)), Request::NewChallenge) => {
             Ok((stage, Answer::Challenge { challenge: guest.new_challenge() }))
         }
         (Stage::Greeted, Request::RegisterStart { account, opaque }) => {
-            let opaque = services.register_start(account, &opaque, guest).map_err(greeted)?;
+            let opaque = services.register_start(account, &opaque, guest).await.map_err(greeted)?;
             Ok((Stage::Registering(account), Answer::RegisterChallenge { opaque }))
         }
         (Stage::Registering(account), Request::RegisterFinish { opaque, device_proof, device, invite }) => services

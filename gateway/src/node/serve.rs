@@ -96,7 +96,7 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
     let pin = Pin { tls: leaf.pin(), identity: identity.fingerprint() };
     let (leaf, store) = (Arc::new(leaf), opened.store());
     let (stop, stopping) = watch::channel(false);
-    let limits = Arc::new(Limits::new(&config.limits, rand::random()));
+    let limits = Arc::new(Limits::new(&config.limits, secrets.services.limits()));
     let audit = Auditor::start(store.clone(), secrets.services.audit());
     let policy = Policy {
         registration: config.accounts.registration,
@@ -236,7 +236,7 @@ pub(crate) fn services_alone(data: &DataDir, store: Arc<dyn Store>) -> Result<Ar
     let secrets = Secrets::load(data)?.services;
     let audit = Auditor::start(store.clone(), secrets.audit());
     // Nobody comes who could ask for these.
-    let limits = Arc::new(Limits::new(&LimitsConfig::default(), rand::random()));
+    let limits = Arc::new(Limits::new(&LimitsConfig::default(), Zeroizing::new(rand::random())));
     let policy =
         Policy { registration: Registration::Closed, server_password: None, password_device_delay: Duration::ZERO };
     Ok(Arc::new(Services::new(store, secrets, policy, limits, Arc::default(), audit)))

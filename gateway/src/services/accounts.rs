@@ -69,18 +69,18 @@ impl Services {
     }
 
     /// What everybody must show before anything else, if the server has a password.
-    pub(crate) fn check_server_password(&self, shown: &[u8], guest: &Guest) -> Answered<()> {
+    pub(crate) async fn check_server_password(&self, shown: &[u8], guest: &Guest) -> Answered<()> {
         let Some(password) = &self.policy.server_password else { return Ok(()) };
-        self.limits.check(Operation::Login, Subject::Origin(guest.origin))?;
+        self.limits.check(Operation::Login, Subject::Origin(guest.origin)).await?;
         if password.is(shown) { Ok(()) } else { Err(RefusalCode::ServerPassword.into()) }
     }
 
     /// OPAQUE registration, first step. Nothing is kept: a request that is not finished leaves no trace.
-    pub(crate) fn register_start(&self, account: AccountTag, request: &[u8], guest: &Guest) -> Answered<Bytes> {
+    pub(crate) async fn register_start(&self, account: AccountTag, request: &[u8], guest: &Guest) -> Answered<Bytes> {
         if self.policy.registration == Registration::Closed {
             return Err(RefusalCode::RegistrationClosed.into());
         }
-        self.limits.check(Operation::Register, Subject::Origin(guest.origin))?;
+        self.limits.check(Operation::Register, Subject::Origin(guest.origin)).await?;
         let response = self.secrets.opaque.register(account.as_bytes(), request).map_err(|_| RefusalCode::Invalid)?;
         Ok(response.into())
     }
@@ -126,8 +126,9 @@ impl Services {
         ke1: &[u8],
         guest: &Guest,
     ) -> Answered<(PasswordLogin, Bytes)> {
-        self.limits.check(Operation::Login, Subject::Origin(guest.origin))?;
-        self.limits.check(Operation::Password, Subject::Account(account))?;
+        let asked =
+            [(Operation::Login, Subject::Origin(guest.origin)), (Operation::Password, Subject::Account(account))];
+        self.limits.check_all(&asked).await?;
         let (state, ke2) = self.prove_password(account, ke1).await?;
         Ok((PasswordLogin { account, state }, ke2))
     }
@@ -192,7 +193,7 @@ impl Services {
         registration: Option<Bytes>,
     ) -> Answered<(PasswordCheck, Answer)> {
         let account = login.device.account;
-        self.limits.check(Operation::Password, Subject::Account(account))?;
+        self.limits.check(Operation::Password, Subject::Account(account)).await?;
         let (state, opaque) = self.prove_password(account, ke1).await?;
         let registration = registration
             .map(|request| self.secrets.opaque.register(account.as_bytes(), &request).map(Bytes::from))
@@ -241,7 +242,7 @@ impl Services {
 
     /// Keeps what devices have sealed for those to come.
     pub(crate) async fn set_backup(&self, account: AccountTag, backup: Option<Bytes>) -> Answered<Answer> {
-        self.limits.check(Operation::Change, Subject::Account(account))?;
+        self.limits.check(Operation::Change, Subject::Account(account)).await?;
         match self.store.set_backup(account, backup).await {
             Ok(true) => Ok(Answer::Done),
             Ok(false) => Err(RefusalCode::NotAuthenticated.into()),
@@ -251,7 +252,7 @@ impl Services {
 
     /// Adds to the published keys of a device.
     pub(crate) async fn publish_keys(&self, device: Address, keys: DeviceKeys) -> Answered<Answer> {
-        self.limits.check(Operation::Keys, Subject::Account(device.account))?;
+        self.limits.check(Operation::Keys, Subject::Account(device.account)).await?;
         match self.store.publish_keys(device, keys).await {
             Ok(counts) => Ok(Answer::KeysPublished(counts)),
             Err(PublishKeysError::TooMany) => Err(RefusalCode::TooManyKeys.into()),
@@ -262,7 +263,7 @@ impl Services {
 
     /// Who an account is, and how its devices are written to within a session.
     pub(crate) async fn identity(&self, login: Login, account: AccountTag) -> Answered<Answer> {
-        self.limits.check(Operation::Keys, Subject::Account(login.device.account))?;
+        self.limits.check(Operation::Keys, Subject::Account(login.device.account)).await?;
         match self.store.identity(account).await {
             Ok(Some(identity)) => Ok(Answer::Identity(Box::new(identity))),
             Ok(None) => Err(Refusal::from(RefusalCode::UnknownAccount)),
@@ -273,7 +274,7 @@ impl Services {
     /// What is needed to write to an account. Whoever asks means to write, and so accepts the answers.
     pub(crate) async fn bundles(&self, login: Login, account: AccountTag) -> Answered<Answer> {
         let own = login.device.account;
-        self.limits.check(Operation::Keys, Subject::Account(own))?;
+        self.limits.check(Operation::Keys, Subject::Account(own)).await?;
         let bundles = self.store.take_bundles(account).await.map_err(|error| unavailable(&error))?;
         let bundles = bundles.ok_or(RefusalCode::UnknownAccount)?;
         if account != own {

@@ -23,7 +23,7 @@ impl Services {
         guest: &mut Guest,
         now: UnixMillis,
     ) -> Answered<(Option<Login>, Answer)> {
-        self.limits.check(Operation::Register, Subject::Origin(guest.origin))?;
+        self.limits.check(Operation::Register, Subject::Origin(guest.origin)).await?;
         check_proof(device.device_key.clone(), account.as_bytes(), 0, Purpose::AddDevice, proof, guest).await?;
         let delay = if link.is_some() { std::time::Duration::ZERO } else { self.policy.password_device_delay };
         let signal = if link.is_some() { "linked" } else { "by_password" };
@@ -73,7 +73,7 @@ impl Services {
 
     pub(crate) async fn rename_device(&self, login: Login, device: DeviceId, name: Bytes) -> Answered<Answer> {
         let account = login.device.account;
-        self.limits.check(Operation::Change, Subject::Account(account))?;
+        self.limits.check(Operation::Change, Subject::Account(account)).await?;
         match self.store.rename_device(Address { account, device }, name).await {
             Ok(true) => Ok(Answer::Done),
             Ok(false) => Err(RefusalCode::UnknownDevice.into()),
@@ -84,7 +84,7 @@ impl Services {
     /// From the store first, then its connections: whoever is just logging in finds no device.
     pub(crate) async fn remove_device(&self, login: Login, device: DeviceId, now: UnixMillis) -> Answered<Answer> {
         let account = login.device.account;
-        self.limits.check(Operation::Change, Subject::Account(account))?;
+        self.limits.check(Operation::Change, Subject::Account(account)).await?;
         let removed = Address { account, device };
         if !self.store.remove_device(removed).await.map_err(|error| unavailable(&error))? {
             return Err(RefusalCode::UnknownDevice.into());
@@ -103,7 +103,7 @@ impl Services {
         guest: &Guest,
         now: UnixMillis,
     ) -> Answered<Answer> {
-        self.limits.check(Operation::Link, Subject::Origin(guest.origin))?;
+        self.limits.check(Operation::Link, Subject::Origin(guest.origin)).await?;
         match self.store.put_link(LinkId(link), offer, now, now.plus(limits::LINK_LIFE)).await {
             Ok(true) => Ok(Answer::Done),
             Ok(false) => Err(RefusalCode::Busy.into()),
@@ -118,7 +118,7 @@ impl Services {
         guest: &Guest,
         now: UnixMillis,
     ) -> Answered<Answer> {
-        self.limits.check(Operation::Link, Subject::Origin(guest.origin))?;
+        self.limits.check(Operation::Link, Subject::Origin(guest.origin)).await?;
         match self.store.link_answer(LinkId(link), now).await {
             Ok(Some(answer)) => Ok(Answer::LinkAnswer(answer)),
             Ok(None) => Err(RefusalCode::UnknownLink.into()),
@@ -133,7 +133,7 @@ impl Services {
         link: [u8; limits::LINK_BYTES],
         now: UnixMillis,
     ) -> Answered<Answer> {
-        self.limits.check(Operation::Link, Subject::Account(login.device.account))?;
+        self.limits.check(Operation::Link, Subject::Account(login.device.account)).await?;
         match self.store.link_offer(LinkId(link), now).await {
             Ok(Some(offer)) => Ok(Answer::Offer { offer }),
             Ok(None) => Err(RefusalCode::UnknownLink.into()),
@@ -151,7 +151,7 @@ impl Services {
         now: UnixMillis,
     ) -> Answered<Answer> {
         let account = login.device.account;
-        self.limits.check(Operation::Link, Subject::Account(account))?;
+        self.limits.check(Operation::Link, Subject::Account(account)).await?;
         match self.store.answer_link(LinkId(link), LinkAnswer { account, sealed, secret_hash }, now).await {
             Ok(true) => Ok(Answer::Done),
             Ok(false) => Err(RefusalCode::UnknownLink.into()),

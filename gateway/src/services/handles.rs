@@ -12,26 +12,26 @@ impl Services {
     }
 
     /// Evaluates for a stranger: freely within the limit of his address, for work beyond it.
-    pub(crate) fn evaluate_for_guest(
+    pub(crate) async fn evaluate_for_guest(
         &self,
         blinded: [u8; limits::OPRF_ELEMENT_BYTES],
         work: u64,
         guest: &mut Guest,
     ) -> Answered<Answer> {
         let has_worked = guest.has_worked(work);
-        if !has_worked && self.limits.check(Operation::StrangerLookup, Subject::Origin(guest.origin)).is_err() {
+        if !has_worked && self.limits.check(Operation::StrangerLookup, Subject::Origin(guest.origin)).await.is_err() {
             return Err(guest.ask_for_work(self.limits.work_bits()));
         }
         self.evaluate(blinded)
     }
 
     /// Evaluates for an account, within its limit.
-    pub(crate) fn evaluate_for(
+    pub(crate) async fn evaluate_for(
         &self,
         account: AccountTag,
         blinded: [u8; limits::OPRF_ELEMENT_BYTES],
     ) -> Answered<Answer> {
-        self.limits.check(Operation::Lookup, Subject::Account(account))?;
+        self.limits.check(Operation::Lookup, Subject::Account(account)).await?;
         self.evaluate(blinded)
     }
 

@@ -65,12 +65,19 @@ impl Services {
     }
 
     /// Whether a stranger may write once more. The first envelope to somebody counts for the sender too.
-    pub(crate) fn may_request(&self, recipient: AccountTag, sender: AccountTag, first: bool) -> Result<(), TooMany> {
-        if first {
-            self.limits.check(Operation::FirstContact, Subject::Account(sender))?;
-        }
+    pub(crate) async fn may_request(
+        &self,
+        recipient: AccountTag,
+        sender: AccountTag,
+        first: bool,
+    ) -> Result<(), TooMany> {
         let pair = self.secrets.relation(recipient, sender);
-        self.limits.check(Operation::Request, Subject::Pair(&pair.0))
+        let request = (Operation::Request, Subject::Pair(&pair.0));
+        if first {
+            self.limits.check_all(&[(Operation::FirstContact, Subject::Account(sender)), request]).await
+        } else {
+            self.limits.check_all(&[request]).await
+        }
     }
 
     pub(super) async fn accept_if_new(&self, owner: AccountTag, peer: AccountTag) -> Answered<()> {
@@ -89,7 +96,7 @@ impl Services {
         relation: Option<Relation>,
     ) -> Answered<Answer> {
         let owner = login.device.account;
-        self.limits.check(Operation::Change, Subject::Account(owner))?;
+        self.limits.check(Operation::Change, Subject::Account(owner)).await?;
         if owner == peer {
             return Err(RefusalCode::Invalid.into());
         }

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 const RELATION_CONTEXT: &str = "endtoend 2026-11 relation v1";
 const REFRESH_CONTEXT: &str = "endtoend 2026-11 refresh key v1";
+const LIMITS_CONTEXT: &str = "endtoend 2026-11 limits v1";
 const INVITE_CONTEXT: &str = "endtoend 2026-11 invitation v1";
 
 /// What turns accounts, codes and tokens into what the store keeps. `Debug` shows nothing.
@@ -25,6 +26,7 @@ pub(crate) struct ServiceSecrets {
     pub(super) refresh: RefreshKey,
     relation: Zeroizing<[u8; 32]>,
     invite: Zeroizing<[u8; 32]>,
+    limits: Zeroizing<[u8; 32]>,
     audit: AuditKey,
 }
 
@@ -47,12 +49,18 @@ impl ServiceSecrets {
             refresh: RefreshKey::from_bytes(&derive(REFRESH_CONTEXT)),
             relation: derive(RELATION_CONTEXT),
             invite: derive(INVITE_CONTEXT),
+            limits: derive(LIMITS_CONTEXT),
             audit: AuditKey::new(store),
         }
     }
 
     pub(crate) fn audit(&self) -> AuditKey {
         self.audit.clone()
+    }
+
+    /// What those who are limited are hashed with. Nodes with the same store have the same.
+    pub(crate) fn limits(&self) -> Zeroizing<[u8; 32]> {
+        self.limits.clone()
     }
 
     /// `BLAKE3-keyed(owner(32) || peer(32))`

@@ -91,13 +91,13 @@ impl Services {
         guest: &mut Guest,
         now: UnixMillis,
     ) -> Answered<(Login, Answer)> {
-        self.limits.check(Operation::Login, Subject::Origin(guest.origin))?;
+        self.limits.check(Operation::Login, Subject::Origin(guest.origin)).await?;
         let bad = || Refusal::from(RefusalCode::BadCredentials);
         let token = RefreshToken::from_bytes(token).map_err(|_| bad())?;
         let id = FamilyId(token.family);
         let family = self.store.family(id).await.map_err(|error| unavailable(&error))?.ok_or_else(bad)?;
         let device = family.device;
-        self.limits.check(Operation::Refresh, Subject::Device(device))?;
+        self.limits.check(Operation::Refresh, Subject::Device(device)).await?;
         let purpose = Purpose::Refresh { family: token.family, generation: token.generation };
         if let Err(refusal) = self.check_device(device, purpose, proof, guest, now).await {
             // A token without its device: it was stolen, and is of no use. The family goes on.
@@ -136,14 +136,14 @@ impl Services {
         guest: &mut Guest,
         now: UnixMillis,
     ) -> Answered<(Login, Answer)> {
-        self.limits.check(Operation::Login, Subject::Origin(guest.origin))?;
+        self.limits.check(Operation::Login, Subject::Origin(guest.origin)).await?;
         let bad = || Refusal::from(RefusalCode::BadCredentials);
         let (verifier, bytes) = (Arc::clone(&self.secrets.token_verifier), token.clone());
         let skew = u64::try_from(limits::CLOCK_SKEW_MAX.as_millis()).unwrap_or_default();
         let claims = off_thread(move || token::verify(&verifier, &bytes, now.get(), skew)).await?.map_err(|_| bad())?;
         let device = DeviceId::new(claims.device.into()).map_err(|_| bad())?;
         let address = Address { account: AccountTag::new(claims.account), device };
-        self.limits.check(Operation::Refresh, Subject::Device(address))?;
+        self.limits.check(Operation::Refresh, Subject::Device(address)).await?;
         // The token names its family. One that is gone was revoked.
         let id = FamilyId(claims.token_id);
         let family = self.store.family(id).await.map_err(|error| unavailable(&error))?;

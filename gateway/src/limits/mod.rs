@@ -3,6 +3,14 @@
 //! An operation is limited by who is known to ask: an account or a device where somebody is logged in, the prefix of the
 //! address where not. Limits for addresses are wide, because many people share one (Tor, a company), and where one is
 //! reached a stranger may go on with a proof of work. Limits of accounts are tight.
+//!
+//! Cells are this node's own, in memory. With `[limits] redis` they are the cluster's, and this node's own are what is left
+//! while Redis is away.
+
+mod breaker;
+mod shared;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -14,6 +22,10 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::config::{RedisUrl, redis_url};
+use shared::{Cell, Decision, Shared};
 
 /// What is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +73,24 @@ impl Operation {
         Self::Link,
         Self::Change,
     ];
+
+    /// Its key in `[limits]`. Part of what names its cells: another name would be another budget.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lookup => "lookup",
+            Self::StrangerLookup => "stranger_lookup",
+            Self::Register => "register",
+            Self::Password => "password",
+            Self::Login => "login",
+            Self::Refresh => "refresh",
+            Self::Keys => "keys",
+            Self::Send => "send",
+            Self::FirstContact => "first_contact",
+            Self::Request => "request",
+            Self::Link => "link",
+            Self::Change => "change",
+        }
+    }
 }
 
 /// One limit.
@@ -74,6 +104,16 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// All cells of a limit are there again after at most this long, so that no arithmetic on it overflows.
+    pub const FULL_AFTER_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
+    /// Of nobody: whether Redis answers is asked with it.
+    const PROBE: Self = Self::new(1, 1);
+
+    /// How long it takes from no cell to all of them.
+    pub fn full_after(self) -> Duration {
+        Duration::from_millis(self.every_ms.get().saturating_mul(self.burst.get().into()))
+    }
+
     const fn new(burst: u32, every_ms: u64) -> Self {
         let burst = match NonZeroU32::new(burst) {
             Some(burst) => burst,
@@ -117,6 +157,9 @@ pub struct LimitsConfig {
     pub change: Limit,
     /// Leading zero bits of the proof of work that a stranger shows beyond `stranger_lookup`. Default 18, at most 24.
     pub work_bits: u8,
+    /// Where the nodes of a cluster count together. Default none, which is the empty text: this node counts alone.
+    #[serde(with = "redis_url")]
+    pub redis: Option<RedisUrl>,
 }
 
 impl Default for LimitsConfig {
@@ -135,11 +178,17 @@ impl Default for LimitsConfig {
             link: Limit::new(400, 200),
             change: Limit::new(60, 5_000),
             work_bits: 18,
+            redis: None,
         }
     }
 }
 
 impl LimitsConfig {
+    /// Every limit with its operation.
+    pub fn all(&self) -> impl Iterator<Item = (Operation, Limit)> {
+        Operation::ALL.into_iter().map(|operation| (operation, self.of(operation)))
+    }
+
     pub(crate) const fn of(&self, operation: Operation) -> Limit {
         match operation {
             Operation::Lookup => self.lookup,
@@ -203,12 +252,25 @@ type Cells = RateLimiter<[u8; 16], HashMapStateStore<[u8; 16]>, DefaultClock>;
 
 /// All limits of the node. Forgets who is not near a limit any more.
 pub struct Limits {
-    /// Of the names of subjects: what is in memory is no address.
-    key: [u8; 32],
+    /// Of the names of subjects: neither in memory nor in Redis is an address.
+    key: Zeroizing<[u8; 32]>,
     /// In the order of [`Operation::ALL`].
-    cells: Vec<(Cells, Counts)>,
+    own: Vec<(Limit, Cells, Counts)>,
+    shared: Option<Shared>,
     clock: DefaultClock,
     work_bits: u8,
+}
+
+/// Whose cells decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    /// This node's: there is no other.
+    Alone,
+    /// The cluster's, in Redis.
+    Shared,
+    /// This node's, because Redis does not answer.
+    FallenBack,
 }
 
 /// What was asked of a limit since the node started.
@@ -252,18 +314,17 @@ impl From<TooMany> for Refusal {
 }
 
 impl Limits {
-    /// From the configuration. `key` is random.
-    pub fn new(config: &LimitsConfig, key: [u8; 32]) -> Self {
-        let cells = |operation| {
-            let Limit { burst, every_ms } = config.of(operation);
-            // One cell each so often: `every` is never zero, so there is a quota.
-            let quota = Quota::with_period(Duration::from_millis(every_ms.get()))
-                .unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN))
-                .allow_burst(burst);
-            (RateLimiter::hashmap(quota), Counts::default())
-        };
-        let cells = Operation::ALL.into_iter().map(cells).collect();
-        Self { key, cells, clock: DefaultClock::default(), work_bits: config.work_bits }
+    /// From the configuration. Nodes that count together have the same `key`. With Redis this is called within a tokio
+    /// runtime, and does not wait for it: until it answers, the node counts alone.
+    pub fn new(config: &LimitsConfig, key: Zeroizing<[u8; 32]>) -> Self {
+        Self::with_deadline(config, key, shared::DEADLINE)
+    }
+
+    /// `deadline` is for each answer of Redis.
+    fn with_deadline(config: &LimitsConfig, key: Zeroizing<[u8; 32]>, deadline: Duration) -> Self {
+        let own = config.all().map(|(_, limit)| (limit, RateLimiter::hashmap(quota(limit)), Counts::default()));
+        let shared = config.redis.as_ref().map(|url| Shared::start(url.client(), deadline));
+        Self { key, own: own.collect(), shared, clock: DefaultClock::default(), work_bits: config.work_bits }
     }
 
     /// Leading zero bits that a stranger has to show beyond a limit.
@@ -271,13 +332,67 @@ impl Limits {
         self.work_bits
     }
 
+    /// Whose cells decide at the moment.
+    pub fn sharing(&self) -> Sharing {
+        match &self.shared {
+            None => Sharing::Alone,
+            Some(shared) if shared.is_in_use() => Sharing::Shared,
+            Some(_) => Sharing::FallenBack,
+        }
+    }
+
     /// Takes one cell.
     ///
     /// # Errors
     /// `TooMany` when there is none.
-    pub fn check(&self, operation: Operation, subject: Subject<'_>) -> Result<(), TooMany> {
-        let Some((cells, counts)) = self.cells.get(operation as usize) else { return Ok(()) };
-        match cells.check_key(&self.name(subject)) {
+    pub async fn check(&self, operation: Operation, subject: Subject<'_>) -> Result<(), TooMany> {
+        self.check_all(&[(operation, subject)]).await
+    }
+
+    /// Takes a cell of each, one after the other, and stops at the first that has none; in one round trip, where Redis has
+    /// them.
+    ///
+    /// # Errors
+    /// `TooMany` when one has none. The cells before it are taken: who is refused has tried.
+    pub async fn check_all(&self, asked: &[(Operation, Subject<'_>)]) -> Result<(), TooMany> {
+        let Some(shared) = &self.shared else { return self.check_all_here(asked) };
+        let cells = asked.iter().filter_map(|&(operation, subject)| {
+            let (limit, ..) = self.own.get(operation as usize)?;
+            Some(Cell { name: self.name(operation, subject), limit: *limit })
+        });
+        let cells: Vec<Cell> = cells.collect();
+        let (taken, refused) = match shared.take(&cells).await {
+            None => return self.check_all_here(asked),
+            Some(Decision::Taken) => (asked.len(), None),
+            Some(Decision::Refused { at, too_many }) => (at, Some(too_many)),
+        };
+        // This node's own cells are taken too, so that it knows where it is when Redis goes away. They have no say here: they
+        // have seen some of what Redis has seen.
+        for (&(operation, _), cell) in asked.iter().zip(&cells).take(taken) {
+            let Some((_, own, counts)) = self.own.get(operation as usize) else { continue };
+            let _has_no_say = own.check_key(&cell.name);
+            counts.allowed.fetch_add(1, Ordering::Relaxed);
+        }
+        let Some(too_many) = refused else { return Ok(()) };
+        let refused = asked.get(taken).and_then(|&(operation, _)| self.own.get(operation as usize));
+        if let Some((_, _, counts)) = refused {
+            counts.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        Err(too_many)
+    }
+
+    fn check_all_here(&self, asked: &[(Operation, Subject<'_>)]) -> Result<(), TooMany> {
+        asked.iter().try_for_each(|&(operation, subject)| self.check_here(operation, subject))
+    }
+
+    /// Takes one cell of this node's own, whatever other nodes have seen. For what happens too often for a round trip each, and
+    /// is limited for the node's sake: envelopes.
+    ///
+    /// # Errors
+    /// `TooMany` when there is none.
+    pub fn check_here(&self, operation: Operation, subject: Subject<'_>) -> Result<(), TooMany> {
+        let Some((_, cells, counts)) = self.own.get(operation as usize) else { return Ok(()) };
+        match cells.check_key(&self.name(operation, subject)) {
             Ok(()) => {
                 counts.allowed.fetch_add(1, Ordering::Relaxed);
                 Ok(())
@@ -289,8 +404,10 @@ impl Limits {
         }
     }
 
-    fn name(&self, subject: Subject<'_>) -> [u8; 16] {
+    /// `BLAKE3-keyed(operation || 0 || kind || subject)`
+    fn name(&self, operation: Operation, subject: Subject<'_>) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(operation.name().as_bytes()).update(&[0]);
         match subject {
             Subject::Origin(Origin(prefix)) => hasher.update(b"o").update(&prefix),
             Subject::Account(tag) => hasher.update(b"a").update(tag.as_bytes()),
@@ -306,7 +423,7 @@ impl Limits {
 
     /// Forgets who has all cells again.
     pub fn forget_idle(&self) {
-        for (cells, _) in &self.cells {
+        for (_, cells, _) in &self.own {
             cells.retain_recent();
             cells.shrink_to_fit();
         }
@@ -314,69 +431,19 @@ impl Limits {
 
     /// What was asked since the node started.
     pub fn stats(&self) -> Vec<LimitStats> {
-        let stats = |(operation, (cells, counts)): (Operation, &(Cells, Counts))| LimitStats {
+        let stats = |(operation, (_, cells, counts)): (Operation, &(Limit, Cells, Counts))| LimitStats {
             operation,
             allowed: counts.allowed.load(Ordering::Relaxed),
             refused: counts.refused.load(Ordering::Relaxed),
             subjects: cells.len() as u64,
         };
-        Operation::ALL.into_iter().zip(&self.cells).map(stats).collect()
+        Operation::ALL.into_iter().zip(&self.own).map(stats).collect()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tight() -> Limits {
-        let config = LimitsConfig { lookup: Limit::new(3, 3_600_000), ..LimitsConfig::default() };
-        Limits::new(&config, [1; 32])
-    }
-
-    #[test]
-    fn operations_are_where_they_are_looked_for() {
-        for (index, operation) in Operation::ALL.into_iter().enumerate() {
-            assert_eq!(operation as usize, index);
-        }
-    }
-
-    #[test]
-    fn a_limit_says_when_to_come_again_and_keeps_others_apart() {
-        let limits = tight();
-        let [alice, bob] = [1, 2].map(|byte| Subject::Account(AccountTag::new([byte; 32])));
-        for _ in 0..3 {
-            assert_eq!(limits.check(Operation::Lookup, alice), Ok(()));
-        }
-        let TooMany { retry_after } = limits.check(Operation::Lookup, alice).unwrap_err();
-        assert!(retry_after > Duration::from_secs(3_000) && retry_after <= Duration::from_secs(3_600));
-        assert_eq!(limits.check(Operation::Lookup, bob), Ok(()));
-        assert_eq!(limits.check(Operation::Keys, alice), Ok(()));
-        let refusal = Refusal::from(TooMany { retry_after: Duration::ZERO });
-        assert_eq!((refusal.code, refusal.retry_after_ms), (RefusalCode::Rate, NonZeroU64::new(1)));
-        let stats = limits.stats();
-        assert_eq!((stats[0].allowed, stats[0].refused, stats[0].subjects), (4, 1, 2));
-    }
-
-    #[test]
-    fn who_is_not_near_a_limit_is_forgotten() {
-        let config = LimitsConfig { lookup: Limit::new(1, 1), ..LimitsConfig::default() };
-        let limits = Limits::new(&config, [1; 32]);
-        limits.check(Operation::Lookup, Subject::Account(AccountTag::new([1; 32]))).unwrap();
-        let deadline = crate::clock::monotonic() + Duration::from_secs(10);
-        while limits.stats()[0].subjects > 0 {
-            assert!(crate::clock::monotonic() < deadline);
-            limits.forget_idle();
-            std::thread::yield_now();
-        }
-    }
-
-    #[test]
-    fn neighbours_share_an_origin_and_strangers_do_not() {
-        let origin = |text: &str| Origin::of(Some(text.parse().unwrap()));
-        assert_eq!(origin("2001:db8:1:2::1"), origin("2001:db8:1:2:ffff::9"));
-        assert_ne!(origin("2001:db8:1:2::1"), origin("2001:db8:1:3::1"));
-        assert_ne!(origin("192.0.2.1"), origin("192.0.2.2"));
-        assert_eq!(origin("192.0.2.1"), origin("::ffff:192.0.2.1"));
-        assert_eq!(format!("{:?}", origin("192.0.2.1")), "Origin(..)");
-    }
+/// One cell each so often: `every_ms` is never zero, so there is a quota.
+fn quota(Limit { burst, every_ms }: Limit) -> Quota {
+    Quota::with_period(Duration::from_millis(every_ms.get()))
+        .unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN))
+        .allow_burst(burst)
 }
