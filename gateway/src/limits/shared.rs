@@ -63,6 +63,16 @@ struct Inner {
     lost: Notify,
 }
 
+/// Why a connection is of no use, or no more.
+#[derive(Debug, thiserror::Error)]
+enum ConnectError {
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    /// The script runs, and does not count.
+    #[error("a limit that nobody has used is reached")]
+    Probe,
+}
+
 struct Link {
     breaker: Breaker,
     /// Of the breaker's present life.
@@ -110,7 +120,7 @@ impl Shared {
             link.connection = None;
             drop(link);
             self.inner.lost.notify_one();
-            lost(error.as_ref());
+            lost(error.map(ConnectError::from).as_ref());
         }
         None
     }
@@ -122,12 +132,21 @@ impl Inner {
     }
 
     /// A connection on which a check works: one that may connect, but neither run the script nor write, is of no use.
-    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
+    async fn connect(&self) -> Result<MultiplexedConnection, ConnectError> {
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        ask(&self.script, &mut connection, &[Cell { name: [0; 16], limit: Limit::PROBE }]).await?;
-        Ok(connection)
+        // Only what was taken was also written.
+        match ask(&self.script, &mut connection, &[probe()]).await? {
+            Decision::Taken => Ok(connection),
+            Decision::Refused { .. } => Err(ConnectError::Probe),
+        }
     }
+}
+
+/// What a connection is tried with. Another cell each time: one that another node has just taken would be refused, and
+/// nothing be written. It is there again, and its entry gone, after a millisecond.
+pub(super) fn probe() -> Cell {
+    Cell { name: rand::random(), limit: Limit::PROBE }
 }
 
 /// Makes the connection, and makes it anew whenever it is lost.
@@ -158,7 +177,7 @@ async fn keep(inner: Arc<Inner>) {
 }
 
 /// Said once, and not for each check that finds it so.
-fn lost(error: Option<&RedisError>) {
+fn lost(error: Option<&ConnectError>) {
     let reason = error.map_or_else(|| "no answer in time".to_owned(), ToString::to_string);
     tracing::warn!(reason, "Redis is away: this node limits by what it sees itself, and goes on trying");
 }
