@@ -25,19 +25,30 @@ pub(crate) struct SendSettled {
     pub outcome: Outcome,
 }
 
+/// The way to whoever waits for the answers.
+pub(crate) trait Answer {
+    fn answer(self, settled: SendSettled);
+}
+
+impl Answer for Recipient<SendSettled> {
+    fn answer(self, settled: SendSettled) {
+        crate::actors::reply(&self, settled);
+    }
+}
+
 /// The right to one answer, and the place in line that goes with it.
 ///
 /// Settled once, by value. Dropped unsettled, because a mailbox panicked or a queue was full, it answers
 /// `Retry(Busy)`: the sender repeats the envelope, and its id makes the repeat harmless.
-pub(crate) struct Receipt {
+pub(crate) struct Receipt<A: Answer = Recipient<SendSettled>> {
     id: EnvelopeId,
-    sender: Option<Recipient<SendSettled>>,
+    sender: Option<A>,
     /// The sender's window and the node's share of memory: given back when the answer is on its way.
     _permits: [OwnedSemaphorePermit; 2],
 }
 
-impl Receipt {
-    pub(crate) fn new(id: EnvelopeId, sender: Recipient<SendSettled>, permits: [OwnedSemaphorePermit; 2]) -> Self {
+impl<A: Answer> Receipt<A> {
+    pub(crate) fn new(id: EnvelopeId, sender: A, permits: [OwnedSemaphorePermit; 2]) -> Self {
         Self { id, sender: Some(sender), _permits: permits }
     }
 
@@ -47,18 +58,18 @@ impl Receipt {
 
     fn answer(&mut self, outcome: Outcome) {
         if let Some(sender) = self.sender.take() {
-            crate::actors::reply(&sender, SendSettled { id: self.id, outcome });
+            sender.answer(SendSettled { id: self.id, outcome });
         }
     }
 }
 
-impl Drop for Receipt {
+impl<A: Answer> Drop for Receipt<A> {
     fn drop(&mut self) {
         self.answer(Outcome::Retry(RetryReason::Busy));
     }
 }
 
-impl fmt::Debug for Receipt {
+impl<A: Answer> fmt::Debug for Receipt<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Receipt({})", self.id)
     }

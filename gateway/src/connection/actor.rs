@@ -21,6 +21,7 @@ use endtoend_protocol::{
 use endtoend_storage::{Relation, Standing, Tray};
 use tokio::sync::Semaphore;
 
+use super::attachment::{Attachment, BadAck, Leave};
 use super::handshake::{self, Stage};
 use super::link::{Heard, Link};
 use crate::actors::reply;
@@ -28,7 +29,7 @@ use crate::clock;
 use crate::directory::{AttachTo, LeaveTo};
 use crate::letter::Letter;
 use crate::limits::{Operation, Origin, Subject};
-use crate::mailbox::{Attach, AttachmentId, DeviceEvent, FromDevice, Push};
+use crate::mailbox::{Attach, FromDevice, Push};
 use crate::node::Node;
 use crate::receipt::{Outcome, Receipt, SendSettled};
 use crate::router::Lanes;
@@ -56,27 +57,12 @@ pub(super) struct Connection {
     /// Between the steps of a proof of the password.
     password_check: Option<PasswordCheck>,
     standings: Standings,
-    attachment: Attachment,
+    attachment: Attachment<Recipient<FromDevice>>,
     send_window: Arc<Semaphore>,
     lanes: Lanes,
     requests: usize,
     refusals: u32,
     heard_at: Instant,
-}
-
-/// Whether the connection gets deliveries.
-enum Attachment {
-    Never,
-    /// Asked for with this request.
-    Asked(AttachmentId, RequestId),
-    On(Attached),
-}
-
-struct Attached {
-    id: AttachmentId,
-    mailbox: Recipient<FromDevice>,
-    delivered: DeliveryNumber,
-    acknowledged: DeliveryNumber,
 }
 
 /// Answers the WebSocket handshake.
@@ -332,7 +318,7 @@ impl Connection {
     }
 
     fn attach(&mut self, id: RequestId, device: Address, ctx: &mut Context) {
-        if !matches!(self.attachment, Attachment::Never) {
+        if !self.attachment.may_ask() {
             return self.refuse(Some(id), RefusalCode::OutOfOrder, ctx);
         }
         let attachment = self.node.next_attachment();
@@ -420,17 +406,11 @@ impl Connection {
         let Some(Login { device: Address { device, .. }, .. }) = self.stage.login() else {
             return self.refuse(None, RefusalCode::NotAuthenticated, ctx);
         };
-        match &mut self.attachment {
-            Attachment::On(on) if up_to <= on.delivered => {
-                // Only what moves forward is passed on, so there is at most one message for each delivery.
-                if up_to > on.acknowledged {
-                    on.acknowledged = up_to;
-                    let event = DeviceEvent::Acknowledged(up_to);
-                    reply(&on.mailbox, FromDevice { device, attachment: on.id, event });
-                }
-            }
-            Attachment::On(_) => self.refuse(None, RefusalCode::Invalid, ctx),
-            Attachment::Never | Attachment::Asked(..) => self.refuse(None, RefusalCode::OutOfOrder, ctx),
+        match self.attachment.acknowledge(device, up_to) {
+            Ok(None) => {}
+            Ok(Some((mailbox, acknowledged))) => reply(mailbox, acknowledged),
+            Err(BadAck::NotDelivered) => self.refuse(None, RefusalCode::Invalid, ctx),
+            Err(BadAck::OutOfOrder) => self.refuse(None, RefusalCode::OutOfOrder, ctx),
         }
     }
 
@@ -471,11 +451,10 @@ impl Actor for Connection {
         if let Some(session) = self.session {
             self.node.services.sessions.leave(account, session);
         }
-        let left = |attachment| FromDevice { device, attachment, event: DeviceEvent::Left };
-        match &self.attachment {
-            Attachment::Never => {}
-            Attachment::Asked(id, _) => reply(&self.node.leave, LeaveTo { account, left: left(*id) }),
-            Attachment::On(on) => reply(&on.mailbox, left(on.id)),
+        match std::mem::replace(&mut self.attachment, Attachment::Never).left(device) {
+            None => {}
+            Some(Leave::Directory(left)) => reply(&self.node.leave, LeaveTo { account, left }),
+            Some(Leave::Mailbox(mailbox, left)) => reply(&mailbox, left),
         }
     }
 }
@@ -529,17 +508,13 @@ impl Handler<Push> for Connection {
     fn handle(&mut self, push: Push, ctx: &mut Self::Context) {
         match push {
             Push::Attached { attachment, mailbox } => {
-                if let Attachment::Asked(asked, id) = self.attachment
-                    && asked == attachment
-                {
-                    let (delivered, acknowledged) = Default::default();
-                    self.attachment = Attachment::On(Attached { id: attachment, mailbox, delivered, acknowledged });
+                if let Some(id) = self.attachment.attached(attachment, mailbox) {
                     self.say(&ServerFrame::Answer { id, answer: Answer::Attached }, ctx);
                 }
             }
             Push::Deliver(deliveries) => {
-                if let (Attachment::On(on), Some(last)) = (&mut self.attachment, deliveries.last()) {
-                    on.delivered = last.delivery;
+                if let Some(last) = deliveries.last() {
+                    self.attachment.delivered(last.delivery);
                 }
                 for deliver in deliveries {
                     self.say(&ServerFrame::Deliver(deliver), ctx);

@@ -1,6 +1,7 @@
-//! One WebSocket: `handshake` has the rules of who may ask what, `actor` the socket.
+//! One WebSocket: `handshake` has the rules of who may ask what, `attachment` those of deliveries, `actor` the socket.
 
 mod actor;
+mod attachment;
 mod handshake;
 mod link;
 

@@ -1,12 +1,11 @@
 //! The parent of all mailboxes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Recipient};
-use endtoend_protocol::AccountTag;
 use endtoend_storage::QueueStore;
 
+use super::live::LiveMailboxes;
 use super::messages::{AttachTo, LeaveTo};
 use crate::actors::reply;
 use crate::mailbox::{Finish, Mailbox, MailboxIdle, MailboxStopped, Surroundings};
@@ -21,19 +20,12 @@ const WAITING_MESSAGES_MAX: usize = 4_096;
 /// Owns the one list of live mailboxes, so that a user has one at most. Senders do not come by here: they look into
 /// [`Routes`]. Full: bounded by the connections that the node admits. Nobody else starts or stops a mailbox.
 pub(crate) struct Directory {
-    live: HashMap<AccountTag, Live>,
-    generations: u64,
+    rules: LiveMailboxes<Addr<Mailbox>>,
     arbiters: Vec<ArbiterHandle>,
     store: Arc<dyn QueueStore>,
     routes: Arc<Routes>,
     persist: Recipient<Persist>,
     forget: Recipient<Forget>,
-}
-
-struct Live {
-    generation: u64,
-    attaches: u64,
-    mailbox: Addr<Mailbox>,
 }
 
 impl Directory {
@@ -45,24 +37,18 @@ impl Directory {
         persist: Recipient<Persist>,
         forget: Recipient<Forget>,
     ) -> Self {
-        Self { live: HashMap::new(), generations: 0, arbiters, store, routes, persist, forget }
+        Self { rules: LiveMailboxes::default(), arbiters, store, routes, persist, forget }
     }
 
-    fn start_mailbox(&mut self, account: AccountTag, ctx: &mut Context<Self>) -> Option<Live> {
-        self.generations += 1;
-        let generation = self.generations;
-        let around = Surroundings {
+    fn surroundings(&self, ctx: &mut Context<Self>) -> Surroundings {
+        Surroundings {
             store: Arc::clone(&self.store),
             persist: self.persist.clone(),
             forget: self.forget.clone(),
             routes: Arc::clone(&self.routes),
             idle: ctx.address().recipient(),
             stopped: ctx.address().recipient(),
-        };
-        let [first, ..] = account.as_bytes();
-        let arbiter = self.arbiters.get(usize::from(*first) % self.arbiters.len().max(1))?;
-        let mailbox = Mailbox::start_in_arbiter(arbiter, move |_| Mailbox::new(account, generation, around));
-        Some(Live { generation, attaches: 0, mailbox })
+        }
     }
 }
 
@@ -77,8 +63,8 @@ impl Handler<LeaveTo> for Directory {
     type Result = ();
     /// Comes after the `AttachTo` of the same connection, here and at the mailbox.
     fn handle(&mut self, LeaveTo { account, left }: LeaveTo, _: &mut Self::Context) {
-        if let Some(live) = self.live.get(&account) {
-            reply(&live.mailbox.clone().recipient(), left);
+        if let Some(mailbox) = self.rules.get(account) {
+            reply(&mailbox.clone().recipient(), left);
         }
     }
 }
@@ -86,37 +72,29 @@ impl Handler<LeaveTo> for Directory {
 impl Handler<AttachTo> for Directory {
     type Result = ();
     fn handle(&mut self, AttachTo { account, attach }: AttachTo, ctx: &mut Self::Context) {
-        if self.live.get(&account).is_none_or(|live| !live.mailbox.connected())
-            && let Some(live) = self.start_mailbox(account, ctx)
-        {
-            self.live.insert(account, live);
-        }
-        if let Some(live) = self.live.get_mut(&account) {
-            live.attaches += 1;
-            reply(&live.mailbox.clone().recipient(), attach);
+        let around = self.surroundings(ctx);
+        let [first, ..] = account.as_bytes();
+        let arbiter = self.arbiters.get(usize::from(*first) % self.arbiters.len().max(1));
+        let start =
+            |generation| Some(Mailbox::start_in_arbiter(arbiter?, move |_| Mailbox::new(account, generation, around)));
+        if let Some(mailbox) = self.rules.attach(account, |mailbox| !mailbox.connected(), start) {
+            reply(&mailbox.clone().recipient(), attach);
         }
     }
 }
 
 impl Handler<MailboxIdle> for Directory {
     type Result = ();
-    fn handle(&mut self, idle: MailboxIdle, _: &mut Self::Context) {
-        let MailboxIdle { account, generation, attaches } = idle;
-        let idle = |live: &mut Live| live.generation == generation && live.attaches == attaches;
-        if self.live.get_mut(&account).is_some_and(idle)
-            && let Some(live) = self.live.remove(&account)
-        {
-            reply(&live.mailbox.recipient(), Finish);
+    fn handle(&mut self, MailboxIdle { account, generation, attaches }: MailboxIdle, _: &mut Self::Context) {
+        if let Some(mailbox) = self.rules.idle(account, generation, attaches) {
+            reply(&mailbox.recipient(), Finish);
         }
     }
 }
 
 impl Handler<MailboxStopped> for Directory {
     type Result = ();
-    fn handle(&mut self, stopped: MailboxStopped, _: &mut Self::Context) {
-        // News of an older life must not take the newer one out.
-        if self.live.get(&stopped.account).is_some_and(|live| live.generation == stopped.generation) {
-            self.live.remove(&stopped.account);
-        }
+    fn handle(&mut self, MailboxStopped { account, generation }: MailboxStopped, _: &mut Self::Context) {
+        self.rules.stopped(account, generation);
     }
 }

@@ -1,6 +1,7 @@
 //! Which users have a mailbox on this node.
 
 mod actor;
+mod live;
 mod messages;
 
 pub(crate) use actor::Directory;

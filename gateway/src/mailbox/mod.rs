@@ -1,6 +1,8 @@
-//! The undelivered envelopes of one online user. `pending` has the rules, `actor` carries messages to them.
+//! The undelivered envelopes of one online user. `devices` has the rules, and `pending` those of one device; `actor`
+//! carries messages to them.
 
 mod actor;
+mod devices;
 mod messages;
 mod pending;
 mod repeats;

@@ -377,6 +377,11 @@ impl<R> Pending<R> {
         self.window.len() < limits::DELIVER_WINDOW as usize && self.window_bytes < limits::DELIVER_WINDOW_BYTES
     }
 
+    #[cfg(test)]
+    pub(super) fn is_attached(&self) -> bool {
+        self.attached
+    }
+
     /// What must hold after every step.
     #[cfg(test)]
     pub(super) fn check_invariants(&self) {

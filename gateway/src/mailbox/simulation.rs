@@ -15,7 +15,7 @@ use super::pending::{Action, Pending};
 use crate::letter::Letter;
 use crate::queue_writer::Ticket;
 use crate::receipt::Outcome;
-use crate::router::{Lane, Lanes};
+use crate::router::{Lanes, Way};
 
 const SENDERS: usize = 3;
 const AT: UnixMillis = UnixMillis::new(1);
@@ -216,19 +216,10 @@ impl World {
     fn route(&mut self, sender: usize, envelope: Envelope) {
         let (right, id, to) = (Right { sender, id: envelope.id }, envelope.id, envelope.to);
         let routed = self.attached || !self.pending.is_idle();
-        match (self.lanes[sender].taken(to), routed) {
-            (Some(Lane::Mailbox) | None, true) => {
-                self.lanes[sender].take(id, to, Lane::Mailbox);
-                self.inbox.push_back(Inbox::Enqueue(envelope, right));
-            }
-            (Some(Lane::Store), _) | (None, false) => {
-                self.lanes[sender].take(id, to, Lane::Store);
-                self.writer.push_back(Write { envelope, then: Err(right) });
-            }
-            (Some(Lane::Mailbox), false) => {
-                self.lanes[sender].take(id, to, Lane::Mailbox);
-                self.settle(right, Outcome::Retry(RetryReason::Busy));
-            }
+        match self.lanes[sender].choose(id, to, || routed.then_some(())) {
+            Way::Mailbox(()) => self.inbox.push_back(Inbox::Enqueue(envelope, right)),
+            Way::Store => self.writer.push_back(Write { envelope, then: Err(right) }),
+            Way::Busy => self.settle(right, Outcome::Retry(RetryReason::Busy)),
         }
     }
 

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use actix::{Actor, AsyncContext as _, Context, Handler, SpawnHandle, WrapFuture as _, fut::ActorFutureExt as _};
-use endtoend_protocol::{Address, RejectReason, RetryReason};
-use endtoend_storage::{Append, AppendOutcome, QueueBatch, QueueStore, Seq};
+use endtoend_protocol::Address;
+use endtoend_storage::{AppendOutcome, QueueBatch, QueueStore, Seq};
 
-use super::group_commit::{GroupCommit, Next, Write};
-use super::messages::{Forget, Persist, Persisted, Then};
+use super::group_commit::{GroupCommit, Next};
+use super::messages::{Forget, Persist};
+use super::outcome::Told;
 use crate::actors::reply;
 use crate::clock;
-use crate::letter::Letter;
-use crate::receipt::Outcome;
 use crate::router::Routes;
 
 /// Messages that may wait for the actor: one for each send that the node lets in, and deletions beside them.
@@ -26,21 +25,6 @@ pub(crate) struct QueueWriter {
     store: Arc<dyn QueueStore>,
     routes: Arc<Routes>,
     timer: Option<SpawnHandle>,
-}
-
-impl Write for Persist {
-    fn bytes(&self) -> usize {
-        self.letter.envelope.body.len()
-    }
-    fn may_be_elided(&self) -> bool {
-        matches!(self.then, Then::Tell { .. })
-    }
-    fn claim(&self) -> bool {
-        match &self.then {
-            Then::Tell { ticket, .. } => ticket.claim(),
-            Then::Settle(_) => true,
-        }
-    }
 }
 
 impl QueueWriter {
@@ -91,43 +75,13 @@ impl QueueWriter {
         }));
     }
 
-    /// Invariant 1: nothing is called safe before this, which runs after the commit.
     fn settle(&self, persist: Persist, outcome: Option<AppendOutcome>) {
-        let Persist { letter: Letter { envelope, accepted_at, .. }, then } = persist;
-        match then {
-            Then::Tell { mailbox, .. } => reply(&mailbox, Persisted { to: envelope.to, id: envelope.id, outcome }),
-            Then::Settle(receipt) => {
-                if let Some(AppendOutcome::Stored(seq) | AppendOutcome::Repeat(seq)) = outcome {
-                    // Invariant 4: commit first, look for a mailbox second. And before the sender hears of it, so
-                    // that whatever it sends next reaches that mailbox after the wake-up.
-                    self.routes.wake(envelope.to, seq);
-                }
-                receipt.settle(outcome_for_sender(outcome, accepted_at));
+        for told in persist.concluded(outcome) {
+            match told {
+                Told::Mailbox(mailbox, persisted) => reply(&mailbox, persisted),
+                Told::Wake(to, seq) => self.routes.wake(to, seq),
+                Told::Sender(receipt, outcome) => receipt.settle(outcome),
             }
-        }
-    }
-}
-
-/// What a sender is told of a commit.
-pub(crate) fn outcome_for_sender(outcome: Option<AppendOutcome>, at: endtoend_protocol::UnixMillis) -> Outcome {
-    match outcome {
-        Some(AppendOutcome::Stored(_) | AppendOutcome::Repeat(_)) => Outcome::Accepted { at },
-        Some(AppendOutcome::Full) => Outcome::Retry(RetryReason::QueueFull),
-        Some(AppendOutcome::UnknownDevice) => Outcome::Rejected(RejectReason::UnknownRecipient),
-        None => Outcome::Retry(RetryReason::Unavailable),
-    }
-}
-
-impl Persist {
-    fn to_append(&self) -> Append {
-        let Letter { envelope, accepted_at, tray } = &self.letter;
-        Append {
-            tray: *tray,
-            to: envelope.to,
-            id: envelope.id,
-            body: envelope.body.clone(),
-            accepted_at: *accepted_at,
-            expires_at: accepted_at.plus(endtoend_protocol::limits::QUEUE_AGE_MAX),
         }
     }
 }

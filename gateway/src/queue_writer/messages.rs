@@ -8,21 +8,21 @@ use super::ticket::Ticket;
 use crate::letter::Letter;
 use crate::receipt::Receipt;
 
-/// Commit this envelope to the store.
+/// Commit this envelope to the store. `M` is the way to a mailbox, `R` the right to answer a sender.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct Persist {
+pub(crate) struct Persist<M = Recipient<Persisted>, R = Receipt> {
     pub letter: Letter,
-    pub then: Then,
+    pub then: Then<M, R>,
 }
 
 /// Who hears what became of a [`Persist`].
 #[derive(Debug)]
-pub(crate) enum Then {
+pub(crate) enum Then<M = Recipient<Persisted>, R = Receipt> {
     /// The mailbox that pushes the envelope to its device meanwhile, and may elide the write.
-    Tell { mailbox: Recipient<Persisted>, ticket: Ticket },
+    Tell { mailbox: M, ticket: Ticket },
     /// The sender, and whatever mailbox has appeared meanwhile: nobody was attached.
-    Settle(Receipt),
+    Settle(R),
 }
 
 /// The writer has tried to commit an envelope. `None`: the store did not confirm, the row may exist.

@@ -3,8 +3,10 @@
 mod actor;
 mod group_commit;
 mod messages;
+mod outcome;
 mod ticket;
 
-pub(crate) use actor::{QueueWriter, outcome_for_sender};
+pub(crate) use actor::QueueWriter;
 pub(crate) use messages::{Forget, Persist, Persisted, Then};
+pub(crate) use outcome::outcome_for_sender;
 pub(crate) use ticket::Ticket;

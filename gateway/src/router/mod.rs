@@ -2,6 +2,7 @@
 
 mod lanes;
 mod routes;
+mod table;
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::mailbox::Enqueue;
 use crate::queue_writer::{Persist, Then};
 use crate::receipt::{Outcome, Receipt};
 
-pub(crate) use lanes::{Lane, Lanes};
+pub(crate) use lanes::{Lanes, Way};
 pub(crate) use routes::{Route, Routes};
 
 /// What a sender hears when there is no room on the way, or no way.
@@ -34,18 +35,11 @@ impl Router {
     /// Every path ends in `receipt` being settled, by value or by being dropped, and its place in `lanes` with it.
     pub(crate) fn route(&self, letter: Letter, receipt: Receipt, lanes: &mut Lanes) {
         let to = letter.envelope.to;
-        let mailbox = || self.routes.mailbox(to.account);
-        let (lane, mailbox) = match lanes.taken(to) {
-            Some(Lane::Store) => (Lane::Store, None),
-            Some(Lane::Mailbox) => (Lane::Mailbox, mailbox()),
-            None => mailbox().map_or((Lane::Store, None), |mailbox| (Lane::Mailbox, Some(mailbox))),
-        };
-        lanes.take(letter.envelope.id, to, lane);
-        match (lane, mailbox) {
-            (Lane::Store, _) => self.to_store(letter, receipt),
-            // Full, or going away with the earlier ones: whatever becomes of them, this one comes after.
-            (Lane::Mailbox, None) => receipt.settle(BUSY),
-            (Lane::Mailbox, Some(mailbox)) => {
+        match lanes.choose(letter.envelope.id, to, || self.routes.mailbox(to.account)) {
+            Way::Store => self.to_store(letter, receipt),
+            Way::Busy => receipt.settle(BUSY),
+            Way::Mailbox(mailbox) => {
+                // Full, or going away.
                 if let Err(refused) = mailbox.try_send(Enqueue { letter, receipt }) {
                     refused.into_inner().receipt.settle(BUSY);
                 }

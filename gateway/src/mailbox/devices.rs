@@ -1,0 +1,269 @@
+//! The rules of a mailbox for all devices of its user: who is here, what each is owed, and when nothing is left to do.
+//!
+//! Plain data like [`Pending`], of which there is one for each device.
+
+use std::collections::BTreeMap;
+
+use endtoend_protocol::{Deliver, DeviceId};
+use endtoend_storage::{AppendOutcome, Page, PageLimits, Seq};
+
+use super::messages::{AttachmentId, DeviceEvent};
+use super::pending::{self, Pending};
+use crate::letter::Letter;
+use crate::queue_writer::Ticket;
+use crate::receipt::Outcome;
+
+/// What the rules ask of the actor, to be done in this order. `R` is the right to answer a sender, `C` the way to a
+/// connection.
+#[derive(Debug)]
+pub(crate) enum Action<R, C> {
+    /// Enter the routes: from here on senders find this mailbox.
+    Enter,
+    /// Nothing waits here and no device is here: leave the routes, and tell the directory so.
+    Idle { attaches: u64 },
+    /// Tell the device's connection that it is attached.
+    Attached { device: DeviceId, attachment: AttachmentId },
+    /// Tell this connection that another one took its place.
+    Replaced(C),
+    /// Tell this connection that it is no longer attached.
+    Detached(C),
+    /// Push these to the device's connection.
+    Deliver { device: DeviceId, deliveries: Vec<Deliver> },
+    /// Commit to the store; the outcome comes back through [`Devices::persisted`].
+    Persist { letter: Letter, ticket: Ticket },
+    /// Answer a sender.
+    Settle(R, Outcome),
+    /// Delete the rows: the device has them.
+    Forget { device: DeviceId, rows: Vec<Seq> },
+    /// Read the store; the page comes back through [`Devices::loaded`] with the same life.
+    Load { device: DeviceId, life: u64, after: Seq, limits: PageLimits },
+}
+
+/// The devices of one online user that are here or that the store has still to answer for.
+#[derive(Debug)]
+pub(crate) struct Devices<R, C> {
+    devices: BTreeMap<DeviceId, Device<R, C>>,
+    attaches: u64,
+}
+
+#[derive(Debug)]
+struct Device<R, C> {
+    pending: Pending<R>,
+    attached: Option<(AttachmentId, C)>,
+}
+
+impl<R, C> Default for Devices<R, C> {
+    fn default() -> Self {
+        Self { devices: BTreeMap::new(), attaches: 0 }
+    }
+}
+
+impl<R, C> Devices<R, C> {
+    /// A connection of a device. An earlier one is replaced.
+    ///
+    /// Invariant 4: senders find this mailbox first, and only then is the queue loaded.
+    pub(crate) fn attach(
+        &mut self,
+        device: DeviceId,
+        attachment: AttachmentId,
+        connection: C,
+        out: &mut Vec<Action<R, C>>,
+    ) {
+        self.attaches += 1;
+        out.push(Action::Enter);
+        out.push(Action::Attached { device, attachment });
+        let earlier = self.entry(device).attached.replace((attachment, connection));
+        out.extend(earlier.map(|(_, connection)| Action::Replaced(connection)));
+        self.step(device, out, Pending::attach);
+    }
+
+    /// An envelope for a device, attached or not.
+    pub(crate) fn enqueue(&mut self, letter: Letter, receipt: R, out: &mut Vec<Action<R, C>>) {
+        let device = letter.envelope.to.device;
+        self.entry(device);
+        self.step(device, out, |pending, out| pending.enqueue(letter, receipt, out));
+    }
+
+    /// The writer tried to commit an envelope.
+    pub(crate) fn persisted(
+        &mut self,
+        device: DeviceId,
+        id: endtoend_protocol::EnvelopeId,
+        outcome: Option<AppendOutcome>,
+        out: &mut Vec<Action<R, C>>,
+    ) {
+        self.step(device, out, |pending, out| pending.persisted(id, outcome, out));
+        self.leave_if_idle(out);
+    }
+
+    /// A row was committed without coming by here.
+    pub(crate) fn wake(&mut self, device: DeviceId, seq: Seq, out: &mut Vec<Action<R, C>>) {
+        self.step(device, out, |pending, out| pending.wake(seq, out));
+    }
+
+    /// The page that was asked for in `life`.
+    pub(crate) fn loaded(&mut self, device: DeviceId, life: u64, page: Page, out: &mut Vec<Action<R, C>>) {
+        self.step(device, out, |pending, out| pending.loaded(life, page, out));
+    }
+
+    /// The read that was asked for in `life` failed, some time ago.
+    pub(crate) fn load_failed(&mut self, device: DeviceId, life: u64, out: &mut Vec<Action<R, C>>) {
+        self.step(device, out, |pending, out| pending.load_failed(life, out));
+    }
+
+    /// News of a device through its connection. That of an older connection means nothing.
+    pub(crate) fn heard(
+        &mut self,
+        device: DeviceId,
+        attachment: AttachmentId,
+        event: DeviceEvent,
+        out: &mut Vec<Action<R, C>>,
+    ) {
+        let current = self.devices.get(&device).and_then(|entry| entry.attached.as_ref());
+        if current.is_none_or(|(current, _)| *current != attachment) {
+            return;
+        }
+        match event {
+            DeviceEvent::Left => {
+                self.detach(device);
+                self.leave_if_idle(out);
+            }
+            DeviceEvent::Acknowledged(up_to) => {
+                let mut bad = false;
+                self.step(device, out, |pending, out| bad = pending.acknowledge(up_to, out).is_err());
+                if bad {
+                    // Nothing it says about what it has can be believed: it starts again from the store.
+                    out.extend(self.detach(device).map(Action::Detached));
+                    self.leave_if_idle(out);
+                }
+            }
+        }
+    }
+
+    /// Where the device is attached.
+    pub(crate) fn connection(&self, device: DeviceId) -> Option<&C> {
+        self.devices.get(&device)?.attached.as_ref().map(|(_, connection)| connection)
+    }
+
+    /// All connections that are attached.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = &C> {
+        self.devices.values().filter_map(|entry| entry.attached.as_ref().map(|(_, connection)| connection))
+    }
+
+    fn entry(&mut self, device: DeviceId) -> &mut Device<R, C> {
+        self.devices.entry(device).or_insert_with(|| Device { pending: Pending::default(), attached: None })
+    }
+
+    fn detach(&mut self, device: DeviceId) -> Option<C> {
+        let entry = self.devices.get_mut(&device)?;
+        entry.pending.detach();
+        entry.attached.take().map(|(_, connection)| connection)
+    }
+
+    fn leave_if_idle(&mut self, out: &mut Vec<Action<R, C>>) {
+        self.devices.retain(|_, entry| !entry.pending.is_idle());
+        if self.devices.is_empty() {
+            out.push(Action::Idle { attaches: self.attaches });
+        }
+    }
+
+    /// Lets the rules of one device take one step. Deliveries and deletions of the step go together.
+    fn step(
+        &mut self,
+        device: DeviceId,
+        out: &mut Vec<Action<R, C>>,
+        rule: impl FnOnce(&mut Pending<R>, &mut Vec<pending::Action<R>>),
+    ) {
+        let Some(entry) = self.devices.get_mut(&device) else { return };
+        let mut actions = Vec::new();
+        rule(&mut entry.pending, &mut actions);
+        let (mut deliveries, mut rows) = (Vec::new(), Vec::new());
+        for action in actions {
+            match action {
+                pending::Action::Push(deliver) => deliveries.push(deliver),
+                pending::Action::Forget(seq) => rows.push(seq),
+                pending::Action::Settle(receipt, outcome) => out.push(Action::Settle(receipt, outcome)),
+                pending::Action::Persist { letter, ticket } => out.push(Action::Persist { letter, ticket }),
+                pending::Action::Load { life, after, limits } => {
+                    out.push(Action::Load { device, life, after, limits });
+                }
+            }
+        }
+        if !rows.is_empty() {
+            out.push(Action::Forget { device, rows });
+        }
+        if !deliveries.is_empty() {
+            out.push(Action::Deliver { device, deliveries });
+        }
+    }
+
+    /// What must hold after every step.
+    #[cfg(test)]
+    pub(crate) fn check_invariants(&self) {
+        for entry in self.devices.values() {
+            entry.pending.check_invariants();
+            assert_eq!(entry.pending.is_attached(), entry.attached.is_some(), "a device is here where it is attached");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use endtoend_protocol::DeliveryNumber;
+
+    use super::*;
+
+    const PHONE: DeviceId = DeviceId::FIRST;
+
+    fn step(
+        devices: &mut Devices<(), &'static str>,
+        rule: impl FnOnce(&mut Devices<(), &'static str>, &mut Out),
+    ) -> Out {
+        let mut out = Vec::new();
+        rule(devices, &mut out);
+        devices.check_invariants();
+        out
+    }
+    type Out = Vec<Action<(), &'static str>>;
+
+    fn attach(devices: &mut Devices<(), &'static str>, number: u64, connection: &'static str) -> Out {
+        step(devices, |devices, out| devices.attach(PHONE, AttachmentId(number), connection, out))
+    }
+    fn heard(devices: &mut Devices<(), &'static str>, number: u64, event: DeviceEvent) -> Out {
+        step(devices, |devices, out| devices.heard(PHONE, AttachmentId(number), event, out))
+    }
+
+    #[test]
+    fn a_mailbox_is_found_before_it_reads_its_queue() {
+        let out = attach(&mut Devices::default(), 1, "one");
+        assert!(matches!(out.as_slice(), [Action::Enter, Action::Attached { .. }, Action::Load { .. }]), "{out:?}");
+    }
+
+    #[test]
+    fn the_newer_connection_of_a_device_replaces_the_older_whose_news_mean_nothing_then() {
+        let mut devices = Devices::default();
+        attach(&mut devices, 1, "one");
+        let out = attach(&mut devices, 2, "two");
+        assert!(out.iter().any(|action| matches!(action, Action::Replaced("one"))), "{out:?}");
+        assert!(heard(&mut devices, 1, DeviceEvent::Left).is_empty());
+        assert!(heard(&mut devices, 1, DeviceEvent::Acknowledged(DeliveryNumber(9))).is_empty());
+        assert_eq!(devices.connections().collect::<Vec<_>>(), [&"two"]);
+    }
+
+    #[test]
+    fn a_mailbox_that_nobody_is_at_says_so_and_how_many_it_has_seen() {
+        let mut devices = Devices::default();
+        attach(&mut devices, 1, "one");
+        attach(&mut devices, 2, "two");
+        let out = heard(&mut devices, 2, DeviceEvent::Left);
+        assert!(matches!(out.as_slice(), [Action::Idle { attaches: 2 }]), "{out:?}");
+    }
+
+    #[test]
+    fn a_connection_that_acknowledges_what_it_never_got_is_detached() {
+        let mut devices = Devices::default();
+        attach(&mut devices, 1, "one");
+        let out = heard(&mut devices, 1, DeviceEvent::Acknowledged(DeliveryNumber(1)));
+        assert!(matches!(out.as_slice(), [Action::Detached("one"), Action::Idle { attaches: 1 }]), "{out:?}");
+    }
+}

@@ -1,0 +1,83 @@
+//! What a write leads to: what goes to the store, and who hears in which order what became of it.
+
+use endtoend_protocol::{Address, RejectReason, RetryReason, UnixMillis, limits};
+use endtoend_storage::{Append, AppendOutcome, Seq};
+
+use super::group_commit::Write;
+use super::messages::{Persist, Persisted, Then};
+use crate::letter::Letter;
+use crate::receipt::Outcome;
+
+/// Who hears of a commit.
+#[derive(Debug)]
+pub(crate) enum Told<M, R> {
+    /// The mailbox that handed the envelope over.
+    Mailbox(M, Persisted),
+    /// Whatever mailbox there is for this device now: a row was committed that did not come by there.
+    Wake(Address, Seq),
+    /// The sender.
+    Sender(R, Outcome),
+}
+
+impl<M, R> Persist<M, R> {
+    /// What of it goes to the store.
+    pub(crate) fn to_append(&self) -> Append {
+        let Letter { envelope, accepted_at, tray } = &self.letter;
+        Append {
+            tray: *tray,
+            to: envelope.to,
+            id: envelope.id,
+            body: envelope.body.clone(),
+            accepted_at: *accepted_at,
+            expires_at: accepted_at.plus(limits::QUEUE_AGE_MAX),
+        }
+    }
+
+    /// Who is told, in this order, what became of it. `None`: the store did not confirm.
+    ///
+    /// Invariant 1: nothing is called safe before this, which follows the commit. Invariant 4: commit first, look for a
+    /// mailbox second; and before the sender hears of it, so that whatever it sends next reaches that mailbox after the
+    /// wake-up.
+    pub(crate) fn concluded(self, outcome: Option<AppendOutcome>) -> impl Iterator<Item = Told<M, R>> {
+        let Self { letter: Letter { envelope, accepted_at, .. }, then } = self;
+        let told = match then {
+            Then::Tell { mailbox, .. } => {
+                [Some(Told::Mailbox(mailbox, Persisted { to: envelope.to, id: envelope.id, outcome })), None]
+            }
+            Then::Settle(receipt) => {
+                let seq = match outcome {
+                    Some(AppendOutcome::Stored(seq) | AppendOutcome::Repeat(seq)) => Some(seq),
+                    Some(AppendOutcome::Full | AppendOutcome::UnknownDevice) | None => None,
+                };
+                let wake = seq.map(|seq| Told::Wake(envelope.to, seq));
+                [wake, Some(Told::Sender(receipt, outcome_for_sender(outcome, accepted_at)))]
+            }
+        };
+        told.into_iter().flatten()
+    }
+}
+
+impl<M, R> Write for Persist<M, R> {
+    fn bytes(&self) -> usize {
+        self.letter.envelope.body.len()
+    }
+    fn may_be_elided(&self) -> bool {
+        matches!(self.then, Then::Tell { .. })
+    }
+    fn claim(&self) -> bool {
+        match &self.then {
+            Then::Tell { ticket, .. } => ticket.claim(),
+            Then::Settle(_) => true,
+        }
+    }
+}
+
+/// What a sender is told of a commit.
+pub(crate) fn outcome_for_sender(outcome: Option<AppendOutcome>, at: UnixMillis) -> Outcome {
+    match outcome {
+        Some(AppendOutcome::Stored(_) | AppendOutcome::Repeat(_)) => Outcome::Accepted { at },
+        Some(AppendOutcome::Full) => Outcome::Retry(RetryReason::QueueFull),
+        Some(AppendOutcome::UnknownDevice) => Outcome::Rejected(RejectReason::UnknownRecipient),
+        None => Outcome::Retry(RetryReason::Unavailable),
+    }
+}
