@@ -1,6 +1,7 @@
 //! When to try again: exponential back-off with full jitter.
 //!
-//! Full jitter spreads the clients of a node that went away over the whole wait, so that they don't return at once.
+//! Full jitter spreads the clients of a node that went away over the whole wait, so that they don't return at once. A node that
+//! stops in order says itself how long each of them should wait, and knows how many they are; it is believed within bounds.
 
 use std::time::Duration;
 
@@ -10,6 +11,11 @@ pub const BASE: Duration = Duration::from_millis(250);
 pub const CAP: Duration = Duration::from_secs(30);
 /// A connection that lived this long was a success. A server that takes a connection and drops it at once was not.
 pub const LIVED_MIN: Duration = Duration::from_secs(10);
+/// Longest wait that a server is granted, whatever it asks for: none can send us away for good.
+pub const ASKED_MAX: Duration = Duration::from_secs(3600);
+/// The same as [`LIVED_MIN`] for a connection whose server sent the client away and said when to come back: a node may be stopped soon after its
+/// start, but a server that does so at once is one to be spared.
+pub const SENT_AWAY_MIN: Duration = Duration::from_secs(1);
 
 /// Counts failures and says how long to wait. Has neither clock nor randomness of its own.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +36,18 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
         let micros = ceiling.as_micros().saturating_add(1).saturating_mul(u128::from(random)) >> 64;
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    /// [`Self::next_delay`], but not before what the server has `asked` for, up to [`ASKED_MAX`].
+    pub fn next_delay_of(&mut self, asked: Duration, random: u64) -> Duration {
+        self.next_delay(random).max(asked.min(ASKED_MAX))
+    }
+
+    /// A connection ended after `lived` because the server stops. Starts over when it lived at least [`SENT_AWAY_MIN`].
+    pub fn sent_away(&mut self, lived: Duration) {
+        if lived >= SENT_AWAY_MIN {
+            self.failures = 0;
+        }
     }
 
     /// A connection ended after `lived`. Starts over when it lived at least [`LIVED_MIN`].
@@ -75,6 +93,19 @@ mod tests {
         assert_eq!(backoff.failures(), 5);
         backoff.connection_ended(LIVED_MIN);
         assert_eq!(backoff.next_delay(u64::MAX), BASE);
+    }
+
+    #[test]
+    fn a_server_that_stops_is_believed_within_bounds() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Backoff::new().next_delay_of(7 * second, u64::MAX), 7 * second);
+        assert_eq!(Backoff::new().next_delay_of(366 * 24 * 3600 * second, 0), ASKED_MAX, "not for a year");
+        let mut backoff = Backoff::new();
+        longest_delays(&mut backoff, 5);
+        backoff.sent_away(SENT_AWAY_MIN - Duration::from_millis(1));
+        assert_eq!(backoff.next_delay_of(Duration::ZERO, u64::MAX), 8 * second, "a loop of goodbyes is slowed down");
+        backoff.sent_away(SENT_AWAY_MIN);
+        assert_eq!(backoff.next_delay_of(Duration::ZERO, u64::MAX), BASE);
     }
 
     proptest! {

@@ -337,6 +337,7 @@ impl ServerFrame {
                         wire::RetryReason::Window => RetryReason::Window,
                         wire::RetryReason::Devices => RetryReason::Devices,
                         wire::RetryReason::Rate => RetryReason::Rate,
+                        wire::RetryReason::ShuttingDown => RetryReason::ShuttingDown,
                         wire::RetryReason::Busy | wire::RetryReason::Unspecified => RetryReason::Busy,
                     };
                     return Ok(Self::Retry { id: envelope_id(&f.id)?, after_ms: f.after_ms, reason });
@@ -358,7 +359,9 @@ impl ServerFrame {
                     }));
                 }
                 Kind::DevicesChanged(f) => return Ok(Self::DevicesChanged { version: f.version }),
-                Kind::Closing(f) => return Ok(Self::Closing(closing_reason(f.reason()))),
+                Kind::Closing(f) => {
+                    return Ok(Self::Closing { reason: closing_reason(f.reason()), after_ms: f.after_ms });
+                }
                 Kind::Welcome(f) => Answer::Welcome {
                     version: f.version,
                     challenge: array(&f.challenge, "challenge")?,
@@ -447,6 +450,7 @@ impl ServerFrame {
                         RetryReason::Window => wire::RetryReason::Window,
                         RetryReason::Devices => wire::RetryReason::Devices,
                         RetryReason::Rate => wire::RetryReason::Rate,
+                        RetryReason::ShuttingDown => wire::RetryReason::ShuttingDown,
                     }
                     .into(),
                 }),
@@ -471,7 +475,9 @@ impl ServerFrame {
                 }),
             ),
             Self::DevicesChanged { version } => (0, Kind::DevicesChanged(wire::DevicesChanged { version: *version })),
-            Self::Closing(reason) => (0, Kind::Closing(wire::Closing { reason: closing_number(*reason).into() })),
+            Self::Closing { reason, after_ms } => {
+                (0, Kind::Closing(wire::Closing { reason: closing_number(*reason).into(), after_ms: *after_ms }))
+            }
             Self::Answer { id, answer } => (
                 id.0.get(),
                 match answer {

@@ -296,7 +296,13 @@ pub enum ServerFrame {
         version: u32,
     },
     /// The connection ends after this frame.
-    Closing(ClosingReason),
+    Closing {
+        /// Why.
+        reason: ClosingReason,
+        /// With [`ClosingReason::ShuttingDown`]: come back after this many milliseconds, at most
+        /// [`limits::COME_BACK_MAX`]. Otherwise 0.
+        after_ms: u64,
+    },
 }
 
 /// Who may create an account.
@@ -596,6 +602,8 @@ codes! {
         Devices = "devices",
         /// A limit of the account.
         Rate = "rate",
+        /// The node stops: the next connection takes it.
+        ShuttingDown = "shutting_down",
     }
 }
 codes! {

@@ -73,6 +73,8 @@ pub const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
 pub const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// A connection silent this long is closed: two pings and their travel.
 pub const IDLE_MAX: Duration = Duration::from_secs(75);
+/// Longest wait that a node that stops may ask of a client. Clients cut what is longer: no server can send one away for good.
+pub const COME_BACK_MAX: Duration = Duration::from_secs(120);
 /// Refusals on one connection before the node closes it.
 pub const REFUSALS_MAX: u32 = 16;
 /// Difference between two clocks that is not held against anyone.

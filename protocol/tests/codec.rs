@@ -263,7 +263,8 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
         (any::<u64>(), envelope_id(), moment(), body()).prop_map(|(number, id, accepted_at, body)| {
             ServerFrame::Deliver(Deliver { delivery: DeliveryNumber(number), id, accepted_at, body })
         }),
-        select(ClosingReason::ALL).prop_map(ServerFrame::Closing),
+        (select(ClosingReason::ALL), any::<u64>())
+            .prop_map(|(reason, after_ms)| ServerFrame::Closing { reason, after_ms }),
         any::<u32>().prop_map(|version| ServerFrame::DevicesChanged { version }),
     ]
 }
@@ -436,7 +437,9 @@ fn golden_frames_do_not_change() {
     assert_eq!(hex(ClientFrame::Ack { up_to: DeliveryNumber(300) }.encode()), "620308ac02");
     let accepted = ServerFrame::Accepted { id, at: UnixMillis::new(5) };
     assert_eq!(hex(accepted.encode()), "52140a100123456789ab7dcd8dcdcdcdcdcdcdcd1005");
-    assert_eq!(hex(ServerFrame::Closing(ClosingReason::ShuttingDown).encode()), "72020806");
+    let closing = |after_ms| ServerFrame::Closing { reason: ClosingReason::ShuttingDown, after_ms };
+    assert_eq!(hex(closing(0).encode()), "72020806");
+    assert_eq!(hex(closing(300).encode()), "7205080610ac02");
 }
 
 /// A frame that is printed shows no token, no proof and no OPAQUE message.

@@ -95,7 +95,17 @@ impl Node {
 
     /// SIGTERM, and the end that follows.
     pub fn terminate(&mut self) -> ExitStatus {
+        self.signal_terminate();
+        self.ended()
+    }
+
+    /// SIGTERM alone.
+    pub fn signal_terminate(&self) {
         program::terminate(&self.child);
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> ExitStatus {
         program::wait(&mut self.child, "the node")
     }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,7 +23,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -67,7 +69,17 @@ impl Unsecured {
 
     /// As [`Self::connect`], with further headers in the WebSocket handshake.
     pub async fn connect_with(node: SocketAddr, headers: &[(&'static str, &str)]) -> Self {
-        let tcp = TcpStream::connect(node).await.expect("the node listens");
+        Self::over(TcpStream::connect(node).await.expect("the node listens"), node, headers).await
+    }
+
+    /// As [`Self::connect`], from a machine that takes in only a few bytes at a time.
+    pub async fn connect_narrow(node: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        Self::over(socket.connect(node).await.expect("the node listens"), node, &[]).await
+    }
+
+    async fn over(tcp: TcpStream, node: SocketAddr, headers: &[(&'static str, &str)]) -> Self {
         let connector = TlsConnector::from(Arc::new(tls_config()));
         let tls = connector.connect(ServerName::IpAddress(node.ip().into()), tcp).await.expect("a TLS handshake");
         let mut request = format!("wss://{node}/v1").into_client_request().expect("an address");
@@ -271,6 +283,15 @@ impl Wire {
         Self::try_resume(node, device).await.expect("resumed")
     }
 
+    /// As [`Self::resume`], from a machine that takes in only a few bytes at a time.
+    pub async fn resume_narrow(node: SocketAddr, device: &Device) -> Self {
+        let mut wire = Unsecured::connect_narrow(node).await.secure().await;
+        let challenge = wire.hello().await;
+        let answer = wire.ask(wire.resume_request(&challenge, device)).await;
+        assert!(matches!(answer, ServerFrame::Answer { answer: Answer::Authenticated { .. }, .. }), "{answer:?}");
+        wire
+    }
+
     /// As [`Self::resume`].
     ///
     /// # Errors
@@ -362,6 +383,41 @@ impl Wire {
     }
 }
 
+/// A client that takes nothing any more, and to which more is on its way than any buffer holds. Dropping it ends it.
+#[derive(Debug)]
+pub struct Clog(JoinHandle<()>);
+
+impl Drop for Clog {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Wire {
+    /// Has the node say more and more, reads none of it, and waits until the node reads nothing either.
+    pub async fn clog(self) -> Clog {
+        /// Looks without any progress after which there will be none.
+        const STILL: u32 = 200;
+        let (mut out, back) = self.split();
+        let pings = Arc::new(AtomicU64::new(0));
+        let sent = Arc::clone(&pings);
+        let clog = Clog(tokio::spawn(async move {
+            let _unread = back;
+            while out.sink.send(Message::Ping(Bytes::from_static(&[7; 125]))).await.is_ok() {
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+        let (mut before, mut still) = (0, 0);
+        while still < STILL {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let now = pings.load(Ordering::Relaxed);
+            still = if now == before { still + 1 } else { 0 };
+            before = now;
+        }
+        clog
+    }
+}
+
 type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
 /// The way out of a [`Wire`].
@@ -391,6 +447,17 @@ pub struct WireReceiver {
 }
 
 impl WireReceiver {
+    /// Reads to the end, which the node has to say: the code of its close frame.
+    pub async fn close_code(&mut self) -> Option<u16> {
+        loop {
+            match timeout(PATIENCE, self.stream.next()).await.expect("an end")? {
+                Ok(Message::Close(said)) => return said.map(|said| said.code.into()),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
     /// The next frame; `None` when the connection has ended.
     pub async fn recv(&mut self) -> Option<ServerFrame> {
         loop {

@@ -64,7 +64,7 @@ async fn is_told_of_its_end(wire: &mut Wire) {
     let said = tokio::time::timeout(limit, async {
         loop {
             match wire.recv().await {
-                Some(ServerFrame::Closing(reason)) => return reason,
+                Some(ServerFrame::Closing { reason, .. }) => return reason,
                 Some(_) => {}
                 None => panic!("closed without a word"),
             }
@@ -197,7 +197,7 @@ async fn a_device_that_was_added_by_password_waits_where_the_owner_sees_it() {
         assert_eq!(refused(new.ask(request).await).code, RefusalCode::DeviceWaits, "on this connection too");
     }
     new.send(&ClientFrame::Send(second.envelope(1, 100))).await;
-    assert!(matches!(new.recv().await, Some(ServerFrame::Refused { .. } | ServerFrame::Closing(_))));
+    assert!(matches!(new.recv().await, Some(ServerFrame::Refused { .. } | ServerFrame::Closing { .. })));
     let refusal = Wire::refresh(node.listen(), &mut second).await.expect_err("it waits");
     assert_eq!(refusal.code, RefusalCode::DeviceWaits);
     let wait = refusal.retry_after_ms.map_or(0, NonZeroU64::get);

@@ -23,7 +23,7 @@ fn refused(frame: Option<ServerFrame>) -> RefusalCode {
 
 /// Closed after saying why.
 async fn assert_closes(wire: &mut Wire, reason: ClosingReason) {
-    assert_eq!(wire.recv().await, Some(ServerFrame::Closing(reason)));
+    assert_eq!(wire.recv().await, Some(ServerFrame::Closing { reason, after_ms: 0 }));
     assert_eq!(wire.recv().await, None);
 }
 

@@ -75,7 +75,7 @@ async fn a_disabled_account_is_out_at_once_and_comes_back_when_it_is_enabled() {
     let disabled = ask(&node, &["user", "disable", &tag[..8]]).done();
     assert_eq!(disabled.field("tag"), tag.as_str());
     assert!(disabled.field("disabled_at_ms").is_u64());
-    assert!(matches!(live.recv().await, Some(ServerFrame::Closing(ClosingReason::Removed))));
+    assert!(matches!(live.recv().await, Some(ServerFrame::Closing { reason: ClosingReason::Removed, .. })));
     let refusal = Wire::refresh(node.listen(), &mut device).await.map(drop).expect_err("disabled");
     assert_eq!(refusal.code, RefusalCode::Disabled);
     assert_eq!(Wire::try_resume(node.listen(), &device).await.map(drop).expect_err("disabled"), RefusalCode::Disabled);

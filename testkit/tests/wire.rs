@@ -30,7 +30,7 @@ fn numbered(to: &Device, number: u32) -> Envelope {
 
 /// Closed after saying why.
 async fn assert_closes(wire: &mut Wire, reason: ClosingReason) {
-    assert_eq!(wire.recv().await, Some(ServerFrame::Closing(reason)));
+    assert_eq!(wire.recv().await, Some(ServerFrame::Closing { reason, after_ms: 0 }));
     assert_eq!(wire.recv().await, None);
 }
 
@@ -86,7 +86,7 @@ async fn an_oversized_frame_ends_the_connection() {
     wire.send_bytes(vec![0; limits::FRAME_BYTES_MAX + 1]).await;
     // The reason may be lost: the server stops reading in the middle of the frame.
     let said = wire.recv().await;
-    assert!(matches!(said, None | Some(ServerFrame::Closing(ClosingReason::TooLarge))), "{said:?}");
+    assert!(matches!(said, None | Some(ServerFrame::Closing { reason: ClosingReason::TooLarge, .. })), "{said:?}");
     Wire::connect(node.listen()).await.hello().await;
 }
 

@@ -104,7 +104,7 @@ impl EstablishError {
                 OfflineReason::Unreachable(with_causes(self))
             }
             Self::Connect(_) | Self::OtherHandles => OfflineReason::Untrusted(with_causes(self)),
-            Self::Link(LinkError::Closed { reason: Some(reason) }) => OfflineReason::Closed(*reason),
+            Self::Link(LinkError::Closed { said: Some(said) }) => OfflineReason::Closed(said.reason),
             Self::Protocol | Self::Link(LinkError::Protocol(_)) => OfflineReason::Protocol,
             Self::Link(_) | Self::Silent => OfflineReason::Unreachable(with_causes(self)),
             Self::Refused(refusal) => OfflineReason::Refused(refusal.code),

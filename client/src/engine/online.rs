@@ -28,6 +28,7 @@ use super::requests::Given;
 use super::rotation::{self, AgreedTime};
 use super::run::Runner;
 use super::seal::{Opened, Sealed, seal_row};
+use crate::backoff::ASKED_MAX;
 use crate::clock::{self, Instant};
 use crate::database::{AccountState, DatabaseError, SealedItem, Standing, Store};
 use crate::handle::Handle;
@@ -224,7 +225,7 @@ impl Runner {
             let wake = wake.chain(leave_at).min();
             tokio::select! {
                 count = online.inbox.recv_many(&mut frames, BATCH_MAX) => if count == 0 {
-                    return Err(LinkError::Closed { reason: None }.into());
+                    return Err(LinkError::Closed { said: None }.into());
                 },
                 command = self.receive_command(), if leave_at.is_none() => self.told(command),
                 () = wait(wake) => {}
@@ -478,7 +479,7 @@ impl Runner {
                     self.outbox.reopened(seq, to);
                     self.outbox.retry(seq, to, clock::monotonic());
                 } else if let Some((to, seq)) = self.outbox.find(id) {
-                    self.outbox.retry(seq, to, clock::monotonic() + Duration::from_millis(after_ms.min(MAX_WAIT_MS)));
+                    self.outbox.retry(seq, to, clock::monotonic() + Duration::from_millis(after_ms).min(ASKED_MAX));
                     self.tell(Event::Delayed { id, reason });
                 }
                 Ok(())
@@ -557,7 +558,7 @@ impl Runner {
             ServerFrame::Accepted { .. }
             | ServerFrame::Rejected { .. }
             | ServerFrame::Deliver(_)
-            | ServerFrame::Closing(_) => Ok(()),
+            | ServerFrame::Closing { .. } => Ok(()),
             ServerFrame::DevicesChanged { version } => Ok(self.own_devices_changed(online, version)?),
         }
     }
@@ -654,11 +655,8 @@ fn devices_changed(store: &Store<'_>, to: AccountTag, seq: i64) -> Result<(), Da
     store.forget_devices(to)
 }
 
-/// A server may not make us wait longer than an hour.
-const MAX_WAIT_MS: u64 = 3_600_000;
-
 fn pause(refusal: Refusal) -> Duration {
-    refusal.retry_after_ms.map_or(PAUSE, |ms| Duration::from_millis(ms.get().min(MAX_WAIT_MS)))
+    refusal.retry_after_ms.map_or(PAUSE, |ms| Duration::from_millis(ms.get()).min(ASKED_MAX))
 }
 
 async fn wait(until: Option<Instant>) {

@@ -31,7 +31,7 @@ use crate::database::{
 };
 use crate::handle::Handle;
 use crate::profile::Profile;
-use crate::transport::LinkError;
+use crate::transport::{LinkError, Said};
 
 /// Questions about somebody's identity that may wait for the server.
 const VERIFYING_MAX: usize = 64;
@@ -286,6 +286,7 @@ impl Runner {
         }
         let after = match error {
             EstablishError::Refused(refusal) => refusal.retry_after_ms.map(|ms| Duration::from_millis(ms.get())),
+            EstablishError::Link(LinkError::Closed { said: Some(said) }) => Some(said.come_back_after),
             _ => None,
         };
         self.try_later(reason, after);
@@ -303,7 +304,7 @@ impl Runner {
     }
 
     fn try_later(&mut self, why: OfflineReason, at_least: Option<Duration>) {
-        let wait = self.backoff.next_delay(rand::rng().random()).max(at_least.unwrap_or_default());
+        let wait = self.backoff.next_delay_of(at_least.unwrap_or_default(), rand::rng().random());
         self.plan = Plan::At(clock::monotonic() + wait);
         self.requests.disconnected(&why);
         self.set_state(ConnectionState::Offline { retry_at: Some(clock::now().plus(wait)), why });
@@ -322,12 +323,21 @@ impl Runner {
         self.outbox.disconnected();
         self.alone = false;
         self.lookups.disconnected();
-        self.backoff.connection_ended(clock::monotonic().duration_since(began));
+        let said = match &end {
+            End::Link(LinkError::Closed { said: Some(said) }) => Some(said.reason),
+            _ => None,
+        };
+        let lived = clock::monotonic().duration_since(began);
+        match said {
+            Some(ClosingReason::ShuttingDown) => self.backoff.sent_away(lived),
+            _ => self.backoff.connection_ended(lived),
+        }
         match end {
             End::Stopped => {}
-            End::Link(LinkError::Closed { reason: Some(reason) }) => match reason {
+            End::Link(LinkError::Closed { said: Some(Said { reason, come_back_after }) }) => match reason {
                 // Somebody else has taken this device's place, or the owner has removed it: a person must act.
                 ClosingReason::Replaced | ClosingReason::Removed => self.give_up(OfflineReason::Closed(reason)),
+                ClosingReason::ShuttingDown => self.try_later(OfflineReason::Closed(reason), Some(come_back_after)),
                 _ => self.try_later(OfflineReason::Closed(reason), None),
             },
             End::Link(LinkError::Protocol(_)) => self.try_later(OfflineReason::Protocol, None),

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::client_async_with_config;
-use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
 use super::pinning::{PinnedServer, refusal};
 use super::{ConnectError, Link, channel};
@@ -97,6 +97,10 @@ fn upgrade_failed(error: tungstenite::Error) -> ConnectError {
             status @ (429 | 500..=599) => ConnectError::Unavailable { status },
             _ => ConnectError::NotAnEndtoendServer,
         },
+        // A node that stops at this moment, or one that was just about to close.
+        tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete)
+        | tungstenite::Error::ConnectionClosed
+        | tungstenite::Error::AlreadyClosed => ConnectError::Unreachable(io::ErrorKind::UnexpectedEof.into()),
         _ => ConnectError::NotAnEndtoendServer,
     }
 }

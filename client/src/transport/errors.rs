@@ -117,14 +117,23 @@ pub enum Untrusted {
     },
 }
 
+/// The last words of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Why it closed the connection.
+    pub reason: ClosingReason,
+    /// When to come back: what it asked for, at most [`limits::COME_BACK_MAX`]; zero when it did not ask.
+    pub come_back_after: Duration,
+}
+
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// In order.
-    #[error("the connection was closed{}", reason.map(|r| format!(": {r}")).unwrap_or_default())]
+    #[error("the connection was closed{}", said.map(|said| format!(": {}", said.reason)).unwrap_or_default())]
     Closed {
         /// What the server said; `None` when it said nothing or this side closed.
-        reason: Option<ClosingReason>,
+        said: Option<Said>,
     },
     /// In the middle.
     #[error("the connection was lost")]

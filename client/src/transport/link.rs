@@ -1,6 +1,7 @@
 //! A live connection: frames out, frames in, each a record of the secure channel.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use endtoend_crypto_core::channel::{Channel, Opener, Sealer};
@@ -13,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::LinkError;
+use super::{LinkError, Said};
 use crate::clock::{self, Instant};
 
 pub(super) type Socket = WebSocketStream<TlsStream<TcpStream>>;
@@ -120,16 +121,20 @@ impl LinkReceiver {
             let message = timeout_at(self.heard + limits::IDLE_MAX, self.stream.next())
                 .await
                 .map_err(|_| LinkError::Silent)?
-                .ok_or(LinkError::Closed { reason: None })??;
+                .ok_or(LinkError::Closed { said: None })??;
             self.heard = clock::monotonic();
             let bytes: Bytes = match message {
                 Message::Binary(record) => self.opener.open(&record)?.into(),
                 Message::Ping(_) | Message::Pong(_) => continue,
-                Message::Close(_) => return Err(LinkError::Closed { reason: None }),
+                Message::Close(_) => return Err(LinkError::Closed { said: None }),
                 Message::Text(_) | Message::Frame(_) => return Err(DecodeError::Malformed.into()),
             };
             match ServerFrame::decode(bytes) {
-                Ok(ServerFrame::Closing(reason)) => return Err(LinkError::Closed { reason: Some(reason) }),
+                Ok(ServerFrame::Closing { reason, after_ms }) => {
+                    let come_back_after = Duration::from_millis(after_ms).min(limits::COME_BACK_MAX);
+                    let said = Said { reason, come_back_after };
+                    return Err(LinkError::Closed { said: Some(said) });
+                }
                 Ok(frame) => return Ok(frame),
                 Err(DecodeError::Unsupported { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -143,7 +148,7 @@ impl From<tungstenite::Error> for LinkError {
         use tungstenite::Error;
         use tungstenite::error::{CapacityError, ProtocolError};
         match error {
-            Error::ConnectionClosed | Error::AlreadyClosed => Self::Closed { reason: None },
+            Error::ConnectionClosed | Error::AlreadyClosed => Self::Closed { said: None },
             Error::Io(error) => Self::Lost(error),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
                 Self::Lost(io::ErrorKind::UnexpectedEof.into())

@@ -15,5 +15,5 @@ pub(crate) mod testing;
 mod tests;
 
 pub use connect::connect;
-pub use errors::{ConnectError, LinkError, Untrusted};
+pub use errors::{ConnectError, LinkError, Said, Untrusted};
 pub use link::{Link, LinkReceiver, LinkSender};

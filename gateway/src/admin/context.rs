@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use endtoend_protocol::UnixMillis;
 use endtoend_storage::Maintenance;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::commands::Failure;
 use crate::config::Config;
+use crate::node::Lifecycle;
 use crate::services::Services;
 
 /// A node, running or stopped, as commands see it.
@@ -34,6 +35,7 @@ pub(crate) struct Running {
     pub(crate) address: String,
     /// What it was started with.
     pub(crate) config: Config,
+    pub(crate) lifecycle: watch::Receiver<Lifecycle>,
 }
 
 impl AdminContext {

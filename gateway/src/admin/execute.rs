@@ -45,6 +45,7 @@ async fn status(context: &AdminContext) -> Result<Status, Failure> {
     let stats = context.store.stats().await?;
     let running = context.running.as_ref().map(|running| RunningStatus {
         since_ms: running.since.get(),
+        state: running.lifecycle.borrow().as_str().to_owned(),
         listen: running.listen.to_string(),
         address: running.address.clone(),
         pid: std::process::id(),

@@ -184,6 +184,8 @@ pub(crate) struct Status {
 pub(crate) struct RunningStatus {
     /// By the node's clock.
     pub(crate) since_ms: u64,
+    /// `accepting`, `draining` or `closed`.
+    pub(crate) state: String,
     pub(crate) listen: String,
     pub(crate) address: String,
     pub(crate) pid: u32,

@@ -7,13 +7,13 @@ use endtoend_protocol::UnixMillis;
 use endtoend_storage::{CopyError, Maintenance, Sqlite, StoreError, StoreLimits, StoreStats};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::client::AdminError;
 use super::socket::Reachable;
 use super::*;
 use crate::config::{Config, StorageConfig};
-use crate::node::{DataDir, Outside};
+use crate::node::{DataDir, Lifecycle, Outside};
 
 struct Served {
     data: DataDir,
@@ -34,6 +34,7 @@ async fn serve(folder: &Path) -> Served {
         listen: ([127, 0, 0, 1], 8443).into(),
         address: "endtoend://localhost:8443/#pin=0".to_owned(),
         config: Config::default(),
+        lifecycle: watch::channel(Lifecycle::Accepting).1,
     };
     let context = AdminContext::new(Arc::new(store.clone()), folder.to_owned(), Vec::new(), None, Some(running));
     let server = actix_web::rt::spawn(AdminSocket::bind(&data).unwrap().serve(Arc::new(context)));

@@ -135,6 +135,7 @@ pub fn status(options: &StatusOptions, environment: &Environment) -> Result<(), 
     let object = json!({
         "event": "status", "version": version, "running": running.is_some(),
         "since_ms": running.as_ref().map(|running| running.since_ms),
+        "state": running.as_ref().map(|running| &running.state),
         "listen": running.as_ref().map(|running| &running.listen),
         "address": running.as_ref().map(|running| &running.address),
         "pid": running.as_ref().map(|running| running.pid),
@@ -143,9 +144,10 @@ pub fn status(options: &StatusOptions, environment: &Environment) -> Result<(), 
     });
     let state = match &running {
         Some(running) => format!(
-            "running since {} (process {})\nlistening on      {}\naddress           {}",
+            "running since {} (process {}, {})\nlistening on      {}\naddress           {}",
             time(running.since_ms),
             running.pid,
+            running.state,
             running.listen,
             running.address
         ),

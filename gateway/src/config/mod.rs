@@ -39,6 +39,9 @@ pub(crate) const PREFIX: &str = "ENDTOEND_";
 /// A node file that explains every key.
 pub const EXAMPLE: &str = include_str!("../../../deploy/node.example.toml");
 
+/// No client gains by more, and whoever stops a node waits for it.
+const DRAIN_SECONDS_MAX: u16 = 600;
+
 /// The file that is read when none is named and it is there.
 pub const DEFAULT_FILE: &str = "endtoend.toml";
 
@@ -78,6 +81,9 @@ pub struct GatewayConfig {
     pub names: Vec<String>,
     /// Connections at one time. Default 10000. Change: restart.
     pub connections_max: u32,
+    /// Seconds that connections get to leave when the node stops. Default 20, at most 600; 0 cuts them at once.
+    /// Change: restart.
+    pub drain_seconds: u16,
 }
 
 /// `[accounts]`
@@ -114,7 +120,12 @@ impl Default for StorageConfig {
 }
 impl Default for GatewayConfig {
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 8443).into(), names: Vec::new(), connections_max: 10_000 }
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8443).into(),
+            names: Vec::new(),
+            connections_max: 10_000,
+            drain_seconds: 20,
+        }
     }
 }
 impl Default for AccountsConfig {
@@ -161,6 +172,12 @@ impl Config {
             ("gateway", "connections_max"),
             "must be at least 1".to_owned(),
             "a node that takes no connection is one that is not running",
+        );
+        rule(
+            self.gateway.drain_seconds <= DRAIN_SECONDS_MAX,
+            ("gateway", "drain_seconds"),
+            format!("must be at most {DRAIN_SECONDS_MAX}"),
+            "what a client has not read by then it gets on its next connection; the default is 20",
         );
         rule(
             !self.storage.data.as_os_str().is_empty(),

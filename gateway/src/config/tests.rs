@@ -112,7 +112,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_one_that_was_meant() {
     let (line, text) = mistake("listen = \"127.0.0.1:8\"\n");
     assert!(line == 1 && text.contains("`listen` below [gateway]"), "{text}");
     let (_, text) = mistake("[gateway]\nzzzzzzzzzz = 1\n");
-    assert!(text.contains("has the keys connections_max, listen, names"), "{text}");
+    assert!(text.contains("has the keys connections_max, drain_seconds, listen, names"), "{text}");
     let (_, text) = mistake("[zzzzzzzzzz]\na = 1\n");
     assert!(text.contains("there are [accounts], [gateway]"), "{text}");
 }
@@ -156,6 +156,7 @@ fn what_is_not_toml_is_refused_with_its_line() {
 fn rules_are_checked_before_anything_starts() {
     for (line, text) in [
         (2, "[gateway]\nconnections_max = 0\n"),
+        (2, "[gateway]\ndrain_seconds = 601\n"),
         (2, "[storage]\ndata = \"\"\n"),
         (3, "[gateway]\n\nnames = [\"a.example\", \"https://b.example:1/\"]\n"),
         (2, "[log]\nfilter = \"=,=\"\n"),

@@ -5,12 +5,12 @@
 //! bounded by the credit windows; `TCP_USER_TIMEOUT` ends the connection in the end.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext as _, AsyncContext as _, Handler, Recipient, StreamHandler};
 use actix::{WrapFuture as _, fut::ActorFutureExt as _};
 use actix_http::ws::{Codec, ProtocolError};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, WebsocketContext};
 use bytes::Bytes;
 use endtoend_crypto_core::channel::RECORD_OVERHEAD;
@@ -19,10 +19,12 @@ use endtoend_protocol::{
     RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, limits,
 };
 use endtoend_storage::{Relation, Standing, Tray};
+use rand::RngExt as _;
 use tokio::sync::Semaphore;
 
 use super::attachment::{Attachment, BadAck, Leave};
 use super::handshake::{self, Stage};
+use super::leaving::{ACKS_MAX, GOODBYE_MAX, Leaving, UnderWay};
 use super::link::{Heard, Link};
 use crate::actors::reply;
 use crate::clock;
@@ -30,7 +32,7 @@ use crate::directory::{AttachTo, LeaveTo};
 use crate::letter::Letter;
 use crate::limits::{Operation, Origin, Subject};
 use crate::mailbox::{Attach, FromDevice, Push};
-use crate::node::Node;
+use crate::node::{Lifecycle, Node, come_back_after};
 use crate::receipt::{Outcome, Receipt, SendSettled};
 use crate::router::Lanes;
 use crate::services::{Guest, Login, PasswordCheck, Standings};
@@ -62,10 +64,11 @@ pub(super) struct Connection {
     lanes: Lanes,
     requests: usize,
     refusals: u32,
+    leaving: Leaving,
     heard_at: Instant,
 }
 
-/// Answers the WebSocket handshake.
+/// Answers the WebSocket handshake: with 503 on a node that drains.
 ///
 /// # Errors
 /// When the request is no WebSocket handshake.
@@ -74,6 +77,10 @@ pub(crate) async fn open(
     body: web::Payload,
     node: web::Data<Node>,
 ) -> actix_web::Result<HttpResponse> {
+    if let Some(spread) = node.lifecycle().spread() {
+        let after = come_back_after(spread, rand::rng().random()).as_secs() + 1;
+        return Ok(HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, after)).finish());
+    }
     let origin = Origin::of(request.peer_addr().map(|address| address.ip()));
     let connection = Connection::new(node.into_inner(), origin);
     let codec = Codec::new().max_size(limits::FRAME_BYTES_MAX + RECORD_OVERHEAD);
@@ -97,11 +104,15 @@ impl Connection {
             lanes: Lanes::default(),
             requests: 0,
             refusals: 0,
+            leaving: Leaving::No,
             heard_at: clock::monotonic(),
         }
     }
 
     fn say(&mut self, frame: &ServerFrame, ctx: &mut Context) {
+        if self.leaving == Leaving::Gone {
+            return;
+        }
         match self.link.seal(&frame.encode(), clock::monotonic()) {
             Some(record) => ctx.binary(record),
             // Only a channel that never was is left with the WebSocket's own words.
@@ -110,6 +121,9 @@ impl Connection {
     }
 
     fn hear(&mut self, message: &[u8], ctx: &mut Context) {
+        if self.leaving == Leaving::Gone {
+            return;
+        }
         match self.link.hear(message, &mut rand::rng(), clock::monotonic()) {
             Ok(Heard::Part) => {}
             Ok(Heard::Opened { answer, binding }) => {
@@ -142,8 +156,16 @@ impl Connection {
     }
 
     fn close(&mut self, reason: ClosingReason, ctx: &mut Context) {
+        self.say_goodbye(reason, Duration::ZERO, ctx);
+        ctx.stop();
+    }
+
+    /// The last frame, and the WebSocket's own.
+    fn say_goodbye(&mut self, reason: ClosingReason, come_back_after: Duration, ctx: &mut Context) {
         tracing::debug!(%reason, "closing");
-        self.say(&ServerFrame::Closing(reason), ctx);
+        let after_ms = u64::try_from(come_back_after.as_millis()).unwrap_or(u64::MAX);
+        self.say(&ServerFrame::Closing { reason, after_ms }, ctx);
+        self.leaving = Leaving::Gone;
         let code = match reason {
             ClosingReason::Malformed => CloseCode::Unsupported,
             ClosingReason::TooLarge => CloseCode::Size,
@@ -155,7 +177,36 @@ impl Connection {
             ClosingReason::ShuttingDown => CloseCode::Restart,
         };
         ctx.close(Some(CloseReason { code, description: Some(reason.as_str().to_owned()) }));
-        ctx.stop();
+    }
+
+    /// The node drains: what is under way is settled before the goodbye. A guest has nothing that could be lost.
+    fn leave(&mut self, lifecycle: Lifecycle, ctx: &mut Context) {
+        let come_back_after = come_back_after(lifecycle.spread().unwrap_or_default(), rand::rng().random());
+        match lifecycle {
+            Lifecycle::Draining { .. } if self.stage.login().is_some() && self.leaving == Leaving::No => {
+                self.leaving = Leaving::Since { at: clock::monotonic(), come_back_after };
+                ctx.run_later(ACKS_MAX, Self::go_if_settled);
+                self.go_if_settled(ctx);
+            }
+            Lifecycle::Draining { .. } | Lifecycle::Closed { .. } => self.go(come_back_after, ctx),
+            Lifecycle::Accepting => {}
+        }
+    }
+
+    fn go_if_settled(&mut self, ctx: &mut Context) {
+        let (sends, deliveries) = (self.lanes.unanswered(), self.attachment.is_waiting());
+        let under_way = UnderWay { sends, requests: self.requests, deliveries };
+        if let Some(come_back_after) = self.leaving.may_go(under_way, clock::monotonic()) {
+            self.go(come_back_after, ctx);
+        }
+    }
+
+    /// Says goodbye, and stays until the client has gone, so that it hears it.
+    fn go(&mut self, come_back_after: Duration, ctx: &mut Context) {
+        if self.leaving != Leaving::Gone {
+            self.say_goodbye(ClosingReason::ShuttingDown, come_back_after, ctx);
+            ctx.run_later(GOODBYE_MAX, |_, ctx| ctx.stop());
+        }
     }
 
     fn frame(&mut self, bytes: Bytes, ctx: &mut Context) {
@@ -314,6 +365,7 @@ impl Connection {
         ctx.spawn(answer.into_actor(self).map(move |answer, this, ctx| {
             this.requests -= 1;
             this.answer(id, answer, ctx);
+            this.go_if_settled(ctx);
         }));
     }
 
@@ -332,6 +384,9 @@ impl Connection {
     fn send(&mut self, envelope: Envelope, ctx: &mut Context) {
         let Some(login) = self.stage.login() else { return self.refuse(None, RefusalCode::NotAuthenticated, ctx) };
         let id = envelope.id;
+        if self.leaving.is_asked() {
+            return self.settled(id, Outcome::Retry(RetryReason::ShuttingDown), ctx);
+        }
         let Ok(place) = Arc::clone(&self.send_window).try_acquire_owned() else {
             return self.settled(id, Outcome::Retry(RetryReason::Window), ctx);
         };
@@ -408,7 +463,10 @@ impl Connection {
         };
         match self.attachment.acknowledge(device, up_to) {
             Ok(None) => {}
-            Ok(Some((mailbox, acknowledged))) => reply(mailbox, acknowledged),
+            Ok(Some((mailbox, acknowledged))) => {
+                reply(mailbox, acknowledged);
+                self.go_if_settled(ctx);
+            }
             Err(BadAck::NotDelivered) => self.refuse(None, RefusalCode::Invalid, ctx),
             Err(BadAck::OutOfOrder) => self.refuse(None, RefusalCode::OutOfOrder, ctx),
         }
@@ -432,11 +490,22 @@ impl Connection {
                 ctx.ping(b"");
             }
         });
-        let mut stopping = self.node.stopping();
-        let stop = async move {
-            let _ = stopping.wait_for(|stopping| *stopping).await;
-        };
-        ctx.spawn(stop.into_actor(self).map(|(), this, ctx| this.close(ClosingReason::ShuttingDown, ctx)));
+        let mut lifecycle = self.node.watch_lifecycle();
+        // A node that is gone is one that has closed, and this connection with it.
+        let stops = async move { lifecycle.wait_for(|now| !now.is_accepting()).await.map(|now| *now) };
+        ctx.spawn(stops.into_actor(self).map(|now, this, ctx| {
+            if let Ok(now) = now {
+                this.leave(now, ctx);
+            }
+            let mut lifecycle = this.node.watch_lifecycle();
+            let closes =
+                async move { lifecycle.wait_for(|now| matches!(now, Lifecycle::Closed { .. })).await.map(|now| *now) };
+            ctx.spawn(closes.into_actor(this).map(|now, this, ctx| {
+                if let Ok(now) = now {
+                    this.leave(now, ctx);
+                }
+            }));
+        }));
     }
 }
 
@@ -490,6 +559,7 @@ impl Handler<SendSettled> for Connection {
     fn handle(&mut self, SendSettled { id, outcome }: SendSettled, ctx: &mut Self::Context) {
         self.lanes.settled(id);
         self.settled(id, outcome, ctx);
+        self.go_if_settled(ctx);
     }
 }
 
@@ -521,7 +591,8 @@ impl Handler<Push> for Connection {
                 }
             }
             Push::Replaced => self.close(ClosingReason::Replaced, ctx),
-            Push::Detached => self.close(ClosingReason::ShuttingDown, ctx),
+            // It starts again from the store, at once.
+            Push::Detached => self.go(Duration::ZERO, ctx),
         }
     }
 }

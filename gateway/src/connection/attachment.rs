@@ -86,6 +86,11 @@ impl<M> Attachment<M> {
         Ok(Some((&on.mailbox, FromDevice { device, attachment: on.id, event })))
     }
 
+    /// Whether something was delivered that is not acknowledged.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self, Self::On(on) if on.acknowledged < on.delivered)
+    }
+
     /// The connection has ended.
     pub(crate) fn left(self, device: DeviceId) -> Option<Leave<M>> {
         let left = |attachment| FromDevice { device, attachment, event: DeviceEvent::Left };

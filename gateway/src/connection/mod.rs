@@ -3,6 +3,7 @@
 mod actor;
 mod attachment;
 mod handshake;
+mod leaving;
 mod link;
 
 use endtoend_protocol::RetryReason;
@@ -13,7 +14,7 @@ pub(crate) use actor::open;
 const fn retry_after_ms(reason: RetryReason) -> u64 {
     match reason {
         RetryReason::Busy | RetryReason::Window => 100,
-        RetryReason::Unavailable | RetryReason::Devices => 1_000,
+        RetryReason::Unavailable | RetryReason::Devices | RetryReason::ShuttingDown => 1_000,
         // Limits give back some cells each second; those for strangers take their time.
         RetryReason::Rate => 5_000,
         // A full queue empties when its device comes back.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Recipient};
 use endtoend_storage::QueueStore;
+use tokio::sync::oneshot;
 
 use super::live::LiveMailboxes;
-use super::messages::{AttachTo, LeaveTo};
+use super::messages::{AttachTo, LeaveTo, UntilEmpty};
 use crate::actors::reply;
 use crate::mailbox::{Finish, Mailbox, MailboxIdle, MailboxStopped, Surroundings};
 use crate::queue_writer::{Forget, Persist};
@@ -21,6 +22,8 @@ const WAITING_MESSAGES_MAX: usize = 4_096;
 /// [`Routes`]. Full: bounded by the connections that the node admits. Nobody else starts or stops a mailbox.
 pub(crate) struct Directory {
     rules: LiveMailboxes<Addr<Mailbox>>,
+    /// Whoever waits until there is none. One at most: the node stops once.
+    until_empty: Option<oneshot::Sender<()>>,
     arbiters: Vec<ArbiterHandle>,
     store: Arc<dyn QueueStore>,
     routes: Arc<Routes>,
@@ -37,7 +40,16 @@ impl Directory {
         persist: Recipient<Persist>,
         forget: Recipient<Forget>,
     ) -> Self {
-        Self { rules: LiveMailboxes::default(), arbiters, store, routes, persist, forget }
+        Self { rules: LiveMailboxes::default(), until_empty: None, arbiters, store, routes, persist, forget }
+    }
+
+    fn tell_if_empty(&mut self) {
+        if self.rules.is_empty()
+            && let Some(waiting) = self.until_empty.take()
+        {
+            // It may have waited long enough.
+            let _ = waiting.send(());
+        }
     }
 
     fn surroundings(&self, ctx: &mut Context<Self>) -> Surroundings {
@@ -89,6 +101,7 @@ impl Handler<MailboxIdle> for Directory {
         if let Some(mailbox) = self.rules.idle(account, generation, attaches) {
             reply(&mailbox.recipient(), Finish);
         }
+        self.tell_if_empty();
     }
 }
 
@@ -96,5 +109,14 @@ impl Handler<MailboxStopped> for Directory {
     type Result = ();
     fn handle(&mut self, MailboxStopped { account, generation }: MailboxStopped, _: &mut Self::Context) {
         self.rules.stopped(account, generation);
+        self.tell_if_empty();
+    }
+}
+
+impl Handler<UntilEmpty> for Directory {
+    type Result = ();
+    fn handle(&mut self, UntilEmpty(waiting): UntilEmpty, _: &mut Self::Context) {
+        self.until_empty = Some(waiting);
+        self.tell_if_empty();
     }
 }

@@ -48,6 +48,11 @@ impl<H> LiveMailboxes<H> {
         Some(&live.mailbox)
     }
 
+    /// Whether nobody has one.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
     /// The mailbox of a user, if he has one.
     pub(crate) fn get(&self, account: AccountTag) -> Option<&H> {
         self.live.get(&account).map(|live| &live.mailbox)

@@ -2,6 +2,7 @@
 
 use actix::Message;
 use endtoend_protocol::AccountTag;
+use tokio::sync::oneshot;
 
 use crate::mailbox::{Attach, FromDevice};
 
@@ -20,3 +21,8 @@ pub(crate) struct LeaveTo {
     pub(crate) account: AccountTag,
     pub(crate) left: FromDevice,
 }
+
+/// Answer when no mailbox is left: all have heard what became of what they had.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct UntilEmpty(pub oneshot::Sender<()>);

@@ -5,4 +5,4 @@ mod live;
 mod messages;
 
 pub(crate) use actor::Directory;
-pub(crate) use messages::{AttachTo, LeaveTo};
+pub(crate) use messages::{AttachTo, LeaveTo, UntilEmpty};

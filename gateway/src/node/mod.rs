@@ -2,8 +2,11 @@
 
 mod certificates;
 mod data_dir;
+mod drain;
 mod identity;
+mod lifecycle;
 mod move_store;
+mod open;
 mod secrets;
 mod serve;
 mod store;
@@ -25,6 +28,7 @@ pub(crate) use data_dir::{DATABASE, ELSEWHERE, LOCK, UNFINISHED, has_store};
 pub use data_dir::{DataDir, DataDirError};
 pub use identity::Pin;
 pub(crate) use identity::{Identity, Introduced};
+pub(crate) use lifecycle::{Lifecycle, come_back_after};
 pub(crate) use move_store::{Moved, move_store};
 pub use secrets::{Outside, OutsideFault, SECRETS, Secret, SecretOrigin, SecretState, secret_states};
 pub(crate) use serve::services_alone;
@@ -44,7 +48,7 @@ pub(crate) struct Node {
     pub(crate) leave: Recipient<LeaveTo>,
     memory: Arc<Semaphore>,
     attachments: AtomicU64,
-    stopping: watch::Receiver<bool>,
+    lifecycle: watch::Receiver<Lifecycle>,
 }
 
 impl Node {
@@ -53,10 +57,10 @@ impl Node {
         services: Arc<Services>,
         router: Router,
         (directory, leave): (Recipient<AttachTo>, Recipient<LeaveTo>),
-        stopping: watch::Receiver<bool>,
+        lifecycle: watch::Receiver<Lifecycle>,
     ) -> Self {
         let memory = Arc::new(Semaphore::new(SENDS_MAX));
-        Self { identity, services, router, directory, leave, memory, attachments: AtomicU64::new(0), stopping }
+        Self { identity, services, router, directory, leave, memory, attachments: AtomicU64::new(0), lifecycle }
     }
 
     /// A share of the node's memory for an envelope on its way; `None` when there is none left.
@@ -69,8 +73,13 @@ impl Node {
         AttachmentId(self.attachments.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Turns true when the node stops.
-    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
-        self.stopping.clone()
+    /// What the node takes on.
+    pub(crate) fn lifecycle(&self) -> Lifecycle {
+        *self.lifecycle.borrow()
+    }
+
+    /// The same, with its changes.
+    pub(crate) fn watch_lifecycle(&self) -> watch::Receiver<Lifecycle> {
+        self.lifecycle.clone()
     }
 }

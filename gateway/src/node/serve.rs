@@ -11,20 +11,23 @@ use actix::{Actor as _, Arbiter, ArbiterHandle};
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::rt::net::TcpStream;
 use actix_web::rt::task::JoinHandle;
-use actix_web::{App, HttpServer, dev, web};
+use actix_web::{App, HttpServer, web};
 use endtoend_crypto_core::opaque::ServerSetup;
 use endtoend_crypto_core::oprf::OprfKey;
 use endtoend_crypto_core::signature::SigningKey;
 use endtoend_protocol::{UnixMillis, limits};
 use endtoend_storage::{Maintenance, QueueStore, Store, StoreError};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::Node;
 use super::certificates::{Authority, CertificateError, Leaf, leaf_names, tls_config};
 use super::data_dir::{DataDir, DataDirError};
+use super::drain::{Remains, StopSignals, drain};
 use super::identity::{Identity, Pin};
+use super::lifecycle::Lifecycle;
+use super::open::OpenConnections;
 use super::secrets::{CA_KEY, IDENTITY_KEY, OPAQUE_SETUP, OPRF_KEY, Outside, STORE_KEY, Secret, TOKEN_KEY};
 use super::store::{ChosenStore, NodeStore, OpenStoreError};
 use crate::admin::{AdminContext, AdminSocket, Running, SOCKET};
@@ -39,8 +42,11 @@ use crate::services::{Auditor, Policy, Registration, ServerPassword, ServiceSecr
 
 /// A peer that does not take what is written to it for this long is gone, or wants us to keep it.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
-/// What open connections get to end by themselves when the node stops.
-const STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// What the store gets to end what is under way, and SQLite to write its log back.
+const STORE_CLOSE_MAX: Duration = Duration::from_secs(5);
+/// Connections that the kernel completes while nobody takes them: those of clients that come back within a few seconds. The
+/// kernel cuts it to `net.core.somaxconn`, which is 4096 by default.
+const BACKLOG: u32 = 4096;
 /// How often expired envelopes and the age of the leaf are looked at.
 const CARE_INTERVAL: Duration = Duration::from_secs(600);
 /// Expired rows of one deletion, so that it does not hold up the writer.
@@ -71,6 +77,8 @@ pub enum ServeError {
     ServerPassword { path: PathBuf, source: Option<io::Error> },
     #[error("the listener failed")]
     Listener(#[source] io::Error),
+    #[error("the system gives no signals, so that nothing could end the node in order")]
+    Signals(#[source] io::Error),
 }
 
 /// What a node tells when it is ready.
@@ -82,7 +90,7 @@ pub struct Ready {
     pub address: String,
 }
 
-/// Runs a node until SIGTERM or SIGINT, inside an actix system.
+/// Runs a node until SIGTERM or SIGINT, inside an actix system, and then drains it: see `drain`.
 ///
 /// # Errors
 /// When it cannot start, or the listener fails. The data directory is untouched by a start that fails.
@@ -95,7 +103,9 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
     let identity = Arc::new(Identity::new(secrets.identity, clock::now()));
     let pin = Pin { tls: leaf.pin(), identity: identity.fingerprint() };
     let (leaf, store) = (Arc::new(leaf), opened.store());
-    let (stop, stopping) = watch::channel(false);
+    let (lifecycle, seen) = watch::channel(Lifecycle::Accepting);
+    let open = OpenConnections::none();
+    let drain_time = Duration::from_secs(u64::from(config.gateway.drain_seconds));
     let limits = Arc::new(Limits::new(&config.limits, secrets.services.limits()));
     let audit = Auditor::start(store.clone(), secrets.services.audit());
     let policy = Policy {
@@ -105,7 +115,8 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
     };
     let (sessions, auditor) = (Arc::default(), audit.clone());
     let services = Arc::new(Services::new(store.clone(), secrets.services, policy, limits.clone(), sessions, audit));
-    let node = web::Data::new(start_actors(identity.clone(), services.clone(), store.clone(), stopping));
+    let (node, remains) = start_actors(identity.clone(), services.clone(), store.clone(), auditor, seen.clone());
+    let node = web::Data::new(node);
 
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let connections_max = (config.gateway.connections_max as usize).div_ceil(workers);
@@ -114,9 +125,17 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
             .workers(workers)
             .max_connections(connections_max)
             .client_request_timeout(limits::HELLO_DEADLINE)
-            .shutdown_timeout(STOP_DEADLINE.as_secs())
+            // The deadline of the drain comes first.
+            .shutdown_timeout(drain_time.as_secs() + 60)
             .disable_signals()
-            .on_connect(prepare_connection)
+            .backlog(BACKLOG)
+            .on_connect({
+                let open = open.clone();
+                move |connection, data| {
+                    prepare_connection(connection);
+                    data.insert(open.enter());
+                }
+            })
             .bind_rustls_0_23(listen, tls_config(leaf.clone())?)
             .map_err(|source| match source.kind() {
                 io::ErrorKind::AddrInUse => ServeError::AddressInUse(listen),
@@ -130,19 +149,35 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
     let address = endtoend_address(&host, listen.port(), pin);
     let server = server.run();
     let handle = server.handle();
-    let running = Running { since: clock::now(), listen, address: address.clone(), config };
+    let running = Running { since: clock::now(), listen, address: address.clone(), config, lifecycle: seen };
     let admin = start_admin(&data, opened.maintenance(), outside_files, services, running)?;
     // Whoever is told that the node is ready may end it at once.
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let mut signals = StopSignals::listen().map_err(ServeError::Signals)?;
     ready(&Ready { listen, pin, address });
     actix_web::rt::spawn(take_care(store.clone(), limits, leaf, identity));
-    actix_web::rt::spawn(stop_on_signal(signals, handle, stop));
-    let served = server.await.map_err(ServeError::Listener);
+    let mut serving = actix_web::rt::spawn(server);
+    let served = tokio::select! {
+        ended = &mut serving => ended.unwrap_or_else(|stopped| Err(io::Error::other(stopped))).map_err(ServeError::Listener),
+        () = signals.next() => Ok(()),
+    };
+    // Readiness goes red before anything else happens.
+    lifecycle.send_modify(|now| *now = now.stop(open.count(), drain_time, clock::monotonic()));
+    tracing::info!(connections = open.count(), seconds = drain_time.as_secs(), "draining; another signal ends it now");
+    // Nobody comes in. It ends when the last connection has.
+    let _no_need_to_wait = handle.stop(true);
+    drain(&lifecycle, &open, &mut signals).await;
+    // Its workers go, and with them what is left of their connections.
+    if !serving.is_finished() {
+        serving.abort();
+        let _aborted = serving.await;
+    }
+    remains.flush().await;
     // Its socket goes before the lock, so that nobody waits for an answer.
     admin.abort();
     let _ = admin.await;
-    auditor.flush().await;
-    opened.close().await;
+    if timeout(STORE_CLOSE_MAX, opened.close()).await.is_err() {
+        tracing::warn!("the store did not end what was under way; it finds its way by itself at the next start");
+    }
     served?;
     tracing::info!("stopped");
     Ok(())
@@ -247,8 +282,9 @@ fn start_actors(
     identity: Arc<Identity>,
     services: Arc<Services>,
     store: Arc<dyn QueueStore>,
-    stopping: watch::Receiver<bool>,
-) -> Node {
+    audit: Auditor,
+    lifecycle: watch::Receiver<Lifecycle>,
+) -> (Node, Remains) {
     let routes = Arc::new(Routes::default());
     let writer = {
         let (store, routes) = (store.clone(), routes.clone());
@@ -257,10 +293,13 @@ fn start_actors(
     let router = Router::new(routes.clone(), writer.clone().recipient());
     let mailboxes = std::thread::available_parallelism().map_or(2, usize::from);
     let mailboxes: Vec<_> = (0..mailboxes).map(|_| arbiter()).collect();
+    let forget = writer.clone();
     let directory = Directory::start_in_arbiter(&arbiter(), move |_| {
-        Directory::new(mailboxes, store, routes, writer.clone().recipient(), writer.recipient())
+        Directory::new(mailboxes, store, routes, forget.clone().recipient(), forget.recipient())
     });
-    Node::new(identity, services, router, (directory.clone().recipient(), directory.recipient()), stopping)
+    let remains = Remains { mailboxes: directory.clone().recipient(), writer: writer.recipient(), audit };
+    let directory = (directory.clone().recipient(), directory.recipient());
+    (Node::new(identity, services, router, directory, lifecycle), remains)
 }
 
 /// A thread for actors; it ends with the actix system.
@@ -269,7 +308,7 @@ fn arbiter() -> ArbiterHandle {
 }
 
 /// Runs once for each connection, after the TLS handshake.
-fn prepare_connection(connection: &dyn Any, _: &mut dev::Extensions) {
+fn prepare_connection(connection: &dyn Any) {
     let Some(tls) = connection.downcast_ref::<TlsStream<TcpStream>>() else { return };
     let (tcp, _) = tls.get_ref();
     let socket = socket2::SockRef::from(tcp);
@@ -331,24 +370,6 @@ async fn forget(what: &'static str, some: impl AsyncFn() -> Result<u64, StoreErr
     if forgotten > 0 {
         tracing::info!(rows = forgotten, what, "forgot what has expired");
     }
-}
-
-async fn stop_on_signal(
-    signals: (io::Result<Signal>, io::Result<Signal>),
-    server: dev::ServerHandle,
-    stop: watch::Sender<bool>,
-) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
-        tracing::error!("cannot listen for signals");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping");
-    let _ = stop.send(true);
-    server.stop(true).await;
 }
 
 /// The one line that a person hands to another.

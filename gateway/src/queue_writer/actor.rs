@@ -5,9 +5,10 @@ use std::sync::Arc;
 use actix::{Actor, AsyncContext as _, Context, Handler, SpawnHandle, WrapFuture as _, fut::ActorFutureExt as _};
 use endtoend_protocol::Address;
 use endtoend_storage::{AppendOutcome, QueueBatch, QueueStore, Seq};
+use tokio::sync::oneshot;
 
 use super::group_commit::{GroupCommit, Next};
-use super::messages::{Forget, Persist};
+use super::messages::{Forget, Persist, UntilWritten};
 use super::outcome::Told;
 use crate::actors::reply;
 use crate::clock;
@@ -25,16 +26,18 @@ pub(crate) struct QueueWriter {
     store: Arc<dyn QueueStore>,
     routes: Arc<Routes>,
     timer: Option<SpawnHandle>,
+    /// Whoever waits until all is written. One at most: the node stops once.
+    until_written: Option<oneshot::Sender<()>>,
 }
 
 impl QueueWriter {
     pub(crate) fn new(store: Arc<dyn QueueStore>, routes: Arc<Routes>) -> Self {
-        Self { rules: GroupCommit::default(), store, routes, timer: None }
+        Self { rules: GroupCommit::default(), store, routes, timer: None, until_written: None }
     }
 
     fn pump(&mut self, ctx: &mut Context<Self>) {
         match self.rules.next(clock::monotonic()) {
-            Next::Wait => {}
+            Next::Wait => self.tell_if_written(),
             Next::WaitUntil(at) => {
                 if self.timer.is_none() {
                     let wait = at.saturating_duration_since(clock::monotonic());
@@ -45,6 +48,15 @@ impl QueueWriter {
                 }
             }
             Next::Commit { appends, deletes } => self.commit(appends, deletes, ctx),
+        }
+    }
+
+    fn tell_if_written(&mut self) {
+        if self.rules.is_done()
+            && let Some(waiting) = self.until_written.take()
+        {
+            // It may have waited long enough.
+            let _ = waiting.send(());
         }
     }
 
@@ -106,6 +118,14 @@ impl Handler<Forget> for QueueWriter {
     fn handle(&mut self, Forget { to, rows }: Forget, ctx: &mut Self::Context) {
         let now = clock::monotonic();
         rows.into_iter().for_each(|seq| self.rules.delete((to, seq), now));
+        self.pump(ctx);
+    }
+}
+
+impl Handler<UntilWritten> for QueueWriter {
+    type Result = ();
+    fn handle(&mut self, UntilWritten(waiting): UntilWritten, ctx: &mut Self::Context) {
+        self.until_written = Some(waiting);
         self.pump(ctx);
     }
 }

@@ -127,6 +127,11 @@ impl<A: Write, D> GroupCommit<A, D> {
         }
     }
 
+    /// Whether nothing waits and no commit is under way.
+    pub(super) fn is_done(&self) -> bool {
+        !self.committing && self.waiting() == 0
+    }
+
     /// Writes that wait.
     pub(super) fn waiting(&self) -> usize {
         self.appends.len() + self.deletes.len()

@@ -3,6 +3,7 @@
 use actix::{Message, Recipient};
 use endtoend_protocol::{Address, EnvelopeId};
 use endtoend_storage::{AppendOutcome, Seq};
+use tokio::sync::oneshot;
 
 use super::ticket::Ticket;
 use crate::letter::Letter;
@@ -41,3 +42,8 @@ pub(crate) struct Forget {
     pub to: Address,
     pub rows: Vec<Seq>,
 }
+
+/// Answer when nothing waits and no commit is under way.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct UntilWritten(pub oneshot::Sender<()>);

@@ -7,6 +7,6 @@ mod outcome;
 mod ticket;
 
 pub(crate) use actor::QueueWriter;
-pub(crate) use messages::{Forget, Persist, Persisted, Then};
+pub(crate) use messages::{Forget, Persist, Persisted, Then, UntilWritten};
 pub(crate) use outcome::outcome_for_sender;
 pub(crate) use ticket::Ticket;

@@ -51,6 +51,10 @@ impl Lanes {
     fn taken(&self, to: Address) -> Option<Lane> {
         self.0.iter().find(|(_, ahead, _)| *ahead == to).map(|(_, _, lane)| *lane)
     }
+    /// Envelopes without an answer.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.0.len()
+    }
     /// An envelope was answered, once: a repeat beside it has an answer of its own.
     pub(crate) fn settled(&mut self, id: EnvelopeId) {
         if let Some(at) = self.0.iter().position(|(ahead, ..)| *ahead == id) {

@@ -14,9 +14,9 @@ use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
 use endtoend_crypto_core::token;
 use endtoend_crypto_core::work::{Puzzle, check};
 use endtoend_protocol::{
-    AccountTag, Address, Answer, Bundle, Bundles, ClientFrame, Deliver, DeliveryNumber, DeviceId, Envelope, EnvelopeId,
-    KeyCounts, NewDevice, Refusal, RefusalCode, Registration, RejectReason, Relation, Request, RequestId, RetryReason,
-    ServerFrame, UnixMillis, Work,
+    AccountTag, Address, Answer, Bundle, Bundles, ClientFrame, ClosingReason, Deliver, DeliveryNumber, DeviceId,
+    Envelope, EnvelopeId, KeyCounts, NewDevice, Refusal, RefusalCode, Registration, RejectReason, Relation, Request,
+    RequestId, RetryReason, ServerFrame, UnixMillis, Work,
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -48,6 +48,8 @@ pub(super) struct Ledger {
     pub(super) cut_after_send: usize,
     /// So many `Send` frames are answered by `Retry`.
     pub(super) retry_sends: usize,
+    /// The next `Send` frame is refused by a node that stops, and asks to come back after so many milliseconds.
+    pub(super) stop_at_send: Option<u64>,
     /// The next registration is carried out but not answered.
     pub(super) cut_after_register: bool,
     /// How far the node's clock is ahead, in milliseconds.
@@ -189,7 +191,13 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, ledger: Arc<Mutex<Ledger>>
 impl Connection {
     fn frame(&mut self, frame: ClientFrame, wake: &mpsc::UnboundedSender<()>) -> Option<Vec<ServerFrame>> {
         match frame {
-            ClientFrame::Send(envelope) => self.send(envelope).map(|frame| vec![frame]),
+            ClientFrame::Send(envelope) => {
+                let stops = self.ledger.lock().unwrap().stop_at_send.take();
+                let Some(after_ms) = stops else { return self.send(envelope).map(|frame| vec![frame]) };
+                let (id, reason) = (envelope.id, ClosingReason::ShuttingDown);
+                let retry = ServerFrame::Retry { id, after_ms, reason: RetryReason::ShuttingDown };
+                Some(vec![retry, ServerFrame::Closing { reason, after_ms }])
+            }
             ClientFrame::Ack { up_to } => {
                 let mut ledger = self.ledger.lock().unwrap();
                 while self.acked < up_to.0 {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use endtoend_crypto_core::passphrase::Params;
-use endtoend_protocol::{AccountTag, MessageId, RefusalCode, RejectReason, Relation, Text, UnixMillis};
+use endtoend_protocol::{
+    AccountTag, ClosingReason, MessageId, RefusalCode, RejectReason, Relation, Text, UnixMillis, limits,
+};
 use tempfile::TempDir;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -272,6 +274,27 @@ async fn a_message_outlives_the_program_and_the_connection() {
     assert_eq!(alice.settled(id).await, MessageState::Accepted);
     assert_eq!(bob.unread(2).await, ["hello", "written offline"]);
     assert_eq!(node.ledger().token_logins, 1, "a restart goes on with the token");
+}
+
+#[tokio::test]
+async fn a_node_that_stops_is_left_for_as_long_as_it_asks_and_gets_the_message_later() {
+    let node = Node::start().await;
+    let (alice, bob) = (Person::registered(&node, "alice").await, Person::registered(&node, "bob").await);
+    for (asked, least) in [(300, Duration::from_millis(300)), (u64::MAX, limits::COME_BACK_MAX)] {
+        node.ledger().stop_at_send = Some(asked);
+        let (mut connection, before) = (alice.engine.connection(), crate::clock::now());
+        let id = alice.send("bob", "later").await;
+        let offline = connection.wait_for(|state| matches!(state, ConnectionState::Offline { .. }));
+        let state = timeout(PATIENCE, offline).await.unwrap().unwrap().clone();
+        let ConnectionState::Offline { retry_at: Some(at), why } = state else { panic!("{state:?}") };
+        assert_eq!(why, OfflineReason::Closed(ClosingReason::ShuttingDown));
+        assert!(at >= before.plus(least), "not before it was asked to");
+        assert!(at <= crate::clock::now().plus(limits::COME_BACK_MAX), "but no server sends anybody away for good");
+        if asked == 300 {
+            assert_eq!(alice.settled(id).await, MessageState::Accepted);
+            assert_eq!(bob.unread(1).await, ["later"]);
+        }
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::fixture::connected;
 use crate::clock;
-use crate::transport::LinkError;
+use crate::transport::{LinkError, Said};
 
 fn accepted() -> ServerFrame {
     ServerFrame::Accepted { id: EnvelopeId::new(UnixMillis::new(1), [2; 10]), at: UnixMillis::new(3) }
@@ -173,11 +173,12 @@ async fn a_server_that_drops_between_frames_is_lost() {
 async fn the_reason_of_a_closing_server_arrives() {
     let (link, mut server) = connected().await;
     let (_sender, mut receiver) = link.split();
-    server.say(&ServerFrame::Closing(ClosingReason::Replaced)).await;
+    server.say(&ServerFrame::Closing { reason: ClosingReason::ShuttingDown, after_ms: u64::MAX }).await;
     server.socket.close(None).await.unwrap();
-    for expected in [Some(ClosingReason::Replaced), None] {
+    let said = Said { reason: ClosingReason::ShuttingDown, come_back_after: limits::COME_BACK_MAX };
+    for expected in [Some(said), None] {
         let error = receiver.recv().await.unwrap_err();
-        assert!(matches!(error, LinkError::Closed { reason } if reason == expected), "{error:?}");
+        assert!(matches!(error, LinkError::Closed { said } if said == expected), "{error:?}");
     }
 }
 
@@ -194,7 +195,7 @@ async fn a_goodbye_reaches_the_server_and_ends_both_halves() {
     let (goodbye, (closed, end)) = tokio::join!(serving, closing);
     assert!(goodbye.is_close());
     closed.unwrap();
-    assert!(matches!(end, Err(LinkError::Closed { reason: None })), "{end:?}");
+    assert!(matches!(end, Err(LinkError::Closed { said: None })), "{end:?}");
 }
 
 #[tokio::test]

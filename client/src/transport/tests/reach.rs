@@ -79,6 +79,20 @@ async fn a_server_that_hangs_up_during_the_handshake_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_hangs_up_instead_of_answering_the_upgrade_is_tried_again() {
+    let authority = Authority::new("authority");
+    let config = std::sync::Arc::new(authority.identity().config());
+    let (port, _server) = server(async move |tcp| {
+        let mut tls = TlsAcceptor::from(config).accept(tcp).await.unwrap();
+        tls.read_u8().await.unwrap();
+        tls.shutdown().await.unwrap(); // in order, as far as TLS goes
+    })
+    .await;
+    let error = connect(&address(port, authority.pin), PATIENCE).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unreachable(_)), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_port_where_nobody_listens_is_tried_again() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
