@@ -43,13 +43,13 @@ impl Answer for Recipient<SendSettled> {
 pub(crate) struct Receipt<A: Answer = Recipient<SendSettled>> {
     id: EnvelopeId,
     sender: Option<A>,
-    /// The sender's window and the node's share of memory: given back when the answer is on its way.
-    _permits: [OwnedSemaphorePermit; 2],
+    /// The sender's window and the node's share of memory. Given back before the answer leaves: whoever hears it has room.
+    permits: Option<[OwnedSemaphorePermit; 2]>,
 }
 
 impl<A: Answer> Receipt<A> {
     pub(crate) fn new(id: EnvelopeId, sender: A, permits: [OwnedSemaphorePermit; 2]) -> Self {
-        Self { id, sender: Some(sender), _permits: permits }
+        Self { id, sender: Some(sender), permits: Some(permits) }
     }
 
     pub(crate) fn settle(mut self, outcome: Outcome) {
@@ -58,6 +58,7 @@ impl<A: Answer> Receipt<A> {
 
     fn answer(&mut self, outcome: Outcome) {
         if let Some(sender) = self.sender.take() {
+            drop(self.permits.take());
             sender.answer(SendSettled { id: self.id, outcome });
         }
     }
