@@ -16,7 +16,7 @@ fn without_own(mut command: Command, names: impl Iterator<Item = impl AsRef<OsSt
             command.env_remove(name);
         }
     }
-    command.env_remove("CREDENTIALS_DIRECTORY").env_remove("RUST_BACKTRACE");
+    command.env_remove("CREDENTIALS_DIRECTORY").env_remove("NOTIFY_SOCKET").env_remove("RUST_BACKTRACE");
     command
 }
 

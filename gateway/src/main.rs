@@ -1,15 +1,15 @@
 //! `endtoend`: the server and its operator's commands.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use endtoend_gateway::commands::{self, Environment, Failure};
-use endtoend_gateway::config::{Config, ConfigError};
+use endtoend_gateway::config::{Config, ConfigError, ListenOn};
 use endtoend_gateway::demo;
-use endtoend_gateway::node::{self, Outside, Ready};
+use endtoend_gateway::node::{self, HandedOver, News, Outside, Ready};
+use sd_notify::NotifyState;
 use tracing_subscriber::EnvFilter;
 
 /// A self-hosted, end-to-end encrypted messenger with post-quantum protection: the server.
@@ -54,9 +54,9 @@ struct Serve {
     /// Directory for the database and the node's secrets. Overrides the configuration.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Address to listen on; port 0 takes a free one. Overrides the configuration.
+    /// Address to listen on; port 0 takes a free one. `systemd`: sockets that are handed over. Overrides the configuration.
     #[arg(long, value_name = "HOST:PORT")]
-    listen: Option<SocketAddr>,
+    listen: Option<ListenOn>,
     /// A name under which clients know the node; may be repeated. Overrides the configuration.
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
@@ -85,6 +85,9 @@ fn main() -> ExitCode {
 }
 
 fn serve(options: &Serve, environment: &Environment) -> Result<(), Failure> {
+    // Before anything is opened, and before there is a second thread.
+    let handed_over = HandedOver::take()
+        .map_err(|error| Failure::new("cannot use the sockets that were handed over").because(error.to_string()))?;
     let config = configure(options, environment)?;
     let outside = Outside::read(environment.all())?;
     let filter = EnvFilter::try_new(&config.log.filter)?;
@@ -95,8 +98,27 @@ fn serve(options: &Serve, environment: &Environment) -> Result<(), Failure> {
         .init();
     let json = options.json;
     let system = actix_web::rt::System::new();
-    system.block_on(node::serve(config, outside, |ready| announce(ready, json)))?;
+    system.block_on(node::serve(config, outside, handed_over, |news| {
+        if let News::Ready(ready) = news {
+            announce(ready, json);
+        }
+        tell_systemd(news);
+    }))?;
     Ok(())
+}
+
+/// For units of `Type=notify`; whoever else has started the node does not hear it.
+fn tell_systemd(news: News<'_>) {
+    let told = match news {
+        News::Ready(_) => sd_notify::notify(&[NotifyState::Ready]),
+        News::Stopping { within } => {
+            let micros = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
+            sd_notify::notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros)])
+        }
+    };
+    if let Err(error) = told {
+        tracing::warn!(%error, "systemd does not hear how the node is");
+    }
 }
 
 fn configure(options: &Serve, environment: &Environment) -> Result<Config, ConfigError> {

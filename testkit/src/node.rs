@@ -1,9 +1,11 @@
 //! `endtoend serve`.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -22,6 +24,10 @@ pub struct NodeOptions {
     pub log_filter: Option<&'static str>,
     /// Environment variables.
     pub environment: Vec<(&'static str, String)>,
+    /// A listening socket that the node is given, as systemd does it, and that stays here.
+    pub socket: Option<Arc<TcpListener>>,
+    /// What `--listen` says, if it is not what fits the rest.
+    pub listen: Option<&'static str>,
 }
 
 impl NodeOptions {
@@ -54,6 +60,7 @@ pub struct Node {
     data: PathBuf,
     log: PathBuf,
     environment: Vec<(&'static str, String)>,
+    socket: Option<Arc<TcpListener>>,
     listen: SocketAddr,
     address: String,
     /// Working directory, where no settings lie; removed with the node.
@@ -84,8 +91,10 @@ impl Node {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let data = options.data.unwrap_or_else(|| folder.path().join("data"));
         let log = folder.path().join("node.log");
-        let (child, listen, address) = launch(folder.path(), &data, &log, options.port, &environment)?;
-        Ok(Self { child, data, log, environment, listen, address, folder })
+        let socket = options.socket;
+        let on = On { listen: options.listen, port: options.port, socket: socket.as_deref() };
+        let (child, listen, address) = launch(folder.path(), &data, &log, &on, &environment)?;
+        Ok(Self { child, data, log, environment, socket, listen, address, folder })
     }
 
     /// Ends it as a power cut would end it.
@@ -121,7 +130,8 @@ impl Node {
     /// # Panics
     /// When it does not get ready.
     pub fn restart(&mut self) {
-        let launched = launch(self.folder.path(), &self.data, &self.log, self.listen.port(), &self.environment);
+        let on = On { listen: None, port: self.listen.port(), socket: self.socket.as_deref() };
+        let launched = launch(self.folder.path(), &self.data, &self.log, &on, &self.environment);
         let (child, listen, address) = launched.unwrap_or_else(|why| panic!("the node did not restart: {why:?}"));
         assert_eq!(self.address, address, "a restart keeps port and pin");
         self.child = child;
@@ -160,20 +170,53 @@ impl Drop for Node {
     }
 }
 
+/// Where a node listens.
+struct On<'a> {
+    listen: Option<&'static str>,
+    port: u16,
+    socket: Option<&'a TcpListener>,
+}
+
+/// A program that finds this socket where systemd would have put it, and goes by its own process number.
+fn with_socket(program: &Command, socket: &TcpListener) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\""]);
+    shell.arg(program.get_program());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.stdin(Stdio::from(OwnedFd::from(socket.try_clone().expect("one more descriptor"))));
+    shell
+}
+
 fn launch(
     folder: &Path,
     data: &Path,
     log: &Path,
-    port: u16,
+    on: &On<'_>,
     environment: &[(&'static str, String)],
 ) -> Result<(Child, SocketAddr, String), NotStarted> {
     let stderr = File::options().create(true).append(true).open(log).expect("a log file");
-    let mut child = program::command("endtoend")
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .args(["serve", "--json", "--listen", &format!("127.0.0.1:{port}"), "--data"])
+    let mut command = program::command("endtoend");
+    let fitting = match on.socket {
+        None => {
+            command.stdin(Stdio::null());
+            format!("127.0.0.1:{}", on.port)
+        }
+        Some(socket) => {
+            command = with_socket(&command, socket);
+            "systemd".to_owned()
+        }
+    };
+    let listen = on.listen.map_or(fitting, str::to_owned);
+    let mut child = command
+        .args(["serve", "--json", "--listen", &listen, "--data"])
         .arg(data)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(folder)
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(stderr)
         .spawn()

@@ -88,7 +88,8 @@ fn a_node_takes_its_secrets_from_the_environment_and_keeps_none_of_them() {
     );
 
     let port = first.listen().port();
-    let options = NodeOptions { data: Some(data.clone()), port, log_filter: Some("trace"), environment };
+    let log_filter = Some("trace");
+    let options = NodeOptions { data: Some(data.clone()), port, log_filter, environment, ..NodeOptions::default() };
     let second = Node::start(options);
     assert_eq!(second.address(), address);
     assert!(!data.join("identity.key").exists());

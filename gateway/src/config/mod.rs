@@ -7,6 +7,7 @@
 
 mod effective;
 mod keys;
+mod listen_on;
 mod mistake;
 mod redact;
 pub(crate) mod redis_url;
@@ -26,6 +27,7 @@ use tracing_subscriber::EnvFilter;
 pub use effective::{Effective, Origin, Setting};
 pub use keys::Key;
 pub(crate) use keys::nearest;
+pub use listen_on::{ListenOn, NoListenOn};
 pub use mistake::{ConfigError, Mistake, Place};
 pub use redis_url::{NoRedisUrl, RedisUrl};
 pub use store_url::StoreUrl;
@@ -74,8 +76,9 @@ pub struct StorageConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
-    /// Address that clients connect to. Default 127.0.0.1:8443, which nobody outside reaches. Change: restart.
-    pub listen: SocketAddr,
+    /// Address that clients connect to, or `systemd`: sockets that are handed over. Default 127.0.0.1:8443, which nobody outside
+    /// reaches. Change: restart.
+    pub listen: ListenOn,
     /// DNS names and addresses under which clients know the node. The first one is in the printed address.
     /// Default none. Change: restart.
     pub names: Vec<String>,
@@ -121,7 +124,7 @@ impl Default for StorageConfig {
 impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
-            listen: (Ipv4Addr::LOCALHOST, 8443).into(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)).into(),
             names: Vec::new(),
             connections_max: 10_000,
             drain_seconds: 20,

@@ -30,7 +30,7 @@ fn mistake(text: &str) -> (usize, String) {
 fn an_empty_file_gives_the_defaults_and_loopback() {
     let config = config("", &[]);
     assert_eq!(config, Config::default());
-    assert!(config.gateway.listen.ip().is_loopback());
+    assert!(matches!(config.gateway.listen, ListenOn::Address(address) if address.ip().is_loopback()));
 }
 
 #[test]
@@ -83,12 +83,23 @@ fn a_variable_overrides_the_file() {
         ("ENDTOEND_HOME", "of the client"),
     ];
     let config = config("[gateway]\nlisten = \"127.0.0.1:8\"\n", &variables);
-    assert_eq!(config.gateway.listen.port(), 9);
+    assert_eq!(config.gateway.listen.to_string(), "127.0.0.1:9");
     assert_eq!(config.gateway.names, ["a.example", "b.example"]);
     assert_eq!(config.gateway.connections_max, 7);
     assert_eq!(config.storage.data, Path::new("/var/lib/endtoend"));
     // A text that TOML would take for a number is a text where one is wanted.
     assert_eq!(self::config("", &[("ENDTOEND_STORAGE__DATA", "8")]).storage.data, Path::new("8"));
+}
+
+#[test]
+fn a_node_listens_on_an_address_or_on_what_it_is_given() {
+    let listen = |text: &str| config(&format!("[gateway]\nlisten = {text:?}\n"), &[]).gateway.listen;
+    assert_eq!(listen("systemd"), ListenOn::Systemd);
+    assert_eq!(listen("[::]:8443"), ListenOn::Address("[::]:8443".parse().unwrap()));
+    for text in ["system", "localhost:8443", "0.0.0.0", "8443", ""] {
+        let (line, said) = mistake(&format!("[gateway]\nlisten = {text:?}\n"));
+        assert!(line == 2 && said.contains("like \"0.0.0.0:8443\""), "{said}");
+    }
 }
 
 #[test]
@@ -217,4 +228,17 @@ fn the_password_of_redis_is_used_and_not_shown() {
 fn a_file_that_was_named_must_be_there() {
     let missing = Effective::load(Some(Path::new("/nonexistent/endtoend.toml")), []);
     assert!(matches!(missing, Err(ConfigError::Read { .. })));
+}
+
+#[test]
+fn the_unit_leaves_a_node_its_time_and_its_connections() {
+    const UNIT: &str = include_str!("../../../deploy/systemd/endtoend.service");
+    let number = |name: &str| -> u64 {
+        let value = UNIT.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        value.parse().unwrap()
+    };
+    let GatewayConfig { drain_seconds, connections_max, .. } = Config::default().gateway;
+    // What `docs/operating.md` promises: 11 s beside the drain.
+    assert!(number("TimeoutStopSec=") > u64::from(drain_seconds) + 11);
+    assert!(number("LimitNOFILE=") > 2 * u64::from(connections_max));
 }

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 
 use super::attachment::{Attachment, BadAck, Leave};
 use super::handshake::{self, Stage};
-use super::leaving::{ACKS_MAX, GOODBYE_MAX, Leaving, UnderWay};
+use super::leaving::{GOODBYE_MAX, Leaving, PATIENCE, UnderWay};
 use super::link::{Heard, Link};
 use crate::actors::reply;
 use crate::clock;
@@ -131,6 +131,7 @@ impl Connection {
                     guest.channel_binding = binding;
                 }
                 answer.into_iter().for_each(|chunk| ctx.binary(chunk));
+                self.go_if_settled(ctx);
             }
             Ok(Heard::Frame(frame)) => self.frame(frame, ctx),
             Err(error) => {
@@ -179,13 +180,13 @@ impl Connection {
         ctx.close(Some(CloseReason { code, description: Some(reason.as_str().to_owned()) }));
     }
 
-    /// The node drains: what is under way is settled before the goodbye. A guest has nothing that could be lost.
+    /// The node drains: what is under way is settled before the goodbye.
     fn leave(&mut self, lifecycle: Lifecycle, ctx: &mut Context) {
         let come_back_after = come_back_after(lifecycle.spread().unwrap_or_default(), rand::rng().random());
         match lifecycle {
-            Lifecycle::Draining { .. } if self.stage.login().is_some() && self.leaving == Leaving::No => {
+            Lifecycle::Draining { .. } if self.leaving == Leaving::No => {
                 self.leaving = Leaving::Since { at: clock::monotonic(), come_back_after };
-                ctx.run_later(ACKS_MAX, Self::go_if_settled);
+                ctx.run_later(PATIENCE, Self::go_if_settled);
                 self.go_if_settled(ctx);
             }
             Lifecycle::Draining { .. } | Lifecycle::Closed { .. } => self.go(come_back_after, ctx),
@@ -194,8 +195,8 @@ impl Connection {
     }
 
     fn go_if_settled(&mut self, ctx: &mut Context) {
-        let (sends, deliveries) = (self.lanes.unanswered(), self.attachment.is_waiting());
-        let under_way = UnderWay { sends, requests: self.requests, deliveries };
+        let client = self.attachment.is_waiting() || self.link.is_opening();
+        let under_way = UnderWay { sends: self.lanes.unanswered(), requests: self.requests, client };
         if let Some(come_back_after) = self.leaving.may_go(under_way, clock::monotonic()) {
             self.go(come_back_after, ctx);
         }

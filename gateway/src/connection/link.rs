@@ -71,6 +71,11 @@ impl Link {
         }
     }
 
+    /// Whether the handshake goes on.
+    pub(super) fn is_opening(&self) -> bool {
+        matches!(self, Self::Opening { .. })
+    }
+
     /// The record of a frame; `None` when there is no channel to say it on.
     pub(super) fn seal(&mut self, frame: &[u8], now: Instant) -> Option<Vec<u8>> {
         let Self::Open { channel, since } = self else { return None };

@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix::{Message, Recipient};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::lifecycle::Lifecycle;
 use super::open::OpenConnections;
@@ -24,9 +24,13 @@ use crate::services::Auditor;
 
 /// What connections get for their goodbye once they are cut.
 const CUT_MAX: Duration = Duration::from_secs(1);
+/// A connection counts from the end of its TLS handshake. Those that are in the middle get so long to come to be counted.
+const HANDSHAKES: Duration = Duration::from_millis(250);
 /// What mailboxes, queue writer and audit get to end together. All that they still have is deletions and notes, unless the store
 /// is away: then nothing helps.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
+/// All of that.
+pub(super) const ENDING_MAX: Duration = CUT_MAX.saturating_add(FLUSH_MAX);
 
 /// SIGTERM, and Ctrl-C.
 pub(super) struct StopSignals {
@@ -56,8 +60,12 @@ impl StopSignals {
 pub(super) async fn drain(lifecycle: &watch::Sender<Lifecycle>, open: &OpenConnections, signals: &mut StopSignals) {
     let now = *lifecycle.borrow();
     if let Lifecycle::Draining { deadline, .. } = now {
+        let gone = async {
+            sleep(HANDSHAKES).await;
+            open.until_none().await;
+        };
         tokio::select! {
-            () = open.until_none() => {}
+            () = gone => {}
             () = sleep_until(deadline.into()) => tracing::warn!(connections = open.count(), "the time to leave is over"),
             () = signals.next() => tracing::warn!(connections = open.count(), "told once more: leaving nobody any time"),
         }

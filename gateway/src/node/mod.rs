@@ -9,6 +9,7 @@ mod move_store;
 mod open;
 mod secrets;
 mod serve;
+mod sockets;
 mod store;
 
 use std::sync::Arc;
@@ -32,7 +33,8 @@ pub(crate) use lifecycle::{Lifecycle, come_back_after};
 pub(crate) use move_store::{Moved, move_store};
 pub use secrets::{Outside, OutsideFault, SECRETS, Secret, SecretOrigin, SecretState, secret_states};
 pub(crate) use serve::services_alone;
-pub use serve::{Ready, ServeError, serve};
+pub use serve::{News, Ready, ServeError, serve};
+pub use sockets::HandedOver;
 pub use store::OpenStoreError;
 pub(crate) use store::{ChosenStore, configured_url, url_in};
 

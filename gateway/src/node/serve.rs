@@ -24,11 +24,12 @@ use zeroize::Zeroizing;
 use super::Node;
 use super::certificates::{Authority, CertificateError, Leaf, leaf_names, tls_config};
 use super::data_dir::{DataDir, DataDirError};
-use super::drain::{Remains, StopSignals, drain};
+use super::drain::{ENDING_MAX, Remains, StopSignals, drain};
 use super::identity::{Identity, Pin};
 use super::lifecycle::Lifecycle;
 use super::open::OpenConnections;
 use super::secrets::{CA_KEY, IDENTITY_KEY, OPAQUE_SETUP, OPRF_KEY, Outside, STORE_KEY, Secret, TOKEN_KEY};
+use super::sockets::{HandedOver, Sockets};
 use super::store::{ChosenStore, NodeStore, OpenStoreError};
 use crate::admin::{AdminContext, AdminSocket, Running, SOCKET};
 use crate::clock;
@@ -75,6 +76,16 @@ pub enum ServeError {
         "{path} has no password of 1 to 256 bytes in its first line: write one, or leave [accounts] server_password_file empty"
     )]
     ServerPassword { path: PathBuf, source: Option<io::Error> },
+    #[error(
+        "[gateway] listen is \"systemd\", and no socket was handed over: start the node through its socket unit, or give an \
+         address with --listen HOST:PORT"
+    )]
+    NothingHandedOver,
+    #[error(
+        "a socket was handed over, and [gateway] listen names {0}: write listen = \"systemd\", or start the node without its \
+         socket unit"
+    )]
+    NotListenedOn(SocketAddr),
     #[error("the listener failed")]
     Listener(#[source] io::Error),
     #[error("the system gives no signals, so that nothing could end the node in order")]
@@ -90,16 +101,34 @@ pub struct Ready {
     pub address: String,
 }
 
+/// What a node tells whoever has started it.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'a> {
+    /// Clients may come.
+    Ready(&'a Ready),
+    /// It was told to stop, and ends within this time.
+    Stopping {
+        /// From now.
+        within: Duration,
+    },
+}
+
 /// Runs a node until SIGTERM or SIGINT, inside an actix system, and then drains it: see `drain`.
 ///
 /// # Errors
 /// When it cannot start, or the listener fails. The data directory is untouched by a start that fails.
-pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+pub async fn serve(
+    config: Config,
+    outside: Outside,
+    handed_over: HandedOver,
+    tell: impl Fn(News<'_>),
+) -> Result<(), ServeError> {
+    let sockets = Sockets::choose(config.gateway.listen, handed_over)?;
     let outside_files = outside.files();
     let data = DataDir::open(&config.storage.data)?.with_outside(outside);
     let (data, secrets, opened) = open(data, &ChosenStore::of(&config.storage)?).await?;
-    let listen = config.gateway.listen;
-    let leaf = Leaf::new(secrets.authority, leaf_names(&config.gateway.names, listen.ip()), clock::now())?;
+    let (ip, they_stay) = (sockets.ip(), sockets.stay());
+    let leaf = Leaf::new(secrets.authority, leaf_names(&config.gateway.names, ip), clock::now())?;
     let identity = Arc::new(Identity::new(secrets.identity, clock::now()));
     let pin = Pin { tls: leaf.pin(), identity: identity.fingerprint() };
     let (leaf, store) = (Arc::new(leaf), opened.store());
@@ -135,13 +164,19 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
                     prepare_connection(connection);
                     data.insert(open.enter());
                 }
-            })
-            .bind_rustls_0_23(listen, tls_config(leaf.clone())?)
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::AddrInUse => ServeError::AddressInUse(listen),
-                _ => ServeError::Listen { address: listen, source },
-            })?;
-    let listen = server.addrs().first().copied().unwrap_or(listen);
+            });
+    let tls = tls_config(leaf.clone())?;
+    let server = match sockets {
+        Sockets::Own(address) => server.bind_rustls_0_23(address, tls).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => ServeError::AddressInUse(address),
+            _ => ServeError::Listen { address, source },
+        })?,
+        Sockets::HandedOver(sockets) => sockets.into_iter().try_fold(server, |server, (socket, address)| {
+            let listening = server.listen_rustls_0_23(socket, tls.clone());
+            listening.map_err(|source| ServeError::Listen { address, source })
+        })?,
+    };
+    let listen = server.addrs().first().copied().unwrap_or((ip, 0).into());
     let host = config.gateway.names.first().cloned().unwrap_or_else(|| match listen.ip() {
         ip if ip.is_unspecified() => "localhost".to_owned(),
         ip => ip.to_string(),
@@ -153,7 +188,7 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
     let admin = start_admin(&data, opened.maintenance(), outside_files, services, running)?;
     // Whoever is told that the node is ready may end it at once.
     let mut signals = StopSignals::listen().map_err(ServeError::Signals)?;
-    ready(&Ready { listen, pin, address });
+    tell(News::Ready(&Ready { listen, pin, address }));
     actix_web::rt::spawn(take_care(store.clone(), limits, leaf, identity));
     let mut serving = actix_web::rt::spawn(server);
     let served = tokio::select! {
@@ -162,9 +197,14 @@ pub async fn serve(config: Config, outside: Outside, ready: impl FnOnce(&Ready))
     };
     // Readiness goes red before anything else happens.
     lifecycle.send_modify(|now| *now = now.stop(open.count(), drain_time, clock::monotonic()));
+    tell(News::Stopping { within: drain_time + ENDING_MAX + STORE_CLOSE_MAX });
     tracing::info!(connections = open.count(), seconds = drain_time.as_secs(), "draining; another signal ends it now");
-    // Nobody comes in. It ends when the last connection has.
-    let _no_need_to_wait = handle.stop(true);
+    // Nobody comes in: those who knock are told so, or wait at the socket for the next process.
+    if they_stay {
+        drop(handle.pause());
+    } else {
+        drop(handle.stop(true));
+    }
     drain(&lifecycle, &open, &mut signals).await;
     // Its workers go, and with them what is left of their connections.
     if !serving.is_finished() {

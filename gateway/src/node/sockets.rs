@@ -1,0 +1,79 @@
+//! The sockets that clients connect to: the node's own, or such as are handed over to it.
+//!
+//! Why not several processes on one port (`SO_REUSEPORT`): a data directory has one node, so that the old one has ended
+//! before the new one listens, and what the kernel has given to the old one's socket is reset. A socket that somebody else
+//! keeps has one queue for both.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+
+use listenfd::ListenFd;
+use socket2::SockRef;
+
+use super::serve::ServeError;
+use crate::config::ListenOn;
+
+/// Listening sockets that whoever has started this program hands over, by systemd's protocol: sd_listen_fds(3).
+#[derive(Debug, Default)]
+pub struct HandedOver(Vec<(TcpListener, SocketAddr)>);
+
+impl HandedOver {
+    /// Takes them, at the very beginning of the program: its own files come to lie where they would be, and it changes the
+    /// environment.
+    ///
+    /// # Errors
+    /// When one is no listening TCP socket.
+    pub fn take() -> io::Result<Self> {
+        let mut handed = ListenFd::from_env();
+        let sockets = (0..handed.len()).filter_map(|index| handed.take_tcp_listener(index).transpose()).map(|socket| {
+            let socket = socket?;
+            if !SockRef::from(&socket).is_listener()? {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "it does not listen: a socket unit says Accept=no",
+                ));
+            }
+            let address = socket.local_addr()?;
+            Ok((socket, address))
+        });
+        sockets.collect::<io::Result<_>>().map(Self)
+    }
+}
+
+/// Where the node listens.
+#[derive(Debug)]
+pub(super) enum Sockets {
+    /// An address that it opens itself.
+    Own(SocketAddr),
+    /// Sockets that stay when it ends. There is at least one.
+    HandedOver(Vec<(TcpListener, SocketAddr)>),
+}
+
+impl Sockets {
+    /// What was configured and what was handed over must fit: a socket that nobody accepts from would let clients wait
+    /// for ever.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub(super) fn choose(listen: ListenOn, handed: HandedOver) -> Result<Self, ServeError> {
+        match (listen, handed.0.is_empty()) {
+            (ListenOn::Address(address), true) => Ok(Self::Own(address)),
+            (ListenOn::Systemd, false) => Ok(Self::HandedOver(handed.0)),
+            (ListenOn::Systemd, true) => Err(ServeError::NothingHandedOver),
+            (ListenOn::Address(address), false) => Err(ServeError::NotListenedOn(address)),
+        }
+    }
+
+    /// The address that they are reached at.
+    pub(super) fn ip(&self) -> IpAddr {
+        match self {
+            Self::Own(address) => address.ip(),
+            Self::HandedOver(handed) => handed.first().map_or(Ipv4Addr::LOCALHOST.into(), |(_, address)| address.ip()),
+        }
+    }
+
+    /// Whether they go on taking connections when the node does not.
+    pub(super) fn stay(&self) -> bool {
+        matches!(self, Self::HandedOver(_))
+    }
+}
