@@ -143,6 +143,27 @@ async fn clogged(node: &Node) -> Clog {
 }
 
 #[tokio::test]
+async fn clients_are_told_to_come_back_at_moments_of_their_own() {
+    let mut node = node(30);
+    let mut wires = Vec::new();
+    for _ in 0..100 {
+        let mut wire = Wire::connect(node.listen()).await;
+        wire.hello().await;
+        wires.push(wire);
+    }
+    node.signal_terminate();
+    let mut waits = Vec::new();
+    for wire in &mut wires {
+        let Some(ServerFrame::Closing { after_ms, .. }) = wire.recv().await else { panic!("no goodbye") };
+        waits.push(after_ms);
+    }
+    assert_eq!(node.ended().code(), Some(0));
+    waits.sort_unstable();
+    // Of a hundred that are spread evenly over a second, all beyond one of these happens once in some million times.
+    assert!(waits[0] < 150 && (200..=800).contains(&waits[50]) && (850..=1_000).contains(&waits[99]), "{waits:?}");
+}
+
+#[tokio::test]
 async fn a_client_that_never_reads_is_cut_at_the_deadline() {
     let mut node = node(1);
     let _clogged = clogged(&node).await;

@@ -374,6 +374,9 @@ impl Connection {
         if !self.attachment.may_ask() {
             return self.refuse(Some(id), RefusalCode::OutOfOrder, ctx);
         }
+        if self.leaving.is_asked() {
+            return self.refuse(Some(id), RefusalCode::Busy, ctx);
+        }
         let attachment = self.node.next_attachment();
         let attach = Attach { device: device.device, attachment, connection: ctx.address().recipient() };
         match self.node.directory.try_send(AttachTo { account: device.account, attach }) {
