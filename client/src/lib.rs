@@ -5,12 +5,14 @@
 //! | [`engine`] | commands in, events out: start reading here |
 //! | [`profile`] | a folder that one password opens |
 //! | [`database`] | what is kept in it |
+//! | [`chain`] | rules: which messages of a sender did not come |
 //! | [`transport`] | the one place that opens sockets |
 //! | [`address`], [`mod@handle`] | how servers and people are called |
 //! | [`backoff`], [`clock`] | when to try again; the one place that reads clocks |
 
 pub mod address;
 pub mod backoff;
+pub mod chain;
 pub mod clock;
 pub mod database;
 pub mod engine;

@@ -323,6 +323,18 @@ def check_padding(file: Case) -> int:
     return len(file["cases"])
 
 
+def check_message_chain(file: Case) -> int:
+    ends = raw(file, "chain") + raw(file, "sender") + raw(file, "recipient")
+    head = derive("endtoend 2026-11 message chain v1 start", ends, 16)
+    same(head, raw(file, "start"))
+    for case in file["cases"]:
+        same(raw(file, "chain") + le(case["number"], 8) + head, raw(case, "place"))
+        linked = head + le(case["number"], 8) + raw(case, "content")
+        head = derive("endtoend 2026-11 message chain v1 link", linked, 16)
+        same(head, raw(case, "head"))
+    return len(file["cases"])
+
+
 def check_pq_envelope(file: Case) -> int:
     recipient = Pair(raw(file, "x25519"), raw(file, "ml_kem_seed"))
     start = bytes([1]) + le(file["key_id"], 4)
@@ -570,6 +582,7 @@ CHECKS: dict[str, Callable[[Case], int]] = {
     "device_link": check_device_link,
     "device_proof": check_device_proof,
     "handle": check_handle,
+    "message_chain": check_message_chain,
     "padding": check_padding,
     "passphrase": check_passphrase,
     "pq_envelope": check_pq_envelope,

@@ -1,4 +1,4 @@
-//! What people say to each other, inside the ratchet.
+//! What people say to each other, inside the ratchet. A [`Parcel`](crate::Parcel) carries it.
 
 use std::fmt;
 
@@ -18,8 +18,6 @@ pub struct Content {
     /// How the sender is called, at most [`limits::HANDLE_BYTES_MAX`] bytes. Believe it only if it leads to the sender's
     /// tag.
     pub sender_handle: Option<String>,
-    /// The envelopes that have carried this message to the same device before: at most [`limits::COPIES_MAX`].
-    pub copies: Vec<EnvelopeId>,
     /// What was written.
     pub kind: ContentKind,
 }
@@ -104,7 +102,8 @@ impl fmt::Debug for Content {
 }
 
 impl Content {
-    /// The bytes that go into the ratchet. `ContentKind::Unknown` has none of its own and encodes without a kind.
+    /// The bytes that a [`Parcel`](crate::Parcel) carries. `ContentKind::Unknown` has none of its own and encodes without a
+    /// kind.
     pub fn encode(&self) -> Vec<u8> {
         let kind = match &self.kind {
             ContentKind::Text(text) => Some(wire::content::Kind::Text(wire::Text { body: text.as_str().to_owned() })),
@@ -128,7 +127,6 @@ impl Content {
             message_id: bytes::Bytes::copy_from_slice(self.id.as_bytes()),
             sent_at_ms: self.sent_at.get(),
             sender_handle: self.sender_handle.clone().unwrap_or_default(),
-            copies: self.copies.iter().map(|id| bytes::Bytes::copy_from_slice(id.as_bytes())).collect(),
             kind,
         }
         .encode_to_vec()
@@ -146,13 +144,6 @@ impl Content {
                 0 => None,
                 1..=limits::HANDLE_BYTES_MAX => Some(content.sender_handle),
                 _ => return Err(invalid("sender_handle")),
-            },
-            copies: match content.copies.len() {
-                0..=limits::COPIES_MAX => {
-                    let copies = content.copies.iter().map(|id| EnvelopeId::from_slice(id));
-                    copies.collect::<Result<_, _>>().map_err(|_| invalid("copies"))?
-                }
-                _ => return Err(invalid("copies")),
             },
             kind: match content.kind {
                 Some(wire::content::Kind::Text(text)) => {

@@ -121,6 +121,11 @@ macro_rules! uuid_v7 {
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
             }
+            /// When it was made, by the clock of whoever made it: its first 48 bits.
+            pub const fn at(&self) -> UnixMillis {
+                let [a, b, c, d, e, f, ..] = *self.0.as_bytes();
+                UnixMillis::new(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+            }
         }
 
         impl fmt::Display for $name {

@@ -13,6 +13,7 @@ mod ids;
 mod invite;
 mod keys;
 pub mod limits;
+mod parcel;
 
 /// Structs generated from `proto/`, without any check. Only [`codec`] sees them.
 mod wire {
@@ -31,6 +32,7 @@ pub use invite::{BadInviteCode, InviteCode};
 pub use keys::{
     Bundle, Bundles, DeviceKeys, EnvelopeKey, Identity, KemPreKey, KeyCounts, NewDevice, OneTimePreKey, SignedPreKey,
 };
+pub use parcel::{ChainHead, ChainId, Parcel, Place};
 
 /// The one protocol version that this build speaks.
 pub const VERSION: u32 = 1;

@@ -10,6 +10,8 @@ pub const ENVELOPE_BYTES_MAX: usize = 64 * 1024;
 pub const TEXT_BYTES_MAX: usize = 60 * 1024;
 /// Envelopes that carry one message to one device, when those before did not open.
 pub const COPIES_MAX: usize = 4;
+/// Length in bytes of the place of a message in its chain.
+pub const PLACE_BYTES: usize = 32;
 /// Longest handle in bytes of UTF-8 that a message may name its sender by: 32 characters of any script.
 pub const HANDLE_BYTES_MAX: usize = 128;
 /// Longest OPAQUE message in bytes. The largest is 320; the rest is for other suites.

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "test code: generators make what is valid")]
 
+use std::num::NonZeroU64;
+
 use bytes::Bytes;
 use endtoend_protocol::{
-    AccountTag, Address, Answer, Bundle, Bundles, ClientFrame, ClosingReason, Content, ContentKind, DecodeError,
-    Deliver, DeliveryNumber, DeviceId, DeviceKeys, Envelope, EnvelopeId, EnvelopeKey, Identity, InviteCode, KemPreKey,
-    KeyCounts, ListedDevice, MessageId, NewDevice, OneTimePreKey, Refusal, RefusalCode, Registration, RejectReason,
-    Relation, Request, RequestId, RetryReason, ServerFrame, SignedPreKey, Text, UnixMillis, Work, limits,
+    AccountTag, Address, Answer, Bundle, Bundles, ChainHead, ChainId, ClientFrame, ClosingReason, Content, ContentKind,
+    DecodeError, Deliver, DeliveryNumber, DeviceId, DeviceKeys, Envelope, EnvelopeId, EnvelopeKey, Identity,
+    InviteCode, KemPreKey, KeyCounts, ListedDevice, MessageId, NewDevice, OneTimePreKey, Parcel, Place, Refusal,
+    RefusalCode, Registration, RejectReason, Relation, Request, RequestId, RetryReason, ServerFrame, SignedPreKey,
+    Text, UnixMillis, Work, limits,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -291,7 +294,7 @@ proptest! {
     }
 
     #[test]
-    fn content_is_read_back(ms in any::<u64>(), random in any::<[u8; 10]>(), text in "\\PC{1,200}", sender in prop::option::of("[a-z]{1,32}"), copies in prop::collection::vec(any::<[u8; 10]>(), 0..=4)) {
+    fn content_is_read_back(ms in any::<u64>(), random in any::<[u8; 10]>(), text in "\\PC{1,200}", sender in prop::option::of("[a-z]{1,32}")) {
         let at = UnixMillis::new(ms >> 16);
         let envelope = EnvelopeId::new(at, random);
         let text = Text::new(text).unwrap();
@@ -302,10 +305,27 @@ proptest! {
                 id: MessageId::new(at, random),
                 sent_at: UnixMillis::new(ms),
                 sender_handle: sender.clone(),
-                copies: copies.iter().map(|random| EnvelopeId::new(at, *random)).collect(),
                 kind,
             };
             prop_assert_eq!(Content::decode(&content.encode()), Ok(content));
+        }
+    }
+
+    #[test]
+    fn a_parcel_is_read_back(chain in any::<[u8; 8]>(), number in 1..=u64::MAX, head in any::<[u8; 16]>(), copies in prop::collection::vec(any::<[u8; 10]>(), 0..=4), content in bytes(0..300)) {
+        let at = UnixMillis::new(1);
+        let copies = copies.iter().map(|random| EnvelopeId::new(at, *random)).collect();
+        let place = Place { chain: ChainId(chain), number: NonZeroU64::new(number).unwrap(), previous: ChainHead(head) };
+        let parcel = Parcel { place, copies, content };
+        prop_assert_eq!(Parcel::decode(&parcel.encode()), Ok(parcel));
+    }
+
+    #[test]
+    fn a_place_has_one_length_and_no_number_zero(place in prop::collection::vec(any::<u8>(), 0..40)) {
+        let good = place.len() == 32 && place[8..16] != [0; 8];
+        prop_assert_eq!(Place::from_bytes(&place).is_some(), good);
+        if let Some(read) = Place::from_bytes(&place) {
+            prop_assert_eq!(&read.to_bytes()[..], &place[..]);
         }
     }
 
@@ -319,6 +339,9 @@ proptest! {
         }
         if let Ok(content) = Content::decode(&noise) {
             prop_assert_eq!(Content::decode(&content.encode()), Ok(content));
+        }
+        if let Ok(parcel) = Parcel::decode(&noise) {
+            prop_assert_eq!(Parcel::decode(&parcel.encode()), Ok(parcel));
         }
     }
 

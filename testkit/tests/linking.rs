@@ -69,6 +69,38 @@ fn said(direction: &str, text: &str) -> (String, String) {
     (direction.to_owned(), text.to_owned())
 }
 
+/// Numbers of what a device was told to be missing.
+fn missing(cli: &Cli, count: usize) -> (Vec<String>, Vec<(Value, Value)>) {
+    let heard = cli.run(&["listen", "--count", &count.to_string(), "--timeout", "45s"]).done();
+    let gaps = heard.lines.iter().filter(|line| line["event"] == "gap");
+    let gaps = gaps.map(|gap| (gap["kind"].clone(), gap["first"].clone())).collect();
+    (heard.texts().into_iter().map(str::to_owned).collect(), gaps)
+}
+
+#[test]
+fn what_is_kept_from_one_device_is_told_on_that_one() {
+    let linking = Linking::start();
+    let Linking { scene, laptop, .. } = &linking;
+    scene.bob_says("to the phone alone");
+    assert_eq!(scene.alice.listen(1), ["to the phone alone"]);
+    linking.link();
+    scene.bob_says("one");
+    scene.bob_says("two");
+    let database = rusqlite::Connection::open(scene.node.data_dir().join("endtoend.db")).expect("the database");
+    database.busy_timeout(PATIENCE).expect("a pragma");
+    let of_laptop = "SELECT id FROM devices WHERE device = 2";
+    let dropped = database
+        .execute(
+            &format!("DELETE FROM queue WHERE seq = (SELECT min(seq) FROM queue WHERE device_row = ({of_laptop}))"),
+            [],
+        )
+        .expect("tampered with");
+    assert_eq!(dropped, 1);
+    assert_eq!(missing(&scene.alice, 2), (vec!["one".to_owned(), "two".to_owned()], vec![]));
+    let first = (Value::from("missing"), Value::from(1));
+    assert_eq!(missing(laptop, 1), (vec!["two".to_owned()], vec![first]), "numbered for the laptop from its first");
+}
+
 #[test]
 fn two_devices_of_one_person_know_the_same_conversation() {
     let linking = Linking::start();

@@ -13,7 +13,8 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::args::Arguments;
-use crate::commands::{open, show_unread, stop};
+use crate::commands::{open, stop};
+use crate::conversation::{self, Line, show_unread};
 use crate::failure::Failure;
 use crate::output;
 use crate::waiting::{News, Waiting};
@@ -60,17 +61,21 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
             false => print(text.to_owned()),
         };
         if !arguments.json {
-            for message in handle.history(with.clone(), SHOWN_ON_ENTRY).await?.iter().filter(|message| message.shown) {
-                print(output::spoken(message))?;
+            let (messages, notices) = conversation::history(&handle, with, SHOWN_ON_ENTRY).await?;
+            for line in conversation::merged(&messages, &notices, true) {
+                let shown = match &line {
+                    Line::Message(message) => message.shown,
+                    Line::Notice(notice) => notice.shown,
+                };
+                if shown {
+                    print(line.spoken())?;
+                }
             }
         }
         let mut own: Vec<MessageId> = Vec::new();
         let mut typing = true;
         loop {
-            show_unread(&handle, Some(with), u64::MAX, &|message| {
-                say(&output::spoken(message), output::received_object(message))
-            })
-            .await?;
+            show_unread(&handle, Some(with), u64::MAX, &|line| say(&line.spoken(), line.received_object())).await?;
             waiting.check_connection()?;
             if !typing && all_settled(&handle, &own).await? {
                 return Ok(());
@@ -136,6 +141,7 @@ fn mark(
         Event::Connection(ConnectionState::Online) => say("  (online)", json!({ "event": "online" })),
         Event::Connection(_)
         | Event::Received { .. }
+        | Event::Noticed(_)
         | Event::Delayed { .. }
         | Event::IdentityChanged { .. }
         | Event::DevicesChanged

@@ -13,14 +13,13 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::args::{Arguments, Command, Send};
+use crate::conversation::{self, show_unread};
 use crate::failure::{Failure, IDENTITY, Kind};
 use crate::waiting::{News, Waiting};
 use crate::{account, chat, output, password};
 
 /// One attempt to connect: short enough that a retry fits the default time.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Messages taken from the database at a time.
-pub(crate) const UNREAD_PAGE: u32 = 64;
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
@@ -269,9 +268,9 @@ async fn listen(arguments: &Arguments, count: Option<u64>) -> Result<(), Failure
         let mut waiting = Waiting::new(&engine, arguments.timeout)?;
         let mut left = count.unwrap_or(u64::MAX);
         loop {
-            left = show_unread(&engine.handle(), None, left, &|message| match arguments.json {
-                true => output::json_line(&output::received_object(message)),
-                false => output::line(&output::spoken(message)),
+            left = show_unread(&engine.handle(), None, left, &|line| match arguments.json {
+                true => output::json_line(&line.received_object()),
+                false => output::line(&line.spoken()),
             })
             .await?;
             if left == 0 {
@@ -289,35 +288,6 @@ async fn listen(arguments: &Arguments, count: Option<u64>) -> Result<(), Failure
     }
     .await;
     stop(engine, done).await
-}
-
-/// Prints what nobody has seen, at most `left` messages, each once: it counts as seen when it was written out.
-pub(crate) async fn show_unread(
-    engine: &EngineHandle,
-    from: Option<&Handle>,
-    mut left: u64,
-    print: &dyn Fn(&endtoend_client::database::StoredMessage) -> io::Result<()>,
-) -> Result<u64, Failure> {
-    while left > 0 {
-        let page = u32::try_from(left).unwrap_or(UNREAD_PAGE).min(UNREAD_PAGE);
-        let messages = engine.unread(from.cloned(), page).await?;
-        if messages.is_empty() {
-            break;
-        }
-        let mut shown = Vec::with_capacity(messages.len());
-        let mut written = Ok(());
-        for message in &messages {
-            written = print(message);
-            if written.is_err() {
-                break;
-            }
-            shown.push(message.seq);
-        }
-        left = left.saturating_sub(shown.len() as u64);
-        engine.mark_shown(shown).await?;
-        written?;
-    }
-    Ok(left)
 }
 
 /// What is said when the account has other devices than before.
@@ -351,6 +321,7 @@ fn tell(json: bool, event: &Event) -> io::Result<()> {
         },
         Event::Connection(_)
         | Event::Received { .. }
+        | Event::Noticed(_)
         | Event::Sent { .. }
         | Event::Accepted { .. }
         | Event::Rejected { .. }
@@ -363,10 +334,11 @@ fn tell(json: bool, event: &Event) -> io::Result<()> {
 async fn history(arguments: &Arguments, with: &Handle, limit: u32) -> Result<(), Failure> {
     let engine = open(arguments, false)?;
     let done = async {
-        for message in engine.handle().history(with.clone(), limit).await? {
+        let (messages, notices) = conversation::history(&engine.handle(), with, limit).await?;
+        for line in conversation::merged(&messages, &notices, true) {
             match arguments.json {
-                true => output::json_line(&output::history_object(&message))?,
-                false => output::line(&output::spoken(&message))?,
+                true => output::json_line(&line.history_object())?,
+                false => output::line(&line.spoken())?,
             }
         }
         Ok(())
@@ -453,7 +425,7 @@ async fn status(arguments: &Arguments) -> Result<(), Failure> {
             output::json_line(&json!({
                 "event": "status", "home": home.display().to_string(), "handle": handle, "server": server,
                 "device": status.device, "registered": status.registered, "outbox": status.outbox,
-                "unread": status.unread, "unreadable": unreadable,
+                "unread": status.unread, "unreadable": unreadable, "repeats": status.repeats,
             }))?;
             return Ok(());
         }
@@ -469,6 +441,7 @@ async fn status(arguments: &Arguments) -> Result<(), Failure> {
         output::line(&format!("outbox       {} waiting", status.outbox))?;
         output::line(&format!("unread       {}", status.unread))?;
         output::line(&format!("unreadable   {}", status.unreadable.len()))?;
+        output::line(&format!("repeats      {}", status.repeats))?;
         Ok(())
     }
     .await;

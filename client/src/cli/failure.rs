@@ -117,6 +117,7 @@ impl From<OfflineReason> for Failure {
             | OfflineReason::Untrusted(_)
             | OfflineReason::Closed(_)
             | OfflineReason::Protocol
+            | OfflineReason::Misnumbered(_)
             | OfflineReason::Storage(_)
             | OfflineReason::Stopped => Kind::Failed,
         };

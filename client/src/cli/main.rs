@@ -4,6 +4,7 @@ mod account;
 mod args;
 mod chat;
 mod commands;
+mod conversation;
 mod failure;
 mod output;
 mod password;

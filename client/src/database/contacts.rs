@@ -125,7 +125,8 @@ impl Store<'_> {
         let changed = self
             .connection
             .prepare_cached(
-                "UPDATE contacts SET relation = ?1, untold = 1, decided_at = max(decided_at, ?3)
+                "UPDATE contacts SET relation = ?1, untold = 1, decided_at = max(decided_at, ?3),
+                 unblocked_at = iif(relation = 'blocked', ?3, unblocked_at)
                  WHERE tag = ?2 AND relation IS NOT ?1",
             )?
             .execute(params![standing.relation_text(), tag.as_bytes(), integer(now.get())])?;
@@ -140,7 +141,9 @@ impl Store<'_> {
     pub fn was_decided(&self, tag: AccountTag, standing: Standing, at: UnixMillis) -> Result<(), DatabaseError> {
         self.connection
             .prepare_cached(
-                "UPDATE contacts SET relation = ?1, untold = 0, decided_at = ?3 WHERE tag = ?2 AND decided_at <= ?3",
+                "UPDATE contacts SET relation = ?1, untold = 0, decided_at = ?3,
+                 unblocked_at = iif(relation = 'blocked' AND ?1 IS NOT 'blocked', ?3, unblocked_at)
+                 WHERE tag = ?2 AND decided_at <= ?3",
             )?
             .execute(params![standing.relation_text(), tag.as_bytes(), integer(at.get())])?;
         Ok(())

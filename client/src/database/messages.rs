@@ -134,6 +134,17 @@ impl Store<'_> {
         Ok(added == 1)
     }
 
+    /// Whether a message is there.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn has_message(&self, peer: AccountTag, direction: Direction, id: MessageId) -> Result<bool, DatabaseError> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT 1 FROM messages WHERE peer = ? AND direction = ? AND message_id = ?")?
+            .exists(params![peer.as_bytes(), direction.as_str(), id.as_bytes()])?)
+    }
+
     /// Puts a conversation under another tag, sealed for its new place.
     pub(super) fn move_messages(&self, from: AccountTag, to: AccountTag) -> Result<(), DatabaseError> {
         let messages = self.select("WHERE m.peer = ? ORDER BY m.seq", params![from.as_bytes()])?;

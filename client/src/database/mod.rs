@@ -7,9 +7,11 @@
 //! commit); when it fails or the process dies inside it, nothing happened.
 
 mod account;
+mod chains;
 mod contacts;
 mod key_sets;
 mod messages;
+mod notices;
 mod outbox;
 mod received;
 mod records;
@@ -29,6 +31,7 @@ pub use account::{Account, AccountState, StoredToken};
 pub use contacts::{Contact, Standing};
 pub use key_sets::{KeySet, OwnKeys};
 pub use messages::{Body, Direction, MessageState, StoredMessage};
+pub use notices::{NOTICES_MAX, Notice, NoticeKind};
 pub use outbox::{OUTBOX_MAX, OutboxItem, SealedItem};
 pub use received::{HELD_MAX_PER_CONTACT, HeldEnvelope, RECEIVED_AGE_MAX, RECEIVED_MAX, UNREADABLE_MAX, Unreadable};
 pub use repair::{SENT_AGE_MAX, SentEnvelope};

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use endtoend_protocol::{AccountTag, DeviceId, EnvelopeId, MessageId, UnixMillis, limits};
+use endtoend_protocol::{AccountTag, Address, DeviceId, EnvelopeId, MessageId, Place, UnixMillis, limits};
 use rusqlite::{OptionalExtension as _, params};
+use zeroize::Zeroizing;
 
 use super::{DatabaseError, Store, integer, unsigned};
 
 /// How long it is known what an envelope carried: as long as a server keeps it, and a week to ask.
 pub const SENT_AGE_MAX: Duration = Duration::from_secs(limits::QUEUE_AGE_MAX.as_secs() + 7 * 24 * 3600);
+
+const ERRAND: &str = "errand";
 
 /// An envelope of ours that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +19,7 @@ pub struct SentEnvelope {
     /// What was in it.
     pub message: MessageId,
     /// For whom it was.
-    pub recipient: AccountTag,
-    /// The envelopes that have carried that message to that device.
-    pub copies: Vec<EnvelopeId>,
+    pub recipient: Address,
 }
 
 impl Store<'_> {
@@ -30,21 +31,78 @@ impl Store<'_> {
         &self,
         id: EnvelopeId,
         message: MessageId,
-        recipient: AccountTag,
-        device: DeviceId,
+        to: Address,
+        place: &Place,
         now: UnixMillis,
     ) -> Result<(), DatabaseError> {
         self.connection
-            .prepare_cached("INSERT INTO sent (envelope_id, message_id, recipient, device, at) VALUES (?, ?, ?, ?, ?)")?
+            .prepare_cached(
+                "INSERT INTO sent (envelope_id, message_id, recipient, device, at, place) VALUES (?, ?, ?, ?, ?, ?)",
+            )?
             .execute(params![
                 id.as_bytes(),
                 message.as_bytes(),
-                recipient.as_bytes(),
-                device.get(),
+                to.account.as_bytes(),
+                to.device.get(),
+                integer(now.get()),
+                self.seal_place(to, place),
+            ])?;
+        // A message that waits still is sealed anew, and keeps its place.
+        self.connection
+            .prepare_cached(
+                "DELETE FROM sent WHERE at < ?
+                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.message_id = sent.message_id)",
+            )?
+            .execute([integer(oldest(now))])?;
+        Ok(())
+    }
+
+    /// The envelopes that have carried a message to a device, in the order in which they were made.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn copies(&self, message: MessageId, to: Address) -> Result<Vec<EnvelopeId>, DatabaseError> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT envelope_id FROM sent WHERE message_id = ? AND recipient = ? AND device = ? ORDER BY at, envelope_id",
+        )?;
+        let rows = query.query_map(params![message.as_bytes(), to.account.as_bytes(), to.device.get()], |row| {
+            row.get::<_, Vec<u8>>(0)
+        })?;
+        rows.map(|id| EnvelopeId::from_slice(&id?).map_err(|_| DatabaseError::Invalid("sent.envelope_id"))).collect()
+    }
+
+    /// Keeps what is said and stands in no history, so that it can be said again. Forgets what is beyond [`SENT_AGE_MAX`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn put_errand(&self, message: MessageId, content: &[u8], now: UnixMillis) -> Result<(), DatabaseError> {
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO errands (message_id, content, at) VALUES (?, ?, ?)")?
+            .execute(params![
+                message.as_bytes(),
+                self.sealer.seal(ERRAND, message.as_bytes(), content),
                 integer(now.get())
             ])?;
-        self.connection.prepare_cached("DELETE FROM sent WHERE at < ?")?.execute([integer(oldest(now))])?;
+        self.connection
+            .prepare_cached(
+                "DELETE FROM errands WHERE at < ?
+                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.message_id = errands.message_id)",
+            )?
+            .execute([integer(oldest(now))])?;
         Ok(())
+    }
+
+    /// What [`Store::put_errand`] has kept.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn errand(&self, message: MessageId) -> Result<Option<Zeroizing<Vec<u8>>>, DatabaseError> {
+        let sealed: Option<Vec<u8>> = self
+            .connection
+            .prepare_cached("SELECT content FROM errands WHERE message_id = ?")?
+            .query_row([message.as_bytes()], |row| row.get(0))
+            .optional()?;
+        sealed.map(|sealed| self.sealer.open(ERRAND, message.as_bytes(), &sealed)).transpose()
     }
 
     /// What an envelope of ours carried.
@@ -58,16 +116,12 @@ impl Store<'_> {
             .query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
         let Some((message, recipient, device)) = row else { return Ok(None) };
-        let mut query = self
-            .connection
-            .prepare_cached("SELECT envelope_id FROM sent WHERE message_id = ? AND recipient = ? AND device = ?")?;
-        let copies = query.query_map(params![message, recipient, device], |row| row.get::<_, Vec<u8>>(0))?;
         Ok(Some(SentEnvelope {
             message: MessageId::from_slice(&message).map_err(|_| DatabaseError::Invalid("sent.message_id"))?,
-            recipient: AccountTag::from_slice(&recipient).map_err(|_| DatabaseError::Invalid("sent.recipient"))?,
-            copies: copies
-                .map(|id| EnvelopeId::from_slice(&id?).map_err(|_| DatabaseError::Invalid("sent.envelope_id")))
-                .collect::<Result<_, _>>()?,
+            recipient: Address {
+                account: AccountTag::from_slice(&recipient).map_err(|_| DatabaseError::Invalid("sent.recipient"))?,
+                device: DeviceId::new(device).map_err(|_| DatabaseError::Invalid("sent.device"))?,
+            },
         }))
     }
 
@@ -112,19 +166,6 @@ impl Store<'_> {
             .prepare_cached("SELECT count(*) FROM unopened WHERE sender = ? AND at >= ?")?
             .query_row(params![sender.as_bytes(), integer(since.get())], |row| row.get(0))?;
         unsigned(count, "unopened")
-    }
-
-    /// Which envelope a question of ours asked for.
-    ///
-    /// # Errors
-    /// See [`DatabaseError`].
-    pub fn asked_for(&self, question: MessageId) -> Result<Option<EnvelopeId>, DatabaseError> {
-        let id: Option<Vec<u8>> = self
-            .connection
-            .prepare_cached("SELECT envelope_id FROM unopened WHERE message_id = ?")?
-            .query_row([question.as_bytes()], |row| row.get(0))
-            .optional()?;
-        id.map(|id| EnvelopeId::from_slice(&id).map_err(|_| DatabaseError::Invalid("unopened.envelope_id"))).transpose()
     }
 
     /// The message of an envelope that did not open has come after all: it is no more asked for, nor noted as lost.

@@ -138,6 +138,49 @@ ALTER TABLE contacts ADD COLUMN untold INTEGER NOT NULL DEFAULT 0; -- 1: the ser
 ALTER TABLE contacts ADD COLUMN decided_at INTEGER NOT NULL DEFAULT 0; -- by the clock of the device that it was decided on
 ALTER TABLE contacts ADD COLUMN unaddressed INTEGER NOT NULL DEFAULT 0; -- 1: the tag stands in until the server can be asked
 ",
+    "
+-- The place in its chain that an envelope's message has; sealed. NULL for those of before there were chains.
+ALTER TABLE sent ADD COLUMN place BLOB;
+CREATE TABLE errands (                -- what is said and stands in no history
+    message_id BLOB PRIMARY KEY,
+    content BLOB NOT NULL,            -- sealed
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX errands_by_age ON errands (at);
+CREATE TABLE chains_out (
+    recipient BLOB NOT NULL,          -- tag
+    device INTEGER NOT NULL,
+    next BLOB NOT NULL,               -- sealed: the place of the next message
+    PRIMARY KEY (recipient, device)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE chains_in (
+    sender BLOB NOT NULL,             -- tag
+    device INTEGER NOT NULL,
+    state BLOB NOT NULL,              -- sealed
+    heard_at INTEGER NOT NULL,
+    PRIMARY KEY (sender, device)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE notices (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    sender BLOB NOT NULL,             -- tag
+    device INTEGER NOT NULL,
+    kind TEXT NOT NULL,               -- 'missing', 'blocked', 'late', 'mended', 'forked', 'restarted'
+    chain BLOB NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    missing INTEGER NOT NULL,         -- how many of them have not come
+    late INTEGER NOT NULL,            -- how many have come out of order
+    may_have_expired INTEGER NOT NULL,
+    after INTEGER NOT NULL,           -- the message that stands before it in the history
+    at INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,          -- not told before
+    shown INTEGER NOT NULL
+) STRICT;
+CREATE INDEX notices_by_sender ON notices (sender, device);
+CREATE INDEX notices_unseen ON notices (seq) WHERE shown = 0;
+ALTER TABLE contacts ADD COLUMN unblocked_at INTEGER;  -- when a block was last taken back
+ALTER TABLE account ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0; -- deliveries of what was here already
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -187,6 +230,8 @@ pub(super) fn downgrade(connection: &Connection) {
     connection
         .execute_batch(
             "DROP TABLE sent; DROP TABLE unopened; DROP TABLE key_sets;
+             DROP TABLE errands; DROP TABLE chains_out; DROP TABLE chains_in; DROP TABLE notices;
+             ALTER TABLE contacts DROP COLUMN unblocked_at; ALTER TABLE account DROP COLUMN repeats;
              ALTER TABLE contacts DROP COLUMN session_reset_at; ALTER TABLE contacts DROP COLUMN keys_at;
              ALTER TABLE records DROP COLUMN published; ALTER TABLE records DROP COLUMN handed_out_at;
              ALTER TABLE account DROP COLUMN tag; ALTER TABLE account DROP COLUMN oprf_key;

@@ -165,6 +165,7 @@ pub(super) fn accept_identity(
         store.set_changed_identity(tag, None)?;
         // The old identity's sessions are of no use: keys are fetched anew before the next message.
         store.forget_devices(tag)?;
+        store.forget_chains(tag)?;
         Ok(receive::receive_held(store, own, tag, now)?)
     })
 }

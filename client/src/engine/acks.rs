@@ -1,4 +1,4 @@
-//! Rule: when to acknowledge what is stored.
+//! Rule: which delivery comes next, and when to acknowledge what is stored.
 
 use endtoend_protocol::DeliveryNumber;
 
@@ -9,11 +9,33 @@ pub(super) const ACK_BATCH: u64 = endtoend_protocol::limits::DELIVER_WINDOW as u
 /// The deliveries of one attachment. An `Ack` is cumulative: it covers all up to its number.
 #[derive(Debug, Default)]
 pub(super) struct Acks {
+    delivered: DeliveryNumber,
     stored: DeliveryNumber,
     acked: DeliveryNumber,
 }
 
+/// A delivery that is not the next one: something was left out, repeated or exchanged between the node and this device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("delivery {met} came where {wanted} was due")]
+pub struct Misnumbered {
+    /// The number that was due.
+    pub wanted: u64,
+    /// The one that came.
+    pub met: u64,
+}
+
 impl Acks {
+    /// A delivery has come; they are numbered from 1 without a gap. Not stored when it is another than the next one: an `Ack`
+    /// would cover what was left out.
+    pub(super) fn delivered(&mut self, delivery: DeliveryNumber) -> Result<(), Misnumbered> {
+        let wanted = DeliveryNumber(self.delivered.0.saturating_add(1));
+        if delivery != wanted {
+            return Err(Misnumbered { wanted: wanted.0, met: delivery.0 });
+        }
+        self.delivered = delivery;
+        Ok(())
+    }
+
     /// The delivery is on disk, or is a repeat of one that is.
     pub(super) fn stored(&mut self, delivery: DeliveryNumber) {
         self.stored = self.stored.max(delivery);
@@ -37,6 +59,19 @@ mod tests {
     #[test]
     fn nothing_stored_is_not_acknowledged() {
         assert_eq!(Acks::default().take_due(false), None);
+    }
+
+    #[test]
+    fn deliveries_are_numbered_from_one_without_a_gap() {
+        for wrong in [0, 1, 2, 4, u64::MAX] {
+            let mut acks = Acks::default();
+            acks.delivered(DeliveryNumber(1)).unwrap();
+            acks.delivered(DeliveryNumber(2)).unwrap();
+            let refused = acks.delivered(DeliveryNumber(wrong));
+            assert_eq!(refused, Err(Misnumbered { wanted: 3, met: wrong }));
+            acks.delivered(DeliveryNumber(3)).unwrap();
+        }
+        assert_eq!(Acks::default().delivered(DeliveryNumber(2)), Err(Misnumbered { wanted: 1, met: 2 }));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::event::{ConnectionState, OfflineReason};
 use super::requests::{AccountAnswer, AccountRequest, RequestError};
 use crate::address::ServerAddress;
-use crate::database::{Contact, DatabaseError, Standing, StoredMessage, Unreadable};
+use crate::database::{Contact, DatabaseError, Notice, Standing, StoredMessage, Unreadable};
 use crate::handle::Handle;
 
 /// Where an answer goes. Nobody may be waiting for it.
@@ -30,6 +30,12 @@ pub enum Command {
     Unread(Option<Handle>, u32, Reply<Result<Vec<StoredMessage>, DatabaseError>>),
     /// A person has seen these.
     MarkShown(Vec<i64>, Reply<Result<(), DatabaseError>>),
+    /// The first notices about messages that did not come as they should, that nobody has seen: of one person or of all.
+    UnseenNotices(Option<Handle>, u32, Reply<Result<Vec<Notice>, DatabaseError>>),
+    /// The notices about somebody's messages that stand in the history at or after the message with this number.
+    Notices(Handle, i64, Reply<Result<Vec<Notice>, DatabaseError>>),
+    /// A person has seen these notices.
+    MarkNoticesShown(Vec<i64>, Reply<Result<(), DatabaseError>>),
     /// Something about the account itself. Answered by the server.
     Account(AccountRequest, Reply<Result<AccountAnswer, RequestError>>),
     /// Everybody that is known.
@@ -191,4 +197,6 @@ pub struct Status {
     pub unread: u64,
     /// The last envelopes that did not open.
     pub unreadable: Vec<Unreadable>,
+    /// Deliveries of what was here already. A server repeats after a crash, so a few are no alarm.
+    pub repeats: u64,
 }

@@ -6,6 +6,8 @@ use endtoend_protocol::{
     AccountTag, ClosingReason, EnvelopeId, MessageId, RefusalCode, RejectReason, RetryReason, UnixMillis,
 };
 
+use super::acks::Misnumbered;
+use crate::database::Notice;
 use crate::handle::Handle;
 
 /// News. Whoever falls behind misses some: the database has everything that matters, so asking again is enough.
@@ -68,6 +70,8 @@ pub enum Event {
         /// Whose.
         handle: Option<Handle>,
     },
+    /// Messages of a sending device are missing, or came otherwise than they were sent. The notice is kept.
+    Noticed(Box<Notice>),
     /// A device was added to the account, or removed from it: look at the list.
     DevicesChanged,
     /// The server has heard what was decided about somebody.
@@ -123,6 +127,9 @@ pub enum OfflineReason {
     /// The server broke the protocol.
     #[error("the server broke the protocol; is it the same version?")]
     Protocol,
+    /// The server numbers its deliveries otherwise than from 1 without a gap.
+    #[error("the server broke the protocol: {0}")]
+    Misnumbered(Misnumbered),
     /// The profile could not be read or written.
     #[error("the profile failed: {0}")]
     Storage(String),

@@ -13,7 +13,7 @@ use super::command::{
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::requests::{AccountAnswer, AccountRequest, RequestError};
 use super::run::Runner;
-use crate::database::{Contact, DatabaseError, Standing, StoredMessage};
+use crate::database::{Contact, DatabaseError, Notice, Standing, StoredMessage};
 use crate::handle::Handle;
 use crate::profile::Profile;
 
@@ -172,6 +172,30 @@ impl EngineHandle {
     /// See [`DatabaseError`].
     pub async fn mark_shown(&self, seqs: Vec<i64>) -> Result<(), DatabaseError> {
         self.ask(DatabaseError::Stopped, |reply| Command::MarkShown(seqs, reply)).await
+    }
+
+    /// See [`Command::UnseenNotices`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn unseen_notices(&self, of: Option<Handle>, limit: u32) -> Result<Vec<Notice>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::UnseenNotices(of, limit, reply)).await
+    }
+
+    /// See [`Command::Notices`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn notices(&self, with: Handle, from: i64) -> Result<Vec<Notice>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::Notices(with, from, reply)).await
+    }
+
+    /// See [`Command::MarkNoticesShown`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn mark_notices_shown(&self, seqs: Vec<i64>) -> Result<(), DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::MarkNoticesShown(seqs, reply)).await
     }
 
     /// See [`Command::Account`].

@@ -6,6 +6,7 @@
 //! | [`handle`] | its outside: start it, send commands, hear events |
 //! | `outbox`, `acks` | rules: what to send next, when to acknowledge; no I/O, the time is an argument |
 //! | `seal`, `receive`, `parcel`, `heard` | one message out, one envelope or frame in: each inside one transaction |
+//! | `chains` | what is missing of what somebody has said: the rules of [`crate::chain`], kept and told |
 //! | `repair`, `rotation` | rules: a session that broke, keys that grew old |
 //! | `establish` | from nothing to an authenticated connection |
 //! | [`linking`], [`recovery`] | a further device: let in by an existing one, or by the password and a backup |
@@ -15,6 +16,7 @@
 
 mod account;
 mod acks;
+mod chains;
 pub mod command;
 mod establish;
 pub mod event;
@@ -36,6 +38,7 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
+pub use acks::Misnumbered;
 pub use command::{AccountError, DecideError, Registration, SendError, Status, Verification, VerifyError};
 pub use event::{ConnectionState, Event, OfflineReason};
 pub use handle::{Engine, EngineHandle, Options, StartError};

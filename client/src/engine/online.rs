@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use super::account::{self, OneTimeIds, trust_oneself};
-use super::acks::Acks;
+use super::acks::{Acks, Misnumbered};
 use super::command::VerifyError;
 use super::establish::Established;
 use super::event::Event;
@@ -44,6 +44,8 @@ const FAREWELL_MAX: Duration = Duration::from_secs(3);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// Decisions about people that the server is told in one go, within the requests that it takes at one time.
 const UNTOLD_MAX: u32 = 2;
+/// Notices that nobody has seen and that are told of in one go: whoever hears of one asks for all.
+const NOTICES_TOLD: u32 = 8;
 /// Pause after keys that do not verify, and after a refusal that names no time.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -53,6 +55,7 @@ pub(super) enum End {
     Stopped,
     Link(LinkError),
     Silent,
+    Misnumbered(Misnumbered),
     Refused(RefusalCode),
     Storage(DatabaseError),
 }
@@ -237,8 +240,8 @@ impl Runner {
             if let Some(up_to) = online.acks.take_due(!online.inbox.is_empty()) {
                 online.sender.send(&ClientFrame::Ack { up_to }).await?;
             }
-            if let Some(error) = end {
-                return Err(error.into());
+            if let Some(end) = end {
+                return Err(end);
             }
         }
         Ok(())
@@ -269,6 +272,7 @@ impl Runner {
                 online.ask(Asked::Rotate(set), Request::PublishKeys(Box::new(keys))).await?;
             }
             self.database().empty_log()?;
+            self.tell_due()?;
         }
         if std::mem::take(&mut self.decided) {
             for (tag, standing) in self.database().read().untold(UNTOLD_MAX)? {
@@ -295,6 +299,13 @@ impl Runner {
             online.identify(stranger).await?;
         }
         while self.send_batch(online).await? {}
+        Ok(())
+    }
+
+    /// Tells what nobody has seen: among it what was asked for again and has not come in time.
+    fn tell_due(&mut self) -> Result<(), DatabaseError> {
+        let due = self.database().read().unseen_notices(None, clock::now(), NOTICES_TOLD)?;
+        due.into_iter().for_each(|notice| self.tell(Event::Noticed(Box::new(notice))));
         Ok(())
     }
 
@@ -346,23 +357,32 @@ impl Runner {
         Ok(())
     }
 
-    /// Stores what the frames say, then makes it known. Gives the error that ended the connection, if one did.
+    /// Stores what the frames say, then makes it known. Gives what ended the connection, if something did.
     fn deal_with(
         &mut self,
         online: &mut Online,
         frames: &mut Vec<Result<ServerFrame, LinkError>>,
-    ) -> Result<Option<LinkError>, End> {
+    ) -> Result<Option<End>, End> {
         if frames.is_empty() {
             return Ok(None);
         }
         let (now, mut end) = (clock::now(), None);
         let mut good = Vec::with_capacity(frames.len());
         for frame in frames.drain(..) {
-            match frame {
-                Ok(frame) => good.push(frame),
-                Err(error) => end = Some(error),
+            let numbered = match &frame {
+                Ok(ServerFrame::Deliver(deliver)) => online.acks.delivered(deliver.delivery),
+                Ok(_) | Err(_) => Ok(()),
+            };
+            match (frame, numbered) {
+                (Ok(frame), Ok(())) => good.push(frame),
+                (Ok(_), Err(misnumbered)) => end = Some(End::Misnumbered(misnumbered)),
+                (Err(error), _) => end = Some(End::Link(error)),
+            }
+            if end.is_some() {
+                break;
             }
         }
+        frames.clear();
         let rows: HashMap<EnvelopeId, (AccountTag, i64)> =
             good.iter().filter_map(answered).filter_map(|id| Some((id, self.outbox.find(id)?))).collect();
         let unsealed: HashMap<AccountTag, Vec<i64>> =
@@ -374,6 +394,7 @@ impl Runner {
         for effect in effects {
             self.take_effect(online, effect)?;
         }
+        self.tell_notices()?;
         Ok(end)
     }
 
@@ -647,8 +668,8 @@ impl Runner {
 
 /// A row was sealed for a list of devices that has changed: it is sealed anew, for all that there are now.
 fn devices_changed(store: &Store<'_>, to: AccountTag, seq: i64) -> Result<(), DatabaseError> {
-    if let Some(SealedItem::Sealed { message, envelope }) = store.outbox_item(seq)?
-        && let Some(content) = content_again(store, to, message, envelope.id, clock::now())?
+    if let Some(SealedItem::Sealed { message, .. }) = store.outbox_item(seq)?
+        && let Some(content) = content_again(store, to, message)?
     {
         store.reopen(seq, message, to, &content)?;
     }

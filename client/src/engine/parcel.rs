@@ -1,4 +1,4 @@
-//! What goes into the ratchet: the message, and by which handle its sender goes.
+//! What a parcel carries: the message, and by which handle its sender goes.
 //!
 //! The server knows tags only and a tag does not lead back to a handle, so the sender says his. It counts only when the
 //! server's oblivious function has led from it to the tag that the ratchet has proved.
@@ -23,14 +23,8 @@ mod tests {
     fn packed(sender: Option<&str>) -> Vec<u8> {
         let at = UnixMillis::new(1);
         let kind = ContentKind::Text(Text::new("hello".to_owned()).unwrap());
-        Content {
-            id: MessageId::new(at, [0; 10]),
-            sent_at: at,
-            sender_handle: sender.map(str::to_owned),
-            copies: Vec::new(),
-            kind,
-        }
-        .encode()
+        Content { id: MessageId::new(at, [0; 10]), sent_at: at, sender_handle: sender.map(str::to_owned), kind }
+            .encode()
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! An envelope arrives: open, verify, store. All of it is one transaction; only afterwards may it be acknowledged.
 
 use endtoend_crypto_e2e::{OpenError, SessionError, learn_identity, open};
-use endtoend_protocol::{AccountTag, Address, ContentKind, Identity, MessageId, Text, UnixMillis};
+use endtoend_protocol::{AccountTag, Address, Content, ContentKind, Identity, MessageId, Parcel, Text, UnixMillis};
 
-use super::parcel;
 use super::repair::{Queued, ask_again, send_again};
+use super::{chains, parcel};
 use crate::database::{
     Body, DatabaseError, Direction, HeldEnvelope, MessageState, Standing, Store, StoredMessage, Unreadable,
 };
@@ -47,6 +47,7 @@ pub(super) fn receive(
     now: UnixMillis,
 ) -> Result<Arrival, DatabaseError> {
     if store.is_received(envelope.id)? {
+        store.count_repeat()?;
         return Ok(Arrival::Repeat);
     }
     let arrival = arrive(store, own, envelope, Sender::Open, now)?;
@@ -178,9 +179,13 @@ fn arrive(
     };
     store.apply(&changes)?;
     let peer = opened.from.account;
-    let Ok((content, claimed)) = parcel::unpack(&opened.content) else {
-        return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
-    };
+    let malformed = Arrival::Unreadable { reason: "malformed", asked: None };
+    let Ok(parcel) = Parcel::decode(&opened.content) else { return Ok(malformed) };
+    let unpacked = parcel::unpack(&parcel.content);
+    // Whatever is in it, it has come.
+    let known = unpacked.as_ref().map_or(Ok(false), |(content, _)| is_known(store, peer, content))?;
+    chains::hear(store, own, opened.from, &parcel, known, now)?;
+    let Ok((content, claimed)) = unpacked else { return Ok(malformed) };
     store.put_contact(peer, None)?;
     let from_own_device = peer == own.account;
     if let Some(claimed) = claimed.filter(|_| !from_own_device) {
@@ -188,7 +193,7 @@ fn arrive(
     }
     let handle = store.contact(peer)?.and_then(|contact| contact.handle);
     store.put_device(peer, opened.from.device)?;
-    content.copies.iter().try_for_each(|copy| store.remove_unopened(*copy, peer))?;
+    parcel.copies.iter().try_for_each(|copy| store.remove_unopened(*copy, peer))?;
     let body = match content.kind {
         ContentKind::Text(text) => Body::Text(text),
         ContentKind::Unknown => Body::Unknown,
@@ -209,7 +214,7 @@ fn arrive(
             return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
         }
         ContentKind::Unopened(id) => {
-            let queued = send_again(store, peer, id, now)?;
+            let queued = send_again(store, peer, id)?;
             return Ok(Arrival::Unseen { new_session: opened.new_session, queued });
         }
     };
@@ -230,6 +235,15 @@ fn arrive(
     match store.put_message(&message)? {
         true => Ok(Arrival::Message { message: Box::new(message), new_session: opened.new_session }),
         false => Ok(Arrival::Repeat),
+    }
+}
+
+/// Whether a message is here already, as far as its kind is kept by its id. What is not is no other for that.
+fn is_known(store: &Store<'_>, peer: AccountTag, content: &Content) -> Result<bool, DatabaseError> {
+    match &content.kind {
+        ContentKind::Text(_) | ContentKind::Unknown => store.has_message(peer, Direction::In, content.id),
+        ContentKind::Copy { to, .. } => store.has_message(*to, Direction::Out, content.id),
+        ContentKind::Unopened(_) | ContentKind::Decision { .. } => Ok(true),
     }
 }
 

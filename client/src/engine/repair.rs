@@ -14,7 +14,7 @@ use endtoend_protocol::{AccountTag, Content, ContentKind, EnvelopeId, MessageId,
 use rand::RngExt as _;
 use zeroize::Zeroizing;
 
-use crate::database::{Body, DatabaseError, Store, StoredMessage};
+use crate::database::{Account, Body, DatabaseError, Store, StoredMessage};
 
 /// New sessions with one account are begun at most this often.
 pub(super) const RESET_PAUSE: Duration = Duration::from_secs(600);
@@ -44,7 +44,7 @@ pub(super) fn ask_again(
     }
     let question = MessageId::new(now, rand::rng().random());
     store.put_unopened(id, sender, question, now)?;
-    queue(store, sender, question, now, Vec::new(), ContentKind::Unopened(id)).map(Some)
+    queue_errand(store, sender, question, now, ContentKind::Unopened(id)).map(Some)
 }
 
 /// Answers `asker`, at whom an envelope of ours did not open, inside a transaction. `None` when there is nothing to send:
@@ -53,30 +53,29 @@ pub(super) fn send_again(
     store: &Store<'_>,
     asker: AccountTag,
     id: EnvelopeId,
-    now: UnixMillis,
 ) -> Result<Option<Queued>, DatabaseError> {
     let Some(sent) = store.sent_envelope(id)? else { return Ok(None) };
-    if sent.recipient != asker || sent.copies.len() >= limits::COPIES_MAX {
+    if sent.recipient.account != asker || store.copies(sent.message, sent.recipient)?.len() >= limits::COPIES_MAX {
         return Ok(None);
     }
-    match said(store, asker, sent.message, now)? {
-        Some((sent_at, kind)) => queue(store, asker, sent.message, sent_at, sent.copies, kind).map(Some),
-        None => Ok(None),
-    }
+    let Some(content) = content_again(store, asker, sent.message)? else { return Ok(None) };
+    Ok(Some((store.enqueue(sent.message, asker, &content)?, asker)))
 }
 
-/// What goes into the ratchet when the message of `envelope` is sealed anew. `None` when it is not known any more.
+/// The content of a message to somebody, byte for byte as it was: its place in the chain covers it. `None` when it is not known
+/// any more.
 pub(super) fn content_again(
     store: &Store<'_>,
     to: AccountTag,
     message: MessageId,
-    envelope: EnvelopeId,
-    now: UnixMillis,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, DatabaseError> {
-    let Some((sent_at, kind)) = said(store, to, message, now)? else { return Ok(None) };
-    let mut copies = store.sent_envelope(envelope)?.map(|sent| sent.copies).unwrap_or_default();
-    copies.truncate(limits::COPIES_MAX);
-    encode(store, message, sent_at, copies, kind).map(Some)
+    if let Some(errand) = store.errand(message)? {
+        return Ok(Some(errand));
+    }
+    match said(store, to, message)? {
+        Some((sent_at, kind)) => encode(store, to, message, sent_at, kind).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Queues what was said to somebody for the other devices of this account, inside a transaction. `None` when there is
@@ -84,7 +83,7 @@ pub(super) fn content_again(
 pub(super) fn copy_for_own_devices(store: &Store<'_>, message: MessageId) -> Result<Option<Queued>, DatabaseError> {
     let Some(own) = own_tag(store)? else { return Ok(None) };
     match store.sent_message(message)?.and_then(copied) {
-        Some((sent_at, kind)) => queue(store, own, message, sent_at, Vec::new(), kind).map(Some),
+        Some((sent_at, kind)) => queue(store, own, message, sent_at, kind).map(Some),
         None => Ok(None),
     }
 }
@@ -98,7 +97,7 @@ pub(super) fn decision_for_own_devices(
     let (Some(own), Some(contact)) = (own_tag(store)?, store.contact(about)?) else { return Ok(None) };
     let handle = contact.handle.map(|handle| handle.to_string()).unwrap_or_default();
     let kind = ContentKind::Decision { about, handle, standing: contact.standing.as_str().to_owned() };
-    queue(store, own, MessageId::new(now, rand::rng().random()), now, Vec::new(), kind).map(Some)
+    queue_errand(store, own, MessageId::new(now, rand::rng().random()), now, kind).map(Some)
 }
 
 fn own_tag(store: &Store<'_>) -> Result<Option<AccountTag>, DatabaseError> {
@@ -116,11 +115,7 @@ fn said(
     store: &Store<'_>,
     to: AccountTag,
     message: MessageId,
-    now: UnixMillis,
 ) -> Result<Option<(UnixMillis, ContentKind)>, DatabaseError> {
-    if let Some(asked) = store.asked_for(message)? {
-        return Ok(Some((now, ContentKind::Unopened(asked))));
-    }
     if own_tag(store)? == Some(to) {
         return Ok(store.sent_message(message)?.and_then(copied));
     }
@@ -132,25 +127,39 @@ fn said(
     })
 }
 
+/// Queues what stands in no history, and keeps it for the time in which it may be asked for again.
+fn queue_errand(
+    store: &Store<'_>,
+    to: AccountTag,
+    id: MessageId,
+    now: UnixMillis,
+    kind: ContentKind,
+) -> Result<Queued, DatabaseError> {
+    let content = encode(store, to, id, now, kind)?;
+    store.put_errand(id, &content, now)?;
+    Ok((store.enqueue(id, to, &content)?, to))
+}
+
 fn queue(
     store: &Store<'_>,
     to: AccountTag,
     id: MessageId,
     sent_at: UnixMillis,
-    copies: Vec<EnvelopeId>,
     kind: ContentKind,
 ) -> Result<Queued, DatabaseError> {
-    let content = encode(store, id, sent_at, copies, kind)?;
+    let content = encode(store, to, id, sent_at, kind)?;
     Ok((store.enqueue(id, to, &content)?, to))
 }
 
 fn encode(
     store: &Store<'_>,
+    to: AccountTag,
     id: MessageId,
     sent_at: UnixMillis,
-    copies: Vec<EnvelopeId>,
     kind: ContentKind,
 ) -> Result<Zeroizing<Vec<u8>>, DatabaseError> {
-    let sender_handle = store.account()?.map(|account| account.handle.to_string());
-    Ok(Zeroizing::new(Content { id, sent_at, sender_handle, copies, kind }.encode()))
+    // The own other devices know who they are.
+    let others = |account: &Account| account.tag != Some(to);
+    let sender_handle = store.account()?.filter(others).map(|account| account.handle.to_string());
+    Ok(Zeroizing::new(Content { id, sent_at, sender_handle, kind }.encode()))
 }

@@ -26,8 +26,8 @@ use super::requests::{AccountRequest, Asker, RequestError, Requests};
 use crate::backoff::Backoff;
 use crate::clock::{self, Instant};
 use crate::database::{
-    Account, AccountState, Body, Contact, Database, DatabaseError, Direction, MessageState, OUTBOX_MAX, Standing,
-    StoredMessage,
+    Account, AccountState, Body, Contact, Database, DatabaseError, Direction, MessageState, Notice, OUTBOX_MAX,
+    Standing, StoredMessage,
 };
 use crate::handle::Handle;
 use crate::profile::Profile;
@@ -84,6 +84,8 @@ pub(super) struct Runner {
     pub(super) requests: Requests,
     /// There may be decisions about people that the server has to hear of.
     pub(super) decided: bool,
+    /// The last notice that was told of.
+    pub(super) noticed: i64,
     /// This device is the only one of the account, as far as the server at the other end of the connection has said.
     pub(super) alone: bool,
     backoff: Backoff,
@@ -119,6 +121,7 @@ impl Runner {
             // Beyond the bound the rest waits for another start.
             let _later = lookups.want(claimed, Reason::Claim { tag, messages: Vec::new() });
         }
+        let (_, noticed) = store.notices_since(0, clock::now())?;
         let registered = account.as_ref().is_some_and(|account| account.state == AccountState::Registered);
         let plan = if options.online && registered { Plan::Now } else { Plan::Idle };
         Ok(Self {
@@ -133,6 +136,7 @@ impl Runner {
             lookups,
             requests: Requests::default(),
             decided: true,
+            noticed,
             alone: false,
             backoff: Backoff::new(),
             plan,
@@ -347,6 +351,7 @@ impl Runner {
             End::Silent => {
                 self.try_later(OfflineReason::Unreachable("the server did not answer in time".to_owned()), None);
             }
+            End::Misnumbered(misnumbered) => self.try_later(OfflineReason::Misnumbered(misnumbered), None),
             End::Refused(code) => self.try_later(OfflineReason::Refused(code), None),
             End::Storage(error) => self.try_later(OfflineReason::Storage(error.to_string()), None),
         }
@@ -385,6 +390,20 @@ impl Runner {
                 answer(reply, unread);
             }
             Command::MarkShown(seqs, reply) => answer(reply, self.database().write(|store| store.mark_shown(&seqs))),
+            Command::UnseenNotices(of, limit, reply) => {
+                let unseen = self.unseen_notices(of.as_ref(), limit);
+                answer(reply, unseen);
+            }
+            Command::Notices(with, from, reply) => {
+                let store = self.database().read();
+                let notices = store
+                    .peer_of(&with)
+                    .and_then(|tag| tag.map_or_else(|| Ok(Vec::new()), |tag| store.notices(tag, from, clock::now())));
+                answer(reply, notices);
+            }
+            Command::MarkNoticesShown(seqs, reply) => {
+                answer(reply, self.database().write(|store| store.mark_notices_shown(&seqs)));
+            }
             Command::Account(request, reply) => self.request(request, reply),
             Command::Contacts(reply) => {
                 let own = self.account.as_ref().and_then(|account| account.tag);
@@ -409,6 +428,24 @@ impl Runner {
             }
             Command::Shutdown => self.stopping = true,
         }
+    }
+
+    fn unseen_notices(&mut self, of: Option<&Handle>, limit: u32) -> Result<Vec<Notice>, DatabaseError> {
+        let store = self.database().read();
+        let peer = of.map(|of| store.peer_of(of)).transpose()?;
+        // Somebody who is not known has said nothing.
+        if peer == Some(None) {
+            return Ok(Vec::new());
+        }
+        store.unseen_notices(peer.flatten(), clock::now(), limit)
+    }
+
+    /// Tells what was found out since the last time.
+    pub(super) fn tell_notices(&mut self) -> Result<(), DatabaseError> {
+        let (found, last) = self.profile.database().read().notices_since(self.noticed, clock::now())?;
+        self.noticed = last;
+        found.into_iter().for_each(|notice| self.tell(Event::Noticed(Box::new(notice))));
+        Ok(())
     }
 
     fn prepare_registration(&mut self, registration: Registration) -> Result<Means, AccountError> {
@@ -456,7 +493,7 @@ impl Runner {
         let now = clock::now();
         let id = MessageId::new(now, rand::rng().random());
         let kind = ContentKind::Text(text.clone());
-        let content = Content { id, sent_at: now, sender_handle: Some(own.to_string()), copies: Vec::new(), kind };
+        let content = Content { id, sent_at: now, sender_handle: Some(own.to_string()), kind };
         let parcel = zeroize::Zeroizing::new(content.encode());
         let message = StoredMessage {
             seq: 0,
@@ -646,6 +683,7 @@ impl Runner {
         for (envelope, arrival) in opened {
             self.announce(envelope.id, arrival);
         }
+        self.tell_notices()?;
         self.verification(with)
     }
 
@@ -679,6 +717,7 @@ impl Runner {
             outbox,
             unread: store.unread_count()?,
             unreadable: store.unreadable()?,
+            repeats: store.repeats()?,
         })
     }
 }

@@ -4,6 +4,7 @@ use endtoend_crypto_e2e::{PEER_KEYS_AGE_MAX, SealError, SessionError, seal, star
 use endtoend_protocol::{AccountTag, Address, Bundles, Envelope, EnvelopeId, MessageId, UnixMillis};
 use rand::RngExt as _;
 
+use super::chains::place;
 use super::repair::content_again;
 use super::rotation::is_late;
 use crate::database::{DatabaseError, SealedItem, Store};
@@ -46,7 +47,7 @@ pub(super) fn seal_row(
         Some(SealedItem::Sealed { message, envelope }) => {
             // A repeat under another envelope is shown once: the message id is the same.
             let again = match is_late(store.sealed_at(envelope.id)?, now) {
-                true => content_again(store, to, message, envelope.id, now)?,
+                true => content_again(store, to, message)?,
                 false => None,
             };
             let Some(content) = again else {
@@ -71,8 +72,9 @@ pub(super) fn seal_row(
     for device in devices {
         let to = Address { account: to, device };
         let id = EnvelopeId::new(now, rng.random());
-        match seal(store, rng, own, to, id, &content, now) {
-            Ok((body, changes)) => envelopes.push((Envelope { id, to, body, devices_version }, changes)),
+        let placed = place(store, own, to, message, &content)?;
+        match seal(store, rng, own, to, id, &placed.parcel, now) {
+            Ok((body, changes)) => envelopes.push((Envelope { id, to, body, devices_version }, placed, changes)),
             Err(error) => {
                 no_session(error)?;
                 store.forget_devices(to.account)?;
@@ -80,15 +82,14 @@ pub(super) fn seal_row(
             }
         }
     }
-    for (_, changes) in &envelopes {
+    for (envelope, placed, changes) in &envelopes {
         store.apply(changes)?;
+        placed.keep(store, envelope.to)?;
+        store.put_sent(envelope.id, message, envelope.to, &placed.place, now)?;
     }
-    let envelopes: Vec<Envelope> = envelopes.into_iter().map(|(envelope, _)| envelope).collect();
+    let envelopes: Vec<Envelope> = envelopes.into_iter().map(|(envelope, ..)| envelope).collect();
     if envelopes.is_empty() {
         return Ok(Sealed::NoKeys);
-    }
-    for envelope in &envelopes {
-        store.put_sent(envelope.id, message, to, envelope.to.device, now)?;
     }
     let rows = store.put_envelopes(seq, &envelopes)?;
     let mut envelopes = envelopes.into_iter();

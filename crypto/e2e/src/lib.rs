@@ -6,6 +6,7 @@
 //! No I/O and no clock: an operation reads [`Records`] and answers with [`Changes`], which the caller writes.
 #![deny(missing_docs)]
 
+mod chain;
 mod device_name;
 mod envelope;
 mod guard;
@@ -20,13 +21,14 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use chain::{chain_head, chain_start};
 pub use device_name::{NAME_BYTES_MAX, open_device_name, seal_device_name};
 pub use envelope::{ENVELOPE_OVERHEAD, ReadyKeys};
 pub use identity::{
     KeysError, NewKeys, accept_identity, create_identity, destroy_keys, export_identity, identity_public,
     import_identity, is_last_resort, kept_device_keys, new_device_keys, registration_id, safety_number,
 };
-pub use padding::{ENVELOPE_STEP, SIZE_CLASSES};
+pub use padding::{CONTENT_BYTES_MAX, ENVELOPE_STEP, SIZE_CLASSES};
 #[cfg(any(test, feature = "conformance"))]
 pub use records::records_conformance;
 pub use records::{Changes, MemoryRecords, RecordKey, Records, RecordsError};

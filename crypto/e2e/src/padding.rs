@@ -7,6 +7,9 @@ pub const SIZE_CLASSES: [usize; 9] = [256, 512, 1024, 2048, 4096, 8192, 16384, 3
 /// The envelope's plaintext is filled up to a multiple of this, which hides counters and ratchet parts of varying size.
 pub const ENVELOPE_STEP: usize = 256;
 
+/// Longest content in bytes: what the largest size class has beside two addresses and a length.
+pub const CONTENT_BYTES_MAX: usize = 61_824 - (33 + 33 + 4);
+
 /// The plaintext is longer than the largest size class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooLong;

@@ -373,7 +373,7 @@ fn check_envelope_key(identity: &IdentityKey, key: &EnvelopeKey) -> Option<Publi
 }
 
 /// `account(32) || device(1)`
-fn address_bytes(address: Address) -> [u8; 33] {
+pub(crate) fn address_bytes(address: Address) -> [u8; 33] {
     let mut bytes = [0; 33];
     let (account, device) = bytes.split_at_mut(32);
     account.copy_from_slice(address.account.as_bytes());

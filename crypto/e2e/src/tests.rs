@@ -1,10 +1,12 @@
 //! Two people and their records, against each other and against everybody in between.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use bytes::Bytes;
 use endtoend_protocol::{
-    AccountTag, Address, Bundle, DeviceId, DeviceKeys, EnvelopeId, EnvelopeKey, Identity, UnixMillis, limits,
+    AccountTag, Address, Bundle, ChainId, DeviceId, DeviceKeys, EnvelopeId, EnvelopeKey, Identity, Place, UnixMillis,
+    limits,
 };
 use libsignal_protocol::{CiphertextMessageType, SignalMessage};
 use proptest::prelude::*;
@@ -14,11 +16,12 @@ use zeroize::Zeroizing;
 
 use crate::envelope;
 use crate::padding;
+use crate::session;
 use crate::{
-    Changes, MemoryRecords, NAME_BYTES_MAX, NewKeys, OpenError, Opened, PEER_KEYS_AGE_MAX, ReadyKeys, RecordKey,
-    Records, RecordsError, SessionError, accept_identity, create_identity, destroy_keys, has_session, identity_public,
-    learn_identity, new_device_keys, open, open_device_name, records_conformance, registration_id, safety_number, seal,
-    seal_device_name, start_session,
+    CONTENT_BYTES_MAX, Changes, MemoryRecords, NAME_BYTES_MAX, NewKeys, OpenError, Opened, PEER_KEYS_AGE_MAX,
+    ReadyKeys, RecordKey, Records, RecordsError, SessionError, accept_identity, chain_head, chain_start,
+    create_identity, destroy_keys, has_session, identity_public, learn_identity, new_device_keys, open,
+    open_device_name, records_conformance, registration_id, safety_number, seal, seal_device_name, start_session,
 };
 
 const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);
@@ -173,11 +176,11 @@ fn a_conversation_goes_both_ways_and_names_its_senders() {
 #[test]
 fn the_largest_text_fits_an_envelope_even_as_the_first_message() {
     let (mut alice, mut bob) = alice_and_bob();
-    let content = vec![b'x'; limits::TEXT_BYTES_MAX + 100]; // a content header has less than 100 bytes
+    let content = vec![b'x'; CONTENT_BYTES_MAX];
     let letter = alice.write(&bob, &content);
     assert!(letter.1.len() <= limits::ENVELOPE_BYTES_MAX, "{} B", letter.1.len());
     assert_eq!(bob.text(&letter), content);
-    let too_long = vec![b'x'; padding::SIZE_CLASSES[8]];
+    let too_long = vec![b'x'; CONTENT_BYTES_MAX + 1];
     let id = EnvelopeId::new(NOW, [0; 10]);
     let sealed = seal(&alice.records, &mut alice.rng, alice.address, bob.address, id, &too_long, NOW);
     assert!(matches!(sealed, Err(crate::SealError::TooLong)));
@@ -668,6 +671,63 @@ fn the_envelope_is_the_one_of_the_vectors() {
         "recipient_account": hex::encode(to.account.as_bytes()), "recipient_device": 3, "cases": made,
     });
     vectors("pq_envelope.json", &made);
+}
+
+#[test]
+fn the_chain_is_the_one_of_the_vectors() {
+    let (sender, recipient) = (
+        Address { account: AccountTag::new([1; 32]), device: DeviceId::FIRST },
+        Address { account: AccountTag::new([2; 32]), device: DeviceId::new(4).unwrap() },
+    );
+    let chain = ChainId(*b"\x00\x01\x02\x03\x04\x05\x06\x07");
+    let start = chain_start(chain, sender, recipient);
+    let mut previous = start;
+    let contents = [vec![], b"one content".to_vec(), vec![0xc0; 2_000]];
+    let made: Vec<_> = contents
+        .into_iter()
+        .zip([1, 2, 0x0102_0304_0506_0708].map(|number| NonZeroU64::new(number).unwrap()))
+        .map(|(content, number)| {
+            let place = Place { chain, number, previous };
+            previous = chain_head(&place, &content);
+            serde_json::json!({
+                "number": number.get(), "content": hex::encode(content), "place": hex::encode(place.to_bytes()),
+                "head": hex::encode(previous.0),
+            })
+        })
+        .collect();
+    let made = serde_json::json!({
+        "construction": "message chain, version 1", "chain": hex::encode(chain.0),
+        "sender": hex::encode(session::address_bytes(sender)), "recipient": hex::encode(session::address_bytes(recipient)),
+        "start": hex::encode(start.0), "cases": made,
+    });
+    vectors("message_chain.json", &made);
+}
+
+#[test]
+fn a_chain_is_bound_to_its_devices_its_order_and_its_contents() {
+    let address =
+        |byte, device| Address { account: AccountTag::new([byte; 32]), device: DeviceId::new(device).unwrap() };
+    let chain = ChainId([7; 8]);
+    let starts = [
+        chain_start(chain, address(1, 1), address(2, 1)),
+        chain_start(chain, address(2, 1), address(1, 1)),
+        chain_start(chain, address(1, 2), address(2, 1)),
+        chain_start(chain, address(1, 1), address(2, 2)),
+        chain_start(ChainId([8; 8]), address(1, 1), address(2, 1)),
+    ];
+    let [previous, ..] = starts;
+    let place = |number, previous| Place { chain, number: NonZeroU64::new(number).unwrap(), previous };
+    let heads = [
+        chain_head(&place(1, previous), b"a"),
+        chain_head(&place(2, previous), b"a"),
+        chain_head(&place(1, starts[1]), b"a"),
+        chain_head(&place(1, previous), b"b"),
+        chain_head(&place(1, previous), b""),
+    ];
+    let all: Vec<_> = starts.into_iter().chain(heads).collect();
+    for (at, head) in all.iter().enumerate() {
+        assert!(!all[..at].contains(head), "{at}");
+    }
 }
 
 #[test]

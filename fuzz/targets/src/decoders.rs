@@ -1,5 +1,6 @@
 //! Everything that reads bytes from outside.
 
+use std::num::NonZeroU64;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -13,8 +14,8 @@ use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
 use endtoend_crypto_core::{proof, token};
 use endtoend_crypto_e2e::open;
 use endtoend_protocol::{
-    AccountTag, ClientFrame, ClosingReason, Content, ContentKind, DeliveryNumber, EnvelopeId, MessageId, Request,
-    RequestId, ServerFrame, Text, UnixMillis,
+    AccountTag, ChainHead, ChainId, ClientFrame, ClosingReason, Content, ContentKind, DeliveryNumber, EnvelopeId,
+    MessageId, Parcel, Place, Request, RequestId, ServerFrame, Text, UnixMillis,
 };
 
 use crate::people::{NOW, Person};
@@ -51,16 +52,22 @@ pub fn content(data: &[u8]) {
     if let Ok(content) = Content::decode(data) {
         assert_eq!(Content::decode(&content.encode()), Ok(content));
     }
+    if let Ok(parcel) = Parcel::decode(data) {
+        assert_eq!(Parcel::decode(&parcel.encode()), Ok(parcel));
+    }
 }
 
 pub(crate) fn content_seeds() -> Vec<Vec<u8>> {
     let envelope = EnvelopeId::new(NOW, [3; 10]);
     let text = ContentKind::Text(Text::new("hello".to_owned()).unwrap());
+    let place = Place { chain: ChainId([4; 8]), number: NonZeroU64::MIN, previous: ChainHead([5; 16]) };
     [text, ContentKind::Unopened(envelope), ContentKind::Unknown]
         .into_iter()
-        .map(|kind| {
+        .flat_map(|kind| {
             let (id, sender_handle) = (MessageId::new(NOW, [1; 10]), Some("alice".to_owned()));
-            Content { id, sent_at: NOW, sender_handle, copies: vec![envelope; 2], kind }.encode()
+            let content = Content { id, sent_at: NOW, sender_handle, kind }.encode();
+            let parcel = Parcel { place, copies: vec![envelope; 2], content: content.clone().into() };
+            [content, parcel.encode()]
         })
         .collect()
 }

@@ -15,7 +15,7 @@ use crate::engine::repair::copy_for_own_devices;
 use crate::engine::seal::{Opened, Sealed, open_sessions};
 
 /// What an existing device gives, on a new one.
-fn linked(first: &Device) -> Device {
+pub(super) fn linked(first: &Device) -> Device {
     let given = provision(&first.database.read(), first.own, [0; 32], &[9; 32]).unwrap();
     let given = Provision::decode(&given).unwrap();
     let (mut database, folder) = Device::profile();
@@ -47,7 +47,7 @@ fn linked(first: &Device) -> Device {
 }
 
 /// What the outbox of one holds for an account, sealed.
-fn sealed(device: &mut Device, seq: i64, to: AccountTag) -> endtoend_protocol::Envelope {
+pub(super) fn sealed(device: &mut Device, seq: i64, to: AccountTag) -> endtoend_protocol::Envelope {
     match device.seal(seq, to) {
         Sealed::Ready { envelope, .. } => envelope,
         other => panic!("{other:?}"),
@@ -62,7 +62,7 @@ fn told(
     sent_at: UnixMillis,
 ) -> endtoend_protocol::Envelope {
     let id = MessageId::new(sent_at, rand::random());
-    let content = Content { id, sent_at, sender_handle: None, copies: Vec::new(), kind };
+    let content = Content { id, sent_at, sender_handle: None, kind };
     let seq = device.database.write(|store| store.enqueue(id, for_account, &content.encode())).unwrap();
     sealed(device, seq, for_account)
 }

@@ -131,9 +131,7 @@ impl Device {
         let id = MessageId::new(now, rand::random());
         let text = Text::new(text.to_owned()).unwrap();
         let kind = ContentKind::Text(text.clone());
-        let parcel =
-            Content { id, sent_at: now, sender_handle: Some(self.handle.to_string()), copies: Vec::new(), kind }
-                .encode();
+        let parcel = Content { id, sent_at: now, sender_handle: Some(self.handle.to_string()), kind }.encode();
         let message = StoredMessage {
             seq: 0,
             peer: to,

@@ -1,5 +1,7 @@
 //! Messages between two databases, then whole engines against a small node over real TLS.
 
+mod chains;
+mod lies;
 mod linking;
 mod messages;
 mod node;

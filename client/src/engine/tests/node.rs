@@ -73,6 +73,23 @@ pub(super) struct Ledger {
     pub(super) relations: HashMap<(AccountTag, AccountTag), Option<Relation>>,
     /// The version of everybody's list of devices, less one.
     pub(super) devices_changes: u32,
+    /// What becomes of the next envelope.
+    pub(super) lie: Option<Lie>,
+    /// An envelope that comes after the next one.
+    held: Option<Envelope>,
+    /// Each envelope is delivered twice.
+    pub(super) repeat: bool,
+    /// Numbers of deliveries that are left out.
+    pub(super) numbers_left_out: u64,
+}
+
+/// What a node that lies does with an envelope that it has accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lie {
+    /// It forgets it.
+    Drop,
+    /// It exchanges it with the next.
+    Swap,
 }
 
 pub(super) struct Node {
@@ -237,7 +254,14 @@ impl Connection {
         }
         let to = envelope.to.account;
         if ledger.stored.insert(id) {
-            ledger.queues.entry(to).or_default().push_back(envelope);
+            match ledger.lie.take() {
+                Some(Lie::Drop) => {}
+                Some(Lie::Swap) => ledger.held = Some(envelope),
+                None => {
+                    let held = ledger.held.take();
+                    ledger.queues.entry(to).or_default().extend([envelope].into_iter().chain(held));
+                }
+            }
         }
         if let Some(wake) = ledger.attached.get(&to) {
             let _gone = wake.send(());
@@ -447,25 +471,38 @@ impl Connection {
     fn deliveries(&mut self) -> Vec<ServerFrame> {
         let Some(account) = self.account.filter(|_| self.attached) else { return Vec::new() };
         let mut ledger = self.ledger.lock().unwrap();
+        let (repeat, left_out) = (ledger.repeat, ledger.numbers_left_out);
         let queue = ledger.queues.entry(account).or_default();
         let mut frames = Vec::new();
         for envelope in queue.iter() {
             if self.delivered.contains(&envelope.id) {
                 continue;
             }
-            self.delivered.push_back(envelope.id);
-            frames.push(ServerFrame::Deliver(Deliver {
-                delivery: DeliveryNumber(self.acked + self.delivered.len() as u64),
-                id: envelope.id,
-                accepted_at: clock::now(),
-                body: envelope.body.clone(),
-            }));
+            for _ in 0..if repeat { 2 } else { 1 } {
+                self.delivered.push_back(envelope.id);
+                frames.push(ServerFrame::Deliver(Deliver {
+                    delivery: DeliveryNumber(left_out + self.acked + self.delivered.len() as u64),
+                    id: envelope.id,
+                    accepted_at: clock::now(),
+                    body: envelope.body.clone(),
+                }));
+            }
         }
         frames
     }
 }
 
 impl Ledger {
+    /// Delivers an envelope once more that was sent and acknowledged.
+    pub(super) fn replay(&mut self, sent: usize) {
+        let envelope = self.sends[sent].clone();
+        let to = envelope.to.account;
+        self.queues.entry(to).or_default().push_back(envelope);
+        if let Some(wake) = self.attached.get(&to) {
+            let _gone = wake.send(());
+        }
+    }
+
     /// Envelopes that wait for an account.
     pub(super) fn waiting(&self, account: AccountTag) -> usize {
         self.queues.get(&account).map_or(0, VecDeque::len)

@@ -1,6 +1,7 @@
 //! Sessions that break are mended without a person, and nothing is lost or shown twice.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use endtoend_crypto_e2e::{RecordKey, Records as _};
 use endtoend_protocol::{AccountTag, Envelope, UnixMillis};
@@ -8,6 +9,7 @@ use proptest::prelude::*;
 
 use super::messages::Device;
 use crate::clock;
+use crate::database::NoticeKind;
 use crate::engine::receive::{Arrival, receive};
 use crate::engine::repair::{Queued, RESET_PAUSE, send_again};
 use crate::engine::seal::Sealed;
@@ -136,7 +138,11 @@ impl Pair {
             heard.sort();
             said.sort();
             assert_eq!(heard, said, "at {who}");
-            assert_eq!(self.devices[who].database.read().unreadable().unwrap(), [], "noted as lost at {who}");
+            let store = self.devices[who].database.read();
+            assert_eq!(store.unreadable().unwrap(), [], "noted as lost at {who}");
+            // Nothing was kept back here, and nobody has gone back further than his session.
+            let told = store.unseen_notices(None, self.now.plus(Duration::from_secs(99 * 24 * 3600)), 99).unwrap();
+            assert!(told.iter().all(|notice| notice.kind == NoticeKind::Late), "at {who}: {told:?}");
         }
     }
 
@@ -238,10 +244,8 @@ fn only_the_one_it_was_for_gets_a_message_again_and_not_for_ever() {
     let envelope = pair.mail[1].pop_front().unwrap();
     let carol = Device::new("carol").own.account;
     let bob = pair.tag(1);
-    let now = pair.now;
-    let again = |pair: &mut Pair, asker| {
-        pair.devices[0].database.write(|store| send_again(store, asker, envelope.id, now)).unwrap()
-    };
+    let again =
+        |pair: &mut Pair, asker| pair.devices[0].database.write(|store| send_again(store, asker, envelope.id)).unwrap();
     assert_eq!(again(&mut pair, carol), None);
     for _ in 0..3 {
         let row = again(&mut pair, bob).unwrap();

@@ -21,14 +21,14 @@ use crate::profile::Profile;
 use crate::profile::vault::Vault;
 
 /// Far above what any step takes; only a hanging test meets it.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const FAST: Params = Params { memory_kib: 8, passes: 1, lanes: 1 };
 const PASSWORD: &str = "correct horse";
 
-struct Person {
+pub(super) struct Person {
     home: TempDir,
     handle: Handle,
-    engine: Engine,
+    pub(super) engine: Engine,
 }
 
 fn options(online: bool) -> Options {
@@ -50,14 +50,14 @@ impl Person {
         self.engine.handle().register(registration).await
     }
 
-    async fn registered(node: &Node, handle: &str) -> Self {
+    pub(super) async fn registered(node: &Node, handle: &str) -> Self {
         let person = Self::unregistered(handle);
         person.register(node).await.unwrap();
         person
     }
 
     /// Ends the engine and starts another on the same profile.
-    async fn restarted(self, online: bool) -> Self {
+    pub(super) async fn restarted(self, online: bool) -> Self {
         let Self { home, handle, engine } = self;
         engine.stop().await;
         let profile = Profile::open_with(home.path(), PASSWORD.as_bytes(), FAST).unwrap();
@@ -92,19 +92,19 @@ impl Person {
         }
     }
 
-    async fn send(&self, to: &str, text: &str) -> MessageId {
+    pub(super) async fn send(&self, to: &str, text: &str) -> MessageId {
         let text = Text::new(text.to_owned()).unwrap();
         self.engine.handle().send(to.parse().unwrap(), text).await.unwrap()
     }
 
-    async fn until_online(&self) {
+    pub(super) async fn until_online(&self) {
         let mut connection = self.engine.connection();
         let online = connection.wait_for(|state| *state == ConnectionState::Online);
         timeout(PATIENCE, online).await.unwrap().unwrap();
     }
 
     /// Waits until the server has taken a message, or has said that it never will.
-    async fn settled(&self, id: MessageId) -> MessageState {
+    pub(super) async fn settled(&self, id: MessageId) -> MessageState {
         let mut events = self.engine.events();
         loop {
             let message = self.engine.handle().find(id).await.unwrap().unwrap();
@@ -116,7 +116,7 @@ impl Person {
     }
 
     /// Waits until so many messages are unread.
-    async fn unread(&self, count: usize) -> Vec<String> {
+    pub(super) async fn unread(&self, count: usize) -> Vec<String> {
         let mut events = self.engine.events();
         loop {
             let messages = self.engine.handle().unread(None, 1000).await.unwrap();
