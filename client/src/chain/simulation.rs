@@ -287,6 +287,21 @@ proptest! {
         prop_assert_eq!(forked, heard.iter().any(|letter| letter.number() <= before + 1), "{:?}", findings);
     }
 
+    /// A sender may say what he likes: what is known of him stays within its bounds.
+    #[test]
+    fn whatever_a_sender_says_is_judged(said in prop::collection::vec(
+        (prop_oneof![1..80_u64, u64::MAX - 3..=u64::MAX], 0..3_u8, 0..3_u8, 0..2_u8, any::<[bool; 2]>()), 1..200,
+    )) {
+        let mut receiver = receiver();
+        for (number, previous, head, chain, [again, known]) in said {
+            let number = NonZeroU64::new(number).unwrap();
+            let place = Place { chain: ChainId([chain; 8]), number, previous: ChainHead([previous; 16]) };
+            let letter = Letter { place, head: ChainHead([head; 16]) };
+            let findings = hear(&mut receiver, &letter, again, known);
+            prop_assert!(findings.len() <= 2);
+        }
+    }
+
     #[test]
     fn any_bytes_are_a_chain_or_none(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         if let Some(chain) = Incoming::from_bytes(&bytes) {

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use endtoend_crypto_e2e::{RecordKey, Records as _};
 use endtoend_protocol::{
-    AccountTag, Address, DeviceId, Envelope, EnvelopeId, MessageId, RejectReason, Text, UnixMillis,
+    AccountTag, Address, ChainHead, ChainId, DeviceId, Envelope, EnvelopeId, MessageId, Place, RejectReason, Text,
+    UnixMillis,
 };
 use rusqlite::params;
 use tempfile::TempDir;
@@ -331,6 +332,91 @@ fn held_envelopes_and_notes_are_bounded() {
     assert_eq!(database.read().held(PEER).unwrap().len(), HELD_MAX_PER_CONTACT as usize);
     let notes = database.read().unreadable().unwrap();
     assert_eq!((notes.len() as i64, notes[0].id), (UNREADABLE_MAX, held(5).id));
+}
+
+fn missing(number: u64, at_ms: u64) -> Notice {
+    Notice {
+        seq: 0,
+        from: Address { account: PEER, device: DeviceId::FIRST },
+        handle: None,
+        own: false,
+        kind: NoticeKind::Missing,
+        chain: ChainId([1; 8]),
+        first: number,
+        last: number,
+        missing: 1,
+        may_have_expired: false,
+        after: 0,
+        at: at(at_ms),
+        due_at: at(at_ms),
+        shown: false,
+    }
+}
+
+#[test]
+fn notices_are_bounded_and_wait_until_they_are_due() {
+    let (_folder, mut database) = new();
+    write(&mut database, |store| (0..NOTICES_MAX as u64 + 5).try_for_each(|n| store.put_notice(&missing(n, n))));
+    let unseen = |database: &Database, now| database.read().unseen_notices(None, at(now), 9_999).unwrap();
+    assert_eq!(unseen(&database, u64::MAX >> 1).len() as i64, NOTICES_MAX);
+    assert_eq!(unseen(&database, 5).iter().map(|notice| notice.first).collect::<Vec<_>>(), [5], "the oldest went");
+    let (since, last) = database.read().notices_since(0, at(6)).unwrap();
+    assert_eq!((since.len(), last), (2, NOTICES_MAX + 5));
+    assert_eq!(database.read().notices_since(last, at(6)).unwrap(), (vec![], last));
+    let from = missing(0, 0).from;
+    let other = Address { device: DeviceId::new(2).unwrap(), ..from };
+    let came = |database: &mut Database, from, number| {
+        write(database, |store| store.came_after_all(from, ChainId([1; 8]), number, false, at(9)))
+    };
+    assert!(!came(&mut database, other, 5), "another device's");
+    assert!(came(&mut database, from, 5) && !came(&mut database, from, 5));
+    assert_eq!(unseen(&database, 5), [], "nobody has seen it, and nothing is missing");
+}
+
+#[test]
+fn a_message_keeps_its_place_as_long_as_it_waits() {
+    let (_folder, mut database) = new();
+    let to = Address { account: PEER, device: DeviceId::FIRST };
+    let place = Place { chain: ChainId([1; 8]), number: std::num::NonZeroU64::MIN, previous: ChainHead([2; 16]) };
+    let late = at(0).plus(SENT_AGE_MAX).plus(std::time::Duration::from_secs(1));
+    let seq = write(&mut database, |store| {
+        let seq = store.enqueue(message_id(1), PEER, b"content")?;
+        for n in [1, 2] {
+            store.put_sent(envelope(n, 1).id, message_id(n), to, &place, at(0))?;
+            store.put_errand(message_id(n), b"an errand", at(0))?;
+        }
+        store.set_next_place(to, &place)?;
+        store.put_sent(envelope(3, 1).id, message_id(3), to, &place, late)?;
+        store.put_errand(message_id(3), b"another", late)?;
+        Ok(seq)
+    });
+    let kept = |database: &Database, n| {
+        let store = database.read();
+        let place = store.place_of(message_id(n), to).unwrap();
+        assert_eq!(place.is_some(), store.errand(message_id(n)).unwrap().is_some(), "both or none");
+        place
+    };
+    assert_eq!([1, 2, 3].map(|n| kept(&database, n)), [Some(place), None, Some(place)]);
+    assert_eq!(database.read().next_place(to).unwrap(), Some(place));
+    assert_eq!(database.read().next_place(Address { account: AccountTag::new([9; 32]), ..to }).unwrap(), None);
+    write(&mut database, |store| store.accepted(seq, late, None));
+    write(&mut database, |store| {
+        store.put_sent(envelope(4, 1).id, message_id(4), to, &place, late)?;
+        store.put_errand(message_id(4), b"the next", late)
+    });
+    assert_eq!(kept(&database, 1), None);
+}
+
+#[test]
+fn a_block_that_another_device_took_back_counts_from_then() {
+    let (_folder, mut database) = new();
+    write(&mut database, |store| store.put_contact(PEER, None));
+    let blocked = |database: &Database, since| database.read().was_blocked_since(PEER, at(since)).unwrap();
+    assert!(!blocked(&database, 0));
+    write(&mut database, |store| store.was_decided(PEER, Standing::Blocked, at(5)));
+    assert!(blocked(&database, 9), "it is now");
+    write(&mut database, |store| store.was_decided(PEER, Standing::Accepted, at(7)));
+    assert!(blocked(&database, 6) && !blocked(&database, 8));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use endtoend_client::address::ServerAddress;
+use endtoend_client::chain::{Finding, Incoming};
 use endtoend_client::handle::Handle;
 use endtoend_client::profile::vault::Vault;
 use endtoend_crypto_core::aead::{self, Key};
@@ -53,7 +54,16 @@ pub fn content(data: &[u8]) {
         assert_eq!(Content::decode(&content.encode()), Ok(content));
     }
     if let Ok(parcel) = Parcel::decode(data) {
+        let place = parcel.place;
         assert_eq!(Parcel::decode(&parcel.encode()), Ok(parcel));
+        let mut chain = Incoming::new(place.chain, place.previous);
+        let hear = |chain: &mut Incoming| chain.hear(&place, ChainHead([0; 16]), ChainHead([1; 16]), false, false);
+        hear(&mut chain);
+        assert_eq!(hear(&mut chain), [Finding::Repeated]);
+        assert_eq!(Incoming::from_bytes(&chain.to_bytes()), Some(chain));
+    }
+    if let Some(chain) = Incoming::from_bytes(data) {
+        assert_eq!(chain.to_bytes(), data);
     }
 }
 

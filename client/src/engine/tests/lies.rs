@@ -104,6 +104,21 @@ async fn a_node_that_repeats_or_replays_is_counted_and_shown_nothing_for_it() {
 }
 
 #[tokio::test]
+async fn what_an_honest_node_asks_to_repeat_or_to_seal_anew_is_told_as_nothing() {
+    let pair = Pair::start().await;
+    pair.says("one", None).await;
+    pair.node.ledger().devices_changes += 1;
+    pair.says("for another list of devices", None).await;
+    pair.node.ledger().retry_sends = 2;
+    pair.says("asked to wait", None).await;
+    pair.node.ledger().cut_after_send = 1;
+    pair.says("unanswered", None).await;
+    pair.says("last", None).await;
+    assert_eq!(pair.told(5).await, []);
+    assert_eq!(pair.repeats().await, 0);
+}
+
+#[tokio::test]
 async fn a_node_that_leaves_out_a_number_is_not_believed() {
     let pair = Pair::start().await;
     pair.says("one", None).await;
