@@ -56,6 +56,7 @@ macro_rules! conformance_tests {
             deleting_a_gone_row_is_harmless,
             a_device_deletes_only_its_own_rows,
             an_expired_row_is_not_loaded,
+            a_repeat_of_an_expired_row_renews_it,
             a_sweep_makes_room,
             a_sweep_is_bounded,
             a_page_ends_at_its_rows,
@@ -495,6 +496,18 @@ pub(crate) async fn an_expired_row_is_not_loaded(store: Shared) {
     commit(&store, appends(vec![expiring(1, now), expiring(2, u64::MAX), expiring(3, now - 1), expiring(4, now + 1)]))
         .await;
     assert_eq!(ids(&load(&*store, 1).await), envelopes([2, 4]));
+}
+
+/// Otherwise its sender would be told that it is safe, and nobody would ever load it.
+pub(crate) async fn a_repeat_of_an_expired_row_renews_it(store: Shared) {
+    with_account(&store, 1).await;
+    let expired = commit(&store, appends(vec![expiring(1, NOW.get()), append(1, 2)])).await;
+    let AppendOutcome::Stored(first) = expired[0] else { panic!("{expired:?}") };
+    assert_eq!(ids(&load(&*store, 1).await), envelopes([2]));
+    assert_eq!(commit(&store, appends(vec![append(1, 1)])).await, [AppendOutcome::Repeat(first)]);
+    assert_eq!(ids(&load(&*store, 1).await), envelopes([1, 2]));
+    commit(&store, appends(vec![expiring(2, NOW.get())])).await;
+    assert_eq!(ids(&load(&*store, 1).await), envelopes([1, 2]), "a repeat takes nothing away");
 }
 
 pub(crate) async fn a_sweep_makes_room(store: Shared) {

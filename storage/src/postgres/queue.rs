@@ -205,24 +205,33 @@ async fn delete(
 /// What names an envelope: the row of its device, and its id.
 type Name = (i64, EnvelopeId);
 
-/// Which of the appends are in the queue already, and where. Nobody adds to a locked device's.
+/// Which of the appends are in the queue already, and where. They stay as long as new ones would. Nobody adds to a locked
+/// device's.
 async fn find_present(
     connection: &mut Connection,
     devices: &Devices,
     appends: &[Append],
 ) -> Result<HashMap<Name, Seq>, StoreError> {
-    let (rows, ids): (Vec<i64>, Vec<Vec<u8>>) =
-        appends.iter().filter_map(|append| Some((devices.get(&append.to)?.row, append.id.as_bytes().to_vec()))).unzip();
+    let (mut rows, mut ids, mut expiries) = (Vec::new(), Vec::new(), Vec::new());
+    for append in appends {
+        if let Some(device) = devices.get(&append.to) {
+            rows.push(device.row);
+            ids.push(append.id.as_bytes().to_vec());
+            expiries.push(to_column(append.expires_at));
+        }
+    }
     if rows.is_empty() {
         return Ok(HashMap::new());
     }
     let present: Vec<(i64, Vec<u8>, i64)> = sqlx::query_as(
-        "SELECT q.device_row, q.envelope_id, q.seq
-         FROM unnest($1::bigint[], $2::bytea[]) AS named (device_row, envelope_id)
-         JOIN queue q ON q.device_row = named.device_row AND q.envelope_id = named.envelope_id",
+        "UPDATE queue q SET expires_at = greatest(q.expires_at, named.expires_at)
+         FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS named (device_row, envelope_id, expires_at)
+         WHERE q.device_row = named.device_row AND q.envelope_id = named.envelope_id
+         RETURNING q.device_row, q.envelope_id, q.seq",
     )
     .bind(rows)
     .bind(ids)
+    .bind(expiries)
     .fetch_all(connection)
     .await?;
     present.into_iter().map(|(row, id, seq)| Ok(((row, envelope_id(&id)?), Seq(seq)))).collect()

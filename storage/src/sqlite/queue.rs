@@ -157,7 +157,7 @@ async fn write(
     Ok(outcomes)
 }
 
-/// A repeat is told before a full queue: the row that a repeat asks for is there.
+/// A repeat is told before a full queue: the row that a repeat asks for is there, and stays as long as a new one would.
 async fn add(
     connection: &mut SqliteConnection,
     device: &mut Touched,
@@ -188,11 +188,14 @@ async fn add(
             return Ok(AppendOutcome::Stored(Seq(seq)));
         }
     }
-    let present: Option<i64> = sqlx::query_scalar("SELECT seq FROM queue WHERE device_row = ?1 AND envelope_id = ?2")
-        .bind(device.row)
-        .bind(id)
-        .fetch_optional(connection)
-        .await?;
+    let present: Option<i64> = sqlx::query_scalar(
+        "UPDATE queue SET expires_at = max(expires_at, ?3) WHERE device_row = ?1 AND envelope_id = ?2 RETURNING seq",
+    )
+    .bind(device.row)
+    .bind(id)
+    .bind(to_column(append.expires_at))
+    .fetch_optional(connection)
+    .await?;
     Ok(present.map_or(AppendOutcome::Full, |seq| AppendOutcome::Repeat(Seq(seq))))
 }
 
