@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench fuzz fmt lint
+.PHONY: help setup demo test bench soak fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench: setup ## figures, printed and not judged: constructions against primitive
 	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 10000 --rate 1000
 	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000 --offline
 	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000 --offline --postgres
+
+soak: setup ## the simulation of the message path with ever new seeds, until it is stopped or one fails; SOAK=1000 begins there
+	SOAK="$(or $(SOAK),$(shell date +%s))" $(CARGO) test --locked --release -p endtoend-gateway --lib simulation::tests::soak -- --nocapture
 
 fuzz: setup ## search for bytes that break a decoder or a state machine: 10 minutes for each target
 	scripts/fuzz 600

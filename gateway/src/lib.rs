@@ -20,9 +20,12 @@ mod directory;
 mod letter;
 pub mod limits;
 mod mailbox;
+mod memory;
 pub mod node;
 mod queue_writer;
 mod receipt;
 mod router;
 mod services;
 mod sessions;
+#[cfg(test)]
+mod simulation;

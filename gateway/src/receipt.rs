@@ -18,11 +18,15 @@ pub(crate) enum Outcome {
 }
 
 /// Tells a connection what became of a `Send` of its client.
+///
+/// Has the place in the send window: it is free when the connection has handled the answer, so that no more answers wait
+/// for a connection than its window has places.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct SendSettled {
     pub id: EnvelopeId,
     pub outcome: Outcome,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// The way to whoever waits for the answers.
@@ -43,13 +47,15 @@ impl Answer for Recipient<SendSettled> {
 pub(crate) struct Receipt<A: Answer = Recipient<SendSettled>> {
     id: EnvelopeId,
     sender: Option<A>,
-    /// The sender's window and the node's share of memory. Given back before the answer leaves: whoever hears it has room.
-    permits: Option<[OwnedSemaphorePermit; 2]>,
+    /// In the sender's window: goes with the answer.
+    place: Option<OwnedSemaphorePermit>,
+    /// A share of the node's memory: given back before the answer leaves, so that whoever hears it has room.
+    memory: Option<OwnedSemaphorePermit>,
 }
 
 impl<A: Answer> Receipt<A> {
-    pub(crate) fn new(id: EnvelopeId, sender: A, permits: [OwnedSemaphorePermit; 2]) -> Self {
-        Self { id, sender: Some(sender), permits: Some(permits) }
+    pub(crate) fn new(id: EnvelopeId, sender: A, place: OwnedSemaphorePermit, memory: OwnedSemaphorePermit) -> Self {
+        Self { id, sender: Some(sender), place: Some(place), memory: Some(memory) }
     }
 
     pub(crate) fn settle(mut self, outcome: Outcome) {
@@ -58,8 +64,8 @@ impl<A: Answer> Receipt<A> {
 
     fn answer(&mut self, outcome: Outcome) {
         if let Some(sender) = self.sender.take() {
-            drop(self.permits.take());
-            sender.answer(SendSettled { id: self.id, outcome });
+            drop(self.memory.take());
+            sender.answer(SendSettled { id: self.id, outcome, _place: self.place.take() });
         }
     }
 }
@@ -100,9 +106,9 @@ mod tests {
         let (sender, mut outcomes) = mpsc::unbounded_channel();
         let window = Arc::new(Semaphore::new(1));
         let memory = Arc::new(Semaphore::new(1));
-        let permits = [window.clone().try_acquire_owned().unwrap(), memory.try_acquire_owned().unwrap()];
+        let (place, memory) = (window.clone().try_acquire_owned().unwrap(), memory.try_acquire_owned().unwrap());
         let id = EnvelopeId::new(UnixMillis::new(1), [0; 10]);
-        what_happens(Receipt::new(id, Probe(sender).start().recipient(), permits));
+        what_happens(Receipt::new(id, Probe(sender).start().recipient(), place, memory));
         let outcome = outcomes.recv().await.unwrap();
         // The probe stops when nobody can write to it: then there is no second answer.
         assert!(outcomes.recv().await.is_none(), "one answer");

@@ -31,7 +31,7 @@ use crate::clock;
 use crate::directory::{AttachTo, LeaveTo};
 use crate::letter::Letter;
 use crate::limits::{Operation, Origin, Subject};
-use crate::mailbox::{Attach, FromDevice, Push};
+use crate::mailbox::{Attach, Caller, FromDevice, Push};
 use crate::node::{Lifecycle, Node, come_back_after};
 use crate::receipt::{Outcome, Receipt, SendSettled};
 use crate::router::Lanes;
@@ -378,10 +378,15 @@ impl Connection {
             return self.refuse(Some(id), RefusalCode::Busy, ctx);
         }
         let attachment = self.node.next_attachment();
-        let attach = Attach { device: device.device, attachment, connection: ctx.address().recipient() };
+        let connection = Caller::new(ctx.address().recipient());
+        let attach = Attach { device: device.device, attachment, connection };
         match self.node.directory.try_send(AttachTo { account: device.account, attach }) {
             Ok(()) => self.attachment = Attachment::Asked(attachment, id),
-            Err(_) => self.refuse(Some(id), RefusalCode::Busy, ctx),
+            Err(full) => {
+                // It is told here, and may ask again.
+                full.into_inner().attach.connection.heard();
+                self.refuse(Some(id), RefusalCode::Busy, ctx);
+            }
         }
     }
 
@@ -394,14 +399,14 @@ impl Connection {
         let Ok(place) = Arc::clone(&self.send_window).try_acquire_owned() else {
             return self.settled(id, Outcome::Retry(RetryReason::Window), ctx);
         };
-        let Some(memory) = self.node.memory_for(&envelope) else {
+        let Some(memory) = self.node.memory.take(&envelope) else {
             return self.settled(id, Outcome::Retry(RetryReason::Busy), ctx);
         };
         let (sender, recipient) = (login.device.account, envelope.to.account);
         if self.node.services.limits.check_here(Operation::Send, Subject::Account(sender)).is_err() {
             return self.settled(id, Outcome::Retry(RetryReason::Rate), ctx);
         }
-        let receipt = Receipt::new(id, ctx.address().recipient(), [place, memory]);
+        let receipt = Receipt::new(id, ctx.address().recipient(), place, memory);
         let (changes, now) = (self.node.services.changes(), clock::monotonic());
         if let Some(standing) = self.standings.get(recipient, changes, now) {
             return self.send_to(sender, standing, envelope, receipt, ctx);
@@ -560,7 +565,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for Connection {
 
 impl Handler<SendSettled> for Connection {
     type Result = ();
-    fn handle(&mut self, SendSettled { id, outcome }: SendSettled, ctx: &mut Self::Context) {
+    fn handle(&mut self, SendSettled { id, outcome, .. }: SendSettled, ctx: &mut Self::Context) {
         self.lanes.settled(id);
         self.settled(id, outcome, ctx);
         self.go_if_settled(ctx);

@@ -9,9 +9,11 @@ mod link;
 use endtoend_protocol::RetryReason;
 
 pub(crate) use actor::open;
+#[cfg(test)]
+pub(crate) use attachment::{Attachment, Leave};
 
 /// How long a sender should wait before it repeats.
-const fn retry_after_ms(reason: RetryReason) -> u64 {
+pub(crate) const fn retry_after_ms(reason: RetryReason) -> u64 {
     match reason {
         RetryReason::Busy | RetryReason::Window => 100,
         RetryReason::Unavailable | RetryReason::Devices | RetryReason::ShuttingDown => 1_000,

@@ -161,6 +161,7 @@ impl Handler<Wake> for Mailbox {
 impl Handler<Attach> for Mailbox {
     type Result = ();
     fn handle(&mut self, Attach { device, attachment, connection }: Attach, ctx: &mut Self::Context) {
+        let Some(connection) = connection.heard() else { return };
         self.step(ctx, |devices, out| devices.attach(device, attachment, connection, out));
     }
 }

@@ -4,6 +4,7 @@ use actix::{Message, Recipient};
 use endtoend_protocol::{Deliver, DeliveryNumber, DeviceId};
 use endtoend_storage::Seq;
 
+use crate::actors::reply;
 use crate::letter::Letter;
 use crate::receipt::Receipt;
 
@@ -20,12 +21,49 @@ pub(crate) struct Enqueue {
 pub(crate) struct AttachmentId(pub u64);
 
 /// The device is on this connection from now on. An earlier connection of the device is told `Replaced`.
-#[derive(Clone, Debug, Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Attach {
     pub device: DeviceId,
     pub attachment: AttachmentId,
-    pub connection: Recipient<Push>,
+    pub connection: Caller<Recipient<Push>>,
+}
+
+/// The way to a connection, as far as [`Caller`] needs it.
+pub(crate) trait Connected {
+    /// Tell it that it is not attached.
+    fn detached(&self);
+}
+
+impl Connected for Recipient<Push> {
+    fn detached(&self) {
+        reply(self, Push::Detached);
+    }
+}
+
+/// A connection that has asked to be attached.
+///
+/// Dropped before a mailbox has heard of it, because that one panicked or was full, it tells the connection `Detached`:
+/// otherwise a device would wait for its mailbox, and its mail for the device.
+#[derive(Debug)]
+pub(crate) struct Caller<C: Connected>(Option<C>);
+
+impl<C: Connected> Caller<C> {
+    pub(crate) fn new(connection: C) -> Self {
+        Self(Some(connection))
+    }
+    /// A mailbox has heard of it.
+    pub(crate) fn heard(mut self) -> Option<C> {
+        self.0.take()
+    }
+}
+
+impl<C: Connected> Drop for Caller<C> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            connection.detached();
+        }
+    }
 }
 
 /// What a connection hears from the mailbox of its user.
@@ -89,4 +127,28 @@ pub(crate) struct Finish;
 pub(crate) struct MailboxStopped {
     pub account: endtoend_protocol::AccountTag,
     pub generation: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    struct Line(Rc<Cell<bool>>);
+    impl Connected for Line {
+        fn detached(&self) {
+            self.0.set(true);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_no_mailbox_heard_of_is_told_so() {
+        let told = Rc::new(Cell::new(false));
+        assert!(Caller::new(Line(told.clone())).heard().is_some());
+        assert!(!told.get());
+        drop(Caller::new(Line(told.clone())));
+        assert!(told.get());
+    }
 }

@@ -6,10 +6,12 @@ mod devices;
 mod messages;
 mod pending;
 mod repeats;
-#[cfg(test)]
-mod simulation;
 
 pub(crate) use actor::{Mailbox, Surroundings};
+#[cfg(test)]
+pub(crate) use devices::{Action, Devices};
+#[cfg(test)]
+pub(crate) use messages::Connected;
 pub(crate) use messages::{
-    Attach, AttachmentId, DeviceEvent, Enqueue, Finish, FromDevice, MailboxIdle, MailboxStopped, Push, Wake,
+    Attach, AttachmentId, Caller, DeviceEvent, Enqueue, Finish, FromDevice, MailboxIdle, MailboxStopped, Push, Wake,
 };

@@ -17,7 +17,8 @@ use crate::letter::Letter;
 use crate::queue_writer::{Ticket, outcome_for_sender};
 use crate::receipt::Outcome;
 
-/// Envelopes that the tail keeps in memory for one device; what is committed beyond it is read from the store later.
+/// Envelopes that the tail takes in for one device; what is committed beyond it is read from the store later. A window
+/// more when the device goes away: what was pushed and is not committed comes back here.
 pub(super) const TAIL_MAX: usize = 256;
 /// Bytes of bodies in the tail, likewise.
 pub(super) const TAIL_BYTES_MAX: usize = 1024 * 1024;
@@ -73,21 +74,22 @@ enum Behind {
     No,
     /// Rows after the cursor.
     Yes,
-    /// The same, and a read is under way. `again`: rows were committed that it may not have seen.
-    Loading { again: bool },
+    /// The same, and a read is under way. `again`: from here on rows were committed that it may not have seen.
+    Loading { again: Option<Seq> },
 }
 
 /// The undelivered envelopes of one attached device.
 #[derive(Debug)]
 pub(super) struct Pending<R> {
     attached: bool,
-    /// Counts attachments: a page that was asked for in an older life is not looked at.
+    /// The attachment, by its number in the mailbox: a page that was asked for in an older life is not looked at.
     life: u64,
     window: VecDeque<(DeliveryNumber, Entry<R>)>,
     window_bytes: usize,
     page: VecDeque<Entry<R>>,
     behind: Behind,
-    /// Everything in the store up to here has been pushed in this life, or is in the page.
+    /// Where the next read begins: everything in the store up to here has been pushed in this life, or is in the page.
+    /// Only a page moves it forward while rows are behind: what is pushed meanwhile may lie after them.
     cursor: Seq,
     tail: VecDeque<Entry<R>>,
     tail_bytes: usize,
@@ -124,10 +126,12 @@ impl<R> Pending<R> {
     }
 
     /// The device is here, perhaps again. Its claim stands, so its queue is loaded now and not before (invariant 4).
-    pub(super) fn attach(&mut self, out: &mut Vec<Action<R>>) {
+    ///
+    /// No earlier attachment, not even one before this value was made, had the same `life`: pages may come late.
+    pub(super) fn attach(&mut self, life: u64, out: &mut Vec<Action<R>>) {
         self.detach();
         self.attached = true;
-        self.life += 1;
+        self.life = life;
         self.cursor = Seq(0);
         self.last_delivery = DeliveryNumber(0);
         self.behind = Behind::Yes;
@@ -253,18 +257,27 @@ impl<R> Pending<R> {
         if life != self.life {
             return;
         }
+        self.behind = if page.more { Behind::Yes } else { Behind::No };
         for row in page.rows {
             self.cursor = self.cursor.max(row.seq);
             self.take_row(row, out);
         }
-        self.behind = if page.more || again { Behind::Yes } else { Behind::No };
+        if let Some(seq) = again {
+            // Last, because the page may have stepped over that row: it was committed, or renewed, between two others.
+            self.read_again_from(seq);
+        }
         self.pump(out);
     }
 
     /// The read that was asked for in `life` failed, some time ago: asks again.
     pub(super) fn load_failed(&mut self, life: u64, out: &mut Vec<Action<R>>) {
-        if life == self.life && matches!(self.behind, Behind::Loading { .. }) {
+        if life == self.life
+            && let Behind::Loading { again } = self.behind
+        {
             self.behind = Behind::Yes;
+            if let Some(seq) = again {
+                self.read_again_from(seq);
+            }
             self.pump(out);
         }
     }
@@ -279,6 +292,11 @@ impl<R> Pending<R> {
         } else if let Some(at) = self.tail.iter().position(|entry| entry.id == row.id) {
             if let Some(mut entry) = self.remove_from_tail(at) {
                 let stored = AppendOutcome::Stored(row.seq);
+                if let Durability::Storing { ticket, .. } = &entry.durability {
+                    // It is there from before, so it need not be written: once the device has acknowledged it, it
+                    // would be written anew, and nobody would delete it.
+                    ticket.elide();
+                }
                 settle(&mut entry, Durability::Stored(row.seq), Some(stored), out);
                 self.page.push_back(entry);
             }
@@ -308,13 +326,18 @@ impl<R> Pending<R> {
                 (None, Behind::Yes) => {
                     // The read starts after everything in the tail that is committed was, so it will bring it.
                     self.fall_behind();
-                    self.behind = Behind::Loading { again: false };
+                    self.behind = Behind::Loading { again: None };
                     let limits = PageLimits { rows: limits::DELIVER_WINDOW, bytes: limits::DELIVER_WINDOW_BYTES };
                     out.push(Action::Load { life: self.life, after: self.cursor, limits });
                     return;
                 }
                 (None, Behind::No) => match self.remove_from_tail(0) {
-                    Some(entry) => entry,
+                    Some(entry) => {
+                        if let Durability::Stored(seq) = entry.durability {
+                            self.cursor = self.cursor.max(seq);
+                        }
+                        entry
+                    }
                     None => return,
                 },
             };
@@ -323,9 +346,6 @@ impl<R> Pending<R> {
     }
 
     fn push(&mut self, entry: Entry<R>, out: &mut Vec<Action<R>>) {
-        if let Durability::Stored(seq) = entry.durability {
-            self.cursor = self.cursor.max(seq);
-        }
         self.last_delivery.0 += 1;
         self.window_bytes += entry.body.len();
         out.push(Action::Push(Deliver {
@@ -351,11 +371,13 @@ impl<R> Pending<R> {
     }
 
     fn read_again_from(&mut self, seq: Seq) {
-        self.cursor = self.cursor.min(Seq(seq.0 - 1));
-        self.behind = match self.behind {
-            Behind::No | Behind::Yes => Behind::Yes,
-            Behind::Loading { .. } => Behind::Loading { again: true },
-        };
+        match &mut self.behind {
+            Behind::Loading { again } => *again = Some(again.map_or(seq, |other| other.min(seq))),
+            Behind::No | Behind::Yes => {
+                self.cursor = self.cursor.min(Seq(seq.0 - 1));
+                self.behind = Behind::Yes;
+            }
+        }
     }
 
     fn find(&mut self, id: EnvelopeId) -> Option<&mut Entry<R>> {
@@ -399,7 +421,10 @@ impl<R> Pending<R> {
         assert!(self.window.len() <= limits::DELIVER_WINDOW as usize);
         assert!(self.window_bytes < limits::DELIVER_WINDOW_BYTES + limits::ENVELOPE_BYTES_MAX);
         assert_eq!(self.window_bytes, self.window.iter().map(|(_, entry)| entry.body.len()).sum::<usize>());
-        assert!(self.tail.len() <= TAIL_MAX && self.tail_bytes < TAIL_BYTES_MAX + limits::ENVELOPE_BYTES_MAX);
+        // When the device goes away, what was pushed to it and is not committed goes back into the tail.
+        assert!(self.tail.len() <= TAIL_MAX + limits::DELIVER_WINDOW as usize);
+        let bytes_max = TAIL_BYTES_MAX + limits::DELIVER_WINDOW_BYTES + 2 * limits::ENVELOPE_BYTES_MAX;
+        assert!(self.tail_bytes < bytes_max);
         assert_eq!(self.tail_bytes, sum(&self.tail));
         assert!(self.page.len() <= limits::DELIVER_WINDOW as usize);
         let numbers = self.window.iter().map(|(number, _)| number.0);

@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::Recipient;
-use endtoend_protocol::Envelope;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::directory::{AttachTo, LeaveTo};
 use crate::mailbox::AttachmentId;
+use crate::memory::Memory;
 use crate::router::Router;
 use crate::services::Services;
 
@@ -48,7 +48,7 @@ pub(crate) struct Node {
     pub(crate) router: Router,
     pub(crate) directory: Recipient<AttachTo>,
     pub(crate) leave: Recipient<LeaveTo>,
-    memory: Arc<Semaphore>,
+    pub(crate) memory: Memory,
     attachments: AtomicU64,
     lifecycle: watch::Receiver<Lifecycle>,
 }
@@ -61,14 +61,8 @@ impl Node {
         (directory, leave): (Recipient<AttachTo>, Recipient<LeaveTo>),
         lifecycle: watch::Receiver<Lifecycle>,
     ) -> Self {
-        let memory = Arc::new(Semaphore::new(SENDS_MAX));
+        let memory = Memory::new(SENDS_MAX);
         Self { identity, services, router, directory, leave, memory, attachments: AtomicU64::new(0), lifecycle }
-    }
-
-    /// A share of the node's memory for an envelope on its way; `None` when there is none left.
-    pub(crate) fn memory_for(&self, envelope: &Envelope) -> Option<OwnedSemaphorePermit> {
-        let kib = u32::try_from(envelope.body.len().div_ceil(1024)).ok()?.max(1);
-        Arc::clone(&self.memory).try_acquire_many_owned(kib).ok()
     }
 
     pub(crate) fn next_attachment(&self) -> AttachmentId {

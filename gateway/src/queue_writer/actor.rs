@@ -65,7 +65,7 @@ impl QueueWriter {
         let batch = QueueBatch { deletes: deletes.clone(), appends: appends.iter().map(Persist::to_append).collect() };
         let commit = async move { store.commit(batch).await };
         ctx.spawn(commit.into_actor(self).map(move |result, this, ctx| {
-            this.rules.committed(result.is_ok(), clock::monotonic());
+            this.rules.committed(result.is_ok(), deletes, clock::monotonic());
             match result {
                 Ok(outcomes) => {
                     // An outcome that a store forgot to give counts as not confirmed.
@@ -79,8 +79,6 @@ impl QueueWriter {
                     for persist in appends {
                         this.settle(persist, None);
                     }
-                    let now = clock::monotonic();
-                    deletes.into_iter().for_each(|row| this.rules.delete(row, now));
                 }
             }
             this.pump(ctx);
@@ -117,7 +115,11 @@ impl Handler<Forget> for QueueWriter {
     type Result = ();
     fn handle(&mut self, Forget { to, rows }: Forget, ctx: &mut Self::Context) {
         let now = clock::monotonic();
+        let left = self.rules.left();
         rows.into_iter().for_each(|seq| self.rules.delete((to, seq), now));
+        if self.rules.left() > left {
+            tracing::warn!(rows = self.rules.left(), "the store does not delete, rows are left for later");
+        }
         self.pump(ctx);
     }
 }

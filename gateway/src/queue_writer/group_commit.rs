@@ -10,22 +10,32 @@ pub(super) const BATCH_ROWS_MAX: usize = 512;
 /// Bytes of bodies in one commit, unless a single one is larger.
 pub(super) const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Deletions that may wait: so many that only a store that reads and does not write reaches it. What is beyond stays in the
+/// store, and its device, which knows it, has it deleted when it comes again.
+pub(super) const DELETES_MAX: usize = 65_536;
+/// Bytes of waiting writes from which those among them that were elided are looked for.
+pub(super) const SWEEP_BYTES_MIN: usize = 16 * 1024 * 1024;
+/// What a write takes beside its body, roughly.
+const WRITE_BYTES: usize = 1024;
+
 /// After a commit that failed the next one waits this long, so that a broken store is not hammered.
 pub(super) const BACK_OFF: Duration = Duration::from_millis(500);
 
 /// What the rules know of a write that waits.
-pub(super) trait Write {
+pub(crate) trait Write {
     /// Bytes that it adds to a commit.
     fn bytes(&self) -> usize;
     /// A device may acknowledge it within [`LINGER`], so that it need not be written.
     fn may_be_elided(&self) -> bool;
+    /// It was elided: nobody waits for it any more.
+    fn is_elided(&self) -> bool;
     /// Takes it for writing; `false` when it was elided meanwhile.
     fn claim(&self) -> bool;
 }
 
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next<A, D> {
+pub(crate) enum Next<A, D> {
     /// Nothing, until something is offered or a commit ends.
     Wait,
     /// Ask again at this moment.
@@ -44,9 +54,14 @@ pub(super) enum Next<A, D> {
 /// Under load the batch is as large as the disk is slow. Idle, a write that a device may make needless waits up to
 /// [`LINGER`]; any other write is committed at once. Appends keep their order; at most one commit is under way.
 #[derive(Debug)]
-pub(super) struct GroupCommit<A, D> {
+pub(crate) struct GroupCommit<A, D> {
     appends: VecDeque<A>,
+    appends_bytes: usize,
+    /// At so many bytes elided writes are taken out. They hold no permit, so a slow store would collect them without end.
+    sweep_at: usize,
     deletes: VecDeque<D>,
+    /// Deletions that found no room.
+    left: u64,
     linger_until: Option<Instant>,
     hold_until: Option<Instant>,
     committing: bool,
@@ -56,7 +71,10 @@ impl<A, D> Default for GroupCommit<A, D> {
     fn default() -> Self {
         Self {
             appends: VecDeque::new(),
+            appends_bytes: 0,
+            sweep_at: SWEEP_BYTES_MIN,
             deletes: VecDeque::new(),
+            left: 0,
             linger_until: None,
             hold_until: None,
             committing: false,
@@ -66,23 +84,34 @@ impl<A, D> Default for GroupCommit<A, D> {
 
 impl<A: Write, D> GroupCommit<A, D> {
     /// An envelope to append.
-    pub(super) fn append(&mut self, write: A, now: Instant) {
+    pub(crate) fn append(&mut self, write: A, now: Instant) {
         if !write.may_be_elided() {
             self.linger_until = Some(now);
         } else if self.linger_until.is_none() {
             self.linger_until = Some(now + LINGER);
         }
+        if self.appends_bytes >= self.sweep_at {
+            self.appends.retain(|write| !write.is_elided());
+            self.appends_bytes = self.appends.iter().map(weight).sum();
+            self.sweep_at = SWEEP_BYTES_MIN.max(2 * self.appends_bytes);
+        }
+        self.appends_bytes += weight(&write);
         self.appends.push_back(write);
     }
 
-    /// A row to delete. Deletions are in no hurry: they ride along, or wait for [`LINGER`].
-    pub(super) fn delete(&mut self, row: D, now: Instant) {
+    /// A row to delete. Deletions are in no hurry: they ride along, or wait for [`LINGER`]. With [`DELETES_MAX`] waiting
+    /// the row is left where it is.
+    pub(crate) fn delete(&mut self, row: D, now: Instant) {
+        if self.deletes.len() >= DELETES_MAX {
+            self.left += 1;
+            return;
+        }
         self.linger_until.get_or_insert(now + LINGER);
         self.deletes.push_back(row);
     }
 
     /// What to do at `now`.
-    pub(super) fn next(&mut self, now: Instant) -> Next<A, D> {
+    pub(crate) fn next(&mut self, now: Instant) -> Next<A, D> {
         if self.committing {
             return Next::Wait;
         }
@@ -102,12 +131,14 @@ impl<A: Write, D> GroupCommit<A, D> {
             && (appends.is_empty() || bytes + write.bytes() <= BATCH_BYTES_MAX)
         {
             bytes += write.bytes();
+            self.appends_bytes -= weight(write);
             if let Some(write) = self.appends.pop_front()
                 && write.claim()
             {
                 appends.push(write);
             }
         }
+        self.sweep_at = self.sweep_at.min(SWEEP_BYTES_MIN.max(2 * self.appends_bytes));
         let deletes: Vec<D> = self.deletes.drain(..self.deletes.len().min(BATCH_ROWS_MAX)).collect();
         // What is left over did not fit, so it has company already and need not linger again.
         self.linger_until = (self.waiting() > 0).then_some(now);
@@ -118,24 +149,50 @@ impl<A: Write, D> GroupCommit<A, D> {
         Next::Commit { appends, deletes }
     }
 
-    /// The commit that [`Next::Commit`] asked for has ended.
-    pub(super) fn committed(&mut self, confirmed: bool, now: Instant) {
+    /// The commit that [`Next::Commit`] asked for has ended. Deletions that are not confirmed are tried again.
+    pub(crate) fn committed(&mut self, confirmed: bool, deletes: Vec<D>, now: Instant) {
         self.committing = false;
         self.hold_until = (!confirmed).then_some(now + BACK_OFF);
+        if !confirmed {
+            deletes.into_iter().for_each(|row| self.delete(row, now));
+        }
         if self.waiting() > 0 {
             self.linger_until = Some(now);
         }
     }
 
+    /// Rows that were left in the store since the node runs.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
     /// Whether nothing waits and no commit is under way.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         !self.committing && self.waiting() == 0
     }
 
+    /// What must hold after every step.
+    #[cfg(test)]
+    pub(crate) fn check_invariants(&self) {
+        assert!(self.waiting() == 0 || self.linger_until.is_some() || self.committing, "what waits will be written");
+        assert!(self.deletes.len() <= DELETES_MAX);
+        assert_eq!(self.appends_bytes, self.appends.iter().map(weight).sum::<usize>());
+        assert!(self.appends_bytes <= self.sweep_at + weight_max(), "elided writes do not pile up");
+    }
+
     /// Writes that wait.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.appends.len() + self.deletes.len()
     }
+}
+
+fn weight<A: Write>(write: &A) -> usize {
+    write.bytes() + WRITE_BYTES
+}
+
+#[cfg(test)]
+fn weight_max() -> usize {
+    endtoend_protocol::limits::ENVELOPE_BYTES_MAX + WRITE_BYTES
 }
 
 #[cfg(test)]
@@ -155,6 +212,9 @@ mod tests {
         }
         fn may_be_elided(&self) -> bool {
             self.ticket.is_some()
+        }
+        fn is_elided(&self) -> bool {
+            self.ticket.as_ref().is_some_and(Ticket::is_elided)
         }
         fn claim(&self) -> bool {
             self.ticket.as_ref().is_none_or(Ticket::claim)
@@ -211,7 +271,7 @@ mod tests {
             rules.append(plain(name), t);
             assert!(matches!(rules.next(t), Next::Wait), "one commit at a time");
         }
-        rules.committed(true, t);
+        rules.committed(true, Vec::new(), t);
         assert_eq!(names(rules.next(t)), (2..=100).collect::<Vec<_>>());
     }
 
@@ -222,13 +282,13 @@ mod tests {
             rules.append(plain(name), t);
         }
         assert_eq!(names(rules.next(t)).len(), BATCH_ROWS_MAX);
-        rules.committed(true, t);
+        rules.committed(true, Vec::new(), t);
         assert_eq!(names(rules.next(t)).len(), 1);
-        rules.committed(true, t);
+        rules.committed(true, Vec::new(), t);
         rules.append(Row { name: 1, bytes: BATCH_BYTES_MAX * 2, ticket: None }, t);
         rules.append(plain(2), t);
         assert_eq!(names(rules.next(t)), [1]);
-        rules.committed(true, t);
+        rules.committed(true, Vec::new(), t);
         assert_eq!(names(rules.next(t)), [2]);
     }
 
@@ -237,7 +297,7 @@ mod tests {
         let (mut rules, t) = start();
         rules.append(plain(1), t);
         assert_eq!(names(rules.next(t)), [1]);
-        rules.committed(false, t);
+        rules.committed(false, Vec::new(), t);
         assert!(matches!(rules.next(t), Next::Wait));
         rules.append(plain(2), t);
         assert!(matches!(rules.next(t), Next::WaitUntil(until) if until == t + BACK_OFF));
@@ -251,5 +311,46 @@ mod tests {
         assert!(matches!(rules.next(t), Next::WaitUntil(_)));
         rules.append(plain(1), t);
         assert!(matches!(rules.next(t), Next::Commit { deletes, .. } if deletes == [7]));
+    }
+
+    #[test]
+    fn elided_writes_do_not_pile_up_while_the_store_is_slow() {
+        let (mut rules, t) = start();
+        rules.append(plain(0), t);
+        assert_eq!(names(rules.next(t)), [0]);
+        let mut wanted = Vec::new();
+        for name in 1..20_000 {
+            let (mut row, ticket) = elidable(name);
+            row.bytes = 50_000;
+            rules.append(row, t);
+            if name % 100 == 0 {
+                wanted.push(name);
+            } else {
+                assert!(ticket.elide());
+            }
+            assert!(rules.waiting() <= SWEEP_BYTES_MIN / 50_000 + 2 * wanted.len(), "{} wait", rules.waiting());
+        }
+        rules.check_invariants();
+        rules.committed(true, Vec::new(), t);
+        let written = std::iter::repeat_with(|| {
+            let written = names(rules.next(t));
+            rules.committed(true, Vec::new(), t);
+            written
+        });
+        let written: Vec<_> = written.take(2).flatten().collect();
+        assert_eq!(written, wanted, "the rest is written, in order");
+    }
+
+    #[test]
+    fn more_deletions_than_a_node_can_remember_are_left_in_the_store() {
+        let (mut rules, t) = start();
+        for row in 0..DELETES_MAX as u32 + 3 {
+            rules.delete(row, t);
+        }
+        assert_eq!((rules.waiting(), rules.left()), (DELETES_MAX, 3));
+        let Next::Commit { deletes, .. } = rules.next(t + LINGER) else { panic!("no commit") };
+        assert_eq!(deletes.len(), BATCH_ROWS_MAX);
+        rules.committed(false, deletes, t + LINGER);
+        assert_eq!((rules.waiting(), rules.left()), (DELETES_MAX, 3), "those that failed have room again");
     }
 }

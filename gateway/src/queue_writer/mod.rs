@@ -7,6 +7,10 @@ mod outcome;
 mod ticket;
 
 pub(crate) use actor::QueueWriter;
+#[cfg(test)]
+pub(crate) use group_commit::{GroupCommit, Next};
 pub(crate) use messages::{Forget, Persist, Persisted, Then, UntilWritten};
+#[cfg(test)]
+pub(crate) use outcome::Told;
 pub(crate) use outcome::outcome_for_sender;
 pub(crate) use ticket::Ticket;

@@ -64,6 +64,12 @@ impl<M, R> Write for Persist<M, R> {
     fn may_be_elided(&self) -> bool {
         matches!(self.then, Then::Tell { .. })
     }
+    fn is_elided(&self) -> bool {
+        match &self.then {
+            Then::Tell { ticket, .. } => ticket.is_elided(),
+            Then::Settle(_) => false,
+        }
+    }
     fn claim(&self) -> bool {
         match &self.then {
             Then::Tell { ticket, .. } => ticket.claim(),

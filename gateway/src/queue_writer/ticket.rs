@@ -18,6 +18,9 @@ impl Ticket {
     pub(crate) fn elide(&self) -> bool {
         self.0.compare_exchange(WAITING, ELIDED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
+    pub(crate) fn is_elided(&self) -> bool {
+        self.0.load(Ordering::Acquire) == ELIDED
+    }
     /// The envelope goes into a batch now. `false` when it was elided.
     pub(crate) fn claim(&self) -> bool {
         self.0.compare_exchange(WAITING, WRITING, Ordering::AcqRel, Ordering::Acquire).is_ok()

@@ -55,6 +55,15 @@ impl Lanes {
     pub(crate) fn unanswered(&self) -> usize {
         self.0.len()
     }
+    /// What must hold after every step.
+    #[cfg(test)]
+    pub(crate) fn check_invariants(&self) {
+        assert!(self.0.len() <= endtoend_protocol::limits::SEND_WINDOW as usize, "one for each send without answer");
+        if let Some((_, to, lane)) = self.0.last() {
+            assert_eq!(self.taken(*to), Some(*lane), "what goes to one device takes one way");
+        }
+    }
+
     /// An envelope was answered, once: a repeat beside it has an answer of its own.
     pub(crate) fn settled(&mut self, id: EnvelopeId) {
         if let Some(at) = self.0.iter().position(|(ahead, ..)| *ahead == id) {

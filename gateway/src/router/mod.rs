@@ -16,6 +16,8 @@ use crate::receipt::{Outcome, Receipt};
 
 pub(crate) use lanes::{Lanes, Way};
 pub(crate) use routes::{Route, Routes};
+#[cfg(test)]
+pub(crate) use table::Table;
 
 /// What a sender hears when there is no room on the way, or no way.
 const BUSY: Outcome = Outcome::Retry(RetryReason::Busy);

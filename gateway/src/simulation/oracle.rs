@@ -1,0 +1,207 @@
+//! What must be true of a world, whatever happens in it: invariants 1 to 5 of the message path.
+//!
+//! It knows what was written by whom, what the node said of it, what was on a disk when, and what each device stored.
+
+use std::collections::BTreeMap;
+
+use endtoend_protocol::{Address, EnvelopeId, UnixMillis, limits};
+
+use super::client::{Attachment, Client};
+use super::node::{ConnectionId, Node};
+use super::store::Store;
+use crate::receipt::Outcome;
+
+/// So many acknowledgements later a device may be given an envelope again: many times what a sender can have to repeat.
+const REPEATS_KNOWN: usize = 1024;
+
+/// An envelope, and when things happened to it first. Moments are counted, not measured.
+#[derive(Debug)]
+struct Told {
+    from: usize,
+    to: Address,
+    /// A device stored it, or it was committed.
+    safe: Option<u64>,
+    /// It was on its way to its device, or committed.
+    somewhere: Option<u64>,
+    /// Its sender was told so.
+    accepted: Option<u64>,
+    /// It had expired before it was shown: it came because it was sent again, or a page of it was on its way.
+    late: bool,
+    /// What is accepted is kept until then at least.
+    kept_until: UnixMillis,
+    /// Its device stored it.
+    shown: Option<u64>,
+    /// It was sent again, or its sender was told to.
+    repeated: bool,
+}
+
+pub(super) struct Oracle {
+    clients: Vec<Address>,
+    envelopes: Vec<Told>,
+    moment: u64,
+    /// By connection: what was delivered there, and how much was delivered before.
+    delivered: BTreeMap<ConnectionId, BTreeMap<usize, usize>>,
+}
+
+/// Envelopes are numbered in the order in which they were written; the number is in the id.
+pub(super) fn id_of(number: usize) -> EnvelopeId {
+    EnvelopeId::new(UnixMillis::new(number as u64), [7; 10])
+}
+
+pub(super) fn number(id: EnvelopeId) -> usize {
+    id.as_bytes().iter().take(6).fold(0, |number, byte| number << 8 | usize::from(*byte))
+}
+
+impl Oracle {
+    pub(super) fn new(clients: Vec<Address>) -> Self {
+        Self { clients, envelopes: Vec::new(), moment: 0, delivered: BTreeMap::new() }
+    }
+
+    fn moment(&mut self) -> u64 {
+        self.moment += 1;
+        self.moment
+    }
+
+    /// Somebody has written an envelope; gives its number.
+    pub(super) fn written(&mut self, from: usize, to: Address) -> usize {
+        self.envelopes.push(Told {
+            from,
+            to,
+            safe: None,
+            somewhere: None,
+            accepted: None,
+            late: false,
+            kept_until: UnixMillis::new(0),
+            shown: None,
+            repeated: false,
+        });
+        self.envelopes.len() - 1
+    }
+
+    pub(super) fn sent(&mut self, number: usize, again: bool) {
+        self.envelopes[number].repeated |= again;
+    }
+
+    /// It was refused at the door.
+    pub(super) fn refused(&mut self, number: usize) {
+        self.envelopes[number].repeated = true;
+    }
+
+    /// A row of it was committed.
+    pub(super) fn is_safe(&mut self, id: EnvelopeId) {
+        let moment = self.moment();
+        let told = &mut self.envelopes[number(id)];
+        told.safe.get_or_insert(moment);
+        told.somewhere.get_or_insert(moment);
+    }
+
+    /// Invariant 1: what the node calls accepted is on a disk, its own or the device's.
+    pub(super) fn said(
+        &mut self,
+        id: EnvelopeId,
+        outcome: Outcome,
+        store: &Store,
+        clients: &[Client],
+        now: UnixMillis,
+    ) {
+        let (moment, number) = (self.moment(), number(id));
+        let told = &mut self.envelopes[number];
+        let Outcome::Accepted { at } = outcome else {
+            assert!(matches!(outcome, Outcome::Retry(_)), "{number} was rejected");
+            told.repeated = true;
+            return;
+        };
+        let addressee = self.clients.iter().position(|client| *client == told.to).unwrap();
+        let on_a_disk = clients[addressee].received.contains(&number) || store.has(id, now);
+        assert!(on_a_disk, "envelope {number} is accepted, but neither the node nor the device has it on its disk");
+        let had_expired = told.kept_until <= now && told.shown.is_none();
+        if told.accepted.is_none() || had_expired {
+            told.accepted = Some(moment);
+        }
+        told.kept_until = told.kept_until.max(at.plus(limits::QUEUE_AGE_MAX));
+    }
+
+    /// The node pushes an envelope to a device. Invariant 2: not again what it knows the device to have.
+    pub(super) fn delivered(&mut self, connection: ConnectionId, id: EnvelopeId) {
+        let moment = self.moment();
+        self.envelopes[number(id)].somewhere.get_or_insert(moment);
+        let delivered = self.delivered.entry(connection).or_default();
+        let count = delivered.len();
+        if let Some(before) = delivered.insert(number(id), count) {
+            assert!(count - before >= REPEATS_KNOWN, "envelope {} is delivered twice on one connection", number(id));
+        }
+    }
+
+    /// A device has stored an envelope; `first` as far as its disk knows.
+    pub(super) fn stored(&mut self, id: EnvelopeId, client: usize, first: bool, now: UnixMillis) {
+        let moment = self.moment();
+        let told = &mut self.envelopes[number(id)];
+        assert_eq!(told.to, self.clients[client], "another's envelope");
+        assert_eq!(first, told.shown.is_none(), "envelope {} is shown once", number(id));
+        if told.shown.is_none() && told.kept_until <= now {
+            told.late = true;
+        }
+        told.shown.get_or_insert(moment);
+        told.safe.get_or_insert(moment);
+    }
+
+    /// Everything has come to rest with all devices there. Invariant 4: all that was accepted was shown; and 5: every
+    /// place in a window, and all of the memory, is given back. One device may read nothing: that is its own affair.
+    pub(super) fn at_rest(
+        &self,
+        node: &Node,
+        memory_kib: usize,
+        clients: &[Client],
+        sloth: Option<usize>,
+        now: UnixMillis,
+    ) {
+        let sloth_address = sloth.map(|sloth| self.clients[sloth]);
+        for (at, client) in clients.iter().enumerate().filter(|(at, _)| Some(*at) != sloth) {
+            assert_eq!(client.attachment, Attachment::Yes, "device {at} asked to be attached and never was");
+            assert_eq!(client.stored, client.acknowledged);
+        }
+        let is_others = |told: &Told| Some(told.to) != sloth_address && Some(told.from) != sloth;
+        for (number, told) in self.envelopes.iter().enumerate().filter(|(_, told)| is_others(told)) {
+            let expired = told.kept_until <= now;
+            assert!(told.accepted.is_some(), "envelope {number} of client {} was never accepted", told.from);
+            assert!(told.shown.is_some() || expired, "envelope {number} was accepted and never shown");
+        }
+        if sloth.is_none() {
+            assert_eq!(node.memory.free(), memory_kib, "the memory is given back");
+            for connection in node.connections.values() {
+                assert_eq!(
+                    connection.window.available_permits(),
+                    limits::SEND_WINDOW as usize,
+                    "every send is answered"
+                );
+                assert_eq!(connection.lanes.unanswered(), 0, "and has left its lane");
+            }
+        }
+    }
+
+    /// Invariant 3: of one sender to one device, in the order of acceptance.
+    ///
+    /// When a sender was told to repeat something that was written, or pushed, all the same, its place is somewhere
+    /// between; then only what was accepted before the other was anywhere counts.
+    pub(super) fn order(&self) {
+        let mut pairs: BTreeMap<(usize, Address), Vec<(usize, &Told)>> = BTreeMap::new();
+        for (at, told) in self.envelopes.iter().enumerate().filter(|(_, told)| told.shown.is_some()) {
+            pairs.entry((told.from, told.to)).or_default().push((at, told));
+        }
+        for told in pairs.values() {
+            for (at, one) in told {
+                for (other_at, other) in told {
+                    let repeated = one.repeated || other.repeated;
+                    let (first, second) =
+                        if repeated { (one.accepted, other.somewhere) } else { (one.safe, other.safe) };
+                    let first = first.filter(|_| !one.late);
+                    let before = first.is_some_and(|first| second.is_some_and(|second| first < second));
+                    assert!(
+                        !before || one.shown < other.shown,
+                        "envelope {at} was accepted before {other_at} and shown after it"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A store: commits late, fails having written or not, is away, and has after a crash exactly what it had committed.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use endtoend_protocol::{Address, EnvelopeId, UnixMillis};
+use endtoend_storage::{AppendOutcome, Page, PageLimits, QueueBatch, Queued, Seq};
+
+use super::chance::Chance;
+use super::weather::{Fault, Weather};
+
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) to: Address,
+    pub(super) expires_at: UnixMillis,
+    pub(super) queued: Queued,
+}
+
+/// A read that a mailbox has asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Read {
+    pub(super) to: Address,
+    pub(super) generation: u64,
+    pub(super) life: u64,
+    pub(super) after: Seq,
+    pub(super) limits: PageLimits,
+}
+
+/// What the writer hears of a commit: the outcomes, or that it is not confirmed.
+pub(super) type Told = Option<Vec<AppendOutcome>>;
+
+#[derive(Default)]
+pub(super) struct Store {
+    rows: BTreeMap<i64, Row>,
+    /// Where an envelope is. Each goes to one device, so its id is enough.
+    places: BTreeMap<EnvelopeId, i64>,
+    last_seq: i64,
+    /// Batches that were not confirmed and are written some day.
+    late: Vec<QueueBatch>,
+    /// The commit under way, and reads that are not answered.
+    pub(super) commit: Option<QueueBatch>,
+    pub(super) reads: VecDeque<Read>,
+    /// Until when nothing is answered but errors.
+    pub(super) away_until: u64,
+    /// A row may lie there that nobody will ask to delete before its device comes again.
+    pub(super) littered: bool,
+    /// Ids that were written since somebody asked.
+    pub(super) written: Vec<EnvelopeId>,
+}
+
+impl Store {
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.values()
+    }
+
+    /// Whether a row of this envelope is on disk and good for a while.
+    pub(super) fn has(&self, id: EnvelopeId, now: UnixMillis) -> bool {
+        self.places.get(&id).is_some_and(|seq| self.rows[seq].expires_at > now)
+    }
+
+    /// Carries out the commit that is under way.
+    pub(super) fn carry_out(&mut self, weather: &Weather, chance: &mut Chance, away: bool) -> Option<Told> {
+        let batch = self.commit.take()?;
+        if away || weather.strikes(Fault::CommitFails, chance) {
+            return Some(None);
+        }
+        if weather.strikes(Fault::CommitLands, chance) {
+            self.late.push(batch);
+            return Some(None);
+        }
+        let outcomes = self.write(batch, weather.queue_max);
+        let lies = weather.strikes(Fault::CommitLies, chance);
+        self.littered |= lies;
+        Some((!lies).then_some(outcomes))
+    }
+
+    /// A batch that was not confirmed is written after all.
+    pub(super) fn land(&mut self, queue_max: usize) {
+        if let Some(batch) = self.late.pop() {
+            self.littered = true;
+            self.write(batch, queue_max);
+        }
+    }
+
+    pub(super) fn has_late(&self) -> bool {
+        !self.late.is_empty()
+    }
+
+    fn write(&mut self, batch: QueueBatch, queue_max: usize) -> Vec<AppendOutcome> {
+        // A second transaction with the same id waits for the first.
+        while self.late.iter().any(|late| late.appends.iter().any(|a| batch.appends.iter().any(|b| a.id == b.id))) {
+            self.land(queue_max);
+        }
+        for (to, seq) in batch.deletes {
+            if let Some(row) = self.rows.remove(&seq.0) {
+                assert_eq!(row.to, to, "a device deletes its own rows");
+                self.places.remove(&row.queued.id);
+            }
+        }
+        let mut outcomes = Vec::new();
+        for append in batch.appends {
+            if let Some(row) = self.places.get(&append.id).and_then(|seq| self.rows.get_mut(seq)) {
+                row.expires_at = row.expires_at.max(append.expires_at);
+                outcomes.push(AppendOutcome::Repeat(row.queued.seq));
+                continue;
+            }
+            if self.rows.len() >= queue_max && self.rows.values().filter(|row| row.to == append.to).count() >= queue_max
+            {
+                outcomes.push(AppendOutcome::Full);
+                continue;
+            }
+            self.last_seq += 1;
+            let seq = Seq(self.last_seq);
+            let queued = Queued { seq, id: append.id, accepted_at: append.accepted_at, body: append.body };
+            self.written.push(append.id);
+            self.places.insert(append.id, seq.0);
+            self.rows.insert(seq.0, Row { to: append.to, expires_at: append.expires_at, queued });
+            outcomes.push(AppendOutcome::Stored(seq));
+        }
+        outcomes
+    }
+
+    /// What a read finds.
+    pub(super) fn read(&self, read: &Read, now: UnixMillis) -> Page {
+        let mut rows = self
+            .rows
+            .range(read.after.0 + 1..)
+            .map(|(_, row)| row)
+            .filter(|row| row.to == read.to && row.expires_at > now);
+        let (mut page, mut bytes) = (Page::default(), 0);
+        for row in &mut rows {
+            bytes += row.queued.body.len();
+            let full = page.rows.len() >= read.limits.rows as usize || bytes > read.limits.bytes;
+            if full && !page.rows.is_empty() {
+                page.more = true;
+                break;
+            }
+            page.rows.push(row.queued.clone());
+        }
+        page
+    }
+
+    pub(super) fn forget_expired(&mut self, now: UnixMillis) {
+        self.rows.retain(|_, row| row.expires_at > now);
+        self.places.retain(|_, seq| self.rows.contains_key(seq));
+    }
+}

@@ -1,0 +1,459 @@
+//! What each part of the world does when it has a turn: one message, one action, one frame.
+
+use bytes::Bytes;
+use endtoend_protocol::{Address, DeliveryNumber, Envelope, RequestId, RetryReason, limits};
+use endtoend_storage::{QueueBatch, Tray};
+
+use super::client::{Attachment as Attached, Down, Up};
+use super::node::{
+    Answered, Connection, ConnectionId, Generation, Mailbox, News, Right, Sender, ToDirectory, ToMailbox, ToWriter, Way,
+};
+use super::oracle::{id_of, number};
+use super::store::Read;
+use super::weather::Fault;
+use super::world::World;
+use crate::connection::{Attachment, Leave};
+use crate::letter::Letter;
+use crate::mailbox::{Action, AttachmentId, Caller};
+use crate::queue_writer::{Next, Persist, Persisted, Then, Told};
+use crate::receipt::{Outcome, Receipt};
+use crate::router;
+
+/// Frames that the kernel takes for a client that does not read.
+const SOCKET_FRAMES: usize = 100;
+/// As the mailbox's, in microseconds.
+const LOAD_BACK_OFF: u64 = 1_000_000;
+const BUSY: Outcome = Outcome::Retry(RetryReason::Busy);
+static BODY: [u8; limits::ENVELOPE_BYTES_MAX] = [0; limits::ENVELOPE_BYTES_MAX];
+
+impl World {
+    pub(super) fn client_can(&self, at: usize) -> bool {
+        let client = &self.clients[at];
+        let Some(link) = client.link.and_then(|id| self.links.get(&id)) else {
+            return self.now >= client.connect_at && self.now >= self.node_up_at;
+        };
+        let reads = self.now >= client.stalled_until;
+        (reads && (client.read.is_some() || !link.down.is_empty()))
+            || (client.wants && client.attachment == Attached::No)
+            || client.stored > client.acknowledged
+            || client.next_to_send(self.now).is_some()
+    }
+
+    pub(super) fn client(&mut self, at: usize) {
+        let Some(id) = self.clients[at].link else {
+            self.note(|| format!("client {at} connects"));
+            return self.connect(at);
+        };
+        let client = &self.clients[at];
+        if client.wants && client.attachment == Attached::No && self.chance.below(2) == 0 {
+            self.clients[at].attachment = Attached::Asked;
+            return self.say_up(id, Up::Attach);
+        }
+        if client.stored > client.acknowledged && self.chance.per_mille(self.weather.acks) {
+            let up_to = client.stored;
+            self.clients[at].acknowledged = up_to;
+            self.note(|| format!("client {at} acknowledges {up_to}"));
+            return self.say_up(id, Up::Ack(up_to));
+        }
+        if let Some(next) = client.next_to_send(self.now)
+            && self.chance.below(2) == 0
+        {
+            let (to, bytes, again) = self.clients[at].send(next, self.now).unwrap();
+            self.oracle.sent(next, again);
+            self.note(|| format!("client {at} sends {next}{}", if again { " again" } else { "" }));
+            return self.say_up(id, Up::Send { number: next, to, bytes });
+        }
+        if self.now >= client.stalled_until {
+            self.client_reads(at, id);
+        }
+    }
+
+    fn client_reads(&mut self, at: usize, link: ConnectionId) {
+        if let Some(deliver) = self.clients[at].read.take() {
+            let shown = number(deliver.id);
+            let client = &mut self.clients[at];
+            client.stored = deliver.delivery.0;
+            let first = client.received.insert(shown);
+            self.note(|| format!("client {at} stores {shown}"));
+            let now = self.wall();
+            self.oracle.stored(deliver.id, at, first, now);
+            return;
+        }
+        let Some(down) = self.links.get_mut(&link).and_then(|link| link.down.pop_front()) else { return };
+        match down {
+            Down::Attached => self.clients[at].attachment = Attached::Yes,
+            Down::Deliver(deliver) => self.clients[at].read = Some(deliver),
+            Down::Settled(id, outcome) => self.clients[at].settled(number(id), outcome, self.now),
+            Down::Closed => {
+                self.note(|| format!("client {at} is disconnected"));
+                self.cut(at, self.now);
+            }
+        }
+    }
+
+    pub(super) fn connection_can(&self, id: ConnectionId, connection: &Connection) -> bool {
+        let Some(link) = self.links.get(&id) else { return false };
+        let noticed = !link.client_open && self.now >= link.noticed_at;
+        // It runs while the socket takes what it writes.
+        noticed
+            || (link.down.len() < SOCKET_FRAMES
+                && (connection.routing.is_some() || !link.up.is_empty() || !connection.inbox.borrow().is_empty()))
+    }
+
+    pub(super) fn connection(&mut self, id: ConnectionId) {
+        let Some(connection) = self.node.connections.get_mut(&id) else { return };
+        if let Some((generation, letter, receipt)) = connection.routing.take() {
+            return match self.node.mailboxes.get_mut(&generation) {
+                Some(mailbox) if mailbox.inbox.len() < self.weather.mailbox_max => {
+                    mailbox.inbox.push_back(ToMailbox::Enqueue(letter, receipt));
+                }
+                _ => receipt.settle(BUSY),
+            };
+        }
+        let link = self.links.get_mut(&id).unwrap();
+        if !link.client_open && self.now >= link.noticed_at && (link.up.is_empty() || self.chance.below(2) == 0) {
+            return self.connection_ends(id);
+        }
+        let news = connection.inbox.borrow_mut();
+        if !news.is_empty() && (link.up.is_empty() || self.chance.below(3) != 0) {
+            drop(news);
+            return self.connection_hears(id);
+        }
+        drop(news);
+        if let Some(up) = link.up.pop_front() {
+            self.connection_reads(id, up);
+        }
+    }
+
+    fn connection_reads(&mut self, id: ConnectionId, up: Up) {
+        let connection = self.node.connections.get_mut(&id).unwrap();
+        let Address { account, device } = self.clients[connection.client].address;
+        match up {
+            Up::Attach => {
+                assert!(connection.attachment.may_ask());
+                let attachment = AttachmentId(id as u64);
+                connection.attachment = Attachment::Asked(attachment, RequestId(std::num::NonZeroU64::MIN));
+                let connection = Caller::new(connection.way(id));
+                let attach = ToDirectory::Attach { account, device, attachment, connection };
+                self.node.to_directory.push_back(attach);
+            }
+            Up::Ack(up_to) => {
+                let acknowledged = connection.attachment.acknowledge(device, DeliveryNumber(up_to));
+                if let Some((mailbox, acknowledged)) = acknowledged.expect("an honest client") {
+                    let mailbox = *mailbox;
+                    self.node.tell_mailbox(mailbox, ToMailbox::From(acknowledged));
+                }
+            }
+            Up::Send { number, to, bytes } => self.route(id, number, to, bytes),
+        }
+    }
+
+    /// As the connection's `send` and the router.
+    fn route(&mut self, id: ConnectionId, number: usize, to: Address, bytes: usize) {
+        let connection = self.node.connections.get_mut(&id).unwrap();
+        let body = Bytes::from_static(BODY.get(..bytes).unwrap());
+        let envelope = Envelope { id: id_of(number), to, body, devices_version: 1 };
+        let place = std::sync::Arc::clone(&connection.window).try_acquire_owned();
+        let memory = self.node.memory.take(&envelope);
+        let (Ok(place), Some(memory)) = (place, memory) else {
+            self.oracle.refused(number);
+            return self.say_down(id, Down::Settled(envelope.id, BUSY));
+        };
+        let sender = Sender { inbox: connection.inbox.clone(), log: self.log.clone() };
+        let receipt = Receipt::new(envelope.id, sender, place, memory);
+        let routes = &self.node.routes;
+        let way = connection.lanes.choose(envelope.id, to, || routes.get(to.account).copied());
+        let accepted_at = self.wall();
+        let letter = Letter { envelope, accepted_at, tray: Tray::Contacts };
+        if self.trace.is_some() {
+            self.note(|| format!("envelope {number} goes to {way:?}"));
+        }
+        match way {
+            router::Way::Mailbox(generation) => {
+                self.node.connections.get_mut(&id).unwrap().routing = Some((generation, letter, receipt));
+            }
+            router::Way::Busy => receipt.settle(BUSY),
+            router::Way::Store if self.weather.strikes(Fault::WriterFull, &mut self.chance) => receipt.settle(BUSY),
+            router::Way::Store => {
+                let persist = Persist { letter, then: Then::Settle(receipt) };
+                self.node.writer.inbox.push_back(ToWriter::Persist(persist));
+            }
+        }
+    }
+
+    fn connection_hears(&mut self, id: ConnectionId) {
+        let connection = self.node.connections.get_mut(&id).unwrap();
+        let news = connection.inbox.borrow_mut().pop_front();
+        match news {
+            None => {}
+            Some(News::Settled(settled)) => {
+                connection.lanes.settled(settled.id);
+                self.say_down(id, Down::Settled(settled.id, settled.outcome));
+            }
+            Some(News::Attached(attachment, mailbox)) => {
+                let request = connection.attachment.attached(attachment, mailbox);
+                request.into_iter().for_each(|_| self.say_down(id, Down::Attached));
+            }
+            Some(News::Deliver(deliveries)) => {
+                if let Some(last) = deliveries.last() {
+                    connection.attachment.delivered(last.delivery);
+                }
+                for deliver in deliveries {
+                    self.say_down(id, Down::Deliver(deliver));
+                }
+            }
+            Some(News::Replaced | News::Detached) => {
+                self.say_down(id, Down::Closed);
+                self.connection_ends(id);
+            }
+        }
+    }
+
+    fn say_down(&mut self, id: ConnectionId, down: Down) {
+        if let Some(link) = self.links.get_mut(&id)
+            && link.client_open
+        {
+            link.down.push_back(down);
+        }
+    }
+
+    fn connection_ends(&mut self, id: ConnectionId) {
+        let Some(connection) = self.node.connections.remove(&id) else { return };
+        self.note(|| format!("connection {id} ends"));
+        let Address { account, device } = self.clients[connection.client].address;
+        match connection.attachment.left(device) {
+            None => {}
+            Some(Leave::Directory(left)) => self.node.to_directory.push_back(ToDirectory::Leave { account, left }),
+            Some(Leave::Mailbox(mailbox, left)) => self.node.tell_mailbox(mailbox, ToMailbox::From(left)),
+        }
+    }
+
+    pub(super) fn directory(&mut self) {
+        let node = &mut self.node;
+        match node.to_directory.pop_front() {
+            None => {}
+            Some(ToDirectory::Attach { account, device, attachment, connection }) => {
+                let (mailboxes, mut started) = (&node.mailboxes, None);
+                let start = |generation| {
+                    started = Some(generation);
+                    started
+                };
+                let is_gone = |generation: &Generation| !mailboxes.contains_key(generation);
+                let mailbox = node.directory.attach(account, is_gone, start).copied();
+                if let Some(generation) = started {
+                    let mailbox = Mailbox {
+                        account,
+                        rules: Default::default(),
+                        inbox: Default::default(),
+                        todo: Default::default(),
+                        answered: Vec::new(),
+                    };
+                    node.mailboxes.insert(generation, mailbox);
+                }
+                if let Some(mailbox) = mailbox {
+                    node.tell_mailbox(mailbox, ToMailbox::Attach(device, attachment, connection));
+                }
+            }
+            Some(ToDirectory::Leave { account, left }) => {
+                if let Some(mailbox) = node.directory.get(account).copied() {
+                    node.tell_mailbox(mailbox, ToMailbox::From(left));
+                }
+            }
+            Some(ToDirectory::Idle { account, generation, attaches }) => {
+                if let Some(mailbox) = node.directory.idle(account, generation, attaches) {
+                    node.tell_mailbox(mailbox, ToMailbox::Finish);
+                }
+            }
+            Some(ToDirectory::Stopped { account, generation }) => node.directory.stopped(account, generation),
+        }
+    }
+
+    pub(super) fn mailbox(&mut self, generation: Generation) {
+        let Some(mailbox) = self.node.mailboxes.get_mut(&generation) else { return };
+        if let Some(action) = mailbox.todo.pop_front() {
+            return self.carry_out(generation, action);
+        }
+        let mut out = Vec::new();
+        let answered = mailbox.answered.iter().position(|answered| answered.at <= self.now);
+        if let Some(at) = answered
+            && (mailbox.inbox.is_empty() || self.chance.below(2) == 0)
+        {
+            let Answered { device, life, page, .. } = mailbox.answered.swap_remove(at);
+            match page {
+                Some(page) => mailbox.rules.loaded(device, life, page, &mut out),
+                None => mailbox.rules.load_failed(device, life, &mut out),
+            }
+        } else {
+            match mailbox.inbox.pop_front() {
+                None => {}
+                Some(ToMailbox::Enqueue(letter, receipt)) => mailbox.rules.enqueue(letter, receipt, &mut out),
+                Some(ToMailbox::Persisted(Persisted { to, id, outcome })) => {
+                    mailbox.rules.persisted(to.device, id, outcome, &mut out);
+                }
+                Some(ToMailbox::Wake(device, seq)) => mailbox.rules.wake(device, seq, &mut out),
+                Some(ToMailbox::Attach(device, attachment, connection)) => {
+                    mailbox.rules.attach(device, attachment, connection.heard().unwrap(), &mut out);
+                }
+                Some(ToMailbox::From(from)) => {
+                    mailbox.rules.heard(from.device, from.attachment, from.event, &mut out);
+                }
+                Some(ToMailbox::Finish) => return self.node.end_mailbox(generation),
+            }
+        }
+        mailbox.todo.extend(out);
+    }
+
+    /// As the actor's: one action at a time, so that others come in between.
+    fn carry_out(&mut self, generation: Generation, action: Action<Right, Way>) {
+        let mailbox = self.node.mailboxes.get_mut(&generation).unwrap();
+        let account = mailbox.account;
+        match action {
+            Action::Enter => self.node.routes.insert(account, generation, generation),
+            Action::Idle { attaches } => {
+                self.node.routes.remove(account, generation);
+                self.node.to_directory.push_back(ToDirectory::Idle { account, generation, attaches });
+            }
+            Action::Attached { device, attachment } => {
+                if let Some(connection) = mailbox.rules.connection(device) {
+                    connection.tell(News::Attached(attachment, generation));
+                }
+            }
+            Action::Replaced(connection) => connection.tell(News::Replaced),
+            Action::Detached(connection) => connection.tell(News::Detached),
+            Action::Deliver { device, deliveries } => {
+                if let Some(way) = mailbox.rules.connection(device) {
+                    deliveries.iter().for_each(|deliver| self.oracle.delivered(way.connection, deliver.id));
+                    way.tell(News::Deliver(deliveries));
+                }
+            }
+            Action::Settle(receipt, outcome) => receipt.settle(outcome),
+            Action::Persist { letter, ticket } => {
+                if self.weather.strikes(Fault::WriterFull, &mut self.chance) {
+                    let refused = Persisted { to: letter.envelope.to, id: letter.envelope.id, outcome: None };
+                    mailbox.inbox.push_back(ToMailbox::Persisted(refused));
+                } else {
+                    let persist = Persist { letter, then: Then::Tell { mailbox: generation, ticket } };
+                    self.node.writer.inbox.push_back(ToWriter::Persist(persist));
+                }
+            }
+            Action::Forget { device, rows } => {
+                if self.weather.strikes(Fault::WriterFull, &mut self.chance) {
+                    self.store.littered = true;
+                } else {
+                    self.node.writer.inbox.push_back(ToWriter::Forget(Address { account, device }, rows));
+                }
+            }
+            Action::Load { device, life, after, limits } => {
+                let to = Address { account, device };
+                self.store.reads.push_back(Read { to, generation, life, after, limits });
+            }
+        }
+    }
+
+    pub(super) fn writer_can(&self) -> bool {
+        let writer = &self.node.writer;
+        !writer.told.is_empty()
+            || writer.pump_after
+            || writer.waking.is_some()
+            || writer.result.is_some()
+            || !writer.inbox.is_empty()
+            || writer.pump_at.is_some_and(|at| at <= self.now)
+    }
+
+    pub(super) fn writer(&mut self) {
+        let now = self.instant();
+        let writer = &mut self.node.writer;
+        if let Some((mailbox, device, seq)) = writer.waking.take() {
+            return self.node.tell_mailbox(mailbox, ToMailbox::Wake(device, seq));
+        }
+        if writer.told.is_empty()
+            && let Some(result) = writer.result.take()
+        {
+            let (appends, deletes) = writer.open.take().unwrap();
+            writer.rules.committed(result.is_some(), deletes, now);
+            let outcomes = result.into_iter().flatten().map(Some).chain(std::iter::repeat(None));
+            for (persist, outcome) in appends.into_iter().zip(outcomes) {
+                writer.told.extend(persist.concluded(outcome));
+            }
+            writer.pump_after = true;
+        }
+        if let Some(told) = writer.told.pop_front() {
+            return self.tell(told);
+        }
+        if std::mem::take(&mut writer.pump_after) {
+            return self.pump_writer();
+        }
+        if writer.pump_at.is_some_and(|at| at <= self.now) && (writer.inbox.is_empty() || self.chance.below(2) == 0) {
+            writer.pump_at = None;
+            return self.pump_writer();
+        }
+        match writer.inbox.pop_front() {
+            None => {}
+            Some(ToWriter::Persist(persist)) => writer.rules.append(persist, now),
+            Some(ToWriter::Forget(to, rows)) => {
+                rows.into_iter().for_each(|seq| writer.rules.delete((to, seq), now));
+            }
+        }
+        self.pump_writer();
+    }
+
+    fn tell(&mut self, told: Told<Generation, Right>) {
+        match told {
+            Told::Mailbox(mailbox, persisted) => self.node.tell_mailbox(mailbox, ToMailbox::Persisted(persisted)),
+            Told::Wake(to, seq) => {
+                let mailbox = self.node.routes.get(to.account).copied();
+                self.node.writer.waking = mailbox.map(|mailbox| (mailbox, to.device, seq));
+            }
+            Told::Sender(receipt, outcome) => receipt.settle(outcome),
+        }
+    }
+
+    fn pump_writer(&mut self) {
+        let now = self.instant();
+        match self.node.writer.rules.next(now) {
+            Next::Wait => {}
+            Next::WaitUntil(at) => {
+                let at = self.micros(at);
+                self.node.writer.pump_at.get_or_insert(at);
+            }
+            Next::Commit { appends, deletes } => {
+                let batch =
+                    QueueBatch { deletes: deletes.clone(), appends: appends.iter().map(Persist::to_append).collect() };
+                self.note(|| {
+                    let numbers: Vec<_> = batch.appends.iter().map(|append| number(append.id)).collect();
+                    format!("the writer commits {numbers:?} and deletes {} rows", batch.deletes.len())
+                });
+                self.store.commit = Some(batch);
+                self.node.writer.open = Some((appends, deletes));
+            }
+        }
+    }
+
+    pub(super) fn commit(&mut self) {
+        let away = self.now < self.store.away_until;
+        let told = self.store.carry_out(&self.weather, &mut self.chance, away);
+        if let Some(told) = told {
+            self.note(|| format!("the store answers {told:?}"));
+            self.node.writer.result = Some(told);
+        }
+    }
+
+    pub(super) fn read(&mut self) {
+        // Reads are answered in any order.
+        let which = self.chance.below(self.store.reads.len());
+        let Some(read) = self.store.reads.remove(which) else { return };
+        let failed = self.now < self.store.away_until || self.weather.strikes(Fault::ReadFails, &mut self.chance);
+        let page = (!failed).then(|| self.store.read(&read, self.wall()));
+        self.note(|| {
+            let rows = page.iter().flat_map(|page| &page.rows);
+            let rows: Vec<_> = rows.map(|row| (row.seq.0, number(row.id))).collect();
+            format!("mailbox {} is read {rows:?} after {}", read.generation, read.after.0)
+        });
+        if let Some(mailbox) = self.node.mailboxes.get_mut(&read.generation) {
+            // It comes late; a failure is told after the back-off.
+            let late = self.chance.of(&[0, 0, 0, 1_000, 100_000]);
+            let at = self.now + if failed { LOAD_BACK_OFF } else { late };
+            mailbox.answered.push(Answered { device: read.to.device, life: read.life, page, at });
+        }
+    }
+}

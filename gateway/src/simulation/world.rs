@@ -1,0 +1,439 @@
+//! The world: a scheduler that owns the time and every queue, and lets one thing happen after the other.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use endtoend_protocol::{AccountTag, Address, DeviceId, EnvelopeId, UnixMillis, limits};
+use tokio::sync::Semaphore;
+
+use super::chance::Chance;
+use super::client::{Attachment as Attached, Client, Down, Link, Up};
+use super::node::{Connection, ConnectionId, Generation, News, Node};
+use super::oracle::Oracle;
+use super::store::Store;
+use super::weather::{Fault, Weather};
+use crate::connection::Attachment;
+use crate::receipt::Outcome;
+use crate::router::Lanes;
+
+/// Where the wall clock of every world begins, in milliseconds.
+const DAWN_MS: u64 = 1_000_000_000_000;
+/// A world that is calm comes to rest within so many microseconds, or never.
+const REST_MAX: u64 = 3600 * 1_000_000;
+
+/// Who can do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Client(usize),
+    Connection(ConnectionId),
+    Directory,
+    Mailbox(Generation),
+    Writer,
+    Commit,
+    Read,
+    Late,
+}
+
+pub(super) struct World {
+    pub(super) chance: Chance,
+    pub(super) weather: Weather,
+    /// Microseconds since the world began.
+    pub(super) now: u64,
+    /// Where monotonic time begins; only differences matter.
+    dawn: Instant,
+    pub(super) clients: Vec<Client>,
+    pub(super) links: std::collections::BTreeMap<ConnectionId, Link>,
+    pub(super) last_connection: ConnectionId,
+    /// Nobody listens while the node is down.
+    pub(super) node_up_at: u64,
+    pub(super) node: Node,
+    pub(super) store: Store,
+    pub(super) oracle: Oracle,
+    /// What was said of envelopes since the oracle looked.
+    pub(super) log: Rc<RefCell<Vec<(EnvelopeId, Outcome)>>>,
+    /// How often who gets a turn; changes now and then.
+    weights: [u32; 16],
+    turns: Vec<Turn>,
+    written: usize,
+    /// The schedule, when it is wanted.
+    pub(super) trace: Option<Vec<String>>,
+    pub(super) print: bool,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, without: u32) -> Self {
+        let mut chance = Chance::new(seed);
+        let weather = Weather::new(&mut chance, without);
+        let mut clients = Vec::new();
+        for (user, devices) in (1..).zip(&weather.devices) {
+            for device in 1..=*devices as u32 {
+                let device = DeviceId::new(device).unwrap();
+                let address = Address { account: AccountTag::new([user; 32]), device };
+                clients.push(Client::new(address, chance.per_mille(weather.attach)));
+            }
+        }
+        let node = Node::new(weather.memory_kib);
+        let oracle = Oracle::new(clients.iter().map(|client| client.address).collect());
+        Self {
+            chance,
+            weather,
+            now: 0,
+            dawn: crate::clock::monotonic(),
+            clients,
+            links: std::collections::BTreeMap::new(),
+            last_connection: 0,
+            node_up_at: 0,
+            node,
+            store: Store::default(),
+            oracle,
+            log: Rc::default(),
+            weights: [1; 16],
+            turns: Vec::new(),
+            written: 0,
+            trace: None,
+            print: false,
+        }
+    }
+
+    pub(super) fn instant(&self) -> Instant {
+        self.dawn + Duration::from_micros(self.now)
+    }
+
+    pub(super) fn micros(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.dawn).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn wall(&self) -> UnixMillis {
+        UnixMillis::new(DAWN_MS + self.now / 1000)
+    }
+
+    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(trace) = &mut self.trace {
+            let line = format!("{now:>12} {}", line());
+            if self.print {
+                println!("{line}");
+            }
+            trace.push(line);
+        }
+    }
+
+    /// Runs a storm of so many steps, and then until everything has come to rest.
+    pub(super) fn run(&mut self, steps: usize) {
+        for _ in 0..steps {
+            self.now += self.chance.below(60) as u64;
+            self.misfortune();
+            self.write();
+            if !self.turn() && !self.skip(true) && self.written >= self.weather.envelopes {
+                break;
+            }
+        }
+        self.rest();
+    }
+
+    /// Everything is well from here on. First one device reads nothing, which must not hold up anybody else.
+    fn rest(&mut self) {
+        self.weather.calm();
+        self.note(|| "calm".to_owned());
+        self.store.away_until = 0;
+        self.clients.iter_mut().for_each(|client| {
+            client.stalled_until = 0;
+            client.wants = true;
+            client.connect_at = client.connect_at.min(self.now);
+        });
+        self.node_up_at = self.node_up_at.min(self.now);
+        let sloth = self.chance.below(self.clients.len());
+        self.clients[sloth].stalled_until = u64::MAX;
+        self.come_to_rest(Some(sloth));
+        self.oracle.at_rest(&self.node, self.weather.memory_kib, &self.clients, Some(sloth), self.wall());
+        self.clients[sloth].stalled_until = 0;
+        self.come_to_rest(None);
+        self.oracle.at_rest(&self.node, self.weather.memory_kib, &self.clients, None, self.wall());
+        self.oracle.order();
+        if !self.store.littered {
+            assert_eq!(self.store.rows().filter(|row| row.expires_at > self.wall()).count(), 0, "the store is cleared");
+        }
+    }
+
+    fn come_to_rest(&mut self, sloth: Option<usize>) {
+        let too_late = self.now + REST_MAX;
+        while self.now < too_late {
+            self.now += self.chance.below(60) as u64;
+            let all_sent = |client: &Client| match sloth {
+                None => client.outbox.is_empty(),
+                // What is for the sloth may have to wait for it.
+                Some(sloth) => client.outbox.values().all(|row| row.to == self.clients[sloth].address),
+            };
+            let well = |client: &Client| client.attachment == Attached::Yes && all_sent(client);
+            let done = self.clients.iter().enumerate().all(|(at, client)| Some(at) == sloth || well(client));
+            // Those whose envelopes have to wait would come again and again.
+            if !self.turn() && !self.skip(!done) {
+                return;
+            }
+        }
+        panic!("no rest");
+    }
+
+    /// Somebody writes something.
+    fn write(&mut self) {
+        if self.written >= self.weather.envelopes || !self.chance.per_mille(self.weather.writes) {
+            return;
+        }
+        let from = self.chance.below(self.clients.len());
+        for _ in 0..1 + self.chance.below(self.weather.burst) {
+            let to = match self.weather.one_addressee {
+                true => 0,
+                false => self.chance.below(self.clients.len()),
+            };
+            let bytes = match self.chance.per_mille(self.weather.large) {
+                true => limits::ENVELOPE_BYTES_MAX,
+                false => 1,
+            };
+            let to = self.clients[to].address;
+            let number = self.oracle.written(from, to);
+            self.clients[from].write(number, to, bytes);
+            self.written += 1;
+        }
+    }
+
+    /// Something goes wrong, perhaps.
+    fn misfortune(&mut self) {
+        if self.chance.below(40) != 0 {
+            return;
+        }
+        let client = self.chance.below(self.clients.len());
+        let later = self.now + self.chance.of(&[0, 500, 100_000, 3_000_000, 40_000_000]);
+        if self.weather.strikes(Fault::Vanish, &mut self.chance) {
+            self.note(|| format!("client {client} vanishes"));
+            self.cut(client, later);
+        }
+        if self.weather.strikes(Fault::Leave, &mut self.chance) {
+            self.note(|| format!("client {client} leaves"));
+            self.cut(client, self.now);
+        }
+        if self.weather.strikes(Fault::Stall, &mut self.chance) {
+            self.note(|| format!("client {client} stalls"));
+            self.clients[client].stalled_until = later;
+        }
+        if self.weather.strikes(Fault::MailboxPanics, &mut self.chance) {
+            let which = self.chance.below(self.node.mailboxes.len());
+            if let Some(generation) = self.node.mailboxes.keys().nth(which).copied() {
+                self.note(|| format!("mailbox {generation} panics"));
+                self.node.end_mailbox(generation);
+                // It may have been about to delete what was written while the device acknowledged it.
+                self.store.littered = true;
+            }
+        }
+        if self.weather.strikes(Fault::StoreAway, &mut self.chance) {
+            self.note(|| "the store is away".to_owned());
+            self.store.away_until = later;
+        }
+        if self.weather.strikes(Fault::Month, &mut self.chance) {
+            self.node_dies(later);
+            self.now += (1 + self.chance.below(40) as u64) * 24 * 3600 * 1_000_000;
+            self.node_up_at = self.now;
+            self.note(|| "a month goes by".to_owned());
+            if self.chance.below(2) == 0 {
+                self.store.forget_expired(self.wall());
+            }
+        }
+        if self.weather.strikes(Fault::NodeDies, &mut self.chance) {
+            self.node_dies(later);
+        }
+    }
+
+    /// A client loses its connection; the node learns of it then. Part of what was on its way is lost.
+    pub(super) fn cut(&mut self, client: usize, noticed_at: u64) {
+        if let Some(id) = self.clients[client].link
+            && let Some(link) = self.links.get_mut(&id)
+        {
+            link.client_open = false;
+            link.noticed_at = noticed_at;
+            link.up.truncate(self.chance.below(link.up.len() + 1));
+        }
+        let connect_at = self.now + self.chance.of(&[0, 200, 1_000_000]);
+        self.clients[client].disconnected(connect_at);
+    }
+
+    fn node_dies(&mut self, up_at: u64) {
+        self.note(|| "the node dies".to_owned());
+        if self.store.commit.is_some() && self.chance.below(2) == 0 {
+            // It was on its way already.
+            self.store.carry_out(&self.weather, &mut self.chance, false);
+        }
+        self.store.commit = None;
+        self.store.littered = true;
+        self.store.reads.clear();
+        for id in self.node.connections.keys() {
+            if let Some(link) = self.links.get_mut(id) {
+                link.down.truncate(self.chance.below(link.down.len() + 1));
+                link.down.push_back(Down::Closed);
+            }
+        }
+        self.node = Node::new(self.weather.memory_kib);
+        self.log.borrow_mut().clear();
+        self.node_up_at = up_at;
+    }
+
+    /// Gives one of those who can do something a turn. False when nobody can.
+    fn turn(&mut self) -> bool {
+        if self.chance.below(64) == 0 {
+            let fair = self.chance.below(3) == 0;
+            for weight in &mut self.weights {
+                *weight = if fair { 1 } else { self.chance.of(&[0, 1, 1, 8, 64]) };
+            }
+        }
+        let mut turns = std::mem::take(&mut self.turns);
+        turns.clear();
+        self.who_can(&mut turns);
+        let weight = |turn: &Turn| match *turn {
+            Turn::Client(at) => self.weights[at % 5],
+            Turn::Connection(id) => self.weights[5 + id % 4],
+            Turn::Mailbox(generation) => self.weights[9 + generation as usize % 2],
+            Turn::Directory => self.weights[11],
+            Turn::Writer => self.weights[12],
+            Turn::Commit => self.weights[13],
+            Turn::Read => self.weights[14],
+            Turn::Late => self.weights[15],
+        };
+        let sum: u32 = turns.iter().map(weight).sum();
+        let chosen = match sum {
+            // Whoever is left out for long gets a turn when nobody else can do anything.
+            0 => self.chance.below(turns.len()),
+            sum => {
+                let mut left = self.chance.below(sum as usize) as u32;
+                turns
+                    .iter()
+                    .position(|turn| {
+                        let weight = weight(turn);
+                        let mine = left < weight;
+                        left = left.saturating_sub(weight);
+                        mine
+                    })
+                    .unwrap()
+            }
+        };
+        let turn = turns.get(chosen).copied();
+        self.turns = turns;
+        let Some(turn) = turn else { return false };
+        match turn {
+            Turn::Client(at) => self.client(at),
+            Turn::Connection(id) => self.connection(id),
+            Turn::Directory => self.directory(),
+            Turn::Mailbox(generation) => self.mailbox(generation),
+            Turn::Writer => self.writer(),
+            Turn::Commit => self.commit(),
+            Turn::Read => self.read(),
+            Turn::Late => {
+                self.note(|| "a late commit lands".to_owned());
+                self.store.land(self.weather.queue_max);
+            }
+        }
+        self.check(turn);
+        true
+    }
+
+    fn who_can(&self, turns: &mut Vec<Turn>) {
+        for at in 0..self.clients.len() {
+            if self.client_can(at) {
+                turns.push(Turn::Client(at));
+            }
+        }
+        if self.store.commit.is_some() {
+            turns.push(Turn::Commit);
+        }
+        if !self.store.reads.is_empty() {
+            turns.push(Turn::Read);
+        }
+        if self.store.has_late() {
+            turns.push(Turn::Late);
+        }
+        for (id, connection) in &self.node.connections {
+            if self.connection_can(*id, connection) {
+                turns.push(Turn::Connection(*id));
+            }
+        }
+        if !self.node.to_directory.is_empty() {
+            turns.push(Turn::Directory);
+        }
+        for (generation, mailbox) in &self.node.mailboxes {
+            let answered = mailbox.answered.iter().any(|answered| answered.at <= self.now);
+            if !mailbox.todo.is_empty() || !mailbox.inbox.is_empty() || answered {
+                turns.push(Turn::Mailbox(*generation));
+            }
+        }
+        if self.writer_can() {
+            turns.push(Turn::Writer);
+        }
+    }
+
+    /// Nobody can do anything: time goes on to when somebody can. False when nobody ever can,
+    /// by their own clocks or, `with_clients`, by those of the clients.
+    fn skip(&mut self, with_clients: bool) -> bool {
+        let clients = self.clients.iter().filter(|_| with_clients).filter_map(|client| client.wakes_at(self.now));
+        let links = self.links.iter().filter(|(id, link)| !link.client_open && self.node.connections.contains_key(id));
+        let links = links.map(|(_, link)| link.noticed_at);
+        let reads =
+            self.node.mailboxes.values().flat_map(|mailbox| mailbox.answered.iter().map(|answered| answered.at));
+        let writer = self.node.writer.pump_at;
+        let times = clients.chain(links).chain(reads).chain(writer).chain([self.node_up_at]);
+        let Some(next) = times.filter(|at| *at > self.now && *at < u64::MAX).min() else { return false };
+        self.now = next;
+        true
+    }
+
+    /// A new connection of a client, which is past its login.
+    pub(super) fn connect(&mut self, client: usize) {
+        self.last_connection += 1;
+        let id = self.last_connection;
+        let link = Link { up: [].into(), down: [].into(), client_open: true, noticed_at: 0 };
+        self.links.insert(id, link);
+        let connection = Connection {
+            client,
+            attachment: Attachment::Never,
+            window: Arc::new(Semaphore::new(limits::SEND_WINDOW as usize)),
+            lanes: Lanes::default(),
+            inbox: Rc::default(),
+            routing: None,
+        };
+        self.node.connections.insert(id, connection);
+        self.clients[client].link = Some(id);
+    }
+
+    /// What must hold after each step.
+    fn check(&mut self, turn: Turn) {
+        match turn {
+            Turn::Mailbox(generation) => {
+                if let Some(mailbox) = self.node.mailboxes.get(&generation) {
+                    mailbox.rules.check_invariants();
+                }
+            }
+            Turn::Connection(id) => {
+                if let Some(connection) = self.node.connections.get(&id) {
+                    connection.lanes.check_invariants();
+                    let news = connection.inbox.borrow();
+                    let answers = news.iter().filter(|news| matches!(news, News::Settled(_))).count();
+                    assert!(answers <= limits::SEND_WINDOW as usize, "an answer for each place in the window");
+                }
+            }
+            Turn::Writer => self.node.writer.rules.check_invariants(),
+            Turn::Client(_) | Turn::Directory | Turn::Commit | Turn::Read | Turn::Late => {}
+        }
+        for id in std::mem::take(&mut self.store.written) {
+            self.oracle.is_safe(id);
+        }
+        let log = std::mem::take(&mut *self.log.borrow_mut());
+        for (id, outcome) in log {
+            self.oracle.said(id, outcome, &self.store, &self.clients, self.wall());
+            self.note(|| format!("envelope {} is answered {outcome:?}", super::oracle::number(id)));
+        }
+    }
+
+    pub(super) fn say_up(&mut self, link: ConnectionId, up: Up) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.up.push_back(up);
+        }
+    }
+}
