@@ -131,3 +131,66 @@ impl Handler<UntilWritten> for QueueWriter {
         self.pump(ctx);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use endtoend_protocol::{AccountTag, DeviceId, UnixMillis};
+    use endtoend_storage::{Page, PageLimits, StoreError};
+    use tokio::sync::{Notify, Semaphore};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A store whose commits end when they are told to.
+    struct Gated {
+        begun: Notify,
+        gate: Semaphore,
+        deleted: Mutex<Vec<Seq>>,
+    }
+
+    #[async_trait]
+    impl QueueStore for Gated {
+        async fn commit(&self, batch: QueueBatch) -> Result<Vec<AppendOutcome>, StoreError> {
+            self.begun.notify_one();
+            self.gate.acquire().await.unwrap().forget();
+            self.deleted.lock().unwrap().extend(batch.deletes.into_iter().map(|(_, seq)| seq));
+            Ok(Vec::new())
+        }
+        async fn load(&self, _: Address, _: Seq, _: PageLimits, _: UnixMillis) -> Result<Page, StoreError> {
+            panic!("a writer reads nothing");
+        }
+        async fn delete_expired(&self, _: UnixMillis, _: u32) -> Result<u64, StoreError> {
+            Ok(0)
+        }
+    }
+
+    #[actix::test]
+    async fn whoever_waits_for_everything_waits_for_what_waits_behind_a_commit() {
+        let store = Arc::new(Gated { begun: Notify::new(), gate: Semaphore::new(0), deleted: Mutex::default() });
+        let writer = QueueWriter::new(store.clone(), Arc::default()).start();
+        let forget = |seq| {
+            let to = Address { account: AccountTag::new([1; 32]), device: DeviceId::FIRST };
+            writer.try_send(Forget { to, rows: vec![Seq(seq)] }).unwrap();
+        };
+        forget(1);
+        store.begun.notified().await;
+        let (done, mut written) = oneshot::channel();
+        writer.send(UntilWritten(done)).await.unwrap();
+        assert!(written.try_recv().is_err(), "a commit is under way");
+        forget(2);
+        store.gate.add_permits(1);
+        store.begun.notified().await;
+        assert!(written.try_recv().is_err(), "another one is");
+        store.gate.add_permits(1);
+        timeout(Duration::from_secs(60), written).await.unwrap().unwrap();
+        assert_eq!(*store.deleted.lock().unwrap(), [Seq(1), Seq(2)]);
+        // Nothing waits: the answer comes at once.
+        let (done, written) = oneshot::channel();
+        writer.send(UntilWritten(done)).await.unwrap();
+        timeout(Duration::from_secs(60), written).await.unwrap().unwrap();
+    }
+}
