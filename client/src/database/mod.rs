@@ -157,6 +157,12 @@ impl Database {
         schema::downgrade(&self.connection);
     }
 
+    /// Makes what was sealed look as if it had been before there were chains.
+    #[cfg(test)]
+    pub(crate) fn forget_places(&self) {
+        self.connection.execute_batch("UPDATE sent SET place = NULL; DELETE FROM chains_out;").unwrap();
+    }
+
     /// What is stored, to read.
     pub fn read(&self) -> Store<'_> {
         Store { connection: &self.connection, sealer: &self.sealer, ready_keys: &self.ready_keys }

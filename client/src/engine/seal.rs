@@ -45,8 +45,10 @@ pub(super) fn seal_row(
     let (message, content) = match store.outbox_item(seq)? {
         None => return Ok(Sealed::Settled),
         Some(SealedItem::Sealed { message, envelope }) => {
-            // A repeat under another envelope is shown once: the message id is the same.
-            let again = match is_late(store.sealed_at(envelope.id)?, now) {
+            // A repeat under another envelope is shown once: the message id is the same. What was sealed before there were chains
+            // is understood by nobody any more.
+            let old = is_late(store.sealed_at(envelope.id)?, now) || store.place_of(message, envelope.to)?.is_none();
+            let again = match old {
                 true => content_again(store, to, message)?,
                 false => None,
             };

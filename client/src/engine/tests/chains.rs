@@ -299,6 +299,19 @@ fn a_message_that_waited_too_long_is_sealed_anew_under_its_number() {
 }
 
 #[test]
+fn what_an_earlier_version_has_sealed_is_sealed_anew() {
+    let (mut alice, mut bob) = acquainted();
+    let seq = alice.queue(bob.own.account, "from before");
+    let first = sealed(&mut alice, seq, bob.own.account);
+    alice.database.forget_places();
+    let again = sealed(&mut alice, seq, bob.own.account);
+    assert_ne!(first.id, again.id);
+    assert_eq!(sealed(&mut alice, seq, bob.own.account).id, again.id, "once");
+    bob.take(&again);
+    assert_eq!((bob.texts().len(), told(&bob)), (1, vec![]));
+}
+
+#[test]
 fn a_sender_who_was_set_back_to_a_copy_is_told_as_that() {
     let (mut alice, mut bob) = acquainted();
     for letter in letters(&mut alice, &bob, 3) {
