@@ -12,6 +12,7 @@
 
 mod accounts;
 mod audit;
+mod batch;
 mod columns;
 mod devices;
 mod failure;

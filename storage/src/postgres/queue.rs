@@ -5,21 +5,19 @@
 //! is locked, so for one device their order is the order of the commits, and a reader that has seen a place has missed
 //! none below it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use endtoend_protocol::{AccountTag, Address, DeviceId, EnvelopeId, UnixMillis};
+use endtoend_protocol::{Address, UnixMillis};
 
 use super::{Connection, Postgres, lock_devices};
-use crate::columns::{array, number, time, to_column};
-use crate::{
-    Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError, StoreLimits, Tray,
-};
+use crate::batch::{self, Depth, DeviceColumns, Devices, Name, Planned, decide};
+use crate::columns::{number, time, to_column};
+use crate::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError, StoreLimits};
 
 /// A server that is gone without a word is noticed here; one that is merely slow ends the statement itself before.
 const DEADLINE: Duration = Duration::from_secs(60);
-const DAMAGED_DEPTH: StoreError = StoreError::Damaged { what: "queue depth" };
 
 #[async_trait]
 impl QueueStore for Postgres {
@@ -118,9 +116,8 @@ async fn write(
     batch: QueueBatch,
     limits: &StoreLimits,
 ) -> Result<Vec<AppendOutcome>, StoreError> {
+    let mut devices = lock(connection, &batch::named(&batch)).await?;
     let QueueBatch { deletes, appends } = batch;
-    let named = deletes.iter().map(|(device, _)| *device).chain(appends.iter().map(|append| append.to));
-    let mut devices = lock(connection, named).await?;
     delete(connection, &mut devices, &deletes).await?;
     let present = find_present(connection, &devices, &appends).await?;
     let (decisions, planned) = decide(&mut devices, &present, &appends, limits);
@@ -128,32 +125,12 @@ async fn write(
     decisions.into_iter().map(|decision| decision.outcome(&seqs)).collect()
 }
 
-/// How much waits for a device: in all, and in the tray for requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Depth {
-    all: u32,
-    requests: u32,
-}
-
-/// A device that a batch touches, locked.
-#[derive(Debug)]
-struct Touched {
-    row: i64,
-    before: Depth,
-    depth: Depth,
-}
-
-/// Devices of one batch that exist.
-type Devices = HashMap<Address, Touched>;
-
 /// Locks the devices in the order of their rows, so that two batches never wait for each other. The lock leaves room for
 /// keys and tokens that are added to the device meanwhile.
-async fn lock(connection: &mut Connection, named: impl Iterator<Item = Address>) -> Result<Devices, StoreError> {
-    let named: BTreeMap<([u8; 32], u8), ()> =
-        named.map(|device| ((*device.account.as_bytes(), device.device.get()), ())).collect();
+async fn lock(connection: &mut Connection, named: &[Address]) -> Result<Devices, StoreError> {
     let (tags, numbers): (Vec<Vec<u8>>, Vec<i64>) =
-        named.into_keys().map(|(tag, number)| (tag.to_vec(), i64::from(number))).unzip();
-    let rows: Vec<(i64, Vec<u8>, i64, i64, i64)> = sqlx::query_as(
+        named.iter().map(|device| (device.account.as_bytes().to_vec(), i64::from(device.device.get()))).unzip();
+    let rows: Vec<DeviceColumns> = sqlx::query_as(
         "SELECT d.id, d.tag, d.device, d.queue_depth, d.request_depth
          FROM unnest($1::bytea[], $2::bigint[]) AS named (tag, device)
          JOIN devices d ON d.tag = named.tag AND d.device = named.device
@@ -163,15 +140,7 @@ async fn lock(connection: &mut Connection, named: impl Iterator<Item = Address>)
     .bind(numbers)
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|(row, tag, device, all, requests)| {
-            let device = DeviceId::new(number(device, "device number")?)
-                .map_err(|_| StoreError::Damaged { what: "device number" })?;
-            let address = Address { account: AccountTag::new(array(&tag, "tag")?), device };
-            let depth = Depth { all: number(all, "queue depth")?, requests: number(requests, "queue depth")? };
-            Ok((address, Touched { row, before: depth, depth }))
-        })
-        .collect()
+    rows.into_iter().map(batch::touched).collect()
 }
 
 async fn delete(
@@ -179,8 +148,7 @@ async fn delete(
     devices: &mut Devices,
     deletes: &[(Address, Seq)],
 ) -> Result<(), StoreError> {
-    let (rows, seqs): (Vec<i64>, Vec<i64>) =
-        deletes.iter().filter_map(|(device, seq)| Some((devices.get(device)?.row, seq.0))).unzip();
+    let (rows, seqs): (Vec<i64>, Vec<i64>) = batch::deletions(devices, deletes).into_iter().unzip();
     if rows.is_empty() {
         return Ok(());
     }
@@ -192,18 +160,9 @@ async fn delete(
     .bind(seqs)
     .fetch_all(connection)
     .await?;
-    let mut by_row: HashMap<i64, &mut Depth> =
-        devices.values_mut().map(|device| (device.row, &mut device.depth)).collect();
-    for (row, tray) in gone {
-        let depth = by_row.get_mut(&row).ok_or(DAMAGED_DEPTH)?;
-        depth.all = depth.all.checked_sub(1).ok_or(DAMAGED_DEPTH)?;
-        depth.requests = depth.requests.checked_sub(number(tray, "tray")?).ok_or(DAMAGED_DEPTH)?;
-    }
-    Ok(())
+    let gone = gone.into_iter().map(|(row, tray)| Ok((row, number(tray, "tray")?)));
+    batch::deleted(devices, gone.collect::<Result<_, StoreError>>()?)
 }
-
-/// What names an envelope: the row of its device, and its id.
-type Name = (i64, EnvelopeId);
 
 /// Which of the appends are in the queue already, and where. They stay as long as new ones would. Nobody adds to a locked
 /// device's.
@@ -234,65 +193,7 @@ async fn find_present(
     .bind(expiries)
     .fetch_all(connection)
     .await?;
-    present.into_iter().map(|(row, id, seq)| Ok(((row, envelope_id(&id)?), Seq(seq)))).collect()
-}
-
-/// What becomes of an append, once the planned ones have their places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decision {
-    /// The planned append of that number.
-    Store(usize),
-    /// The same envelope as it.
-    RepeatOfPlanned(usize),
-    /// What is known without.
-    Known(AppendOutcome),
-}
-
-impl Decision {
-    fn outcome(self, seqs: &[Seq]) -> Result<AppendOutcome, StoreError> {
-        let place = |number: usize| seqs.get(number).copied().ok_or(StoreError::Damaged { what: "queue" });
-        match self {
-            Self::Store(number) => place(number).map(AppendOutcome::Stored),
-            Self::RepeatOfPlanned(number) => place(number).map(AppendOutcome::Repeat),
-            Self::Known(outcome) => Ok(outcome),
-        }
-    }
-}
-
-/// In the order of the appends. A repeat is told before a full queue: the row that a repeat asks for is there.
-fn decide<'a>(
-    devices: &mut Devices,
-    present: &HashMap<Name, Seq>,
-    appends: &'a [Append],
-    limits: &StoreLimits,
-) -> (Vec<Decision>, Vec<(i64, &'a Append)>) {
-    let mut planned: Vec<(i64, &Append)> = Vec::with_capacity(appends.len());
-    let mut planned_names: HashMap<Name, usize> = HashMap::with_capacity(appends.len());
-    let mut decide_one = |append: &'a Append| {
-        let Some(device) = devices.get_mut(&append.to) else {
-            return Decision::Known(AppendOutcome::UnknownDevice);
-        };
-        let name = (device.row, append.id);
-        if let Some(seq) = present.get(&name) {
-            return Decision::Known(AppendOutcome::Repeat(*seq));
-        }
-        if let Some(number) = planned_names.get(&name) {
-            return Decision::RepeatOfPlanned(*number);
-        }
-        let depth = &mut device.depth;
-        let room = depth.all < limits.queue_envelopes_max
-            && (append.tray == Tray::Contacts || depth.requests < limits.queue_requests_max);
-        if !room {
-            return Decision::Known(AppendOutcome::Full);
-        }
-        depth.all += 1;
-        depth.requests += u32::from(append.tray == Tray::Requests);
-        planned_names.insert(name, planned.len());
-        planned.push((device.row, append));
-        Decision::Store(planned.len() - 1)
-    };
-    let decisions = appends.iter().map(&mut decide_one).collect();
-    (decisions, planned)
+    present.into_iter().map(batch::present).collect()
 }
 
 /// Adds the rows, writes the depths, and gives the places in the order of the rows.
@@ -301,14 +202,14 @@ fn decide<'a>(
 async fn insert(
     connection: &mut Connection,
     devices: &Devices,
-    planned: &[(i64, &Append)],
+    planned: &[Planned<'_>],
 ) -> Result<Vec<Seq>, StoreError> {
-    let changed: Vec<&Touched> = devices.values().filter(|device| device.depth != device.before).collect();
+    let changed = batch::changed(devices);
     if changed.is_empty() && planned.is_empty() {
         return Ok(Vec::new());
     }
     let depths = |of: fn(Depth) -> u32| changed.iter().map(|device| i64::from(of(device.depth))).collect::<Vec<_>>();
-    let times = |of: fn(&Append) -> UnixMillis| planned.iter().map(|(_, a)| to_column(of(a))).collect::<Vec<_>>();
+    let times = |of: fn(&Append) -> UnixMillis| planned.iter().map(|p| to_column(of(p.append))).collect::<Vec<_>>();
     let mut seqs: Vec<i64> = sqlx::query_scalar(
         "WITH changed AS (
              UPDATE devices SET queue_depth = depth.rows, request_depth = depth.requests
@@ -323,12 +224,12 @@ async fn insert(
     .bind(changed.iter().map(|device| device.row).collect::<Vec<_>>())
     .bind(depths(|depth| depth.all))
     .bind(depths(|depth| depth.requests))
-    .bind(planned.iter().map(|(row, _)| *row).collect::<Vec<_>>())
-    .bind(planned.iter().map(|(_, append)| append.id.as_bytes().to_vec()).collect::<Vec<_>>())
+    .bind(planned.iter().map(|planned| planned.device_row).collect::<Vec<_>>())
+    .bind(planned.iter().map(|planned| planned.append.id.as_bytes().to_vec()).collect::<Vec<_>>())
     .bind(times(|append| append.accepted_at))
     .bind(times(|append| append.expires_at))
-    .bind(planned.iter().map(|(_, append)| &append.body[..]).collect::<Vec<_>>())
-    .bind(planned.iter().map(|(_, append)| i64::from(append.tray == Tray::Requests)).collect::<Vec<_>>())
+    .bind(planned.iter().map(|planned| &planned.append.body[..]).collect::<Vec<_>>())
+    .bind(planned.iter().map(|planned| i64::from(planned.tray())).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     // Places were given in the order of the rows, so sorted they are in it.
@@ -336,10 +237,6 @@ async fn insert(
     Ok(seqs.into_iter().map(Seq).collect())
 }
 
-fn envelope_id(column: &[u8]) -> Result<EnvelopeId, StoreError> {
-    EnvelopeId::from_slice(column).map_err(|_| StoreError::Damaged { what: "envelope id" })
-}
-
 fn queued((seq, id, accepted_at, body): (i64, Vec<u8>, i64, Vec<u8>)) -> Result<Queued, StoreError> {
-    Ok(Queued { seq: Seq(seq), id: envelope_id(&id)?, accepted_at: time(accepted_at)?, body: body.into() })
+    Ok(Queued { seq: Seq(seq), id: batch::envelope_id(&id)?, accepted_at: time(accepted_at)?, body: body.into() })
 }

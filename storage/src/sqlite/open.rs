@@ -24,6 +24,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reads are short: more of them at once only wait for the same disk.
 const READERS: u32 = 4;
+/// Of a new file: three short messages to a page, where the default of 4096 has room for one and leaves half of it empty.
+const PAGE_BYTES: u32 = 8192;
 /// Source: <https://sqlite.org/fileformat2.html>, section 1.3.2.
 const PAGE_BYTES_MIN: u64 = 512;
 
@@ -118,6 +120,7 @@ impl Sqlite {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(false)
+            .page_size(PAGE_BYTES)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();

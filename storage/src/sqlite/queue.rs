@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use endtoend_protocol::{Address, EnvelopeId, UnixMillis};
-use sqlx::SqliteConnection;
+use endtoend_protocol::{Address, UnixMillis};
+use sqlx::{QueryBuilder, SqliteConnection};
 
-use super::{Sqlite, device_row};
+use super::{Driver, Sqlite, device_row};
+use crate::batch::{self, DeviceColumns, Devices, Name, Planned, Touched, decide};
 use crate::columns::{time, to_column};
-use crate::{
-    Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError, StoreLimits, Tray,
-};
+use crate::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError, StoreLimits};
 
 #[async_trait]
 impl QueueStore for Sqlite {
@@ -73,130 +72,153 @@ impl QueueStore for Sqlite {
     }
 }
 
-/// How much waits for a device: in all, and in the tray for requests.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Depth {
-    all: u32,
-    requests: u32,
-}
-
-/// A device that a batch touches: read once, its depth written once.
-struct Touched {
-    row: i64,
-    before: Depth,
-    depth: Depth,
-}
-
-/// Devices of one batch; `None` for those that do not exist.
-#[derive(Default)]
-struct Devices(HashMap<Address, Option<Touched>>);
-
-impl Devices {
-    async fn find(
-        &mut self,
-        connection: &mut SqliteConnection,
-        device: Address,
-    ) -> Result<Option<&mut Touched>, StoreError> {
-        use std::collections::hash_map::Entry;
-        let touched = match self.0.entry(device) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(touch(connection, device).await?),
-        };
-        Ok(touched.as_mut())
-    }
-}
-
-async fn touch(connection: &mut SqliteConnection, device: Address) -> Result<Option<Touched>, StoreError> {
-    let found: Option<(i64, u32, u32)> =
-        sqlx::query_as("SELECT id, queue_depth, request_depth FROM devices WHERE tag = ?1 AND device = ?2")
-            .bind(device.account.as_bytes().to_vec())
-            .bind(device.device.get())
-            .fetch_optional(connection)
-            .await?;
-    Ok(found.map(|(row, all, requests)| {
-        let depth = Depth { all, requests };
-        Touched { row, before: depth, depth }
-    }))
-}
-
 async fn write(
     connection: &mut SqliteConnection,
     batch: QueueBatch,
     limits: &StoreLimits,
 ) -> Result<Vec<AppendOutcome>, StoreError> {
-    const DAMAGED: StoreError = StoreError::Damaged { what: "queue depth" };
-    let mut devices = Devices::default();
-    for (device, seq) in batch.deletes {
-        let Some(device) = devices.find(connection, device).await? else { continue };
-        let tray: Option<u32> =
-            sqlx::query_scalar("DELETE FROM queue WHERE seq = ?1 AND device_row = ?2 RETURNING tray")
-                .bind(seq.0)
-                .bind(device.row)
-                .fetch_optional(&mut *connection)
-                .await?;
-        if let Some(tray) = tray {
-            device.depth.all = device.depth.all.checked_sub(1).ok_or(DAMAGED)?;
-            device.depth.requests = device.depth.requests.checked_sub(tray).ok_or(DAMAGED)?;
-        }
-    }
-    let mut outcomes = Vec::with_capacity(batch.appends.len());
-    for append in batch.appends {
-        outcomes.push(match devices.find(connection, append.to).await? {
-            Some(device) => add(connection, device, append, limits).await?,
-            None => AppendOutcome::UnknownDevice,
-        });
-    }
-    for device in devices.0.into_values().flatten().filter(|device| device.depth != device.before) {
-        sqlx::query("UPDATE devices SET queue_depth = ?2, request_depth = ?3 WHERE id = ?1")
-            .bind(device.row)
-            .bind(device.depth.all)
-            .bind(device.depth.requests)
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(outcomes)
+    let mut devices = find(connection, &batch::named(&batch)).await?;
+    let QueueBatch { deletes, appends } = batch;
+    delete(connection, &mut devices, &deletes).await?;
+    let present = find_present(connection, &devices, &appends).await?;
+    let (decisions, planned) = decide(&mut devices, &present, &appends, limits);
+    let seqs = insert(connection, &planned).await?;
+    write_depths(connection, &batch::changed(&devices)).await?;
+    decisions.into_iter().map(|decision| decision.outcome(&seqs)).collect()
 }
 
-/// A repeat is told before a full queue: the row that a repeat asks for is there, and stays as long as a new one would.
-async fn add(
-    connection: &mut SqliteConnection,
-    device: &mut Touched,
-    append: Append,
-    limits: &StoreLimits,
-) -> Result<AppendOutcome, StoreError> {
-    let id = append.id.as_bytes().to_vec();
-    let tray = u32::from(append.tray == Tray::Requests);
-    let room = device.depth.all < limits.queue_envelopes_max
-        && (append.tray == Tray::Contacts || device.depth.requests < limits.queue_requests_max);
-    if room {
-        let added: Option<i64> = sqlx::query_scalar(
-            "INSERT INTO queue (device_row, envelope_id, accepted_at, expires_at, body, tray)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (device_row, envelope_id) DO NOTHING RETURNING seq",
-        )
-        .bind(device.row)
-        .bind(id.clone())
-        .bind(to_column(append.accepted_at))
-        .bind(to_column(append.expires_at))
-        .bind(Vec::from(append.body))
-        .bind(tray)
-        .fetch_optional(&mut *connection)
-        .await?;
-        if let Some(seq) = added {
-            device.depth.all += 1;
-            device.depth.requests += tray;
-            return Ok(AppendOutcome::Stored(Seq(seq)));
+/// Pieces for one statement each. Their lengths come from a short list, so that few statements are prepared, once: to hand
+/// a statement to the thread of the connection, and to run it, costs more than a row.
+fn pieces<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    const LENGTHS: [usize; 4] = [64, 16, 4, 1];
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let length = LENGTHS.into_iter().find(|length| *length <= rest.len())?;
+        let (piece, after) = rest.split_at_checked(length)?;
+        rest = after;
+        Some(piece)
+    })
+}
+
+async fn find(connection: &mut SqliteConnection, named: &[Address]) -> Result<Devices, StoreError> {
+    let mut devices = Devices::with_capacity(named.len());
+    for piece in pieces(named) {
+        let mut query = QueryBuilder::<Driver>::new("WITH named (tag, device) AS (");
+        query.push_values(piece, |mut values, device| {
+            values.push_bind(device.account.as_bytes().to_vec()).push_bind(device.device.get());
+        });
+        // CROSS: each is looked for by the index, whatever the planner thinks of their number.
+        query.push(
+            ") SELECT d.id, d.tag, d.device, d.queue_depth, d.request_depth
+               FROM named CROSS JOIN devices d ON d.tag = named.tag AND d.device = named.device",
+        );
+        let rows: Vec<DeviceColumns> = query.build_query_as().fetch_all(&mut *connection).await?;
+        for row in rows {
+            devices.extend([batch::touched(row)?]);
         }
     }
-    let present: Option<i64> = sqlx::query_scalar(
-        "UPDATE queue SET expires_at = max(expires_at, ?3) WHERE device_row = ?1 AND envelope_id = ?2 RETURNING seq",
-    )
-    .bind(device.row)
-    .bind(id)
-    .bind(to_column(append.expires_at))
-    .fetch_optional(connection)
-    .await?;
-    Ok(present.map_or(AppendOutcome::Full, |seq| AppendOutcome::Repeat(Seq(seq))))
+    Ok(devices)
+}
+
+async fn delete(
+    connection: &mut SqliteConnection,
+    devices: &mut Devices,
+    deletes: &[(Address, Seq)],
+) -> Result<(), StoreError> {
+    for piece in pieces(&batch::deletions(devices, deletes)) {
+        let mut query = QueryBuilder::<Driver>::new("WITH had (device_row, seq) AS (");
+        query.push_values(piece, |mut values, (device, seq)| {
+            values.push_bind(*device).push_bind(*seq);
+        });
+        query.push(
+            ") DELETE FROM queue WHERE seq IN
+                   (SELECT q.seq FROM had CROSS JOIN queue q ON q.seq = had.seq AND q.device_row = had.device_row)
+               RETURNING device_row, tray",
+        );
+        let gone: Vec<(i64, u32)> = query.build_query_as().fetch_all(&mut *connection).await?;
+        batch::deleted(devices, gone)?;
+    }
+    Ok(())
+}
+
+/// Which of the appends are in the queue already, and where. They stay as long as new ones would.
+async fn find_present(
+    connection: &mut SqliteConnection,
+    devices: &Devices,
+    appends: &[Append],
+) -> Result<HashMap<Name, Seq>, StoreError> {
+    let named: Vec<(Name, &Append)> =
+        appends.iter().filter_map(|append| Some(((devices.get(&append.to)?.row, append.id), append))).collect();
+    let mut found = HashMap::new();
+    for piece in pieces(&named) {
+        let mut query = QueryBuilder::<Driver>::new("WITH named (device_row, envelope_id) AS (");
+        query.push_values(piece, |mut values, ((device, id), _)| {
+            values.push_bind(*device).push_bind(id.as_bytes().to_vec());
+        });
+        query.push(
+            ") SELECT q.device_row, q.envelope_id, q.seq FROM named
+               CROSS JOIN queue q ON q.device_row = named.device_row AND q.envelope_id = named.envelope_id",
+        );
+        for row in query.build_query_as().fetch_all(&mut *connection).await? {
+            found.extend([batch::present(row)?]);
+        }
+    }
+    // These are few.
+    for (name, append) in named {
+        if let Some(seq) = found.get(&name) {
+            sqlx::query("UPDATE queue SET expires_at = max(expires_at, ?2) WHERE seq = ?1")
+                .bind(seq.0)
+                .bind(to_column(append.expires_at))
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    Ok(found)
+}
+
+/// Adds the rows and gives their places, which follow each other: nobody else writes.
+async fn insert(connection: &mut SqliteConnection, planned: &[Planned<'_>]) -> Result<Vec<Seq>, StoreError> {
+    if planned.is_empty() {
+        return Ok(Vec::new());
+    }
+    let last: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'queue'")
+        .fetch_optional(&mut *connection)
+        .await?;
+    let seqs: Vec<Seq> = (1..).map(|place| Seq(last.unwrap_or(0) + place)).take(planned.len()).collect();
+    let placed: Vec<(Seq, &Planned<'_>)> = seqs.iter().copied().zip(planned).collect();
+    for piece in pieces(&placed) {
+        let mut query = QueryBuilder::<Driver>::new(
+            "INSERT INTO queue (seq, device_row, envelope_id, accepted_at, expires_at, body, tray) ",
+        );
+        query.push_values(piece, |mut values, (seq, planned)| {
+            let append = planned.append;
+            values
+                .push_bind(seq.0)
+                .push_bind(planned.device_row)
+                .push_bind(append.id.as_bytes().to_vec())
+                .push_bind(to_column(append.accepted_at))
+                .push_bind(to_column(append.expires_at))
+                .push_bind(append.body.to_vec())
+                .push_bind(planned.tray());
+        });
+        query.build().execute(&mut *connection).await?;
+    }
+    Ok(seqs)
+}
+
+async fn write_depths(connection: &mut SqliteConnection, changed: &[&Touched]) -> Result<(), StoreError> {
+    for piece in pieces(changed) {
+        let mut query = QueryBuilder::<Driver>::new("WITH changed (id, depth, requests) AS (");
+        query.push_values(piece, |mut values, device| {
+            values.push_bind(device.row).push_bind(device.depth.all).push_bind(device.depth.requests);
+        });
+        query.push(
+            ") UPDATE devices SET queue_depth = changed.depth, request_depth = changed.requests
+               FROM changed WHERE devices.id = changed.id",
+        );
+        query.build().execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// The last row of the page and whether there are more. Reads lengths only: bodies beyond the page stay on the disk.
@@ -235,6 +257,5 @@ async fn page_end(
 }
 
 fn queued((seq, id, accepted_at, body): (i64, Vec<u8>, i64, Vec<u8>)) -> Result<Queued, StoreError> {
-    let id = EnvelopeId::from_slice(&id).map_err(|_| StoreError::Damaged { what: "envelope id" })?;
-    Ok(Queued { seq: Seq(seq), id, accepted_at: time(accepted_at)?, body: body.into() })
+    Ok(Queued { seq: Seq(seq), id: batch::envelope_id(&id)?, accepted_at: time(accepted_at)?, body: body.into() })
 }
