@@ -1,19 +1,15 @@
-//! The `Connection` actor: one WebSocket. The only file that knows actix-web-actors, so that it can be exchanged.
+//! The `Connection` actor: one WebSocket.
 //!
-//! Such an actor is the body of the HTTP response: it runs while the socket takes what it writes. A reader that stops
-//! reading therefore stops its own actor, and with it the reading of its own frames. What can pile up meanwhile is
-//! bounded by the credit windows; `TCP_USER_TIMEOUT` ends the connection in the end.
+//! It runs while the socket takes what it writes, see [`SocketContext`]. What can pile up meanwhile is bounded by the credit
+//! windows; `TCP_USER_TIMEOUT` ends the connection in the end.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext as _, AsyncContext as _, Handler, Recipient, StreamHandler};
 use actix::{WrapFuture as _, fut::ActorFutureExt as _};
-use actix_http::ws::{Codec, ProtocolError};
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, WebsocketContext};
+use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
 use bytes::Bytes;
-use endtoend_crypto_core::channel::RECORD_OVERHEAD;
 use endtoend_protocol::{
     AccountTag, Address, Answer, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, Envelope, Refusal,
     RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, limits,
@@ -26,6 +22,7 @@ use super::attachment::{Attachment, BadAck, Leave};
 use super::handshake::{self, Stage};
 use super::leaving::{GOODBYE_MAX, Leaving, PATIENCE, UnderWay};
 use super::link::{Heard, Link};
+use super::socket::SocketContext;
 use crate::actors::reply;
 use crate::clock;
 use crate::directory::{AttachTo, LeaveTo};
@@ -41,7 +38,7 @@ use crate::sessions::{Notice, SessionId};
 /// Requests of one connection that may wait for the store at one time.
 const REQUESTS_MAX: usize = 4;
 
-type Context = WebsocketContext<Connection>;
+type Context = SocketContext<Connection>;
 
 /// Speaks with one client.
 ///
@@ -68,27 +65,8 @@ pub(super) struct Connection {
     heard_at: Instant,
 }
 
-/// Answers the WebSocket handshake: with 503 on a node that drains.
-///
-/// # Errors
-/// When the request is no WebSocket handshake.
-pub(crate) async fn open(
-    request: HttpRequest,
-    body: web::Payload,
-    node: web::Data<Node>,
-) -> actix_web::Result<HttpResponse> {
-    if let Some(spread) = node.lifecycle().spread() {
-        let after = come_back_after(spread, rand::rng().random()).as_secs() + 1;
-        return Ok(HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, after)).finish());
-    }
-    let origin = Origin::of(request.peer_addr().map(|address| address.ip()));
-    let connection = Connection::new(node.into_inner(), origin);
-    let codec = Codec::new().max_size(limits::FRAME_BYTES_MAX + RECORD_OVERHEAD);
-    Ok(ws::handshake(&request)?.streaming(WebsocketContext::with_codec(connection, body, codec)))
-}
-
 impl Connection {
-    fn new(node: Arc<Node>, origin: Origin) -> Self {
+    pub(super) fn new(node: Arc<Node>, origin: Origin) -> Self {
         let (link, introduction) = Link::new(node.identity.introduced());
         Self {
             node,
@@ -496,7 +474,7 @@ impl Connection {
             if clock::monotonic().saturating_duration_since(this.heard_at) > limits::IDLE_MAX {
                 this.close(ClosingReason::TooSlow, ctx);
             } else {
-                ctx.ping(b"");
+                ctx.ping();
             }
         });
         let mut lifecycle = self.node.watch_lifecycle();
@@ -542,7 +520,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for Connection {
         self.heard_at = clock::monotonic();
         match message {
             Ok(Message::Binary(bytes)) => self.hear(&bytes, ctx),
-            Ok(Message::Ping(payload)) => ctx.pong(&payload),
+            Ok(Message::Ping(payload)) => ctx.pong(payload),
             Ok(Message::Pong(_) | Message::Nop) => {}
             Ok(Message::Close(_)) => {
                 ctx.close(None);

@@ -1,14 +1,17 @@
 //! One WebSocket: `handshake` has the rules of who may ask what, `attachment` those of deliveries, `actor` the socket.
 
+mod accept;
 mod actor;
 mod attachment;
 mod handshake;
 mod leaving;
 mod link;
+mod socket;
+mod tls;
 
 use endtoend_protocol::RetryReason;
 
-pub(crate) use actor::open;
+pub(crate) use accept::service;
 #[cfg(test)]
 pub(crate) use attachment::{Attachment, Leave};
 

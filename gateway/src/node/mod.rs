@@ -31,6 +31,7 @@ pub use identity::Pin;
 pub(crate) use identity::{Identity, Introduced};
 pub(crate) use lifecycle::{Lifecycle, come_back_after};
 pub(crate) use move_store::{Moved, move_store};
+pub(crate) use open::{OpenConnection, OpenConnections};
 pub use secrets::{Outside, OutsideFault, SECRETS, Secret, SecretOrigin, SecretState, secret_states};
 pub(crate) use serve::services_alone;
 pub use serve::{News, Ready, ServeError, serve};

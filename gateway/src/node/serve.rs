@@ -1,22 +1,20 @@
 //! From a configuration to a running node, and back.
 
-use std::any::Any;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor as _, Arbiter, ArbiterHandle};
-use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::rt::net::TcpStream;
+use actix_server::Server;
 use actix_web::rt::task::JoinHandle;
-use actix_web::{App, HttpServer, web};
 use endtoend_crypto_core::opaque::ServerSetup;
 use endtoend_crypto_core::oprf::OprfKey;
 use endtoend_crypto_core::signature::SigningKey;
-use endtoend_protocol::{UnixMillis, limits};
+use endtoend_protocol::UnixMillis;
 use endtoend_storage::{Maintenance, QueueStore, Store, StoreError};
+use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -41,13 +39,11 @@ use crate::queue_writer::QueueWriter;
 use crate::router::{Router, Routes};
 use crate::services::{Auditor, Policy, Registration, ServerPassword, ServiceSecrets, Services};
 
-/// A peer that does not take what is written to it for this long is gone, or wants us to keep it.
-const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 /// What the store gets to end what is under way, and SQLite to write its log back.
 const STORE_CLOSE_MAX: Duration = Duration::from_secs(5);
 /// Connections that the kernel completes while nobody takes them: those of clients that come back within a few seconds. The
 /// kernel cuts it to `net.core.somaxconn`, which is 4096 by default.
-const BACKLOG: u32 = 4096;
+const BACKLOG: i32 = 4096;
 /// How often expired envelopes and the age of the leaf are looked at.
 const CARE_INTERVAL: Duration = Duration::from_secs(600);
 /// Expired rows of one deletion, so that it does not hold up the writer.
@@ -145,38 +141,33 @@ pub async fn serve(
     let (sessions, auditor) = (Arc::default(), audit.clone());
     let services = Arc::new(Services::new(store.clone(), secrets.services, policy, limits.clone(), sessions, audit));
     let (node, remains) = start_actors(identity.clone(), services.clone(), store.clone(), auditor, seen.clone());
-    let node = web::Data::new(node);
+    let node = Arc::new(node);
 
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let connections_max = (config.gateway.connections_max as usize).div_ceil(workers);
-    let server =
-        HttpServer::new(move || App::new().app_data(node.clone()).route("/v1", web::get().to(connection::open)))
-            .workers(workers)
-            .max_connections(connections_max)
-            .client_request_timeout(limits::HELLO_DEADLINE)
-            // The deadline of the drain comes first.
-            .shutdown_timeout(drain_time.as_secs() + 60)
-            .disable_signals()
-            .backlog(BACKLOG)
-            .on_connect({
-                let open = open.clone();
-                move |connection, data| {
-                    prepare_connection(connection);
-                    data.insert(open.enter());
-                }
-            });
-    let tls = tls_config(leaf.clone())?;
-    let server = match sockets {
-        Sockets::Own(address) => server.bind_rustls_0_23(address, tls).map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => ServeError::AddressInUse(address),
-            _ => ServeError::Listen { address, source },
-        })?,
-        Sockets::HandedOver(sockets) => sockets.into_iter().try_fold(server, |server, (socket, address)| {
-            let listening = server.listen_rustls_0_23(socket, tls.clone());
-            listening.map_err(|source| ServeError::Listen { address, source })
-        })?,
+    let listeners = match sockets {
+        Sockets::Own(address) => {
+            let listener = listen_on(address).map_err(|source| match source.kind() {
+                io::ErrorKind::AddrInUse => ServeError::AddressInUse(address),
+                _ => ServeError::Listen { address, source },
+            })?;
+            vec![(listener, address)]
+        }
+        Sockets::HandedOver(sockets) => sockets,
     };
-    let listen = server.addrs().first().copied().unwrap_or((ip, 0).into());
+    let listen = listeners.first().and_then(|(listener, _)| listener.local_addr().ok()).unwrap_or((ip, 0).into());
+    let tls = Arc::new(tls_config(leaf.clone())?);
+    let server = Server::build()
+        .workers(workers)
+        .max_concurrent_connections(connections_max)
+        // The deadline of the drain comes first.
+        .shutdown_timeout(drain_time.as_secs() + 60)
+        .disable_signals();
+    let server = listeners.into_iter().try_fold(server, |server, (listener, address)| {
+        let (node, tls, open) = (Arc::clone(&node), Arc::clone(&tls), open.clone());
+        let connections = move || connection::service(Arc::clone(&node), Arc::clone(&tls), open.clone());
+        server.listen("clients", listener, connections).map_err(|source| ServeError::Listen { address, source })
+    })?;
     let host = config.gateway.names.first().cloned().unwrap_or_else(|| match listen.ip() {
         ip if ip.is_unspecified() => "localhost".to_owned(),
         ip => ip.to_string(),
@@ -342,19 +333,19 @@ fn start_actors(
     (Node::new(identity, services, router, directory, lifecycle), remains)
 }
 
+/// A socket that clients connect to.
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A restart need not wait until the connections of before are forgotten.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
 /// A thread for actors; it ends with the actix system.
 fn arbiter() -> ArbiterHandle {
     Arbiter::new().handle()
-}
-
-/// Runs once for each connection, after the TLS handshake.
-fn prepare_connection(connection: &dyn Any) {
-    let Some(tls) = connection.downcast_ref::<TlsStream<TcpStream>>() else { return };
-    let (tcp, _) = tls.get_ref();
-    let socket = socket2::SockRef::from(tcp);
-    // Best effort: without them a dead peer is noticed later.
-    let _ = socket.set_tcp_nodelay(true);
-    let _ = socket.set_tcp_user_timeout(Some(WRITE_STALL_MAX));
 }
 
 /// Forgets expired envelopes, renews the leaf and the static keys, for as long as the node runs.

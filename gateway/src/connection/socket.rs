@@ -1,0 +1,288 @@
+//! The context of an actor that is one WebSocket: the actor, what it reads and what it writes are one task.
+//!
+//! It offers what `actix_web_actors::ws::WebsocketContext` does, whose actor is the body of an HTTP response. Here there is no
+//! HTTP in between: what is read is handed to the actor from a buffer that a thread has once, and what the actor writes in
+//! one turn is one write. An idle connection has no buffers.
+//!
+//! The actor runs only while the socket has taken what it wrote before. A reader that stops reading therefore stops its own
+//! actor, and with it the reading of its own frames.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::Duration;
+
+use actix::dev::{AsyncContextParts, ContextFut, ContextParts, Envelope, Mailbox, ToEnvelope};
+use actix::{
+    Actor, ActorContext, ActorState, Addr, AsyncContext, Handler, Message as ActixMessage, SpawnHandle, StreamHandler,
+};
+use actix_codec::{Decoder as _, Encoder as _};
+use actix_http::ws::{CloseReason, Codec, Frame, Message, ProtocolError};
+use bytes::{Buf as _, Bytes, BytesMut};
+use futures_util::Stream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+
+/// Bytes that are read at one time.
+const READ: usize = 32 * 1024;
+/// What the last words and the client's own goodbye may take.
+const GOODBYE_MAX: Duration = Duration::from_secs(5);
+
+thread_local! {
+    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+/// What an actor on a socket is told with each message, and how it answers.
+pub(super) struct SocketContext<A>
+where
+    A: Actor<Context = SocketContext<A>>,
+{
+    inner: ContextParts<A>,
+    said: VecDeque<Message>,
+}
+
+impl<A> SocketContext<A>
+where
+    A: Actor<Context = Self>,
+{
+    /// Writes a binary message.
+    pub(super) fn binary(&mut self, bytes: impl Into<Bytes>) {
+        self.said.push_back(Message::Binary(bytes.into()));
+    }
+
+    pub(super) fn ping(&mut self) {
+        self.said.push_back(Message::Ping(Bytes::new()));
+    }
+
+    pub(super) fn pong(&mut self, payload: Bytes) {
+        self.said.push_back(Message::Pong(payload));
+    }
+
+    pub(super) fn close(&mut self, reason: Option<CloseReason>) {
+        self.said.push_back(Message::Close(reason));
+    }
+}
+
+/// Runs an actor on a socket, from what was read of it already to its end.
+pub(super) async fn run<A, T>(actor: A, io: T, read: BytesMut, codec: Codec)
+where
+    A: Actor<Context = SocketContext<A>> + StreamHandler<Result<Message, ProtocolError>>,
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let mailbox = Mailbox::default();
+    let mut context = SocketContext { inner: ContextParts::new(mailbox.sender_producer()), said: VecDeque::new() };
+    let io = Rc::new(RefCell::new(io));
+    let incoming = Incoming { io: Rc::clone(&io), codec: codec.clone(), rest: read, ended: false };
+    <A as StreamHandler<Result<Message, ProtocolError>>>::add_stream(incoming, &mut context);
+    let mut turns = Turns { actor: ContextFut::new(context, actor, mailbox), io, codec, out: BytesMut::new() };
+    if std::future::poll_fn(|cx| turns.poll(cx)).await.is_err() {
+        return; // the socket is broken; dropping the actor tells it
+    }
+    let Turns { actor, io, .. } = turns;
+    drop(actor);
+    // Unless the client hears the end before its own unread words are thrown away, it may not hear the last ones.
+    let _ = actix_web::rt::time::timeout(GOODBYE_MAX, std::future::poll_fn(|cx| poll_goodbye(&io, cx))).await;
+}
+
+/// An actor and the way out.
+struct Turns<A, T>
+where
+    A: Actor<Context = SocketContext<A>>,
+{
+    actor: ContextFut<A, SocketContext<A>>,
+    io: Rc<RefCell<T>>,
+    codec: Codec,
+    /// Encoded, and not taken by the socket yet.
+    out: BytesMut,
+}
+
+impl<A, T> Turns<A, T>
+where
+    A: Actor<Context = SocketContext<A>>,
+    T: AsyncWrite + Unpin,
+{
+    /// Ready when the actor has stopped and all it said is on its way.
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_write(cx))?;
+        if self.actor.alive() {
+            let _ = Pin::new(&mut self.actor).poll(cx);
+        }
+        let Self { actor, codec, out, .. } = self;
+        for message in actor.ctx().said.drain(..) {
+            codec.encode(message, out).map_err(io::Error::other)?;
+        }
+        ready!(self.poll_write(cx))?;
+        if self.actor.alive() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    fn poll_write(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        let mut io = self.io.borrow_mut();
+        while !self.out.is_empty() {
+            match ready!(Pin::new(&mut *io).poll_write(cx, &self.out))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.out.advance(written),
+            }
+        }
+        self.out = BytesMut::new();
+        Pin::new(&mut *io).poll_flush(cx)
+    }
+}
+
+/// Ends our direction, and reads until the client has ended its own.
+fn poll_goodbye<T: AsyncRead + AsyncWrite + Unpin>(io: &RefCell<T>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+    let mut io = io.borrow_mut();
+    ready!(Pin::new(&mut *io).poll_shutdown(cx))?;
+    loop {
+        let mut unheard = [0; 1024];
+        let mut buffer = ReadBuf::new(&mut unheard);
+        ready!(Pin::new(&mut *io).poll_read(cx, &mut buffer))?;
+        if buffer.filled().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
+
+/// Messages as they arrive.
+struct Incoming<T> {
+    io: Rc<RefCell<T>>,
+    codec: Codec,
+    /// Read, and not a whole message yet.
+    rest: BytesMut,
+    ended: bool,
+}
+
+impl<T: AsyncRead + Unpin> Incoming<T> {
+    /// `None` when there is nothing more for now, or ever.
+    fn decode(&mut self, buffer: &mut BytesMut) -> Option<Result<Message, ProtocolError>> {
+        match self.codec.decode(buffer) {
+            Ok(None) => None,
+            Ok(Some(frame)) => Some(Ok(match frame {
+                // One frame is one unfragmented binary message; what a text says does not matter.
+                Frame::Text(_) => Message::Text(Default::default()),
+                Frame::Binary(bytes) => Message::Binary(bytes),
+                Frame::Continuation(item) => Message::Continuation(item),
+                Frame::Ping(payload) => Message::Ping(payload),
+                Frame::Pong(payload) => Message::Pong(payload),
+                Frame::Close(reason) => Message::Close(reason),
+            })),
+            Err(error) => {
+                self.ended = true;
+                Some(Err(error))
+            }
+        }
+    }
+
+    fn poll_with(
+        &mut self,
+        buffer: &mut BytesMut,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Message, ProtocolError>>> {
+        loop {
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            if let Some(message) = self.decode(buffer) {
+                return Poll::Ready(Some(message));
+            }
+            buffer.reserve(READ);
+            let mut io = self.io.borrow_mut();
+            match ready!(pin!(io.read_buf(buffer)).poll(cx)) {
+                Ok(0) => self.ended = true,
+                Ok(_) => {}
+                Err(error) => {
+                    self.ended = true;
+                    return Poll::Ready(Some(Err(ProtocolError::Io(error))));
+                }
+            }
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> Stream for Incoming<T> {
+    type Item = Result<Message, ProtocolError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let mut buffer = std::mem::take(&mut this.rest);
+        if buffer.is_empty() {
+            buffer = SCRATCH.take();
+        }
+        let polled = this.poll_with(&mut buffer, cx);
+        if buffer.is_empty() {
+            SCRATCH.set(buffer);
+        } else if polled.is_pending() {
+            // Only what is here, so that the rest of the buffer goes to the others.
+            this.rest = BytesMut::from(&buffer[..]);
+            buffer.clear();
+            SCRATCH.set(buffer);
+        } else {
+            this.rest = buffer;
+        }
+        polled
+    }
+}
+
+impl<A> ActorContext for SocketContext<A>
+where
+    A: Actor<Context = Self>,
+{
+    fn stop(&mut self) {
+        self.inner.stop();
+    }
+    fn terminate(&mut self) {
+        self.inner.terminate();
+    }
+    fn state(&self) -> ActorState {
+        self.inner.state()
+    }
+}
+
+impl<A> AsyncContext<A> for SocketContext<A>
+where
+    A: Actor<Context = Self>,
+{
+    fn spawn<F>(&mut self, future: F) -> SpawnHandle
+    where
+        F: actix::ActorFuture<A, Output = ()> + 'static,
+    {
+        self.inner.spawn(future)
+    }
+    fn wait<F>(&mut self, future: F)
+    where
+        F: actix::ActorFuture<A, Output = ()> + 'static,
+    {
+        self.inner.wait(future);
+    }
+    fn waiting(&self) -> bool {
+        self.inner.waiting() || matches!(self.inner.state(), ActorState::Stopping | ActorState::Stopped)
+    }
+    fn cancel_future(&mut self, handle: SpawnHandle) -> bool {
+        self.inner.cancel_future(handle)
+    }
+    fn address(&self) -> Addr<A> {
+        self.inner.address()
+    }
+}
+
+impl<A> AsyncContextParts<A> for SocketContext<A>
+where
+    A: Actor<Context = Self>,
+{
+    fn parts(&mut self) -> &mut ContextParts<A> {
+        &mut self.inner
+    }
+}
+
+impl<A, M> ToEnvelope<A, M> for SocketContext<A>
+where
+    A: Actor<Context = Self> + Handler<M>,
+    M: ActixMessage + Send + 'static,
+    M::Result: Send,
+{
+    fn pack(message: M, answer: Option<oneshot::Sender<M::Result>>) -> Envelope<A> {
+        Envelope::new(message, answer)
+    }
+}
