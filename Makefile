@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench soak fuzz fmt lint
+.PHONY: help setup demo test bench load soak fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,13 +25,21 @@ test: setup ## every check and every test
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
 
-bench: setup ## figures, printed and not judged: constructions against primitives, load on one node
-	$(CARGO) build --locked --profile bench --workspace --bins
+bench: setup ## figures, printed and not judged: constructions against primitives, then what `make load` does
 	$(CARGO) bench --locked --workspace --bench envelope --bench channel --bench primitives --bench allocations
-	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000
-	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 10000 --rate 1000
-	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000 --offline
-	"$(CARGO_TARGET_DIR)/release/load" --senders 8 --receivers 8 --messages 40000 --offline --postgres
+	$(MAKE) load
+
+load: setup ## figures of one node: cost, latency at fixed rates, durable messages, memory for each idle connection
+	$(CARGO) build --locked --profile bench --workspace --bins
+	"$(CARGO_TARGET_DIR)/release/load" --messages 200000
+	"$(CARGO_TARGET_DIR)/release/load" --messages 100000 --bytes 2304
+	"$(CARGO_TARGET_DIR)/release/load" --messages 10000 --rate 1000
+	"$(CARGO_TARGET_DIR)/release/load" --messages 50000 --rate 5000
+	"$(CARGO_TARGET_DIR)/release/load" --messages 100000 --rate 10000
+	"$(CARGO_TARGET_DIR)/release/load" --messages 70000 --offline
+	"$(CARGO_TARGET_DIR)/release/load" --messages 70000 --bytes 2304 --offline
+	"$(CARGO_TARGET_DIR)/release/load" --messages 70000 --bytes 2304 --offline --postgres
+	"$(CARGO_TARGET_DIR)/release/idle"
 
 soak: setup ## the simulation of the message path with ever new seeds, until it is stopped or one fails; SOAK=1000 begins there
 	SOAK="$(or $(SOAK),$(shell date +%s))" $(CARGO) test --locked --release -p endtoend-gateway --lib simulation::tests::soak -- --nocapture

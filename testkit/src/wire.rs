@@ -80,7 +80,7 @@ impl Unsecured {
     }
 
     async fn over(tcp: TcpStream, node: SocketAddr, headers: &[(&'static str, &str)]) -> Self {
-        let connector = TlsConnector::from(Arc::new(tls_config()));
+        let connector = TlsConnector::from(Arc::new(trusting_tls()));
         let tls = connector.connect(ServerName::IpAddress(node.ip().into()), tcp).await.expect("a TLS handshake");
         let mut request = format!("wss://{node}/v1").into_client_request().expect("an address");
         for (name, value) in headers {
@@ -160,19 +160,33 @@ impl Wire {
         let key = Arc::new(SigningKey::generate(&mut rand::rng()));
         let password = PASSWORD;
         let (start, opaque) = ClientRegistration::start(&mut rand::rng(), password).expect("OPAQUE starts");
-        let answer = wire.ask(Request::RegisterStart { account, opaque: opaque.into() }).await;
-        let ServerFrame::Answer { answer: Answer::RegisterChallenge { opaque }, .. } = answer else {
-            panic!("no registration: {answer:?}");
-        };
+        let opaque = wire.register_start(account, opaque.into()).await;
         let done = start.finish(&mut rand::rng(), password, &opaque).expect("OPAQUE finishes");
-        let address = Address { account, device: DeviceId::FIRST };
-        let device_proof = wire.proof(&key, &challenge, address, Purpose::Register);
-        let device = Box::new(noise_keys(key.verifying_key().to_bytes().into()));
-        let request = Request::RegisterFinish { opaque: done.record.into(), device_proof, device, invite };
-        match wire.ask(request).await {
+        match wire.register_finish(&challenge, account, &key, done.record.into(), invite).await {
             ServerFrame::Refused { refusal, .. } => Err(refusal.code),
             answer => Ok((wire, authenticated(answer, key))),
         }
+    }
+
+    async fn register_start(&mut self, account: AccountTag, opaque: Bytes) -> Bytes {
+        match self.ask(Request::RegisterStart { account, opaque }).await {
+            ServerFrame::Answer { answer: Answer::RegisterChallenge { opaque }, .. } => opaque,
+            other => panic!("no registration: {other:?}"),
+        }
+    }
+
+    async fn register_finish(
+        &mut self,
+        challenge: &[u8; limits::CHALLENGE_BYTES],
+        account: AccountTag,
+        key: &SigningKey,
+        record: Bytes,
+        invite: Option<InviteCode>,
+    ) -> ServerFrame {
+        let address = Address { account, device: DeviceId::FIRST };
+        let device_proof = self.proof(key, challenge, address, Purpose::Register);
+        let device = Box::new(noise_keys(key.verifying_key().to_bytes().into()));
+        self.ask(Request::RegisterFinish { opaque: record, device_proof, device, invite }).await
     }
 
     /// Connects and proves a password, up to where the node says whether it is right.
@@ -418,6 +432,37 @@ impl Wire {
     }
 }
 
+/// Registers many accounts at little cost: all have the device key and the password's record of the first. The node cannot
+/// know it, and nobody can log in by password.
+#[derive(Clone, Debug)]
+pub struct Registrar {
+    key: Arc<SigningKey>,
+    record: Bytes,
+}
+
+impl Registrar {
+    /// Makes what the accounts share, once, with a registration that is not finished.
+    pub async fn new(node: SocketAddr) -> Self {
+        let mut wire = Wire::connect(node).await;
+        wire.hello().await;
+        let (start, opaque) = ClientRegistration::start(&mut rand::rng(), PASSWORD).expect("OPAQUE starts");
+        let opaque = wire.register_start(AccountTag::new([0; 32]), opaque.into()).await;
+        let done = start.finish(&mut rand::rng(), PASSWORD, &opaque).expect("OPAQUE finishes");
+        Self { key: Arc::new(SigningKey::generate(&mut rand::rng())), record: done.record.into() }
+    }
+
+    /// Connects and registers an account.
+    pub async fn register(&self, node: SocketAddr, account: AccountTag) -> Wire {
+        let mut wire = Wire::connect(node).await;
+        let challenge = wire.hello().await;
+        let (_, opaque) = ClientRegistration::start(&mut rand::rng(), PASSWORD).expect("OPAQUE starts");
+        wire.register_start(account, opaque.into()).await;
+        let answer = wire.register_finish(&challenge, account, &self.key, self.record.clone(), None).await;
+        authenticated(answer, Arc::clone(&self.key));
+        wire
+    }
+}
+
 type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
 /// The way out of a [`Wire`].
@@ -539,7 +584,8 @@ fn noise_keys(device_key: Bytes) -> NewDevice {
     }
 }
 
-fn tls_config() -> ClientConfig {
+/// TLS that believes every certificate.
+pub fn trusting_tls() -> ClientConfig {
     ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("the provider has TLS 1.3")

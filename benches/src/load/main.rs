@@ -5,15 +5,17 @@
 //! follows from the seed. Ends with 1 if a message was lost, doubled or out of order.
 #![expect(clippy::expect_used, clippy::panic, reason = "a measurement that fails should stop")]
 
+mod alarm;
 mod limit;
 mod people;
+mod relay;
 mod report;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use endtoend_benches::Stopwatch;
+use endtoend_benches::{Stopwatch, cpu, resident_kib};
 use endtoend_testkit::{Node, NodeOptions};
 use endtoend_testkit_postgres::{Server, Settings};
 
@@ -31,7 +33,7 @@ struct Options {
     #[arg(long, default_value_t = 20_000)]
     messages: usize,
     /// Bytes of each envelope, at least 16.
-    #[arg(long, default_value_t = 2_304)]
+    #[arg(long, default_value_t = 512)]
     bytes: usize,
     /// Messages per second in all, sent when they are due whatever the server does. Without it each sender sends as
     /// fast as its window allows.
@@ -55,6 +57,11 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(relay::ORDER) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(relay::serve());
+        return ExitCode::SUCCESS;
+    }
     let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let server = options.postgres.then(|| Server::start(Settings { durable: true }));
@@ -62,21 +69,24 @@ fn main() -> ExitCode {
         None => NodeOptions::without_limits(),
         Some(server) => NodeOptions::without_limits().on_postgres(&runtime.block_on(server.database())),
     });
-    let (cpu_before, watch) = (report::cpu(node.pid()), Stopwatch::start());
+    let (cpu_before, watch) = (cpu(node.pid()), Stopwatch::start());
     let people = runtime.block_on(people::register(node.listen(), &options));
-    let registered = (report::cpu(node.pid()) - cpu_before, watch.elapsed());
+    let registered = (cpu(node.pid()) - cpu_before, watch.elapsed());
 
-    let (cpu_before, watch) = (report::cpu(node.pid()), Stopwatch::start());
+    let (cpu_before, watch) = (cpu(node.pid()), Stopwatch::start());
     let deadline = Duration::from_secs(options.seconds_max);
     let exchange = people.exchange(watch, &options);
     let Ok(seen) = runtime.block_on(async { tokio::time::timeout(deadline, exchange).await }) else {
         eprintln!("load: not done within {deadline:?}");
         return ExitCode::FAILURE;
     };
-    let (took, cpu) = (watch.elapsed(), report::cpu(node.pid()) - cpu_before);
-    let memory = report::resident_kib(node.pid());
-    let limit = (options.offline && !options.postgres).then(|| limit::inserts_per_second(&options));
-    let report = report::Report { options, registered, took, cpu, memory_kib: memory, limit, seen };
+    let (took, used) = (watch.elapsed(), cpu(node.pid()) - cpu_before);
+    let memory = resident_kib(node.pid());
+    drop(node);
+    let inserts = (options.offline && !options.postgres).then(|| limit::inserts_per_second(&options));
+    let flat_out = !options.offline && options.rate.is_none();
+    let relayed = flat_out.then(|| runtime.block_on(relay::measure(&options)));
+    let report = report::Report { options, registered, took, cpu: used, memory_kib: memory, inserts, relayed, seen };
     report.print();
     if report.seen.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -14,9 +14,9 @@ use endtoend_testkit::{Wire, WireReceiver, WireSender};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
 
 use super::Options;
+use super::alarm::Alarm;
 
 /// Bytes at the head of a body: planned time (8), sender (4), number (4).
 const HEAD: usize = 16;
@@ -119,7 +119,7 @@ impl Plan {
     async fn carry_out(self, mut out: WireSender, mut answers: WireReceiver, watch: Stopwatch) -> Seen {
         let mut seen = Seen::default();
         let mut open: HashMap<EnvelopeId, (u64, Envelope)> = HashMap::new();
-        let mut next = 0;
+        let (alarm, mut next) = (Alarm::new(), 0);
         while next < self.messages || !open.is_empty() {
             let room = open.len() < limits::SEND_WINDOW as usize && next < self.messages;
             let due = self.every.map(|every| every * next);
@@ -136,7 +136,7 @@ impl Plan {
             let answer = match waits.filter(|_| room) {
                 Some(due) => tokio::select! {
                     answer = answers.recv() => answer,
-                    () = sleep_until(Instant::from_std(watch.at(due))) => continue,
+                    () = alarm.after(due.saturating_sub(watch.elapsed())) => continue,
                 },
                 None => answers.recv().await,
             };

@@ -1,15 +1,12 @@
 //! Figures.
 
-use std::fs;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::Options;
 use super::people::Seen;
-
-/// Ticks of a second in /proc, which Linux fixes at 100 for user space.
-const TICKS: u64 = 100;
+use super::relay::Relayed;
 
 pub(crate) struct Report {
     pub(crate) options: Options,
@@ -17,25 +14,9 @@ pub(crate) struct Report {
     pub(crate) took: Duration,
     pub(crate) cpu: Duration,
     pub(crate) memory_kib: u64,
-    pub(crate) limit: Option<f64>,
+    pub(crate) inserts: Option<f64>,
+    pub(crate) relayed: Option<Relayed>,
     pub(crate) seen: Seen,
-}
-
-/// User and system time of a process.
-pub(crate) fn cpu(pid: u32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the node runs");
-    // Fields 14 and 15, counted after the name in parentheses, which is field 2.
-    let fields = stat.rsplit(')').next().expect("a name");
-    let ticks: u64 =
-        fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
-    Duration::from_millis(ticks * 1000 / TICKS)
-}
-
-/// Resident memory of a process.
-pub(crate) fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the node runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|rest| rest.trim().strip_suffix(" kB")).and_then(|kib| kib.parse().ok()).unwrap_or_default()
 }
 
 fn percentile(sorted: &[u64], of_100: usize) -> f64 {
@@ -63,7 +44,8 @@ impl Report {
                 "offline": offline, "messages_per_second": per_second, "server_cpu_us_per_message": cpu_us,
                 "accepted_ms": accepted, "delivered_ms": delivered, "retries": self.seen.retries,
                 "wrong": self.seen.wrong, "server_resident_kib": self.memory_kib,
-                "limit_inserts_per_second": self.limit,
+                "limit_inserts_per_second": self.inserts,
+                "limit_relay_cpu_us_per_message": self.relayed.as_ref().map(|relayed| relayed.cpu_us),
             });
             println!("{object}");
             return;
@@ -83,7 +65,7 @@ impl Report {
         };
         line("send to accepted", accepted);
         if offline {
-            if let Some(limit) = self.limit {
+            if let Some(limit) = self.inserts {
                 println!(
                     "bare inserts           {limit:.0} per second in batches of 512 with fsync: ratio {:.2}",
                     per_second / limit
@@ -91,6 +73,12 @@ impl Report {
             }
         } else {
             line("send to deliver", delivered);
+        }
+        if let Some(Relayed { per_second: relayed, cpu_us: limit }) = self.relayed {
+            println!(
+                "bare relay             {relayed:.0} per second, {limit:.1} us of CPU each: ratio {:.2}",
+                limit / cpu_us
+            );
         }
         println!("server memory          {} KiB resident", self.memory_kib);
         println!("repeated on request    {}", self.seen.retries);
