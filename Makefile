@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench load soak fuzz fmt lint
+.PHONY: help setup demo test bench load soak sabotage fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,7 @@ test: setup ## every check and every test
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	scripts/check-policy
 	scripts/second-implementation
+	scripts/sabotage --check
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
@@ -43,6 +44,9 @@ load: setup ## figures of one node: cost, latency at fixed rates, durable messag
 
 soak: setup ## the simulation of the message path with ever new seeds, until it is stopped or one fails; SOAK=1000 begins there
 	SOAK="$(or $(SOAK),$(shell date +%s))" $(CARGO) test --locked --release -p endtoend-gateway --lib simulation::tests::soak -- --nocapture
+
+sabotage: setup ## shows that the simulation finds bugs that are brought in on purpose
+	scripts/sabotage
 
 fuzz: setup ## search for bytes that break a decoder or a state machine: 10 minutes for each target
 	scripts/fuzz 600

@@ -11,6 +11,7 @@ use endtoend_storage::{PageLimits, QueueStore, Seq};
 
 use super::devices::{Action, Devices};
 use super::messages::{Attach, Enqueue, Finish, FromDevice, MailboxIdle, MailboxStopped, Push, Wake};
+use super::wakes::SharedWakeUps;
 use crate::actors::reply;
 use crate::clock;
 use crate::letter::Letter;
@@ -42,6 +43,7 @@ pub(crate) struct Mailbox {
     account: AccountTag,
     generation: u64,
     devices: Devices<Receipt, Recipient<Push>>,
+    wakes: Arc<SharedWakeUps>,
     around: Surroundings,
 }
 
@@ -49,7 +51,7 @@ type Do = Action<Receipt, Recipient<Push>>;
 
 impl Mailbox {
     pub(crate) fn new(account: AccountTag, generation: u64, around: Surroundings) -> Self {
-        Self { account, generation, devices: Devices::default(), around }
+        Self { account, generation, devices: Devices::default(), wakes: Arc::default(), around }
     }
 
     /// Lets the rules take one step, and does what they ask.
@@ -67,7 +69,8 @@ impl Mailbox {
         match action {
             Action::Enter => {
                 let (enqueue, wake) = (ctx.address().recipient(), ctx.address().recipient());
-                self.around.routes.insert(self.account, self.generation, Route { enqueue, wake });
+                let route = Route { enqueue, wake, wakes: Arc::clone(&self.wakes) };
+                self.around.routes.insert(self.account, self.generation, route);
             }
             Action::Idle { attaches } => {
                 let Self { account, generation, .. } = *self;
@@ -153,8 +156,9 @@ impl Handler<Persisted> for Mailbox {
 
 impl Handler<Wake> for Mailbox {
     type Result = ();
-    fn handle(&mut self, Wake { device, seq }: Wake, ctx: &mut Self::Context) {
-        self.step(ctx, |devices, out| devices.wake(device, seq, out));
+    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
+        let wakes = self.wakes.lock().take();
+        self.step(ctx, |devices, out| wakes.for_each(|(device, seq)| devices.wake(device, seq, out)));
     }
 }
 

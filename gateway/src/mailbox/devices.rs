@@ -338,4 +338,19 @@ mod tests {
         step(&mut devices, |devices, out| devices.loaded(PHONE, life, page(&[(3, 1)]), out));
         assert!(!ticket.claim(), "its row is there, and deleted with the acknowledgement");
     }
+
+    #[test]
+    fn what_is_found_in_the_store_while_it_is_pushed_is_deleted_with_its_acknowledgement() {
+        let mut devices = Devices::default();
+        let (life, _) = life_and_place(&attach(&mut devices, 1, "one"));
+        step(&mut devices, |devices, out| devices.loaded(PHONE, life, page(&[]), out));
+        // It came by here and, from another connection of its sender, by the store.
+        let out = step(&mut devices, |devices, out| devices.enqueue(letter(1), (), out));
+        assert_eq!(delivered(&out), [envelope(1)]);
+        step(&mut devices, |devices, out| devices.wake(PHONE, Seq(4), out));
+        let out = step(&mut devices, |devices, out| devices.loaded(PHONE, life, page(&[(4, 1)]), out));
+        assert!(matches!(out.as_slice(), [Action::Settle((), Outcome::Accepted { .. })]), "{out:?}");
+        let out = heard(&mut devices, 1, DeviceEvent::Acknowledged(DeliveryNumber(1)));
+        assert!(out.iter().any(|action| matches!(action, Action::Forget { rows, .. } if rows == &[Seq(4)])), "{out:?}");
+    }
 }

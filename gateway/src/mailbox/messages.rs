@@ -2,7 +2,6 @@
 
 use actix::{Message, Recipient};
 use endtoend_protocol::{Deliver, DeliveryNumber, DeviceId};
-use endtoend_storage::Seq;
 
 use crate::actors::reply;
 use crate::letter::Letter;
@@ -98,13 +97,10 @@ pub(crate) enum DeviceEvent {
     Left,
 }
 
-/// A row for this device was committed without coming by here.
+/// Rows were committed without coming by here: the mailbox's [`SharedWakeUps`](super::SharedWakeUps) say which.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct Wake {
-    pub device: DeviceId,
-    pub seq: Seq,
-}
+pub(crate) struct Wake;
 
 /// Told by a mailbox to the directory: nothing waits in it and no device is here.
 #[derive(Debug, Message)]

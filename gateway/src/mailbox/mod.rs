@@ -6,6 +6,7 @@ mod devices;
 mod messages;
 mod pending;
 mod repeats;
+mod wakes;
 
 pub(crate) use actor::{Mailbox, Surroundings};
 #[cfg(test)]
@@ -15,3 +16,6 @@ pub(crate) use messages::Connected;
 pub(crate) use messages::{
     Attach, AttachmentId, Caller, DeviceEvent, Enqueue, Finish, FromDevice, MailboxIdle, MailboxStopped, Push, Wake,
 };
+pub(crate) use wakes::SharedWakeUps;
+#[cfg(test)]
+pub(crate) use wakes::WakeUps;

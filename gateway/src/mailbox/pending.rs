@@ -285,19 +285,10 @@ impl<R> Pending<R> {
     /// A row of the store, in the order of acceptance, which also orders what of the tail the page reaches.
     fn take_row(&mut self, row: Queued, out: &mut Vec<Action<R>>) {
         if let Some((_, entry)) = self.window.iter_mut().find(|(_, entry)| entry.id == row.id) {
-            // Pushed while it was being committed. An unconfirmed one turns out to be safe.
-            if matches!(entry.durability, Durability::Unconfirmed) {
-                entry.durability = Durability::Stored(row.seq);
-            }
+            found_stored(entry, row.seq, out);
         } else if let Some(at) = self.tail.iter().position(|entry| entry.id == row.id) {
             if let Some(mut entry) = self.remove_from_tail(at) {
-                let stored = AppendOutcome::Stored(row.seq);
-                if let Durability::Storing { ticket, .. } = &entry.durability {
-                    // It is there from before, so it need not be written: once the device has acknowledged it, it
-                    // would be written anew, and nobody would delete it.
-                    ticket.elide();
-                }
-                settle(&mut entry, Durability::Stored(row.seq), Some(stored), out);
+                found_stored(&mut entry, row.seq, out);
                 self.page.push_back(entry);
             }
         } else if self.page.iter().any(|entry| entry.id == row.id) {
@@ -459,6 +450,19 @@ fn repeat<R>(known: &mut Entry<R>, letter: Letter, receipt: R, out: &mut Vec<Act
             let letter = Letter { accepted_at: known.accepted_at, ..letter };
             out.push(Action::Persist { letter, ticket });
         }
+    }
+}
+
+/// A row of the store turns out to be this entry's, so it need not be written. If it were, it would be written anew once
+/// the device has acknowledged it, and nobody would delete it.
+fn found_stored<R>(entry: &mut Entry<R>, seq: Seq, out: &mut Vec<Action<R>>) {
+    match &mut entry.durability {
+        Durability::Storing { ticket, .. } => {
+            ticket.elide();
+            settle(entry, Durability::Stored(seq), Some(AppendOutcome::Stored(seq)), out);
+        }
+        Durability::Unconfirmed => entry.durability = Durability::Stored(seq),
+        Durability::Stored(_) => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which mailboxes live on this node.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use actix::Recipient;
 use endtoend_protocol::{AccountTag, Address};
@@ -8,13 +8,14 @@ use endtoend_storage::Seq;
 
 use super::table::Table;
 use crate::actors::reply;
-use crate::mailbox::{Enqueue, Wake};
+use crate::mailbox::{Enqueue, SharedWakeUps, Wake};
 
 /// The way to one mailbox.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub enqueue: Recipient<Enqueue>,
     pub wake: Recipient<Wake>,
+    pub wakes: Arc<SharedWakeUps>,
 }
 
 /// The table of mailboxes on this node: a mailbox enters itself before it loads its queue, and leaves before it stops.
@@ -39,9 +40,10 @@ impl Routes {
 
     /// A row was committed for this device: tells its mailbox, if there is one by now.
     pub(crate) fn wake(&self, to: Address, seq: Seq) {
-        let wake = self.read().get(to.account).map(|route| route.wake.clone());
-        if let Some(wake) = wake {
-            reply(&wake, Wake { device: to.device, seq });
+        let Some(Route { wake, wakes, .. }) = self.read().get(to.account).cloned() else { return };
+        let tell = wakes.lock().add(to.device, seq);
+        if tell {
+            reply(&wake, Wake);
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::connection::Attachment;
 use crate::directory::LiveMailboxes;
 use crate::letter::Letter;
-use crate::mailbox::{Action, AttachmentId, Caller, Connected, Devices, FromDevice};
+use crate::mailbox::{Action, AttachmentId, Caller, Connected, Devices, FromDevice, WakeUps};
 use crate::memory::Memory;
 use crate::queue_writer::{GroupCommit, Persist, Persisted, Told};
 use crate::receipt::{Answer, Outcome, Receipt, SendSettled};
@@ -96,7 +96,7 @@ pub(super) enum ToDirectory {
 pub(super) enum ToMailbox {
     Enqueue(Letter, Right),
     Persisted(Persisted),
-    Wake(DeviceId, Seq),
+    Wake,
     Attach(DeviceId, AttachmentId, Caller<Way>),
     From(FromDevice),
     Finish,
@@ -114,6 +114,7 @@ pub(super) struct Answered {
 pub(super) struct Mailbox {
     pub(super) account: AccountTag,
     pub(super) rules: Devices<Right, Way>,
+    pub(super) wakes: WakeUps,
     pub(super) inbox: VecDeque<ToMailbox>,
     /// What the last step asked for and is not done yet.
     pub(super) todo: VecDeque<Action<Right, Way>>,

@@ -244,6 +244,7 @@ impl World {
                     let mailbox = Mailbox {
                         account,
                         rules: Default::default(),
+                        wakes: Default::default(),
                         inbox: Default::default(),
                         todo: Default::default(),
                         answered: Vec::new(),
@@ -290,7 +291,9 @@ impl World {
                 Some(ToMailbox::Persisted(Persisted { to, id, outcome })) => {
                     mailbox.rules.persisted(to.device, id, outcome, &mut out);
                 }
-                Some(ToMailbox::Wake(device, seq)) => mailbox.rules.wake(device, seq, &mut out),
+                Some(ToMailbox::Wake) => {
+                    mailbox.wakes.take().for_each(|(device, seq)| mailbox.rules.wake(device, seq, &mut out));
+                }
                 Some(ToMailbox::Attach(device, attachment, connection)) => {
                     mailbox.rules.attach(device, attachment, connection.heard().unwrap(), &mut out);
                 }
@@ -364,7 +367,11 @@ impl World {
         let now = self.instant();
         let writer = &mut self.node.writer;
         if let Some((mailbox, device, seq)) = writer.waking.take() {
-            return self.node.tell_mailbox(mailbox, ToMailbox::Wake(device, seq));
+            let tell = self.node.mailboxes.get_mut(&mailbox).is_some_and(|mailbox| mailbox.wakes.add(device, seq));
+            if tell {
+                self.node.tell_mailbox(mailbox, ToMailbox::Wake);
+            }
+            return;
         }
         if writer.told.is_empty()
             && let Some(result) = writer.result.take()

@@ -153,7 +153,9 @@ impl World {
         self.oracle.at_rest(&self.node, self.weather.memory_kib, &self.clients, None, self.wall());
         self.oracle.order();
         if !self.store.littered {
-            assert_eq!(self.store.rows().filter(|row| row.expires_at > self.wall()).count(), 0, "the store is cleared");
+            let rows = self.store.rows().filter(|row| row.expires_at > self.wall());
+            let rows: Vec<_> = rows.map(|row| super::oracle::number(row.queued.id)).collect();
+            assert!(rows.is_empty(), "{rows:?} were acknowledged and are still in the store");
         }
     }
 
