@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::task::Poll;
 
 use bytes::Bytes;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqlSafeStr as _, SqliteConnection};
 use tempfile::TempDir;
 
+use super::open::MIGRATIONS;
 use super::{OpenError, Sqlite};
-use crate::conformance::{LIMITS, account, address, append, appends, load};
-use crate::{AccountStore, Append, AppendOutcome, KeyStore, QueueStore, StoreLimits};
+use crate::conformance::{LIMITS, account, address, append, appends, deletes, load};
+use crate::{AccountStore, Append, AppendOutcome, KeyStore, Maintenance as _, QueueStore, StoreLimits};
 
 async fn empty() -> (Sqlite, TempDir) {
     let folder = TempDir::new().expect("a folder");
@@ -328,6 +330,42 @@ async fn migrations_run_once_from_version_one() {
     let versions: Vec<_> = first.iter().map(|(version, success, ..)| (*version, *success)).collect();
     assert_eq!(versions, [(1, true), (2, true)]);
     assert_eq!(applied().await, first);
+}
+
+#[tokio::test]
+async fn an_older_schema_is_migrated_and_keeps_its_rows() {
+    // What each schema can hold from its beginning on.
+    const ROWS: &str = "
+        INSERT INTO accounts (tag, identity_key, opaque_record, created_at)
+        VALUES (unhex('0101010101010101010101010101010101010101010101010101010101010101'), x'02', x'03', 4);
+        INSERT INTO devices (tag, device, device_key, registration_id, signed_pre_key_id, signed_pre_key_public,
+            signed_pre_key_signature, last_resort_id, last_resort_public, last_resort_signature, envelope_key_id,
+            envelope_key_x25519, envelope_key_ml_kem, envelope_key_signature, queue_depth)
+        SELECT tag, 1, x'07', 5, 1, x'', x'', 1, x'', x'', 1, x'', x'', x'', 1 FROM accounts;
+        INSERT INTO queue (device_row, envelope_id, accepted_at, expires_at, body)
+        VALUES (1, unhex('01900000000070008000000000000001'), 9, 9000000, x'0b0d')";
+    for known in 1..=MIGRATIONS.len() {
+        let folder = TempDir::new().expect("a folder");
+        // As a program that knew so many has left it.
+        let mut older = raw(&file(&folder)).await;
+        sqlx::query("PRAGMA journal_mode = WAL").execute(&mut older).await.expect("begun");
+        let migrations = MIGRATIONS[..known].iter().map(|&(version, name, sql)| {
+            Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        });
+        let migrator = Migrator::with_migrations(migrations.collect());
+        migrator.run_direct(None, &mut older, false).await.expect("migrated");
+        sqlx::raw_sql(ROWS).execute(&mut older).await.expect("filled");
+        older.close().await.expect("closed");
+
+        let store = open(&file(&folder)).await;
+        assert_eq!(store.stats().await.expect("counted").schema, Sqlite::newest_schema());
+        let record = store.opaque_record(address(1).account).await.expect("read");
+        assert_eq!(record.as_deref(), Some(&[3][..]));
+        let page = load(&store, 1).await;
+        assert_eq!((page.rows.len(), &page.rows[0].body[..]), (1, &[0x0b, 0x0d][..]));
+        let outcomes = store.commit(deletes(vec![(address(1), page.rows[0].seq)])).await.expect("committed");
+        assert!(outcomes.is_empty() && load(&store, 1).await.rows.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -259,3 +259,22 @@ async fn the_tables_are_all_that_there_are() {
     in_database.sort();
     assert_eq!(in_database, described(postgres));
 }
+
+/// What a thief learns is said of every column.
+#[test]
+fn every_column_is_in_the_document() {
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema.md")).unwrap();
+    for table in &TABLES {
+        let section = document.split("\n## ").find(|section| section.starts_with(&format!("{}\n", table.name)));
+        let Some(section) = section else {
+            assert!(table.name == AUDIT_ENDS && document.contains("`audit_ends` has one row"), "{}", table.name);
+            continue;
+        };
+        // `signed_pre_key_id`, `_public`: the part that differs is enough for the second.
+        let named: Vec<&str> = section.split('`').skip(1).step_by(2).collect();
+        for (column, _) in table.columns {
+            let is_it = |name: &&str| name == column || (name.starts_with('_') && column.ends_with(*name));
+            assert!(named.iter().any(is_it), "{}.{column} is not in docs/schema.md", table.name);
+        }
+    }
+}

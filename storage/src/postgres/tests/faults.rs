@@ -120,6 +120,28 @@ async fn a_lock_that_is_held_too_long_is_unavailable() {
     assert!(matches!(outcomes[..], [AppendOutcome::Stored(_)]), "{outcomes:?}");
 }
 
+/// What a server says when its disk has no room, said by a trigger for the second row.
+#[tokio::test]
+async fn a_full_disk_rolls_back_whole_and_passes() {
+    let (store, url) = empty().await;
+    fill(&store).await;
+    execute(
+        &url,
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+         CREATE TRIGGER full_disk BEFORE INSERT ON queue FOR EACH ROW
+             WHEN (get_byte(NEW.envelope_id, 15) = 4) EXECUTE FUNCTION full_disk()",
+    )
+    .await;
+    let failed = store.commit(appends(vec![append(1, 3), append(1, 4)])).await;
+    let Err(StoreError::Unavailable(reason)) = failed else { panic!("{failed:?}") };
+    assert!(reason.to_string().contains("53100"), "{reason}");
+    is_filled(&store).await;
+    execute(&url, "DROP TRIGGER full_disk ON queue").await;
+    let outcomes = store.commit(appends(vec![append(1, 3), append(1, 4)])).await.expect("committed");
+    assert!(matches!(outcomes[..], [AppendOutcome::Stored(_), AppendOutcome::Stored(_)]), "{outcomes:?}");
+}
+
 #[tokio::test]
 async fn a_transaction_that_is_dropped_lets_go_of_its_locks() {
     let (store, _url) = empty().await;
