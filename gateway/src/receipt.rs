@@ -1,6 +1,7 @@
 //! The one answer that every `Send` gets.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix::{Message, Recipient};
 use endtoend_protocol::{EnvelopeId, RejectReason, RetryReason, UnixMillis};
@@ -13,6 +14,8 @@ pub(crate) enum Outcome {
     Accepted { at: UnixMillis },
     /// Not now.
     Retry(RetryReason),
+    /// Beyond a limit: not before this has passed.
+    Limited { retry_after: Duration },
     /// Never.
     Rejected(RejectReason),
 }

@@ -132,7 +132,8 @@ impl ClientFrame {
                         _ => return Err(Broken("server_password")),
                     },
                 },
-                Kind::Evaluate(f) => Request::Evaluate { blinded: array(&f.blinded, "blinded")?, work: f.work },
+                Kind::Evaluate(f) => Request::Evaluate { blinded: array(&f.blinded, "blinded")? },
+                Kind::ShowWork(f) => Request::ShowWork { nonce: f.nonce },
                 Kind::NewChallenge(wire::NewChallenge {}) => Request::NewChallenge,
                 Kind::LoginNew(f) => Request::LoginNew { opaque: opaque(f.opaque)? },
                 Kind::AddDevice(f) => f.checked()?,
@@ -215,9 +216,8 @@ impl ClientFrame {
                         version_max: *version_max,
                         server_password: server_password.clone(),
                     }),
-                    Request::Evaluate { blinded, work } => {
-                        Kind::Evaluate(wire::Evaluate { blinded: copy(blinded), work: *work })
-                    }
+                    Request::Evaluate { blinded } => Kind::Evaluate(wire::Evaluate { blinded: copy(blinded) }),
+                    Request::ShowWork { nonce } => Kind::ShowWork(wire::ShowWork { nonce: *nonce }),
                     Request::NewChallenge => Kind::NewChallenge(wire::NewChallenge {}),
                     Request::LoginNew { opaque } => Kind::LoginNew(wire::LoginNew { opaque: opaque.clone() }),
                     Request::AddDevice { account, link, device_proof, device } => Kind::AddDevice(wire::AddDevice {

@@ -52,8 +52,11 @@ pub enum Request {
     Evaluate {
         /// Blinded element.
         blinded: [u8; limits::OPRF_ELEMENT_BYTES],
-        /// Solves the puzzle of the refusal before.
-        work: u64,
+    },
+    /// Solves the puzzle of the last refusal with [`RefusalCode::Work`]: pays for one request.
+    ShowWork {
+        /// See [`Work`].
+        nonce: u64,
     },
     /// Asks for another challenge.
     NewChallenge,
@@ -220,6 +223,7 @@ impl fmt::Debug for Request {
             Self::Attach => f.write_str("Attach"),
             Self::Evaluate { .. } => f.write_str("Evaluate"),
             Self::NewChallenge => f.write_str("NewChallenge"),
+            Self::ShowWork { .. } => f.write_str("ShowWork"),
             Self::LoginNew { .. } => f.write_str("LoginNew"),
             Self::AddDevice { account, .. } => write!(f, "AddDevice({account:?})"),
             Self::OfferLink { .. } => f.write_str("OfferLink"),
@@ -573,7 +577,7 @@ codes! {
         Invite = "invite",
         /// A limit.
         Rate = "rate",
-        /// Solve the puzzle and ask again.
+        /// An address's limit: solve the puzzle and ask again, or wait.
         Work = "work",
         /// The account has as many devices as it may.
         TooManyDevices = "too_many_devices",

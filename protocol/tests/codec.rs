@@ -139,7 +139,8 @@ fn request() -> impl Strategy<Value = Request> {
                 invite
             }
         ),
-        (array(), any::<u64>()).prop_map(|(blinded, work)| Request::Evaluate { blinded, work }),
+        array().prop_map(|blinded| Request::Evaluate { blinded }),
+        any::<u64>().prop_map(|nonce| Request::ShowWork { nonce }),
         Just(Request::NewChallenge),
         opaque().prop_map(|opaque| Request::LoginNew { opaque }),
         (account(), prop::option::of((array(), array())), proof(), new_device()).prop_map(

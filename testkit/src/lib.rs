@@ -17,4 +17,6 @@ pub use cli::{Cli, Outcome, Running, demo, operate};
 pub use clock::{PATIENCE, eventually, monotonic};
 pub use node::{Node, NodeOptions, NotStarted};
 pub use scene::Scene;
-pub use wire::{Clog, Device, PASSWORD, Registrar, Unsecured, Wire, WireReceiver, WireSender, trusting_tls};
+pub use wire::{
+    Clog, Device, PASSWORD, Registrar, Unsecured, Wire, WireReceiver, WireSender, noise_device, trusting_tls,
+};

@@ -47,6 +47,7 @@ impl NodeOptions {
             "ENDTOEND_LIMITS__KEYS",
             "ENDTOEND_LIMITS__REGISTER",
             "ENDTOEND_LIMITS__LOGIN",
+            "ENDTOEND_LIMITS__CONNECTION",
         ];
         let wide = "{ burst = 4000000000, every_ms = 1 }".to_owned();
         Self { environment: limits.map(|limit| (limit, wide.clone())).to_vec(), ..Self::default() }

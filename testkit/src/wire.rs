@@ -1,6 +1,6 @@
 //! A client that may say anything.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,6 +76,13 @@ impl Unsecured {
     pub async fn connect_narrow(node: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
+        Self::over(socket.connect(node).await.expect("the node listens"), node, &[]).await
+    }
+
+    /// As [`Self::connect`], from another address of this machine, such as 127.0.0.2.
+    pub async fn connect_from(from: Ipv4Addr, node: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((from, 0).into()).expect("an address of this machine");
         Self::over(socket.connect(node).await.expect("the node listens"), node, &[]).await
     }
 
@@ -185,7 +192,7 @@ impl Wire {
     ) -> ServerFrame {
         let address = Address { account, device: DeviceId::FIRST };
         let device_proof = self.proof(key, challenge, address, Purpose::Register);
-        let device = Box::new(noise_keys(key.verifying_key().to_bytes().into()));
+        let device = Box::new(noise_device(key.verifying_key().to_bytes().into()));
         self.ask(Request::RegisterFinish { opaque: record, device_proof, device, invite }).await
     }
 
@@ -243,6 +250,29 @@ impl Wire {
         account: AccountTag,
         link: Option<([u8; limits::LINK_BYTES], [u8; 32])>,
     ) -> Result<(Self, Device), Refusal> {
+        let (request, key) = self.add_device_asked(challenge, account, link);
+        match self.ask(request).await {
+            ServerFrame::Refused { refusal, .. } => Err(refusal),
+            answer => Ok((self, authenticated(answer, key))),
+        }
+    }
+
+    /// What adds a device on this connection.
+    pub fn add_device_request(
+        &self,
+        challenge: &[u8; limits::CHALLENGE_BYTES],
+        account: AccountTag,
+        link: Option<([u8; limits::LINK_BYTES], [u8; 32])>,
+    ) -> Request {
+        self.add_device_asked(challenge, account, link).0
+    }
+
+    fn add_device_asked(
+        &self,
+        challenge: &[u8; limits::CHALLENGE_BYTES],
+        account: AccountTag,
+        link: Option<([u8; limits::LINK_BYTES], [u8; 32])>,
+    ) -> (Request, Arc<SigningKey>) {
         let key = Arc::new(SigningKey::generate(&mut rand::rng()));
         let statement = DeviceStatement {
             challenge,
@@ -252,11 +282,8 @@ impl Wire {
             purpose: Purpose::AddDevice,
         };
         let device_proof = sign_device_proof(&key, &statement).into();
-        let device = Box::new(noise_keys(key.verifying_key().to_bytes().into()));
-        match self.ask(Request::AddDevice { account, link, device_proof, device }).await {
-            ServerFrame::Refused { refusal, .. } => Err(refusal),
-            answer => Ok((self, authenticated(answer, key))),
-        }
+        let device = Box::new(noise_device(key.verifying_key().to_bytes().into()));
+        (Request::AddDevice { account, link, device_proof, device }, key)
     }
 
     /// Connects and refreshes a device's tokens, which it then has.
@@ -563,7 +590,8 @@ fn authenticated(answer: ServerFrame, key: Arc<SigningKey>) -> Device {
 }
 
 /// Published keys of the right lengths: a server does not look into them.
-fn noise_keys(device_key: Bytes) -> NewDevice {
+/// A device whose keys are noise, with this key for its proofs.
+pub fn noise_device(device_key: Bytes) -> NewDevice {
     let signature = [4; limits::SIGNAL_SIGNATURE_BYTES];
     let public = [5; limits::SIGNAL_PUBLIC_KEY_BYTES];
     let kem = Bytes::from(vec![6; limits::SIGNAL_KEM_KEY_BYTES]);

@@ -34,7 +34,7 @@ async fn look_up(node: &Node) {
     let mut wire = Wire::connect(node.listen()).await;
     wire.hello().await;
     let (_, blinded) = Blinding::start(&mut rand::rng(), &"alice".parse().unwrap()).unwrap();
-    match wire.ask(Request::Evaluate { blinded, work: 0 }).await {
+    match wire.ask(Request::Evaluate { blinded }).await {
         ServerFrame::Answer { answer: Answer::Evaluated { .. }, .. } => {}
         other => panic!("not evaluated: {other:?}"),
     }

@@ -113,7 +113,7 @@ impl EstablishError {
 }
 
 /// Refusals that say more about the moment than about us.
-fn is_passing(code: RefusalCode) -> bool {
+pub(super) fn is_passing(code: RefusalCode) -> bool {
     matches!(code, RefusalCode::Busy | RefusalCode::Unavailable | RefusalCode::Rate)
 }
 
@@ -147,7 +147,7 @@ pub(super) async fn open_talk(
     let link = transport::connect(server, connect_timeout).await?;
     let channel_binding = link.channel_binding();
     let (sender, receiver) = link.split();
-    Ok((Talk { sender, receiver, last: 0 }, channel_binding))
+    Ok((Talk { sender, receiver, last: 0, challenge: None }, channel_binding))
 }
 
 pub(super) async fn establish(login: Login) -> Result<Established, EstablishError> {
@@ -170,7 +170,7 @@ async fn authenticate(mut talk: Talk, channel_binding: [u8; 32], login: Login) -
     }
     let account = match login.tag {
         Some(tag) => tag,
-        None => evaluate(&mut talk, &login.handle, &challenge, &oprf_key).await?,
+        None => evaluate(&mut talk, &login.handle, &oprf_key).await?,
     };
     let own = Address { account, device: login.device };
     let prove = |purpose| {
@@ -236,34 +236,19 @@ async fn authenticate(mut talk: Talk, channel_binding: [u8; 32], login: Login) -
     }
 }
 
-/// The account of a handle. Works for the answer if the server asks for that.
+/// The account of a handle.
 pub(super) async fn evaluate(
     talk: &mut Talk,
     handle: &Handle,
-    challenge: &[u8; limits::CHALLENGE_BYTES],
     oprf_key: &[u8; 32],
 ) -> Result<AccountTag, EstablishError> {
     let (blinding, blinded) = Blinding::start(&mut rand::rng(), handle).map_err(|_| EstablishError::Protocol)?;
-    let mut work = 0;
-    loop {
-        let refusal = match talk.ask(Request::Evaluate { blinded, work }).await {
-            Ok(Answer::Evaluated { evaluation }) => {
-                let public = OprfPublic::from_bytes(oprf_key).map_err(|_| EstablishError::Protocol)?;
-                let tag = blinding.finish(&evaluation, &public).map_err(|_| EstablishError::Protocol)?;
-                return Ok(AccountTag::new(tag));
-            }
-            Ok(_) => return Err(EstablishError::Protocol),
-            Err(EstablishError::Refused(refusal)) => refusal,
-            Err(error) => return Err(error),
-        };
-        // Once: a server that is not content with what it asked for is no server.
-        let Some(Work { bits, counter }) = refusal.work.filter(|_| work == 0) else {
-            return Err(EstablishError::Refused(refusal));
-        };
-        let puzzle = Puzzle::new(*challenge, counter, bits).map_err(|_| EstablishError::Protocol)?;
-        let solved = tokio::task::spawn_blocking(move || solve(&puzzle, || false)).await;
-        work = solved.ok().flatten().ok_or(EstablishError::Protocol)?;
-    }
+    let Answer::Evaluated { evaluation } = talk.ask(Request::Evaluate { blinded }).await? else {
+        return Err(EstablishError::Protocol);
+    };
+    let public = OprfPublic::from_bytes(oprf_key).map_err(|_| EstablishError::Protocol)?;
+    let tag = blinding.finish(&evaluation, &public).map_err(|_| EstablishError::Protocol)?;
+    Ok(AccountTag::new(tag))
 }
 
 /// One question, one answer.
@@ -271,10 +256,37 @@ pub(super) struct Talk {
     sender: LinkSender,
     receiver: LinkReceiver,
     last: u64,
+    /// What the server's puzzles are made from, since its `Welcome`.
+    challenge: Option<[u8; limits::CHALLENGE_BYTES]>,
 }
 
 impl Talk {
+    /// Asks, and works for the answer if the server wants that.
     pub(super) async fn ask(&mut self, request: Request) -> Result<Answer, EstablishError> {
+        let refusal = match self.say(request.clone()).await {
+            Ok(answer) => {
+                if let Answer::Welcome { challenge, .. } = &answer {
+                    self.challenge = Some(*challenge);
+                }
+                return Ok(answer);
+            }
+            Err(EstablishError::Refused(refusal)) => refusal,
+            Err(error) => return Err(error),
+        };
+        let (Some(Work { bits, counter }), Some(challenge)) = (refusal.work, self.challenge) else {
+            return Err(EstablishError::Refused(refusal));
+        };
+        let puzzle = Puzzle::new(challenge, counter, bits).map_err(|_| EstablishError::Protocol)?;
+        let solved = tokio::task::spawn_blocking(move || solve(&puzzle, || false)).await;
+        let nonce = solved.ok().flatten().ok_or(EstablishError::Protocol)?;
+        match self.say(Request::ShowWork { nonce }).await? {
+            // Once: a server that is not content with what it asked for is no server.
+            Answer::Done => self.say(request).await,
+            _ => Err(EstablishError::Protocol),
+        }
+    }
+
+    async fn say(&mut self, request: Request) -> Result<Answer, EstablishError> {
         self.last = self.last.saturating_add(1);
         let asked = RequestId(NonZeroU64::MIN.saturating_add(self.last));
         self.sender.send(&ClientFrame::Request { id: asked, request }).await?;

@@ -22,6 +22,7 @@ mod establish;
 pub mod event;
 pub mod handle;
 mod heard;
+mod later;
 pub mod linking;
 mod lookup;
 mod online;

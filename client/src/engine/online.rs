@@ -18,9 +18,10 @@ use tokio::time::sleep_until;
 use super::account::{self, OneTimeIds, trust_oneself};
 use super::acks::{Acks, Misnumbered};
 use super::command::VerifyError;
-use super::establish::Established;
+use super::establish::{Established, is_passing};
 use super::event::Event;
 use super::heard::{Context, Effect, answered, store_frame};
+use super::later::{Again, Later};
 use super::lookup::{Question, Reason};
 use super::receive::{Arrival, Learned};
 use super::repair::{Queued, content_again};
@@ -112,6 +113,8 @@ pub(super) struct Online {
     oprf_key: [u8; 32],
     /// Accounts whose list of devices has changed.
     stale: HashSet<AccountTag>,
+    /// What the server did not want to hear yet.
+    later: Later,
     /// What the owner has asked about the account goes on with this.
     second_step: Option<Request>,
     /// Lengths of the frames in flight.
@@ -189,6 +192,7 @@ impl Runner {
             questions: HashMap::new(),
             second_step: None,
             stale: HashSet::new(),
+            later: Later::default(),
             oprf_key,
             _reader: reader,
         };
@@ -225,7 +229,7 @@ impl Runner {
         while !self.may_leave(online, &mut leave_at) {
             self.pump(online).await?;
             let wake = self.outbox.next_wake().into_iter().chain(online.deadline()).chain([online.care_at]);
-            let wake = wake.chain(leave_at).min();
+            let wake = wake.chain(leave_at).chain(online.later.next()).min();
             tokio::select! {
                 count = online.inbox.recv_many(&mut frames, BATCH_MAX) => if count == 0 {
                     return Err(LinkError::Closed { said: None }.into());
@@ -257,6 +261,16 @@ impl Runner {
 
     /// Sends everything that may be sent now.
     async fn pump(&mut self, online: &mut Online) -> Result<(), End> {
+        for again in online.later.due(clock::monotonic()) {
+            match again {
+                Again::Decisions => self.decided = true,
+                Again::LookUps => self.look_up_unaddressed()?,
+                Again::Keys => online.keys_settled = false,
+                Again::Identity(account) => {
+                    online.strangers.insert(account);
+                }
+            }
+        }
         if account::keys_are_low(online.keys) && !online.keys_settled {
             online.keys_settled = true;
             if let Some((ids, keys)) = account::more_keys(self.database(), online.keys)? {
@@ -545,11 +559,15 @@ impl Runner {
             ServerFrame::Refused { id, refusal } => {
                 let Some((asked, _)) = id.and_then(|id| online.asked.remove(&id)) else { return Ok(()) };
                 let question = id.and_then(|id| online.questions.remove(&id));
+                let later = clock::monotonic() + pause(refusal);
                 match asked {
                     Asked::Lookup => {
                         let Some(Question { handle, .. }) = question else { return Ok(()) };
                         for reason in self.lookups.answered(&handle) {
                             self.not_found(handle.clone(), reason, Some(refusal.code));
+                        }
+                        if is_passing(refusal.code) {
+                            online.later.put(Again::LookUps, later);
                         }
                         Ok(())
                     }
@@ -558,18 +576,32 @@ impl Runner {
                         self.requests.refused(refusal.code);
                         Ok(())
                     }
-                    // Heard of on the next connection.
-                    Asked::Relation(..) => Ok(()),
+                    // Heard of on the next connection, if not before.
+                    Asked::Relation(..) => {
+                        if refusal.retry_after_ms.is_some() {
+                            online.later.put(Again::Decisions, later);
+                        }
+                        Ok(())
+                    }
+                    Asked::Publish(_) => {
+                        if refusal.retry_after_ms.is_some() {
+                            online.later.put(Again::Keys, later);
+                        }
+                        Ok(())
+                    }
                     // A set that was refused is published again when it is looked at again.
-                    Asked::Publish(_) | Asked::Rotate(_) => Ok(()),
-                    // What was held stays held, and is asked about on the next connection.
+                    Asked::Rotate(_) => Ok(()),
+                    // What was held stays held, and is asked about on the next connection, if not before.
                     Asked::Identity(peer) => {
                         online.identifying.remove(&peer);
+                        if is_passing(refusal.code) {
+                            online.later.put(Again::Identity(peer), later);
+                        }
                         Ok(())
                     }
                     Asked::Bundles(peer) => {
                         online.fetching.remove(&peer);
-                        self.outbox.hold(peer, clock::monotonic() + pause(refusal));
+                        self.outbox.hold(peer, later);
                         let code = refusal.code;
                         self.answer_verifying(peer, Some(&|_| VerifyError::Refused(code)));
                         Ok(())
@@ -629,6 +661,8 @@ impl Runner {
         match arrival {
             Arrival::Message { message, .. } => {
                 let (peer, id) = (message.peer, message.id);
+                // Whoever was told to wait until this person has accepted him need not any more.
+                self.outbox.release(peer);
                 let from = message.handle.or_else(|| self.name(peer));
                 let claim = self.database().read().claim(peer).ok().flatten();
                 let Some(claimed) = claim.filter(|_| from.is_none()) else {
@@ -699,7 +733,7 @@ impl Online {
     /// Asks for the account of a handle, which the server does not learn.
     async fn look_up(&mut self, handle: Handle) -> Result<(), LinkError> {
         let Ok((blinding, blinded)) = Blinding::start(&mut rand::rng(), &handle) else { return Ok(()) };
-        let id = self.ask(Asked::Lookup, Request::Evaluate { blinded, work: 0 }).await?;
+        let id = self.ask(Asked::Lookup, Request::Evaluate { blinded }).await?;
         self.questions.insert(id, Question { handle, blinding });
         Ok(())
     }

@@ -36,7 +36,7 @@ impl Returning {
         connect_timeout: Duration,
     ) -> Result<Self, LinkDeviceError> {
         let mut here = Here::arrive(&server, server_password.as_ref(), connect_timeout).await?;
-        let account = evaluate(&mut here.talk, &handle, &here.challenge, &here.oprf_key).await?;
+        let account = evaluate(&mut here.talk, &handle, &here.oprf_key).await?;
         let (attempt, opaque) = ClientLogin::start(&mut rand::rng(), password).map_err(EstablishError::from)?;
         let start = Request::LoginStart { account, opaque: opaque.into() };
         let Answer::LoginChallenge { opaque } = here.talk.ask(start).await? else {

@@ -15,7 +15,7 @@ use super::account;
 use super::command::{
     AccountError, Command, DecideError, Registration, Reply, SendError, Status, Verification, VerifyError,
 };
-use super::establish::{EstablishError, Login, Method, establish};
+use super::establish::{EstablishError, Login, Method, establish, is_passing};
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::handle::Options;
 use super::lookup::{Lookups, Reason};
@@ -649,11 +649,11 @@ impl Runner {
                 }
                 _ => {}
             },
-            // Asked again on the next connection.
+            // Asked again on the next connection, if not before.
             Reason::Address { .. } => {}
             // Nameless until the next message, which says the handle again. Without a server it is asked again later.
             Reason::Claim { tag, messages } => {
-                if refused.is_some() {
+                if refused.is_some_and(|code| !is_passing(code)) {
                     // If it fails the handle is asked about again on the next start.
                     let _kept = self.database().write(|store| store.refuse_claim(tag));
                 }

@@ -87,6 +87,7 @@ fn abuse(context: &AdminContext) -> Result<AdminAnswer, Failure> {
             every_ms: limit.every_ms.get(),
             allowed: stats.allowed,
             refused: stats.refused,
+            worked: stats.worked,
             subjects: stats.subjects,
         }
     };

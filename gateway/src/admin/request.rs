@@ -234,5 +234,6 @@ pub(crate) struct LimitView {
     pub(crate) every_ms: u64,
     pub(crate) allowed: u64,
     pub(crate) refused: u64,
+    pub(crate) worked: u64,
     pub(crate) subjects: u64,
 }

@@ -44,18 +44,18 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Failure> 
     let object = json!({ "event": "abuse", "connections": connections, "accounts": accounts });
     out.say(&object, &format!("{connections} connections of {accounts} accounts"))?;
     if !at.json {
-        out.text("limit             allowed   refused  counted  at once, then one each")?;
+        out.text("limit             allowed   refused   worked  counted  at once, then one each")?;
     }
     for limit in &limits {
-        let LimitView { operation, burst, every_ms, allowed, refused, subjects } = limit;
+        let LimitView { operation, burst, every_ms, allowed, refused, worked, subjects } = limit;
         let name = serde_json::to_value(operation)?;
         let object = json!({
             "event": "limit", "operation": name, "burst": burst, "every_ms": every_ms, "allowed": allowed,
-            "refused": refused, "subjects": subjects,
+            "refused": refused, "worked": worked, "subjects": subjects,
         });
         let name = if let Value::String(name) = &name { name.as_str() } else { "" };
         let every = humantime::format_duration(std::time::Duration::from_millis(*every_ms));
-        let text = format!("{name:<16} {allowed:>8} {refused:>9} {subjects:>8}  {burst}, {every}");
+        let text = format!("{name:<16} {allowed:>8} {refused:>9} {worked:>8} {subjects:>8}  {burst}, {every}");
         out.say(&object, &text)?;
     }
     Ok(())

@@ -194,12 +194,15 @@ impl Config {
             "names a second place for the URL that `url` holds".to_owned(),
             "keep one of the two",
         );
-        rule(
-            (1..=WORK_BITS_MAX).contains(&self.limits.work_bits),
-            ("limits", "work_bits"),
-            format!("must be 1 to {WORK_BITS_MAX}"),
-            "each bit doubles the work; the default is 18",
-        );
+        let LimitsConfig { work_bits, register_work_bits, .. } = self.limits;
+        for (name, bits) in [("work_bits", work_bits), ("register_work_bits", register_work_bits)] {
+            rule(
+                (1..=WORK_BITS_MAX).contains(&bits),
+                ("limits", name),
+                format!("must be 1 to {WORK_BITS_MAX}"),
+                "each bit doubles the work; the defaults are 18 and 22",
+            );
+        }
         for (operation, limit) in self.limits.all() {
             rule(
                 limit.full_after() <= Limit::FULL_AFTER_MAX,

@@ -3,6 +3,7 @@
 //! It runs while the socket takes what it writes, see [`SocketContext`]. What can pile up meanwhile is bounded by the credit
 //! windows; `TCP_USER_TIMEOUT` ends the connection in the end.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ use crate::actors::reply;
 use crate::clock;
 use crate::directory::{AttachTo, LeaveTo};
 use crate::letter::Letter;
-use crate::limits::{Operation, Origin, Subject};
+use crate::limits::{ConnectionCells, Operation, Origin, Subject};
 use crate::mailbox::{Attach, Caller, FromDevice, Push};
 use crate::node::{Lifecycle, Node, come_back_after};
 use crate::receipt::{Outcome, Receipt, SendSettled};
@@ -39,6 +40,12 @@ use crate::sessions::{Notice, SessionId};
 const REQUESTS_MAX: usize = 4;
 
 type Context = SocketContext<Connection>;
+
+/// Something is at its bound that passes soon.
+fn busy() -> Refusal {
+    let retry_after_ms = NonZeroU64::new(super::retry_after_ms(RetryReason::Busy));
+    Refusal { retry_after_ms, ..RefusalCode::Busy.into() }
+}
 
 /// Speaks with one client.
 ///
@@ -60,6 +67,7 @@ pub(super) struct Connection {
     send_window: Arc<Semaphore>,
     lanes: Lanes,
     requests: usize,
+    cells: ConnectionCells,
     refusals: u32,
     leaving: Leaving,
     heard_at: Instant,
@@ -68,6 +76,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(node: Arc<Node>, origin: Origin) -> Self {
         let (link, introduction) = Link::new(node.identity.introduced());
+        let cells = node.services.limits.connection_cells();
         Self {
             node,
             link,
@@ -81,6 +90,7 @@ impl Connection {
             send_window: Arc::new(Semaphore::new(limits::SEND_WINDOW as usize)),
             lanes: Lanes::default(),
             requests: 0,
+            cells,
             refusals: 0,
             leaving: Leaving::No,
             heard_at: clock::monotonic(),
@@ -204,6 +214,9 @@ impl Connection {
     }
 
     fn request(&mut self, id: RequestId, request: Request, ctx: &mut Context) {
+        if let Err(too_many) = self.node.services.limits.check_connection(&self.cells) {
+            return self.refuse(Some(id), too_many, ctx);
+        }
         let Some(login) = self.stage.login() else { return self.handshake(id, request, ctx) };
         let (node, account, now) = (Arc::clone(&self.node), login.device.account, clock::now());
         match request {
@@ -217,7 +230,7 @@ impl Connection {
             Request::FetchBundles { account } => {
                 self.ask(id, async move { node.services.bundles(login, account).await }, ctx);
             }
-            Request::Evaluate { blinded, .. } => {
+            Request::Evaluate { blinded } => {
                 self.ask_first(id, async move { node.services.evaluate_for(account, blinded).await }, ctx);
             }
             Request::FetchDevices => self.ask(id, async move { node.services.devices(account).await }, ctx),
@@ -295,7 +308,8 @@ impl Connection {
         ctx: &mut Context,
     ) {
         let node = Arc::clone(&self.node);
-        let start = async move { node.services.password_start(login, &opaque, registration).await };
+        let now = clock::now();
+        let start = async move { node.services.password_start(login, &opaque, registration, now).await };
         ctx.wait(start.into_actor(self).map(move |started, this, ctx| {
             let (check, answer) =
                 started.map_or_else(|refusal| (None, Err(refusal)), |(check, answer)| (Some(check), Ok(answer)));
@@ -338,7 +352,7 @@ impl Connection {
         ctx: &mut Context,
     ) {
         if self.requests >= REQUESTS_MAX {
-            return self.refuse(Some(id), RefusalCode::Busy, ctx);
+            return self.refuse(Some(id), busy(), ctx);
         }
         self.requests += 1;
         ctx.spawn(answer.into_actor(self).map(move |answer, this, ctx| {
@@ -363,7 +377,7 @@ impl Connection {
             Err(full) => {
                 // It is told here, and may ask again.
                 full.into_inner().attach.connection.heard();
-                self.refuse(Some(id), RefusalCode::Busy, ctx);
+                self.refuse(Some(id), busy(), ctx);
             }
         }
     }
@@ -381,8 +395,8 @@ impl Connection {
             return self.settled(id, Outcome::Retry(RetryReason::Busy), ctx);
         };
         let (sender, recipient) = (login.device.account, envelope.to.account);
-        if self.node.services.limits.check_here(Operation::Send, Subject::Account(sender)).is_err() {
-            return self.settled(id, Outcome::Retry(RetryReason::Rate), ctx);
+        if let Err(too_many) = self.node.services.limits.check_here(Operation::Send, Subject::Account(sender)) {
+            return self.settled(id, too_many.into(), ctx);
         }
         let receipt = Receipt::new(id, ctx.address().recipient(), place, memory);
         let (changes, now) = (self.node.services.changes(), clock::monotonic());
@@ -429,7 +443,7 @@ impl Connection {
                 let ask = async move { node.services.may_request(recipient, sender, first).await };
                 ctx.wait(ask.into_actor(self).map(move |allowed, this, _| match allowed {
                     Ok(()) => this.node.router.route(letter, receipt, &mut this.lanes),
-                    Err(_) => receipt.settle(Outcome::Retry(RetryReason::Rate)),
+                    Err(too_many) => receipt.settle(too_many.into()),
                 }));
             }
         }
@@ -439,6 +453,10 @@ impl Connection {
         let frame = match outcome {
             Outcome::Accepted { at } => ServerFrame::Accepted { id, at },
             Outcome::Retry(reason) => ServerFrame::Retry { id, after_ms: super::retry_after_ms(reason), reason },
+            Outcome::Limited { retry_after } => {
+                let after_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX).max(1);
+                ServerFrame::Retry { id, after_ms, reason: RetryReason::Rate }
+            }
             Outcome::Rejected(reason) => ServerFrame::Rejected { id, reason },
         };
         self.say(&frame, ctx);

@@ -80,9 +80,13 @@ async fn try_step(
             };
             Ok((Stage::Greeted, welcome))
         }
-        (Stage::Greeted, Request::Evaluate { blinded, work }) => {
-            services.evaluate_for_guest(blinded, work, guest).await.map(stays).map_err(greeted)
+        (Stage::Greeted, Request::Evaluate { blinded }) => {
+            services.evaluate_for_guest(blinded, guest).await.map(stays).map_err(greeted)
         }
+        (stage @ (Stage::Greeted | Stage::Proved(_)), Request::ShowWork { nonce }) => match guest.show_work(nonce) {
+            Ok(()) => Ok((stage, Answer::Done)),
+            Err(code) => Err((stage, code.into())),
+        },
         // A login that is under way goes on.
         (stage @ (Stage::Greeted | Stage::LoggingIn(_) | Stage::Proved(_)), Request::NewChallenge) => {
             Ok((stage, Answer::Challenge { challenge: guest.new_challenge() }))
@@ -97,7 +101,7 @@ async fn try_step(
             .map(authenticated)
             .map_err(greeted),
         (Stage::Greeted, Request::LoginStart { account, opaque }) => {
-            let (login, opaque) = services.login_start(account, &opaque, guest).await.map_err(greeted)?;
+            let (login, opaque) = services.login_start(account, &opaque, guest, now).await.map_err(greeted)?;
             Ok((Stage::LoggingIn(Box::new(login)), Answer::LoginChallenge { opaque }))
         }
         (Stage::LoggingIn(login), Request::LoginFinish { opaque, device, device_proof }) => services
@@ -112,7 +116,11 @@ async fn try_step(
         (Stage::Proved(proved), Request::AddDevice { account, link: None, device_proof, device })
             if account == proved =>
         {
-            services.add_device(account, None, *device, device_proof, guest, now).await.map(added).map_err(greeted)
+            let added_device = services.add_device(account, None, *device, device_proof, guest, now).await;
+            added_device.map(added).map_err(|refusal| match refusal.code {
+                RefusalCode::Work => (Stage::Proved(proved), refusal),
+                _ => (Stage::Greeted, refusal),
+            })
         }
         (Stage::Greeted, Request::AddDevice { account, link: link @ Some(_), device_proof, device }) => {
             services.add_device(account, link, *device, device_proof, guest, now).await.map(added).map_err(greeted)
@@ -156,6 +164,7 @@ pub(super) fn is_for_devices(request: &Request) -> bool {
         | Request::SetBackup(_) => true,
         Request::Hello { .. }
         | Request::Evaluate { .. }
+        | Request::ShowWork { .. }
         | Request::NewChallenge
         | Request::RegisterStart { .. }
         | Request::RegisterFinish { .. }

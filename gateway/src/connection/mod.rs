@@ -15,13 +15,11 @@ pub(crate) use accept::service;
 #[cfg(test)]
 pub(crate) use attachment::{Attachment, Leave};
 
-/// How long a sender should wait before it repeats.
+/// How long a sender should wait before it repeats. Limits say it themselves.
 pub(crate) const fn retry_after_ms(reason: RetryReason) -> u64 {
     match reason {
         RetryReason::Busy | RetryReason::Window => 100,
-        RetryReason::Unavailable | RetryReason::Devices | RetryReason::ShuttingDown => 1_000,
-        // Limits give back some cells each second; those for strangers take their time.
-        RetryReason::Rate => 5_000,
+        RetryReason::Unavailable | RetryReason::Devices | RetryReason::ShuttingDown | RetryReason::Rate => 1_000,
         // A full queue empties when its device comes back.
         RetryReason::QueueFull => 60_000,
     }

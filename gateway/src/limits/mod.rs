@@ -18,13 +18,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use endtoend_protocol::{AccountTag, Address, Refusal, RefusalCode};
-use governor::clock::{Clock as _, DefaultClock};
+use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
-use governor::{Quota, RateLimiter};
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{NotUntil, Quota, RateLimiter};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::config::{RedisUrl, redis_url};
+use crate::receipt::Outcome;
 use shared::{Cell, Decision, Shared};
 
 /// What is limited.
@@ -55,11 +57,13 @@ pub enum Operation {
     Link,
     /// Devices, relations, backups and passwords are changed. By account.
     Change,
+    /// Anything is asked but that envelopes be sent. By connection.
+    Connection,
 }
 
 impl Operation {
     /// Every operation, in the order of the configuration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Lookup,
         Self::StrangerLookup,
         Self::Register,
@@ -72,6 +76,7 @@ impl Operation {
         Self::Request,
         Self::Link,
         Self::Change,
+        Self::Connection,
     ];
 
     /// Its key in `[limits]`. Part of what names its cells: another name would be another budget.
@@ -89,6 +94,7 @@ impl Operation {
             Self::Request => "request",
             Self::Link => "link",
             Self::Change => "change",
+            Self::Connection => "connection",
         }
     }
 }
@@ -135,11 +141,11 @@ pub struct LimitsConfig {
     pub lookup: Limit,
     /// Handles looked up by strangers from one address without a proof of work. Default 30, then one each 10 s.
     pub stranger_lookup: Limit,
-    /// Accounts created from one address. Default 20, then one each 3 min.
+    /// Accounts and devices created from one address without a proof of work. Default 20, then one each 3 min.
     pub register: Limit,
     /// Passwords tried for one account. Default 10, then one each 15 s.
     pub password: Limit,
-    /// Logins of any kind from one address. Default 300, then five each second.
+    /// Logins of any kind from one address without a proof of work. Default 300, then five each second.
     pub login: Limit,
     /// Reconnections of one device. Default 60, then one each 2 s.
     pub refresh: Limit,
@@ -151,12 +157,18 @@ pub struct LimitsConfig {
     pub first_contact: Limit,
     /// Envelopes to one person who has not accepted the sender. Default 8, then one each 3 h.
     pub request: Limit,
-    /// Steps of linking a device, from one address or account. Default 400, then five each second: a device that waits asks.
+    /// Steps of linking a device, of one account, or from one address without a proof of work. Default 400, then five each
+    /// second: a device that waits asks.
     pub link: Limit,
     /// Changes to an account. Default 60, then one each 5 s.
     pub change: Limit,
-    /// Leading zero bits of the proof of work that a stranger shows beyond `stranger_lookup`. Default 18, at most 24.
+    /// What one connection asks for, whatever it is. Default 600, then 20 each second.
+    pub connection: Limit,
+    /// Leading zero bits of the proof of work that a stranger shows for each request beyond the limit of his address. Default 18,
+    /// at most 24.
     pub work_bits: u8,
+    /// The same for accounts and devices beyond `register`, which stay. Default 22, at most 24.
+    pub register_work_bits: u8,
     /// Where the nodes of a cluster count together. Default none, which is the empty text: this node counts alone.
     #[serde(with = "redis_url")]
     pub redis: Option<RedisUrl>,
@@ -177,7 +189,9 @@ impl Default for LimitsConfig {
             request: Limit::new(8, 3 * 3_600_000),
             link: Limit::new(400, 200),
             change: Limit::new(60, 5_000),
+            connection: Limit::new(600, 50),
             work_bits: 18,
+            register_work_bits: 22,
             redis: None,
         }
     }
@@ -203,9 +217,13 @@ impl LimitsConfig {
             Operation::Request => self.request,
             Operation::Link => self.link,
             Operation::Change => self.change,
+            Operation::Connection => self.connection,
         }
     }
 }
+
+/// How often it is told of somebody that he is beyond a limit.
+const TOLD: Limit = Limit::new(1, 3_600_000);
 
 /// Where somebody comes from: the prefix of an address that one person is given, /32 of IPv4 and /64 of IPv6.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -257,9 +275,15 @@ pub struct Limits {
     /// In the order of [`Operation::ALL`].
     own: Vec<(Limit, Cells, Counts)>,
     shared: Option<Shared>,
+    /// Of whom it was told that they are beyond a limit.
+    told: Cells,
     clock: DefaultClock,
     work_bits: u8,
+    register_work_bits: u8,
 }
+
+/// The cells of one connection, which only its own node asks about, and which end with it.
+pub(crate) struct ConnectionCells(RateLimiter<NotKeyed, InMemoryState, DefaultClock>);
 
 /// Whose cells decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,6 +302,7 @@ pub enum Sharing {
 struct Counts {
     allowed: AtomicU64,
     refused: AtomicU64,
+    worked: AtomicU64,
 }
 
 /// What was asked of a limit since the node started.
@@ -289,7 +314,9 @@ pub struct LimitStats {
     pub allowed: u64,
     /// How often it was.
     pub refused: u64,
-    /// Who is counted at the moment.
+    /// How often of those somebody went on by a proof of work.
+    pub worked: u64,
+    /// Who is counted at the moment. Connections are not: each counts for itself.
     pub subjects: u64,
 }
 
@@ -302,14 +329,22 @@ impl std::fmt::Debug for Limits {
 /// Beyond the limit: not before this has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany {
+    /// Whose limit it is.
+    pub operation: Operation,
     /// When there is another cell.
     pub retry_after: Duration,
 }
 
 impl From<TooMany> for Refusal {
-    fn from(TooMany { retry_after }: TooMany) -> Self {
+    fn from(TooMany { retry_after, .. }: TooMany) -> Self {
         let ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX).max(1);
         Self { code: RefusalCode::Rate, retry_after_ms: NonZeroU64::new(ms), work: None }
+    }
+}
+
+impl From<TooMany> for Outcome {
+    fn from(TooMany { retry_after, .. }: TooMany) -> Self {
+        Self::Limited { retry_after }
     }
 }
 
@@ -324,12 +359,24 @@ impl Limits {
     fn with_deadline(config: &LimitsConfig, key: Zeroizing<[u8; 32]>, deadline: Duration) -> Self {
         let own = config.all().map(|(_, limit)| (limit, RateLimiter::hashmap(quota(limit)), Counts::default()));
         let shared = config.redis.as_ref().map(|url| Shared::start(url.client(), deadline));
-        Self { key, own: own.collect(), shared, clock: DefaultClock::default(), work_bits: config.work_bits }
+        let (clock, own) = (DefaultClock::default(), own.collect());
+        let LimitsConfig { work_bits, register_work_bits, .. } = *config;
+        Self { key, own, shared, told: RateLimiter::hashmap(quota(TOLD)), clock, work_bits, register_work_bits }
     }
 
-    /// Leading zero bits that a stranger has to show beyond a limit.
-    pub const fn work_bits(&self) -> u8 {
-        self.work_bits
+    /// Leading zero bits that a stranger has to show beyond a limit of his address.
+    pub const fn work_bits(&self, operation: Operation) -> u8 {
+        match operation {
+            Operation::Register => self.register_work_bits,
+            _ => self.work_bits,
+        }
+    }
+
+    /// Somebody goes on beyond a limit of his address by a proof of work.
+    pub(crate) fn worked(&self, operation: Operation) {
+        if let Some((.., counts)) = self.own.get(operation as usize) {
+            counts.worked.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Whose cells decide at the moment.
@@ -364,7 +411,7 @@ impl Limits {
         let (taken, refused) = match shared.take(&cells).await {
             None => return self.check_all_here(asked),
             Some(Decision::Taken) => (asked.len(), None),
-            Some(Decision::Refused { at, too_many }) => (at, Some(too_many)),
+            Some(Decision::Refused { at, retry_after }) => (at, Some(retry_after)),
         };
         // This node's own cells are taken too, so that it knows where it is when Redis goes away. They have no say here: they
         // have seen some of what Redis has seen.
@@ -373,12 +420,11 @@ impl Limits {
             let _has_no_say = own.check_key(&cell.name);
             counts.allowed.fetch_add(1, Ordering::Relaxed);
         }
-        let Some(too_many) = refused else { return Ok(()) };
-        let refused = asked.get(taken).and_then(|&(operation, _)| self.own.get(operation as usize));
-        if let Some((_, _, counts)) = refused {
+        let (Some(retry_after), Some(&(operation, _))) = (refused, asked.get(taken)) else { return Ok(()) };
+        if let Some((.., counts)) = self.own.get(operation as usize) {
             counts.refused.fetch_add(1, Ordering::Relaxed);
         }
-        Err(too_many)
+        Err(TooMany { operation, retry_after })
     }
 
     fn check_all_here(&self, asked: &[(Operation, Subject<'_>)]) -> Result<(), TooMany> {
@@ -391,17 +437,36 @@ impl Limits {
     /// # Errors
     /// `TooMany` when there is none.
     pub fn check_here(&self, operation: Operation, subject: Subject<'_>) -> Result<(), TooMany> {
-        let Some((_, cells, counts)) = self.own.get(operation as usize) else { return Ok(()) };
-        match cells.check_key(&self.name(operation, subject)) {
-            Ok(()) => {
-                counts.allowed.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(not_until) => {
-                counts.refused.fetch_add(1, Ordering::Relaxed);
-                Err(TooMany { retry_after: not_until.wait_time_from(self.clock.now()) })
-            }
-        }
+        let Some((_, cells, _)) = self.own.get(operation as usize) else { return Ok(()) };
+        self.counted(operation, cells.check_key(&self.name(operation, subject)))
+    }
+
+    /// The cells of a new connection.
+    pub(crate) fn connection_cells(&self) -> ConnectionCells {
+        let limit = self.own.get(Operation::Connection as usize).map_or(Limit::PROBE, |(limit, ..)| *limit);
+        ConnectionCells(RateLimiter::direct(quota(limit)))
+    }
+
+    /// Takes one cell of a connection.
+    ///
+    /// # Errors
+    /// `TooMany` when there is none.
+    pub(crate) fn check_connection(&self, ConnectionCells(cells): &ConnectionCells) -> Result<(), TooMany> {
+        self.counted(Operation::Connection, cells.check())
+    }
+
+    fn counted(
+        &self,
+        operation: Operation,
+        taken: Result<(), NotUntil<<DefaultClock as Clock>::Instant>>,
+    ) -> Result<(), TooMany> {
+        let Some((.., counts)) = self.own.get(operation as usize) else { return Ok(()) };
+        let Err(not_until) = taken else {
+            counts.allowed.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        };
+        counts.refused.fetch_add(1, Ordering::Relaxed);
+        Err(TooMany { operation, retry_after: not_until.wait_time_from(self.clock.now()) })
     }
 
     /// `BLAKE3-keyed(operation || 0 || kind || subject)`
@@ -421,9 +486,14 @@ impl Limits {
         name
     }
 
+    /// Whether it is news that somebody is beyond a limit: once an hour, so that who goes on trying fills no audit.
+    pub(crate) fn is_news(&self, operation: Operation, subject: Subject<'_>) -> bool {
+        self.told.check_key(&self.name(operation, subject)).is_ok()
+    }
+
     /// Forgets who has all cells again.
     pub fn forget_idle(&self) {
-        for (_, cells, _) in &self.own {
+        for cells in self.own.iter().map(|(_, cells, _)| cells).chain([&self.told]) {
             cells.retain_recent();
             cells.shrink_to_fit();
         }
@@ -435,6 +505,7 @@ impl Limits {
             operation,
             allowed: counts.allowed.load(Ordering::Relaxed),
             refused: counts.refused.load(Ordering::Relaxed),
+            worked: counts.worked.load(Ordering::Relaxed),
             subjects: cells.len() as u64,
         };
         Operation::ALL.into_iter().zip(&self.own).map(stats).collect()

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::Limit;
 use super::breaker::{Breaker, Failure};
-use super::{Limit, TooMany};
 use crate::clock;
 
 /// An answer that takes longer is not waited for. A round trip in a data centre takes a fraction of a millisecond.
@@ -45,7 +45,7 @@ pub(super) enum Decision {
     /// A cell of each was taken.
     Taken,
     /// The one at this position has none. Those before it were taken.
-    Refused { at: usize, too_many: TooMany },
+    Refused { at: usize, retry_after: Duration },
 }
 
 /// The cells in Redis. Tries to reach it for as long as this lives.
@@ -191,7 +191,7 @@ async fn ask(script: &Script, connection: &mut MultiplexedConnection, cells: &[C
     let (number, wait_us): (usize, u64) = invocation.invoke_async(connection).await?;
     Ok(match number.checked_sub(1) {
         None => Decision::Taken,
-        Some(at) => Decision::Refused { at, too_many: TooMany { retry_after: Duration::from_micros(wait_us) } },
+        Some(at) => Decision::Refused { at, retry_after: Duration::from_micros(wait_us) },
     })
 }
 

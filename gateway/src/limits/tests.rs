@@ -62,14 +62,35 @@ async fn a_limit_says_when_to_come_again_and_keeps_others_apart() {
     for _ in 0..3 {
         assert_eq!(limits.check(Operation::Lookup, ALICE).await, Ok(()));
     }
-    let TooMany { retry_after } = limits.check(Operation::Lookup, ALICE).await.unwrap_err();
+    let TooMany { retry_after, .. } = limits.check(Operation::Lookup, ALICE).await.unwrap_err();
     assert!(retry_after > Duration::from_secs(3_000) && retry_after <= Duration::from_secs(3_600));
     assert_eq!(limits.check(Operation::Lookup, BOB).await, Ok(()));
     assert_eq!(limits.check(Operation::Keys, ALICE).await, Ok(()));
-    let refusal = Refusal::from(TooMany { retry_after: Duration::ZERO });
+    let refusal = Refusal::from(TooMany { operation: Operation::Lookup, retry_after: Duration::ZERO });
     assert_eq!((refusal.code, refusal.retry_after_ms), (RefusalCode::Rate, NonZeroU64::new(1)));
     let stats = limits.stats();
     assert_eq!((stats[0].allowed, stats[0].refused, stats[0].subjects), (4, 1, 2));
+}
+
+#[test]
+fn a_connection_has_cells_of_its_own() {
+    let limits = alone(&LimitsConfig { connection: Limit::new(2, 3_600_000), ..LimitsConfig::default() });
+    let (one, other) = (limits.connection_cells(), limits.connection_cells());
+    assert_eq!((limits.check_connection(&one), limits.check_connection(&one)), (Ok(()), Ok(())));
+    let TooMany { operation, retry_after } = limits.check_connection(&one).unwrap_err();
+    assert_eq!(operation, Operation::Connection);
+    assert!(retry_after > Duration::from_secs(3_000) && retry_after <= Duration::from_secs(3_600));
+    assert_eq!(limits.check_connection(&other), Ok(()));
+    let stats = limits.stats()[Operation::Connection as usize];
+    assert_eq!((stats.allowed, stats.refused, stats.subjects), (3, 1, 0));
+}
+
+#[test]
+fn it_is_told_once_that_somebody_is_beyond_a_limit() {
+    let limits = alone(&tight());
+    assert!(limits.is_news(Operation::Password, ALICE));
+    assert!(!limits.is_news(Operation::Password, ALICE));
+    assert!(limits.is_news(Operation::Password, BOB) && limits.is_news(Operation::Refresh, ALICE));
 }
 
 #[tokio::test]
@@ -100,7 +121,8 @@ async fn tries_three_and_both(limits: &Limits) {
         assert_eq!(limits.check(Operation::Lookup, ALICE).await, Ok(()));
     }
     let both = [(Operation::Keys, BOB), (Operation::Lookup, ALICE), (Operation::Change, BOB)];
-    let TooMany { retry_after } = limits.check_all(&both).await.unwrap_err();
+    let TooMany { operation, retry_after } = limits.check_all(&both).await.unwrap_err();
+    assert_eq!(operation, Operation::Lookup);
     assert!(retry_after > Duration::from_secs(3_000) && retry_after <= Duration::from_secs(3_600), "{retry_after:?}");
     let counted = |operation: Operation| {
         let stats = limits.stats()[operation as usize];
@@ -126,7 +148,7 @@ async fn two_nodes_share_one_budget() {
     assert_eq!(other.check(Operation::Lookup, ALICE).await, Ok(()));
     assert_eq!(one.check(Operation::Lookup, ALICE).await, Ok(()));
     for node in [&one, &other] {
-        let TooMany { retry_after } = node.check(Operation::Lookup, ALICE).await.unwrap_err();
+        let TooMany { retry_after, .. } = node.check(Operation::Lookup, ALICE).await.unwrap_err();
         assert!(retry_after > Duration::from_secs(3_000) && retry_after <= Duration::from_secs(3_600));
     }
     assert_eq!(other.check(Operation::Lookup, BOB).await, Ok(()));
@@ -155,7 +177,7 @@ async fn without_redis_a_node_goes_on_limiting_from_where_it_was_and_comes_back(
     assert_eq!(limits.check(Operation::Lookup, BOB).await, Ok(()));
     server.restart();
     becomes(&limits, Sharing::Shared).await;
-    let TooMany { retry_after } = {
+    let TooMany { retry_after, .. } = {
         for _ in 0..3 {
             assert_eq!(limits.check(Operation::Lookup, ALICE).await, Ok(()), "Redis came back empty");
         }
@@ -318,7 +340,7 @@ async fn the_time_of_redis_is_what_refills() {
     let limits = Limits::with_deadline(&config, Zeroizing::new(KEY), PATIENCE);
     becomes(&limits, Sharing::Shared).await;
     for _ in 0..5 {
-        while let Err(TooMany { retry_after }) = limits.check(Operation::Lookup, ALICE).await {
+        while let Err(TooMany { retry_after, .. }) = limits.check(Operation::Lookup, ALICE).await {
             assert!(retry_after <= Duration::from_millis(20));
             tokio::time::sleep(retry_after).await;
         }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::audit::{Event, Outcome};
 use super::{Answered, Guest, Login, Services, check_proof, unavailable};
-use crate::limits::{Operation, Subject};
+use crate::limits::{Operation, Subject, TooMany};
 
 /// Who may create an account.
 #[derive(Clone, Copy, Debug, Default, Deserialize, serde::Serialize, PartialEq, Eq)]
@@ -76,11 +76,16 @@ impl Services {
     }
 
     /// OPAQUE registration, first step. Nothing is kept: a request that is not finished leaves no trace.
-    pub(crate) async fn register_start(&self, account: AccountTag, request: &[u8], guest: &Guest) -> Answered<Bytes> {
+    pub(crate) async fn register_start(
+        &self,
+        account: AccountTag,
+        request: &[u8],
+        guest: &mut Guest,
+    ) -> Answered<Bytes> {
         if self.policy.registration == Registration::Closed {
             return Err(RefusalCode::RegistrationClosed.into());
         }
-        self.limits.check(Operation::Register, Subject::Origin(guest.origin)).await?;
+        self.admit(Operation::Register, guest).await?;
         let response = self.secrets.opaque.register(account.as_bytes(), request).map_err(|_| RefusalCode::Invalid)?;
         Ok(response.into())
     }
@@ -124,13 +129,29 @@ impl Services {
         &self,
         account: AccountTag,
         ke1: &[u8],
-        guest: &Guest,
+        guest: &mut Guest,
+        now: UnixMillis,
     ) -> Answered<(PasswordLogin, Bytes)> {
-        let asked =
-            [(Operation::Login, Subject::Origin(guest.origin)), (Operation::Password, Subject::Account(account))];
-        self.limits.check_all(&asked).await?;
+        let password = (Operation::Password, Subject::Account(account));
+        let mut checked = self.limits.check_all(&[(Operation::Login, Subject::Origin(guest.origin)), password]).await;
+        if let Err(too_many) = checked
+            && too_many.operation == Operation::Login
+        {
+            self.pay(too_many, guest)?;
+            checked = self.limits.check_all(&[password]).await;
+        }
+        self.passwords_tried(checked, account, now)?;
         let (state, ke2) = self.prove_password(account, ke1).await?;
         Ok((PasswordLogin { account, state }, ke2))
+    }
+
+    /// Whether another password may be tried. That too many were is written down, of accounts that do not exist too.
+    fn passwords_tried(&self, checked: Result<(), TooMany>, account: AccountTag, now: UnixMillis) -> Answered<()> {
+        let Err(too_many) = checked else { return Ok(()) };
+        if self.limits.is_news(Operation::Password, Subject::Account(account)) {
+            self.audit.note_account(Event::PasswordLogin, Outcome::Refused, Some(account), None, &["many"], now);
+        }
+        Err(too_many.into())
     }
 
     async fn prove_password(&self, account: AccountTag, ke1: &[u8]) -> Answered<(ServerLogin, Bytes)> {
@@ -191,9 +212,11 @@ impl Services {
         login: Login,
         ke1: &[u8],
         registration: Option<Bytes>,
+        now: UnixMillis,
     ) -> Answered<(PasswordCheck, Answer)> {
         let account = login.device.account;
-        self.limits.check(Operation::Password, Subject::Account(account)).await?;
+        let checked = self.limits.check(Operation::Password, Subject::Account(account)).await;
+        self.passwords_tried(checked, account, now)?;
         let (state, opaque) = self.prove_password(account, ke1).await?;
         let registration = registration
             .map(|request| self.secrets.opaque.register(account.as_bytes(), &request).map(Bytes::from))

@@ -23,7 +23,7 @@ impl Services {
         guest: &mut Guest,
         now: UnixMillis,
     ) -> Answered<(Option<Login>, Answer)> {
-        self.limits.check(Operation::Register, Subject::Origin(guest.origin)).await?;
+        self.admit(Operation::Register, guest).await?;
         check_proof(device.device_key.clone(), account.as_bytes(), 0, Purpose::AddDevice, proof, guest).await?;
         let delay = if link.is_some() { std::time::Duration::ZERO } else { self.policy.password_device_delay };
         let signal = if link.is_some() { "linked" } else { "by_password" };
@@ -34,6 +34,8 @@ impl Services {
             Err(error) => {
                 self.audit.note_account(Event::DeviceAdd, Outcome::Refused, Some(account), None, &[signal], now);
                 return Err(match error {
+                    // Whoever has no link learns nothing of accounts.
+                    AddDeviceError::UnknownAccount if link.is_some() => RefusalCode::UnknownLink.into(),
                     AddDeviceError::UnknownAccount => RefusalCode::BadCredentials.into(),
                     AddDeviceError::TooMany => RefusalCode::TooManyDevices.into(),
                     AddDeviceError::Link => RefusalCode::UnknownLink.into(),
@@ -100,10 +102,10 @@ impl Services {
         &self,
         link: [u8; limits::LINK_BYTES],
         offer: Bytes,
-        guest: &Guest,
+        guest: &mut Guest,
         now: UnixMillis,
     ) -> Answered<Answer> {
-        self.limits.check(Operation::Link, Subject::Origin(guest.origin)).await?;
+        self.admit(Operation::Link, guest).await?;
         match self.store.put_link(LinkId(link), offer, now, now.plus(limits::LINK_LIFE)).await {
             Ok(true) => Ok(Answer::Done),
             Ok(false) => Err(RefusalCode::Busy.into()),
@@ -115,10 +117,10 @@ impl Services {
     pub(crate) async fn link_answer(
         &self,
         link: [u8; limits::LINK_BYTES],
-        guest: &Guest,
+        guest: &mut Guest,
         now: UnixMillis,
     ) -> Answered<Answer> {
-        self.limits.check(Operation::Link, Subject::Origin(guest.origin)).await?;
+        self.admit(Operation::Link, guest).await?;
         match self.store.link_answer(LinkId(link), now).await {
             Ok(Some(answer)) => Ok(Answer::LinkAnswer(answer)),
             Ok(None) => Err(RefusalCode::UnknownLink.into()),

@@ -6,7 +6,7 @@ use endtoend_crypto_core::work::{Puzzle, check};
 use endtoend_protocol::{Refusal, RefusalCode, Work, limits};
 
 use crate::clock;
-use crate::limits::Origin;
+use crate::limits::{Origin, TooMany};
 
 /// What a connection knows of its other end before a login.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Guest {
     /// The puzzle that is to be solved, and how many there were.
     puzzle: Option<Puzzle>,
     counter: u64,
+    /// It was solved, and nothing was had for it yet.
+    paid: bool,
 }
 
 /// Fresh, for one proof within [`limits::CHALLENGE_LIFE`].
@@ -47,7 +49,7 @@ impl Guest {
         let bytes = rand::random();
         let challenge = Challenge::new(bytes, clock::monotonic());
         // No frame is heard before the channel has its binding.
-        Self { origin, channel_binding: [0; 32], challenge, puzzles: bytes, puzzle: None, counter: 0 }
+        Self { origin, channel_binding: [0; 32], challenge, puzzles: bytes, puzzle: None, counter: 0, paid: false }
     }
 
     /// What `Welcome` says.
@@ -67,26 +69,39 @@ impl Guest {
         self.challenge.take(clock::monotonic())
     }
 
-    /// Whether this solves the puzzle that was asked for. A puzzle is solved once.
-    pub(super) fn has_worked(&mut self, nonce: u64) -> bool {
-        self.puzzle.take().is_some_and(|puzzle| check(&puzzle, nonce))
+    /// Takes what may solve the puzzle that was asked for. A puzzle is solved once, and pays once.
+    ///
+    /// # Errors
+    /// `Invalid` when it does not.
+    pub(crate) fn show_work(&mut self, nonce: u64) -> Result<(), RefusalCode> {
+        let solved = self.puzzle.take().is_some_and(|puzzle| check(&puzzle, nonce));
+        self.paid |= solved;
+        if solved { Ok(()) } else { Err(RefusalCode::Invalid) }
     }
 
-    /// Asks for work.
-    pub(super) fn ask_for_work(&mut self, bits: u8) -> Refusal {
+    /// Goes on beyond a limit of the address with what was paid by work.
+    ///
+    /// # Errors
+    /// What to solve, or how long to wait, when nothing was.
+    pub(super) fn pay(&mut self, bits: u8, too_many: TooMany) -> Result<(), Refusal> {
+        if std::mem::take(&mut self.paid) {
+            return Ok(());
+        }
         self.counter += 1;
         let counter = self.counter;
         // The configuration allows fewer bits than a puzzle may have.
         self.puzzle = Puzzle::new(self.puzzles, counter, bits).ok();
-        Refusal { work: Some(Work { bits, counter }), ..RefusalCode::Work.into() }
+        Err(Refusal { code: RefusalCode::Work, work: Some(Work { bits, counter }), ..too_many.into() })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
     use std::time::Duration;
 
     use super::*;
+    use crate::limits::Operation;
 
     #[test]
     fn a_challenge_is_good_once_and_not_for_long() {
@@ -100,16 +115,22 @@ mod tests {
     }
 
     #[test]
-    fn a_puzzle_is_solved_once_and_none_is_solved_that_was_not_asked_for() {
+    fn a_puzzle_pays_once_and_none_is_solved_that_was_not_asked_for() {
         let mut guest = Guest::new(Origin::of(None));
-        assert!(!guest.has_worked(0));
-        let Work { bits, counter } = guest.ask_for_work(8).work.unwrap();
+        let too_many = TooMany { operation: Operation::Login, retry_after: Duration::from_secs(3) };
+        assert_eq!(guest.show_work(0), Err(RefusalCode::Invalid));
+        let refusal = guest.pay(8, too_many).unwrap_err();
+        assert_eq!((refusal.code, refusal.retry_after_ms), (RefusalCode::Work, NonZeroU64::new(3_000)));
+        let Work { bits, counter } = refusal.work.unwrap();
         let puzzle = Puzzle::new(guest.puzzles, counter, bits).unwrap();
         let nonce = endtoend_crypto_core::work::solve(&puzzle, || false).unwrap();
-        assert!(guest.has_worked(nonce));
-        assert!(!guest.has_worked(nonce));
-        // The next one is another.
-        guest.ask_for_work(24);
-        assert!(!guest.has_worked(nonce) || guest.counter == 0);
+        assert_eq!(guest.show_work(nonce), Ok(()));
+        assert_eq!(guest.show_work(nonce), Err(RefusalCode::Invalid), "it is solved");
+        assert_eq!(guest.pay(8, too_many), Ok(()));
+        // What comes after it costs more work, and another.
+        let refusal = guest.pay(24, too_many).unwrap_err();
+        assert_ne!(refusal.work.unwrap().counter, counter);
+        assert_eq!(guest.show_work(nonce), Err(RefusalCode::Invalid));
+        guest.pay(24, too_many).unwrap_err();
     }
 }

@@ -15,13 +15,9 @@ impl Services {
     pub(crate) async fn evaluate_for_guest(
         &self,
         blinded: [u8; limits::OPRF_ELEMENT_BYTES],
-        work: u64,
         guest: &mut Guest,
     ) -> Answered<Answer> {
-        let has_worked = guest.has_worked(work);
-        if !has_worked && self.limits.check(Operation::StrangerLookup, Subject::Origin(guest.origin)).await.is_err() {
-            return Err(guest.ask_for_work(self.limits.work_bits()));
-        }
+        self.admit(Operation::StrangerLookup, guest).await?;
         self.evaluate(blinded)
     }
 

@@ -35,7 +35,7 @@ pub(crate) use secrets::ServiceSecrets;
 
 use audit::{Event, Outcome};
 
-use crate::limits::{Limits, Origin};
+use crate::limits::{Limits, Operation, Origin, Subject, TooMany};
 use crate::sessions::{Notice, SessionId, Sessions};
 
 /// Who speaks on a connection.
@@ -123,6 +123,22 @@ impl Services {
             self.audit.note(Event::Enter, Outcome::Ok, Some(login.device), &["elsewhere"], now);
         }
         Ok(id)
+    }
+
+    /// Lets a stranger go on: within the limit of his address, and beyond it for work.
+    async fn admit(&self, operation: Operation, guest: &mut Guest) -> Answered<()> {
+        match self.limits.check(operation, Subject::Origin(guest.origin)).await {
+            Ok(()) => Ok(()),
+            Err(too_many) => self.pay(too_many, guest),
+        }
+    }
+
+    /// Beyond the limit of an address there is work.
+    fn pay(&self, too_many: TooMany, guest: &mut Guest) -> Answered<()> {
+        let operation = too_many.operation;
+        guest.pay(self.limits.work_bits(operation), too_many)?;
+        self.limits.worked(operation);
+        Ok(())
     }
 
     /// Whether the device of an account may go on, and shows that it has its key.

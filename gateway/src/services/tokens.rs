@@ -91,13 +91,13 @@ impl Services {
         guest: &mut Guest,
         now: UnixMillis,
     ) -> Answered<(Login, Answer)> {
-        self.limits.check(Operation::Login, Subject::Origin(guest.origin)).await?;
+        self.admit(Operation::Login, guest).await?;
         let bad = || Refusal::from(RefusalCode::BadCredentials);
         let token = RefreshToken::from_bytes(token).map_err(|_| bad())?;
         let id = FamilyId(token.family);
         let family = self.store.family(id).await.map_err(|error| unavailable(&error))?.ok_or_else(bad)?;
         let device = family.device;
-        self.limits.check(Operation::Refresh, Subject::Device(device)).await?;
+        self.check_refreshes(device, now).await?;
         let purpose = Purpose::Refresh { family: token.family, generation: token.generation };
         if let Err(refusal) = self.check_device(device, purpose, proof, guest, now).await {
             // A token without its device: it was stolen, and is of no use. The family goes on.
@@ -136,14 +136,14 @@ impl Services {
         guest: &mut Guest,
         now: UnixMillis,
     ) -> Answered<(Login, Answer)> {
-        self.limits.check(Operation::Login, Subject::Origin(guest.origin)).await?;
+        self.admit(Operation::Login, guest).await?;
         let bad = || Refusal::from(RefusalCode::BadCredentials);
         let (verifier, bytes) = (Arc::clone(&self.secrets.token_verifier), token.clone());
         let skew = u64::try_from(limits::CLOCK_SKEW_MAX.as_millis()).unwrap_or_default();
         let claims = off_thread(move || token::verify(&verifier, &bytes, now.get(), skew)).await?.map_err(|_| bad())?;
         let device = DeviceId::new(claims.device.into()).map_err(|_| bad())?;
         let address = Address { account: AccountTag::new(claims.account), device };
-        self.limits.check(Operation::Refresh, Subject::Device(address)).await?;
+        self.check_refreshes(address, now).await?;
         // The token names its family. One that is gone was revoked.
         let id = FamilyId(claims.token_id);
         let family = self.store.family(id).await.map_err(|error| unavailable(&error))?;
@@ -152,6 +152,15 @@ impl Services {
         }
         self.check_device(address, Purpose::Resume { token_id: claims.token_id }, proof, guest, now).await?;
         self.answer(address, id, token, UnixMillis::new(claims.expires_ms), None).await
+    }
+
+    async fn check_refreshes(&self, device: Address, now: UnixMillis) -> Answered<()> {
+        let (operation, subject) = (Operation::Refresh, Subject::Device(device));
+        let Err(too_many) = self.limits.check(operation, subject).await else { return Ok(()) };
+        if self.limits.is_news(operation, subject) {
+            self.audit.note(Event::TokenRefresh, Outcome::Refused, Some(device), &["many"], now);
+        }
+        Err(too_many.into())
     }
 
     /// Ends the family of a login, or all of its account. The connections of the others end.

@@ -147,13 +147,15 @@ impl Client {
             Outcome::Accepted { .. } | Outcome::Rejected(_) => {
                 self.outbox.remove(&number);
             }
-            Outcome::Retry(reason) => {
-                let after = crate::connection::retry_after_ms(reason) * 1000;
-                if let Some(row) = self.outbox.get_mut(&number) {
-                    row.sent_at = None;
-                    self.held.insert(row.to, now + after);
-                }
-            }
+            Outcome::Retry(reason) => self.put_off(number, now + crate::connection::retry_after_ms(reason) * 1000),
+            Outcome::Limited { retry_after } => self.put_off(number, now + retry_after.as_micros() as u64),
+        }
+    }
+
+    fn put_off(&mut self, number: usize, until: u64) {
+        if let Some(row) = self.outbox.get_mut(&number) {
+            row.sent_at = None;
+            self.held.insert(row.to, until);
         }
     }
 

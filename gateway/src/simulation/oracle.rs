@@ -107,7 +107,7 @@ impl Oracle {
         let (moment, number) = (self.moment(), number(id));
         let told = &mut self.envelopes[number];
         let Outcome::Accepted { at } = outcome else {
-            assert!(matches!(outcome, Outcome::Retry(_)), "{number} was rejected");
+            assert!(matches!(outcome, Outcome::Retry(_) | Outcome::Limited { .. }), "{number} was rejected");
             told.repeated = true;
             return;
         };

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::Ipv4Addr;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -64,7 +65,11 @@ pub(super) struct Ledger {
     /// Generation and hash of the refresh token that is good, and of the one before.
     tokens: HashMap<AccountTag, [Option<RefreshToken>; 2]>,
     /// Strangers solve a puzzle for each handle.
+    /// For envelopes, and for what is refused by `refuse_*`.
+    pub(super) retry_after_ms: u64,
+    pub(super) refuse_relations: u32,
     pub(super) want_work: bool,
+    pub(super) works: u32,
     /// Handles that were looked up.
     pub(super) lookups: usize,
     /// Nobody's handle is looked up.
@@ -162,6 +167,8 @@ struct Connection {
     ledger: Arc<Mutex<Ledger>>,
     secrets: Arc<Secrets>,
     challenge: [u8; 32],
+    /// Work was shown.
+    paid: bool,
     channel_binding: [u8; 32],
     account: Option<AccountTag>,
     login: Option<endtoend_crypto_core::opaque::ServerLogin>,
@@ -179,6 +186,7 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, ledger: Arc<Mutex<Ledger>>
         ledger,
         secrets,
         challenge: rand::random(),
+        paid: false,
         channel_binding: binding,
         account: None,
         login: None,
@@ -229,7 +237,9 @@ impl Connection {
                     Ok(answer) => ServerFrame::Answer { id, answer: answer? },
                     Err(code) => {
                         let work = (code == RefusalCode::Work).then_some(Work { bits: 10, counter: 7 });
-                        ServerFrame::Refused { id: Some(id), refusal: Refusal { work, ..code.into() } }
+                        let ms = self.ledger.lock().unwrap().retry_after_ms;
+                        let retry_after_ms = NonZeroU64::new(ms).filter(|_| code == RefusalCode::Rate);
+                        ServerFrame::Refused { id: Some(id), refusal: Refusal { code, retry_after_ms, work } }
                     }
                 };
                 Some(vec![answer])
@@ -250,7 +260,8 @@ impl Connection {
         }
         if ledger.retry_sends > 0 {
             ledger.retry_sends -= 1;
-            return Some(ServerFrame::Retry { id, after_ms: 1, reason: RetryReason::Busy });
+            let after_ms = ledger.retry_after_ms.max(1);
+            return Some(ServerFrame::Retry { id, after_ms, reason: RetryReason::Busy });
         }
         let to = envelope.to.account;
         if ledger.stored.insert(id) {
@@ -282,6 +293,15 @@ impl Connection {
     ) -> Result<Option<Answer>, RefusalCode> {
         let ledger = Arc::clone(&self.ledger);
         let mut ledger = ledger.lock().unwrap();
+        let costs = match request {
+            Request::Evaluate { .. } => !ledger.refuse_lookups,
+            Request::RegisterStart { .. } | Request::LoginStart { .. } | Request::Refresh { .. } => true,
+            Request::Resume { .. } => true,
+            _ => false,
+        };
+        if costs && ledger.want_work && self.account.is_none() && !std::mem::take(&mut self.paid) {
+            return Err(RefusalCode::Work);
+        }
         let now = clock::now();
         match request {
             Request::Hello { .. } => {
@@ -295,13 +315,15 @@ impl Connection {
                     registration: Registration::Open,
                 }))
             }
-            Request::Evaluate { blinded, work } => {
+            Request::ShowWork { nonce } => {
                 let puzzle = Puzzle::new(self.challenge, 7, 10).unwrap();
+                self.paid = check(&puzzle, nonce);
+                ledger.works += u32::from(self.paid);
+                if self.paid { Ok(Some(Answer::Done)) } else { Err(RefusalCode::Invalid) }
+            }
+            Request::Evaluate { blinded } => {
                 if ledger.refuse_lookups {
                     return Err(RefusalCode::Rate);
-                }
-                if ledger.want_work && self.account.is_none() && !check(&puzzle, work) {
-                    return Err(RefusalCode::Work);
                 }
                 ledger.lookups += 1;
                 let evaluation = self.secrets.oprf.evaluate(&mut rand::rng(), &blinded).unwrap();
@@ -420,6 +442,10 @@ impl Connection {
                 self.attached = true;
                 ledger.attached.insert(self.account.ok_or(RefusalCode::NotAuthenticated)?, wake.clone());
                 Ok(Some(Answer::Attached))
+            }
+            Request::SetRelation { .. } if ledger.refuse_relations > 0 => {
+                ledger.refuse_relations -= 1;
+                Err(RefusalCode::Rate)
             }
             Request::SetRelation { account, relation } => {
                 ledger.relations.insert((self.account.ok_or(RefusalCode::NotAuthenticated)?, account), relation);

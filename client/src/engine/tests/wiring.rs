@@ -361,14 +361,16 @@ async fn a_refresh_whose_answer_was_lost_is_repeated() {
 }
 
 #[tokio::test]
-async fn a_stranger_works_for_a_look_up_when_the_server_asks_for_it() {
+async fn a_stranger_works_for_whatever_the_server_asks_it_for() {
     let node = Node::start().await;
     node.ledger().want_work = true;
     let alice = Person::registered(&node, "alice").await;
     assert_eq!(node.ledger().lookups, 1);
+    assert_eq!(node.ledger().works, 2, "for the look-up and for the account");
     let alice = alice.restarted(true).await;
     alice.until_online().await;
     assert_eq!(node.ledger().lookups, 1, "the own account is known from then on");
+    assert_eq!(node.ledger().works, 3, "for going on with a token");
 }
 
 #[tokio::test]
@@ -469,6 +471,47 @@ async fn what_was_decided_about_somebody_reaches_the_server_even_if_it_was_away(
         assert!(crate::clock::monotonic() < deadline);
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn what_the_server_puts_off_is_asked_again_on_the_same_connection() {
+    let node = Node::start().await;
+    let (alice, bob) = (Person::registered(&node, "alice").await, Person::registered(&node, "bob").await);
+    node.ledger().retry_after_ms = 20;
+    node.ledger().refuse_relations = 2;
+    node.ledger().refuse_lookups = true;
+    let id = alice.send("bob", "hello").await;
+    let lookups = node.ledger().lookups;
+    node.ledger().refuse_lookups = false;
+    assert_eq!(alice.settled(id).await, MessageState::Accepted);
+    assert_eq!(bob.unread(1).await, ["hello"]);
+    assert!(node.ledger().lookups > lookups);
+    let [a, b] = ["alice", "bob"].map(|handle| node.tag(handle));
+    assert_eq!(alice.told(&node, (a, b)).await, Some(Relation::Accepted));
+    assert_eq!(node.ledger().refuse_relations, 0, "it was put off twice");
+}
+
+/// Strangers are told to wait for hours. An answer says that the wait is over.
+#[tokio::test]
+async fn a_long_wait_ends_when_the_recipient_writes() {
+    let node = Node::start().await;
+    let (alice, bob) = (Person::registered(&node, "alice").await, Person::registered(&node, "bob").await);
+    let first = alice.send("bob", "first").await;
+    alice.settled(first).await;
+    assert_eq!(bob.unread(1).await, ["first"]);
+    node.ledger().retry_after_ms = 3_600_000;
+    node.ledger().retry_sends = 1;
+    let second = alice.send("bob", "second").await;
+    let deadline = crate::clock::monotonic() + PATIENCE;
+    while node.ledger().retry_sends > 0 {
+        assert!(crate::clock::monotonic() < deadline);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(alice.engine.handle().status().await.unwrap().outbox, 1, "it waits");
+    let answer = bob.send("alice", "yes?").await;
+    bob.settled(answer).await;
+    assert_eq!(alice.settled(second).await, MessageState::Accepted);
+    assert_eq!(bob.unread(2).await, ["first", "second"]);
 }
 
 #[tokio::test]
