@@ -236,3 +236,43 @@ async fn what_is_accepted_around_a_crash_of_the_database_arrives_exactly_once() 
     let answer = wire.ask(Request::FetchBundles { account: AccountTag::new([0xa; 32]) }).await;
     assert!(matches!(answer, ServerFrame::Answer { .. }), "{answer:?}");
 }
+
+/// What a server says when its disk has no room, said by a trigger.
+#[tokio::test]
+async fn nothing_is_accepted_while_its_disk_is_full_and_nothing_is_lost() {
+    let url = server().database().await;
+    let node = Node::start(NodeOptions::default().on_postgres(&url));
+    let (mut bob, to_bob) = Wire::register(node.listen(), AccountTag::new([0xb; 32])).await;
+    let (mut alice, _) = Wire::register(node.listen(), AccountTag::new([0xa; 32])).await;
+    let full = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$;
+                CREATE TRIGGER full_disk BEFORE INSERT ON queue FOR EACH ROW EXECUTE FUNCTION full_disk()";
+    server().execute(name(&url), full).await;
+    let envelope = to_bob.envelope(1, 100);
+    let mut send = async |envelope: &Envelope| {
+        alice.send(&ClientFrame::Send(envelope.clone())).await;
+        alice.recv().await.unwrap()
+    };
+    let answer = send(&envelope).await;
+    assert!(matches!(answer, ServerFrame::Retry { reason: RetryReason::Unavailable, .. }), "{answer:?}");
+    // The connection lives, and what needs no room goes on.
+    assert!(matches!(bob.ask(Request::FetchDevices).await, ServerFrame::Answer { .. }));
+    server().execute(name(&url), "DROP TRIGGER full_disk ON queue").await;
+    let mut answer = send(&envelope).await;
+    while matches!(answer, ServerFrame::Retry { .. }) {
+        answer = send(&envelope).await;
+    }
+    assert!(matches!(answer, ServerFrame::Accepted { .. }), "{answer:?}");
+    bob.send(&ClientFrame::Request {
+        id: endtoend_protocol::RequestId(std::num::NonZeroU64::MAX),
+        request: Request::Attach,
+    })
+    .await;
+    let mut delivered = Vec::new();
+    while delivered.is_empty() {
+        if let ServerFrame::Deliver(deliver) = bob.recv().await.unwrap() {
+            delivered.push(deliver.id);
+        }
+    }
+    assert_eq!(delivered, [envelope.id], "once");
+}
