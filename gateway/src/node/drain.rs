@@ -24,8 +24,8 @@ use crate::services::Auditor;
 
 /// What connections get for their goodbye once they are cut.
 const CUT_MAX: Duration = Duration::from_secs(1);
-/// A connection counts from the end of its TLS handshake. Those that are in the middle get so long to come to be counted.
-const HANDSHAKES: Duration = Duration::from_millis(250);
+/// Those that are on their way from the kernel to a worker get so long to come to be counted.
+const ARRIVALS: Duration = Duration::from_millis(250);
 /// What mailboxes, queue writer and audit get to end together. All that they still have is deletions and notes, unless the store
 /// is away: then nothing helps.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ pub(super) async fn drain(lifecycle: &watch::Sender<Lifecycle>, open: &OpenConne
     let now = *lifecycle.borrow();
     if let Lifecycle::Draining { deadline, .. } = now {
         let gone = async {
-            sleep(HANDSHAKES).await;
+            sleep(ARRIVALS).await;
             open.until_none().await;
         };
         tokio::select! {

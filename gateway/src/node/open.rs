@@ -1,4 +1,4 @@
-//! How many connections there are, from the TLS handshake until their last byte has left.
+//! How many connections there are, from the moment that they are taken until their last byte has left.
 
 use tokio::sync::watch;
 
