@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::live::LiveMailboxes;
 use super::messages::{AttachTo, LeaveTo, UntilEmpty};
-use crate::actors::reply;
+use crate::actors::{end_node_after_panic, reply};
 use crate::mailbox::{Finish, Mailbox, MailboxIdle, MailboxStopped, Surroundings};
 use crate::queue_writer::{Forget, Persist};
 use crate::router::Routes;
@@ -68,6 +68,9 @@ impl Actor for Directory {
     type Context = Context<Self>;
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(WAITING_MESSAGES_MAX);
+    }
+    fn stopped(&mut self, _: &mut Self::Context) {
+        end_node_after_panic("directory");
     }
 }
 

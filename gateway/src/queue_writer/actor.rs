@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::group_commit::{GroupCommit, Next};
 use super::messages::{Forget, Persist, UntilWritten};
 use super::outcome::Told;
-use crate::actors::reply;
+use crate::actors::{end_node_after_panic, reply};
 use crate::clock;
 use crate::router::Routes;
 
@@ -20,7 +20,8 @@ const WAITING_MESSAGES_MAX: usize = 2 * crate::node::SENDS_MAX;
 /// Brings envelopes to the store and takes them out again, many in one commit.
 ///
 /// Owns the open batch; not the mailboxes that it answers, not the store. Busy: writes wait for the commit under way,
-/// bounded by the permits inside their receipts. Restart: nothing to restore, unanswered senders repeat.
+/// bounded by the permits inside their receipts. Restart: with the node, nothing to restore,
+/// unanswered senders repeat.
 pub(crate) struct QueueWriter {
     rules: GroupCommit<Persist, (Address, Seq)>,
     store: Arc<dyn QueueStore>,
@@ -100,6 +101,9 @@ impl Actor for QueueWriter {
     type Context = Context<Self>;
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(WAITING_MESSAGES_MAX);
+    }
+    fn stopped(&mut self, _: &mut Self::Context) {
+        end_node_after_panic("queue writer");
     }
 }
 
