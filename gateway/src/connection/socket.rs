@@ -286,3 +286,143 @@ where
         Envelope::new(message, answer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use actix_http::ws::CloseCode;
+    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    /// Says everything again; says goodbye to an empty message.
+    struct Echo {
+        heard: Arc<AtomicUsize>,
+        stopped: Arc<AtomicUsize>,
+    }
+    impl Actor for Echo {
+        type Context = SocketContext<Self>;
+        fn stopped(&mut self, _: &mut Self::Context) {
+            self.stopped.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    impl StreamHandler<Result<Message, ProtocolError>> for Echo {
+        fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
+            match message {
+                Ok(Message::Binary(bytes)) if bytes.is_empty() => {
+                    ctx.close(Some(CloseCode::Normal.into()));
+                    ctx.stop();
+                }
+                Ok(Message::Binary(bytes)) => {
+                    self.heard.fetch_add(1, Ordering::SeqCst);
+                    ctx.binary(bytes);
+                }
+                Ok(_) => {}
+                Err(_) => ctx.stop(),
+            }
+        }
+    }
+
+    /// Counts of what the actor heard and how often it stopped.
+    type Counts = (Arc<AtomicUsize>, Arc<AtomicUsize>);
+
+    fn echo(pipe: usize) -> (DuplexStream, Counts, impl Future<Output = ()>) {
+        let (client, server) = duplex(pipe);
+        let (heard, stopped) = Counts::default();
+        let actor = Echo { heard: heard.clone(), stopped: stopped.clone() };
+        (client, (heard, stopped), run(actor, server, BytesMut::new(), Codec::new().max_size(1 << 20)))
+    }
+
+    fn encoded(messages: impl IntoIterator<Item = Message>) -> BytesMut {
+        let (mut codec, mut bytes) = (Codec::new().client_mode(), BytesMut::new());
+        messages.into_iter().for_each(|message| codec.encode(message, &mut bytes).unwrap());
+        bytes
+    }
+
+    async fn next(client: &mut DuplexStream, buffer: &mut BytesMut) -> Option<Frame> {
+        let mut codec = Codec::new().client_mode().max_size(1 << 20);
+        loop {
+            if let Some(frame) = codec.decode(buffer).unwrap() {
+                return Some(frame);
+            }
+            if client.read_buf(buffer).await.unwrap() == 0 {
+                return None;
+            }
+        }
+    }
+
+    fn on_a_worker(test: impl Future<Output = ()>) {
+        actix_web::rt::System::new().block_on(test);
+    }
+
+    #[test]
+    fn messages_of_any_length_come_whole_and_in_order_whatever_the_pieces() {
+        on_a_worker(async {
+            for pipe in [1, 61, 70_000] {
+                let (client, (heard, stopped), run) = echo(pipe);
+                let lengths = [1, 125, 126, 20, 65_535, 65_536, 3, 100_000, 7];
+                let messages = lengths.iter().map(|length| Message::Binary(vec![*length as u8; *length].into()));
+                let said = encoded(messages.chain([Message::Binary(Bytes::new())]));
+                let running = actix_web::rt::spawn(run);
+                let (mut back, mut out) = tokio::io::split(client);
+                let saying = actix_web::rt::spawn(async move {
+                    out.write_all(&said).await.unwrap();
+                    out
+                });
+                let mut codec = Codec::new().client_mode().max_size(1 << 20);
+                let mut buffer = BytesMut::new();
+                let mut echoed = Vec::new();
+                while back.read_buf(&mut buffer).await.unwrap() > 0 {
+                    while let Some(frame) = codec.decode(&mut buffer).unwrap() {
+                        echoed.push(frame);
+                    }
+                }
+                let Some(Frame::Close(Some(_))) = echoed.pop() else { panic!("its last word") };
+                let echoed: Vec<_> = echoed
+                    .iter()
+                    .map(|frame| match frame {
+                        Frame::Binary(bytes) => bytes.len(),
+                        other => panic!("{other:?}"),
+                    })
+                    .collect();
+                assert_eq!(echoed, lengths);
+                assert_eq!((heard.load(Ordering::SeqCst), stopped.load(Ordering::SeqCst)), (lengths.len(), 1));
+                drop((back, saying.await.unwrap()));
+                running.await.unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn a_reader_that_stops_reading_stops_its_actor() {
+        on_a_worker(async {
+            let (mut client, (heard, _), run) = echo(64 * 1024);
+            let message = || Message::Binary(vec![1; 16 * 1024].into());
+            let running = actix_web::rt::spawn(run);
+            let all = encoded((0..64).map(|_| message()));
+            // What is written and what is echoed fill both pipes; the rest stays with the client.
+            let wrote = actix_web::rt::time::timeout(Duration::from_secs(1), client.write_all(&all)).await;
+            assert!(wrote.is_err(), "nobody takes a megabyte of a client that reads nothing");
+            assert!(heard.load(Ordering::SeqCst) < 32);
+            let mut buffer = BytesMut::new();
+            assert!(
+                matches!(next(&mut client, &mut buffer).await, Some(Frame::Binary(_))),
+                "it goes on when it is read"
+            );
+            running.abort();
+        });
+    }
+
+    #[test]
+    fn an_actor_hears_of_the_end_of_its_socket() {
+        on_a_worker(async {
+            let (client, (_, stopped), run) = echo(1024);
+            let running = actix_web::rt::spawn(run);
+            drop(client);
+            running.await.unwrap();
+            assert_eq!(stopped.load(Ordering::SeqCst), 1);
+        });
+    }
+}

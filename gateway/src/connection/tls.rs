@@ -71,7 +71,8 @@ impl TlsStream {
         while self.tls.is_handshaking() {
             ready!(self.poll_send(cx))?;
             ready!(self.poll_fill(cx))?;
-            if self.opened.ended {
+            // What a client says with its last step, its goodbye too, is for whoever reads.
+            if self.opened.ended && self.tls.is_handshaking() {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
@@ -289,5 +290,184 @@ impl AsyncWrite for TlsStream {
         }
         ready!(this.poll_send(cx))?;
         Pin::new(&mut this.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener};
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::crypto::aws_lc_rs::default_provider;
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::node::OpenConnections;
+
+    fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+        let server = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let client = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (Arc::new(server), Arc::new(client))
+    }
+
+    /// A socket that takes so many bytes at a time.
+    struct Drip(std::net::TcpStream, usize);
+    impl io::Read for Drip {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+    impl io::Write for Drip {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write(&bytes[..bytes.len().min(self.1)])
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.flush()
+        }
+    }
+
+    fn connect(server: SocketAddr, config: Arc<ClientConfig>, drip: usize) -> StreamOwned<ClientConnection, Drip> {
+        let tcp = std::net::TcpStream::connect(server).unwrap();
+        tcp.set_nodelay(true).unwrap();
+        StreamOwned::new(
+            ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap(),
+            Drip(tcp, drip),
+        )
+    }
+
+    fn listener() -> (tokio::net::TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        (tokio::net::TcpListener::from_std(listener).unwrap(), address)
+    }
+
+    async fn accept(listener: &tokio::net::TcpListener, config: Arc<ServerConfig>) -> io::Result<TlsStream> {
+        let (tcp, _) = listener.accept().await?;
+        TlsStream::accept(tcp, config, OpenConnections::none().enter()).await
+    }
+
+    fn pattern(length: usize) -> Vec<u8> {
+        (0..length).map(|at| (at % 251) as u8).collect()
+    }
+
+    #[tokio::test]
+    async fn whatever_is_said_arrives_in_both_directions_and_leaves_no_buffer() {
+        let (server, client) = configs();
+        for (length, drip) in [(0, 1), (1, 1), (100, 1), (20_000, 7), (300_000, 1_000_000)] {
+            let (listener, address) = listener();
+            let config = Arc::clone(&client);
+            let client = std::thread::spawn(move || {
+                let mut tls = connect(address, config, drip);
+                tls.write_all(&pattern(length)).unwrap();
+                tls.flush().unwrap();
+                let mut echoed = vec![0; length];
+                tls.read_exact(&mut echoed).unwrap();
+                assert_eq!(echoed, pattern(length));
+                tls.conn.send_close_notify();
+                tls.flush().unwrap();
+                let mut rest = Vec::new();
+                assert_eq!(tls.read_to_end(&mut rest).unwrap(), 0, "a goodbye and nothing else");
+            });
+            let mut tls = accept(&listener, Arc::clone(&server)).await.unwrap();
+            let mut heard = vec![0; length];
+            tls.read_exact(&mut heard).await.unwrap();
+            assert_eq!(heard, pattern(length));
+            let kept = [tls.opened.bytes.capacity(), tls.unfinished.capacity(), tls.sealed.capacity()];
+            tls.write_all(&heard).await.unwrap();
+            tls.flush().await.unwrap();
+            if drip > length {
+                assert_eq!(kept, [0; 3], "nothing is under way");
+            }
+            assert_eq!(tls.sealed.capacity(), 0);
+            assert_eq!(tls.read(&mut [0; 16]).await.unwrap(), 0, "the client has said goodbye");
+            tls.shutdown().await.unwrap();
+            client.join().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_tls_is_refused_with_an_alert() {
+        let (server, _) = configs();
+        let (listener, address) = listener();
+        let client = std::thread::spawn(move || {
+            let mut tcp = std::net::TcpStream::connect(address).unwrap();
+            tcp.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            let mut answer = Vec::new();
+            let _ = tcp.read_to_end(&mut answer);
+            answer
+        });
+        let refused = accept(&listener, server).await.map(drop).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        assert_eq!(client.join().unwrap().first(), Some(&21), "an alert");
+    }
+
+    #[tokio::test]
+    async fn a_forged_record_ends_the_connection() {
+        let (server, client) = configs();
+        let (listener, address) = listener();
+        let (heard_it, go_on) = std::sync::mpsc::channel();
+        let client = std::thread::spawn(move || {
+            let mut tls = connect(address, client, usize::MAX);
+            tls.write_all(b"honest").unwrap();
+            tls.flush().unwrap();
+            go_on.recv().unwrap();
+            tls.sock.0.write_all(&[23, 3, 3, 0, 32]).unwrap();
+            tls.sock.0.write_all(&[0; 32]).unwrap();
+            let _ = tls.read(&mut [0; 1]);
+        });
+        let mut tls = accept(&listener, server).await.unwrap();
+        let mut heard = [0; 6];
+        tls.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"honest");
+        heard_it.send(()).unwrap();
+        assert_eq!(tls.read(&mut heard).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        drop(tls);
+        client.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_is_written_to_no_further() {
+        let (server, client) = configs();
+        let (listener, address) = listener();
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let client = std::thread::spawn(move || {
+            let mut tls = connect(address, client, usize::MAX);
+            tls.write_all(b"here").unwrap();
+            tls.flush().unwrap();
+            let _ = wait.recv();
+        });
+        let mut tls = accept(&listener, server).await.unwrap();
+        let piece = pattern(64 * 1024);
+        let mut taken = 0;
+        let stalled = std::future::poll_fn(|cx| {
+            loop {
+                match Pin::new(&mut tls).poll_write(cx, &piece) {
+                    Poll::Ready(Ok(written)) => taken += written,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Ready(Ok(())),
+                }
+            }
+        });
+        stalled.await.unwrap();
+        assert!(taken > 0 && tls.sealed.len() <= SCRATCH + 1024, "{taken} taken, {} kept", tls.sealed.len());
+        drop(done);
+        client.join().unwrap();
     }
 }
