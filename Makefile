@@ -44,7 +44,7 @@ load: setup ## figures of one node: cost, latency at fixed rates, durable messag
 	"$(CARGO_TARGET_DIR)/release/idle"
 
 soak: setup ## the simulation of the message path with ever new seeds, until it is stopped or one fails; SOAK=1000 begins there
-	SOAK="$(or $(SOAK),$(shell date +%s))" $(CARGO) test --locked --release -p endtoend-gateway --lib simulation::tests::soak -- --nocapture
+	SOAK="$(or $(SOAK),$(shell date +%s))" $(CARGO) test --locked --profile bench -p endtoend-gateway --lib simulation::tests::soak -- --nocapture
 
 sabotage: setup ## shows that the simulation finds bugs that are brought in on purpose
 	scripts/sabotage
