@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use endtoend_gateway::commands::{self, Environment, Failure};
-use endtoend_gateway::config::{Config, ConfigError, ListenOn};
+use endtoend_gateway::config::{Config, ConfigError, ListenOn, LogConfig, LogFormat};
 use endtoend_gateway::demo;
 use endtoend_gateway::node::{self, HandedOver, News, Outside, Ready};
 use sd_notify::NotifyState;
@@ -90,12 +90,7 @@ fn serve(options: &Serve, environment: &Environment) -> Result<(), Failure> {
         .map_err(|error| Failure::new("cannot use the sockets that were handed over").because(error.to_string()))?;
     let config = configure(options, environment)?;
     let outside = Outside::read(environment.all())?;
-    let filter = EnvFilter::try_new(&config.log.filter)?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    start_log(&config.log)?;
     let json = options.json;
     let system = actix_web::rt::System::new();
     system.block_on(node::serve(config, outside, handed_over, |news| {
@@ -121,6 +116,16 @@ fn tell_systemd(news: News<'_>) {
     }
 }
 
+fn start_log(config: &LogConfig) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&config.filter)?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
+    }
+    Ok(())
+}
+
 fn configure(options: &Serve, environment: &Environment) -> Result<Config, ConfigError> {
     let mut config = Config::load(options.config.as_deref(), environment.settings())?;
     if let Some(data) = &options.data {
@@ -136,10 +141,11 @@ fn configure(options: &Serve, environment: &Environment) -> Result<Config, Confi
 }
 
 fn announce(ready: &Ready, json: bool) {
-    let Ready { listen, pin, address } = ready;
+    let Ready { listen, pin, address, admin } = ready;
     let text = if json {
         let line = serde_json::json!({
             "event": "ready", "listen": listen.to_string(), "pin": pin.to_string(), "address": address,
+            "admin": admin,
         });
         format!("{line}\n")
     } else {

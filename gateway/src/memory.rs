@@ -6,7 +6,7 @@ use endtoend_protocol::Envelope;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// KiB for envelopes of senders that wait for an answer. Each takes one at least, so their number is bounded too.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Memory(Arc<Semaphore>);
 
 impl Memory {
@@ -21,7 +21,6 @@ impl Memory {
     }
 
     /// KiB that nobody has.
-    #[cfg(test)]
     pub(crate) fn free(&self) -> usize {
         self.0.available_permits()
     }

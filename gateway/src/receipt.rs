@@ -1,7 +1,7 @@
 //! The one answer that every `Send` gets.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Message, Recipient};
 use endtoend_protocol::{EnvelopeId, RejectReason, RetryReason, UnixMillis};
@@ -29,6 +29,8 @@ pub(crate) enum Outcome {
 pub(crate) struct SendSettled {
     pub id: EnvelopeId,
     pub outcome: Outcome,
+    /// When the connection heard the `Send`.
+    pub arrived: Instant,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -50,6 +52,7 @@ impl Answer for Recipient<SendSettled> {
 pub(crate) struct Receipt<A: Answer = Recipient<SendSettled>> {
     id: EnvelopeId,
     sender: Option<A>,
+    arrived: Instant,
     /// In the sender's window: goes with the answer.
     place: Option<OwnedSemaphorePermit>,
     /// A share of the node's memory: given back before the answer leaves, so that whoever hears it has room.
@@ -57,8 +60,14 @@ pub(crate) struct Receipt<A: Answer = Recipient<SendSettled>> {
 }
 
 impl<A: Answer> Receipt<A> {
-    pub(crate) fn new(id: EnvelopeId, sender: A, place: OwnedSemaphorePermit, memory: OwnedSemaphorePermit) -> Self {
-        Self { id, sender: Some(sender), place: Some(place), memory: Some(memory) }
+    pub(crate) fn new(
+        id: EnvelopeId,
+        sender: A,
+        place: OwnedSemaphorePermit,
+        memory: OwnedSemaphorePermit,
+        arrived: Instant,
+    ) -> Self {
+        Self { id, sender: Some(sender), arrived, place: Some(place), memory: Some(memory) }
     }
 
     pub(crate) fn settle(mut self, outcome: Outcome) {
@@ -68,7 +77,7 @@ impl<A: Answer> Receipt<A> {
     fn answer(&mut self, outcome: Outcome) {
         if let Some(sender) = self.sender.take() {
             drop(self.memory.take());
-            sender.answer(SendSettled { id: self.id, outcome, _place: self.place.take() });
+            sender.answer(SendSettled { id: self.id, outcome, arrived: self.arrived, _place: self.place.take() });
         }
     }
 }
@@ -111,7 +120,7 @@ mod tests {
         let memory = Arc::new(Semaphore::new(1));
         let (place, memory) = (window.clone().try_acquire_owned().unwrap(), memory.try_acquire_owned().unwrap());
         let id = EnvelopeId::new(UnixMillis::new(1), [0; 10]);
-        what_happens(Receipt::new(id, Probe(sender).start().recipient(), place, memory));
+        what_happens(Receipt::new(id, Probe(sender).start().recipient(), place, memory, crate::clock::monotonic()));
         let outcome = outcomes.recv().await.unwrap();
         // The probe stops when nobody can write to it: then there is no second answer.
         assert!(outcomes.recv().await.is_none(), "one answer");

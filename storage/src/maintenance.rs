@@ -44,6 +44,13 @@ pub trait Maintenance: Send + Sync {
     /// When the store does not answer.
     async fn stats(&self) -> Result<StoreStats, StoreError>;
 
+    /// Makes a commit like any other, on disk when this returns, which changes nothing: whether the store can be written.
+    /// Waits for its turn, and for locks, as any write does.
+    ///
+    /// # Errors
+    /// When the store did not confirm.
+    async fn probe(&self) -> Result<(), StoreError>;
+
     /// Writes the state of one moment to the SQLite file `to`, which must not exist. Hinders no writer. The copy is not fsynced.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod clock;
 mod node;
 mod program;
 mod scene;
+mod watch;
 mod wire;
 
 /// What the demo proves with, the tests prove with.
@@ -17,6 +18,7 @@ pub use cli::{Cli, Outcome, Running, demo, operate};
 pub use clock::{PATIENCE, eventually, monotonic};
 pub use node::{Node, NodeOptions, NotStarted};
 pub use scene::Scene;
+pub use watch::{Family, Scrape};
 pub use wire::{
     Clog, Device, PASSWORD, Registrar, Unsecured, Wire, WireReceiver, WireSender, noise_device, trusting_tls,
 };

@@ -38,6 +38,13 @@ impl NodeOptions {
         self
     }
 
+    /// With a listener for those who watch it, on a free port of loopback.
+    #[must_use]
+    pub fn watched(mut self) -> Self {
+        self.environment.push(("ENDTOEND_ADMIN__LISTEN", "127.0.0.1:0".to_owned()));
+        self
+    }
+
     /// For what is not about limits: strangers may write as much as they like.
     pub fn without_limits() -> Self {
         let limits = [
@@ -64,6 +71,7 @@ pub struct Node {
     socket: Option<Arc<TcpListener>>,
     listen: SocketAddr,
     address: String,
+    admin: Option<SocketAddr>,
     /// Working directory, where no settings lie; removed with the node.
     folder: TempDir,
 }
@@ -94,8 +102,8 @@ impl Node {
         let log = folder.path().join("node.log");
         let socket = options.socket;
         let on = On { listen: options.listen, port: options.port, socket: socket.as_deref() };
-        let (child, listen, address) = launch(folder.path(), &data, &log, &on, &environment)?;
-        Ok(Self { child, data, log, environment, socket, listen, address, folder })
+        let Launched { child, listen, address, admin } = launch(folder.path(), &data, &log, &on, &environment)?;
+        Ok(Self { child, data, log, environment, socket, listen, address, admin, folder })
     }
 
     /// Ends it as a power cut would end it.
@@ -133,10 +141,12 @@ impl Node {
     pub fn restart(&mut self) {
         let on = On { listen: None, port: self.listen.port(), socket: self.socket.as_deref() };
         let launched = launch(self.folder.path(), &self.data, &self.log, &on, &self.environment);
-        let (child, listen, address) = launched.unwrap_or_else(|why| panic!("the node did not restart: {why:?}"));
+        let Launched { child, listen, address, admin } =
+            launched.unwrap_or_else(|why| panic!("the node did not restart: {why:?}"));
         assert_eq!(self.address, address, "a restart keeps port and pin");
         self.child = child;
         self.listen = listen;
+        self.admin = admin;
     }
 
     /// `endtoend://127.0.0.1:port/#pin=…`
@@ -154,6 +164,11 @@ impl Node {
         self.listen
     }
 
+    /// Where it tells those who watch it, if it does.
+    pub const fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
     /// Its data directory.
     pub fn data_dir(&self) -> &Path {
         &self.data
@@ -169,6 +184,14 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill_9();
     }
+}
+
+/// A node that is ready.
+struct Launched {
+    child: Child,
+    listen: SocketAddr,
+    address: String,
+    admin: Option<SocketAddr>,
 }
 
 /// Where a node listens.
@@ -199,7 +222,7 @@ fn launch(
     log: &Path,
     on: &On<'_>,
     environment: &[(&'static str, String)],
-) -> Result<(Child, SocketAddr, String), NotStarted> {
+) -> Result<Launched, NotStarted> {
     let stderr = File::options().create(true).append(true).open(log).expect("a log file");
     let mut command = program::command("endtoend");
     let fitting = match on.socket {
@@ -230,5 +253,7 @@ fn launch(
     let ready: Value = serde_json::from_str(&line).expect("the ready line is JSON");
     let field = |name: &str| ready.get(name).and_then(Value::as_str).expect("the ready line is complete").to_owned();
     assert_eq!(field("event"), "ready");
-    Ok((child, field("listen").parse().expect("an address and a port"), field("address")))
+    let parse = |text: &str| text.parse().expect("an address and a port");
+    let admin = ready.get("admin").and_then(Value::as_str).map(parse);
+    Ok(Launched { child, listen: parse(&field("listen")), address: field("address"), admin })
 }

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::commands::Failure;
 use crate::config::Config;
+use crate::health::Readiness;
 use crate::node::Lifecycle;
 use crate::services::Services;
 
@@ -33,6 +34,9 @@ pub(crate) struct Running {
     pub(crate) since: UnixMillis,
     pub(crate) listen: SocketAddr,
     pub(crate) address: String,
+    /// Of the listener for those who watch.
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) readiness: Arc<Readiness>,
     /// What it was started with.
     pub(crate) config: Config,
     pub(crate) lifecycle: watch::Receiver<Lifecycle>,

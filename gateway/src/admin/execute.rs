@@ -43,13 +43,18 @@ pub(super) async fn execute_reporting<E>(
 
 async fn status(context: &AdminContext) -> Result<Status, Failure> {
     let stats = context.store.stats().await?;
-    let running = context.running.as_ref().map(|running| RunningStatus {
-        since_ms: running.since.get(),
-        state: running.lifecycle.borrow().as_str().to_owned(),
-        listen: running.listen.to_string(),
-        address: running.address.clone(),
-        pid: std::process::id(),
-    });
+    let running = match &context.running {
+        None => None,
+        Some(running) => Some(RunningStatus {
+            since_ms: running.since.get(),
+            state: running.lifecycle.borrow().as_str().to_owned(),
+            listen: running.listen.to_string(),
+            address: running.address.clone(),
+            pid: std::process::id(),
+            admin: running.admin.map(|admin| admin.to_string()),
+            not_ready: running.readiness.reasons().await.into_iter().map(|reason| reason.as_str().to_owned()).collect(),
+        }),
+    };
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         running,

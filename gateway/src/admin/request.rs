@@ -189,6 +189,10 @@ pub(crate) struct RunningStatus {
     pub(crate) listen: String,
     pub(crate) address: String,
     pub(crate) pid: u32,
+    /// Of the listener for those who watch.
+    pub(crate) admin: Option<String>,
+    /// Why the node is not ready; nothing when it is.
+    pub(crate) not_ready: Vec<String>,
 }
 
 /// An invitation, without its code.

@@ -13,7 +13,10 @@ use super::client::AdminError;
 use super::socket::Reachable;
 use super::*;
 use crate::config::{Config, StorageConfig};
-use crate::node::{DataDir, Lifecycle, Outside};
+use crate::health::Readiness;
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::node::{DataDir, Lifecycle, Outside, SENDS_MAX};
 
 struct Served {
     data: DataDir,
@@ -29,12 +32,17 @@ async fn store(folder: &Path) -> (DataDir, Sqlite) {
 
 async fn serve(folder: &Path) -> Served {
     let (data, store) = store(folder).await;
+    let metrics = Arc::new(Metrics::new(crate::clock::monotonic()));
+    let memory = Memory::new(SENDS_MAX);
+    let readiness = Readiness::new(Arc::new(store.clone()), metrics, memory, watch::channel(Lifecycle::Accepting).1);
     let running = Running {
         since: UnixMillis::new(1_800_000_000_000),
         listen: ([127, 0, 0, 1], 8443).into(),
         address: "endtoend://localhost:8443/#pin=0".to_owned(),
+        admin: None,
         config: Config::default(),
         lifecycle: watch::channel(Lifecycle::Accepting).1,
+        readiness: Arc::new(readiness),
     };
     let context = AdminContext::new(Arc::new(store.clone()), folder.to_owned(), Vec::new(), None, Some(running));
     let server = actix_web::rt::spawn(AdminSocket::bind(&data).unwrap().serve(Arc::new(context)));
@@ -161,6 +169,9 @@ struct Slow {
 
 #[async_trait]
 impl Maintenance for Slow {
+    async fn probe(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
     async fn stats(&self) -> Result<StoreStats, StoreError> {
         self.store.stats().await
     }

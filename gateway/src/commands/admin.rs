@@ -139,17 +139,25 @@ pub fn status(options: &StatusOptions, environment: &Environment) -> Result<(), 
         "listen": running.as_ref().map(|running| &running.listen),
         "address": running.as_ref().map(|running| &running.address),
         "pid": running.as_ref().map(|running| running.pid),
+        "admin": running.as_ref().map(|running| &running.admin),
+        "ready": running.as_ref().map(|running| running.not_ready.is_empty()),
+        "not_ready": running.as_ref().map(|running| &running.not_ready),
         "data": data, "schema": schema, "accounts": accounts, "devices": devices,
         "queued_envelopes": queued_envelopes, "database_bytes": database_bytes,
     });
     let state = match &running {
         Some(running) => format!(
-            "running since {} (process {}, {})\nlistening on      {}\naddress           {}",
+            "running since {} (process {}, {})\nready             {}\nlistening on      {}\naddress           {}\nwatched at        {}",
             time(running.since_ms),
             running.pid,
             running.state,
+            match &running.not_ready[..] {
+                [] => "yes".to_owned(),
+                reasons => format!("no: {}", reasons.join(", ")),
+            },
             running.listen,
-            running.address
+            running.address,
+            running.admin.as_deref().unwrap_or("nowhere ([admin] listen)"),
         ),
         None => "stopped".to_owned(),
     };

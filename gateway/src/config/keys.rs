@@ -70,7 +70,11 @@ impl Values {
 
     /// The key that was probably meant: this name in another section, or the one that is written most like it.
     pub(super) fn nearest(&self, unknown: &Key) -> Option<&Key> {
-        let elsewhere = self.0.keys().find(|key| key.name == unknown.name);
+        // Of several sections with such a key, the one whose name was probably meant.
+        let elsewhere = self.0.keys().filter(|key| key.name == unknown.name).max_by(|one, other| {
+            let like = |key: &Key| likeness(&unknown.section, &key.section);
+            like(one).total_cmp(&like(other))
+        });
         elsewhere.or_else(|| {
             let section = match self.has_section(&unknown.section) {
                 true => unknown.section.as_str(),
@@ -93,10 +97,15 @@ impl Values {
     }
 }
 
+/// From 0 to 1, whatever the case.
+fn likeness(one: &str, other: &str) -> f64 {
+    strsim::normalized_damerau_levenshtein(&one.to_lowercase(), &other.to_lowercase())
+}
+
 /// The word that is most like `word`, unless none is.
 pub(crate) fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     words
-        .map(|other| (strsim::normalized_damerau_levenshtein(&word.to_lowercase(), &other.to_lowercase()), other))
+        .map(|other| (likeness(word, other), other))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, other)| other)

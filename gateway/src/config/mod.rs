@@ -7,6 +7,7 @@
 
 mod effective;
 mod keys;
+mod listen;
 mod listen_on;
 mod mistake;
 mod redact;
@@ -56,6 +57,7 @@ pub struct Config {
     pub accounts: AccountsConfig,
     pub limits: LimitsConfig,
     pub log: LogConfig,
+    pub admin: AdminConfig,
 }
 
 /// `[storage]`
@@ -109,6 +111,30 @@ pub struct AccountsConfig {
 pub struct LogConfig {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,endtoend_gateway=debug`. Default `info`.
     pub filter: String,
+    /// `text` for people, `json` for programs: one object a line. Default `text`. Change: restart.
+    pub format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminConfig {
+    /// Address of `/healthz`, `/readyz` and `/metrics`. Default none, which is the empty text. Change: restart.
+    #[serde(with = "listen")]
+    pub listen: Option<SocketAddr>,
+    /// That address may be one that others reach, though there is no TLS and no login. Default false. Change: restart.
+    pub beyond_loopback: bool,
 }
 
 impl Default for StorageConfig {
@@ -138,7 +164,7 @@ impl Default for AccountsConfig {
 }
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info".to_owned() }
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
     }
 }
 
@@ -216,6 +242,13 @@ impl Config {
             let text = format!("{name:?} is neither a DNS name nor an address");
             rule(fits, ("gateway", "names"), text, "write it like \"chat.example.org\", without scheme and port");
         }
+        let exposed = self.admin.listen.filter(|listen| !listen.ip().is_loopback());
+        rule(
+            exposed.is_none() || self.admin.beyond_loopback,
+            ("admin", "listen"),
+            "is reached from other machines, without TLS and without a login".to_owned(),
+            "listen on 127.0.0.1:9464, or set `beyond_loopback = true` where only those who watch reach it",
+        );
         if let Err(error) = EnvFilter::try_new(&self.log.filter) {
             rule(false, ("log", "filter"), error.to_string(), "write a level such as \"info\"");
         }

@@ -106,10 +106,11 @@ fn a_node_listens_on_an_address_or_on_what_it_is_given() {
 fn each_value_says_where_it_comes_from() {
     let effective =
         load("# first\n[gateway]\nlisten = \"127.0.0.1:8\"\n", &[("ENDTOEND_LOG__FILTER", "warn")]).unwrap();
-    let origin = |name: &str| effective.settings().into_iter().find(|setting| setting.key.name == name).unwrap().origin;
-    assert!(matches!(origin("listen"), Origin::File { line: 3, .. }));
-    assert_eq!(origin("filter"), Origin::Variable("ENDTOEND_LOG__FILTER".to_owned()));
-    assert_eq!(origin("data"), Origin::Default);
+    let origin =
+        |key: &str| effective.settings().into_iter().find(|setting| setting.key.to_string() == key).unwrap().origin;
+    assert!(matches!(origin("[gateway] listen"), Origin::File { line: 3, .. }));
+    assert_eq!(origin("[log] filter"), Origin::Variable("ENDTOEND_LOG__FILTER".to_owned()));
+    assert_eq!(origin("[storage] data"), Origin::Default);
 }
 
 #[test]
@@ -125,7 +126,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_one_that_was_meant() {
     let (_, text) = mistake("[gateway]\nzzzzzzzzzz = 1\n");
     assert!(text.contains("has the keys connections_max, drain_seconds, listen, names"), "{text}");
     let (_, text) = mistake("[zzzzzzzzzz]\na = 1\n");
-    assert!(text.contains("there are [accounts], [gateway]"), "{text}");
+    assert!(text.contains("there are [accounts], [admin], [gateway]"), "{text}");
 }
 
 #[test]
@@ -171,6 +172,8 @@ fn rules_are_checked_before_anything_starts() {
         (2, "[storage]\ndata = \"\"\n"),
         (3, "[gateway]\n\nnames = [\"a.example\", \"https://b.example:1/\"]\n"),
         (2, "[log]\nfilter = \"=,=\"\n"),
+        (2, "[admin]\nlisten = \"localhost\"\n"),
+        (3, "[admin]\nbeyond_loopback = false\nlisten = \"0.0.0.0:9464\"\n"),
         (2, "[limits]\nsend = { burst = 4294967295, every_ms = 18446744073709551 }\n"),
     ] {
         let (found, text) = mistake(text);
@@ -222,6 +225,20 @@ fn the_password_of_redis_is_used_and_not_shown() {
     }
     let (line, text) = mistake("[limits]\nredis = \"http://node:hunter2@cache\"\n");
     assert!(line == 2 && text.contains("redis://") && !text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn whoever_watches_is_on_this_machine_unless_an_operator_says_otherwise() {
+    assert_eq!(config("[admin]\nlisten = \"\"\n", &[]).admin.listen, None);
+    for listen in ["127.0.0.1:9464", "[::1]:0"] {
+        let admin = config(&format!("[admin]\nlisten = \"{listen}\"\n"), &[]).admin;
+        assert_eq!(admin.listen, Some(listen.parse().unwrap()));
+    }
+    let text = "[admin]\nlisten = \"192.0.2.1:9464\"\n";
+    let (line, said) = mistake(text);
+    assert!(line == 2 && said.contains("without a login") && said.contains("beyond_loopback"), "{said}");
+    let admin = config(&format!("{text}beyond_loopback = true\n"), &[]).admin;
+    assert_eq!(admin.listen, Some("192.0.2.1:9464".parse().unwrap()));
 }
 
 #[test]

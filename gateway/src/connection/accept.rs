@@ -23,6 +23,7 @@ use super::actor::Connection;
 use super::socket;
 use super::tls::TlsStream;
 use crate::limits::Origin;
+use crate::metrics::{Metrics, Step};
 use crate::node::{Node, OpenConnection, OpenConnections, come_back_after};
 
 /// A peer that does not take what is written to it for this long is gone, or wants us to keep it.
@@ -34,7 +35,8 @@ pub(crate) fn service(
     tls: Arc<ServerConfig>,
     open: OpenConnections,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()> {
-    fn_service(move |tcp: TcpStream| secure(tcp, Arc::clone(&tls), open.enter()))
+    let metrics = Arc::clone(&node.metrics);
+    fn_service(move |tcp: TcpStream| secure(tcp, Arc::clone(&tls), open.enter(), Arc::clone(&metrics)))
         .and_then(http(node).map_err(|error| tracing::debug!(%error, "a connection ended before it was one")))
 }
 
@@ -42,6 +44,7 @@ async fn secure(
     tcp: TcpStream,
     tls: Arc<ServerConfig>,
     open: OpenConnection,
+    metrics: Arc<Metrics>,
 ) -> Result<(TlsStream, Option<SocketAddr>), ()> {
     let socket = socket2::SockRef::from(&tcp);
     // Best effort: without them a dead peer is noticed later.
@@ -50,6 +53,7 @@ async fn secure(
     let peer = tcp.peer_addr().ok();
     // On the heap while it lasts: what a handshake needs is many times what is left of it.
     let accepted = timeout(limits::HELLO_DEADLINE, Box::pin(TlsStream::accept(tcp, tls, open))).await;
+    metrics.step(Step::Tls, matches!(accepted, Ok(Ok(_))));
     match accepted {
         Ok(Ok(stream)) => Ok((stream, peer)),
         Ok(Err(error)) => {
@@ -95,6 +99,7 @@ async fn upgrade(request: Request, mut http: Framed<TlsStream, HttpCodec>, node:
     let accepted = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     let size = if accepted { BodySize::None } else { answer.body().size() };
     let said = http.send(HttpMessage::Item((answer.drop_body(), size))).await;
+    node.metrics.step(Step::Websocket, said.is_ok() && accepted);
     if said.is_err() || !accepted {
         let _ = http.close().await;
         return Ok(());

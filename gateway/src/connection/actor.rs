@@ -18,11 +18,13 @@ use endtoend_protocol::{
 use endtoend_storage::{Relation, Standing, Tray};
 use rand::RngExt as _;
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use super::attachment::{Attachment, BadAck, Leave};
 use super::handshake::{self, Stage};
 use super::leaving::{GOODBYE_MAX, Leaving, PATIENCE, UnderWay};
 use super::link::{Heard, Link};
+use super::names::{self, Taken};
 use super::socket::SocketContext;
 use crate::actors::reply;
 use crate::clock;
@@ -30,6 +32,7 @@ use crate::directory::{AttachTo, LeaveTo};
 use crate::letter::Letter;
 use crate::limits::{ConnectionCells, Operation, Origin, Subject};
 use crate::mailbox::{Attach, Caller, FromDevice, Push};
+use crate::metrics::{Presence, Present, Step};
 use crate::node::{Lifecycle, Node, come_back_after};
 use crate::receipt::{Outcome, Receipt, SendSettled};
 use crate::router::Lanes;
@@ -54,6 +57,9 @@ fn busy() -> Refusal {
 /// the window get `Retry`. Restart: none, the client connects again.
 pub(super) struct Connection {
     node: Arc<Node>,
+    /// Its name in the log.
+    number: u64,
+    presence: Presence,
     link: Link,
     introduction: Vec<Vec<u8>>,
     /// `None` while a step of the handshake has it, and after the login.
@@ -78,6 +84,8 @@ impl Connection {
         let (link, introduction) = Link::new(node.identity.introduced());
         let cells = node.services.limits.connection_cells();
         Self {
+            number: node.next_connection(),
+            presence: Presence::new(&node.metrics),
             node,
             link,
             introduction,
@@ -104,7 +112,7 @@ impl Connection {
         match self.link.seal(&frame.encode(), clock::monotonic()) {
             Some(record) => ctx.binary(record),
             // Only a channel that never was is left with the WebSocket's own words.
-            None => tracing::debug!("nothing is said without a channel"),
+            None => tracing::debug!(connection = self.number, "nothing is said without a channel"),
         }
     }
 
@@ -115,6 +123,7 @@ impl Connection {
         match self.link.hear(message, &mut rand::rng(), clock::monotonic()) {
             Ok(Heard::Part) => {}
             Ok(Heard::Opened { answer, binding }) => {
+                self.node.metrics.step(Step::Channel, true);
                 if let Some(guest) = &mut self.guest {
                     guest.channel_binding = binding;
                 }
@@ -123,14 +132,19 @@ impl Connection {
             }
             Ok(Heard::Frame(frame)) => self.frame(frame, ctx),
             Err(error) => {
-                tracing::debug!(%error, "the secure channel is broken");
+                tracing::debug!(connection = self.number, %error, "the secure channel is broken");
+                if matches!(self.link, Link::Failed(_)) {
+                    self.node.metrics.step(Step::Channel, false);
+                }
                 self.close(ClosingReason::ChannelBroken, ctx);
             }
         }
     }
 
     fn refuse(&mut self, id: Option<RequestId>, refusal: impl Into<Refusal>, ctx: &mut Context) {
-        self.say(&ServerFrame::Refused { id, refusal: refusal.into() }, ctx);
+        let refusal = refusal.into();
+        self.node.metrics.refused(refusal.code);
+        self.say(&ServerFrame::Refused { id, refusal }, ctx);
         self.refusals += 1;
         if self.refusals >= limits::REFUSALS_MAX {
             self.close(ClosingReason::TooManyErrors, ctx);
@@ -138,9 +152,16 @@ impl Connection {
     }
 
     fn answer(&mut self, id: RequestId, answer: Result<Answer, Refusal>, ctx: &mut Context) {
+        let (connection, request) = (self.number, id.0.get());
         match answer {
-            Ok(answer) => self.say(&ServerFrame::Answer { id, answer }, ctx),
-            Err(refusal) => self.refuse(Some(id), refusal, ctx),
+            Ok(answer) => {
+                tracing::debug!(connection, request, "answered");
+                self.say(&ServerFrame::Answer { id, answer }, ctx);
+            }
+            Err(refusal) => {
+                tracing::debug!(connection, request, code = %refusal.code, "refused");
+                self.refuse(Some(id), refusal, ctx);
+            }
         }
     }
 
@@ -151,7 +172,8 @@ impl Connection {
 
     /// The last frame, and the WebSocket's own.
     fn say_goodbye(&mut self, reason: ClosingReason, come_back_after: Duration, ctx: &mut Context) {
-        tracing::debug!(%reason, "closing");
+        tracing::debug!(connection = self.number, %reason, "closing");
+        self.node.metrics.closings.one(reason);
         let after_ms = u64::try_from(come_back_after.as_millis()).unwrap_or(u64::MAX);
         self.say(&ServerFrame::Closing { reason, after_ms }, ctx);
         self.leaving = Leaving::Gone;
@@ -207,13 +229,15 @@ impl Connection {
             Err(DecodeError::Malformed) => self.close(ClosingReason::Malformed, ctx),
             Err(DecodeError::Unsupported { id }) => self.refuse(id, RefusalCode::Unsupported, ctx),
             Err(DecodeError::Invalid { id, field }) => {
-                tracing::debug!(field, "refusing a frame");
+                tracing::debug!(connection = self.number, field, "refusing a frame");
                 self.refuse(id, RefusalCode::Invalid, ctx);
             }
         }
     }
 
     fn request(&mut self, id: RequestId, request: Request, ctx: &mut Context) {
+        self.node.metrics.requests.one();
+        tracing::debug!(connection = self.number, request = id.0.get(), what = names::name(&request), "asked");
         if let Err(too_many) = self.node.services.limits.check_connection(&self.cells) {
             return self.refuse(Some(id), too_many, ctx);
         }
@@ -277,12 +301,25 @@ impl Connection {
         }
     }
 
+    /// What a request does, counted while it lasts. Whatever is logged meanwhile says of whom it is.
+    fn work<T, W: Future<Output = T>>(&self, id: RequestId, work: W) -> impl Future<Output = T> + use<T, W> {
+        let under_way = self.node.metrics.request_under_way();
+        let span = tracing::info_span!("request", connection = self.number, request = id.0.get());
+        let work = async move {
+            let done = work.await;
+            drop(under_way);
+            done
+        };
+        work.instrument(span)
+    }
+
     /// The steps of the handshake happen one after the other: nothing else is read meanwhile.
     fn handshake(&mut self, id: RequestId, request: Request, ctx: &mut Context) {
         let Some(mut guest) = self.guest.take() else { return self.refuse(Some(id), RefusalCode::OutOfOrder, ctx) };
         let (node, notice) = (Arc::clone(&self.node), ctx.address().recipient());
         let stage = std::mem::replace(&mut self.stage, Stage::Greeted);
-        let step = async move {
+        let taken = names::step(&request);
+        let step = self.work(id, async move {
             let now = clock::now();
             let (stage, answer) = handshake::step(stage, request, &node.services, &mut guest, now).await;
             let Some(login) = stage.login() else { return (stage, None, answer, Some(guest)) };
@@ -290,8 +327,17 @@ impl Connection {
                 Ok(session) => (stage, Some(session), answer, None),
                 Err(refusal) => (Stage::Greeted, None, Err(refusal), Some(guest)),
             }
-        };
+        });
         ctx.wait(step.into_actor(self).map(move |(stage, session, answer, guest), this, ctx| {
+            let (metrics, done) = (&this.node.metrics, answer.is_ok());
+            if let Some(Taken { step, is_last }) = taken
+                && (is_last || !done)
+            {
+                metrics.step(step, done);
+            }
+            if stage.login().is_some() {
+                this.presence.is_now(Present::Authenticated, metrics);
+            }
             this.stage = stage;
             this.session = session;
             this.guest = guest;
@@ -310,7 +356,7 @@ impl Connection {
         let node = Arc::clone(&self.node);
         let now = clock::now();
         let start = async move { node.services.password_start(login, &opaque, registration, now).await };
-        ctx.wait(start.into_actor(self).map(move |started, this, ctx| {
+        ctx.wait(self.work(id, start).into_actor(self).map(move |started, this, ctx| {
             let (check, answer) =
                 started.map_or_else(|refusal| (None, Err(refusal)), |(check, answer)| (Some(check), Ok(answer)));
             this.password_check = check;
@@ -325,7 +371,7 @@ impl Connection {
         answer: impl Future<Output = Result<Answer, Refusal>> + 'static,
         ctx: &mut Context,
     ) {
-        ctx.wait(answer.into_actor(self).map(move |answer, this, ctx| {
+        ctx.wait(self.work(id, answer).into_actor(self).map(move |answer, this, ctx| {
             let done = answer.is_ok();
             this.answer(id, answer, ctx);
             if done {
@@ -341,7 +387,7 @@ impl Connection {
         answer: impl Future<Output = Result<Answer, Refusal>> + 'static,
         ctx: &mut Context,
     ) {
-        ctx.wait(answer.into_actor(self).map(move |answer, this, ctx| this.answer(id, answer, ctx)));
+        ctx.wait(self.work(id, answer).into_actor(self).map(move |answer, this, ctx| this.answer(id, answer, ctx)));
     }
 
     /// Any other request waits beside the rest, a few at a time.
@@ -355,7 +401,7 @@ impl Connection {
             return self.refuse(Some(id), busy(), ctx);
         }
         self.requests += 1;
-        ctx.spawn(answer.into_actor(self).map(move |answer, this, ctx| {
+        ctx.spawn(self.work(id, answer).into_actor(self).map(move |answer, this, ctx| {
             this.requests -= 1;
             this.answer(id, answer, ctx);
             this.go_if_settled(ctx);
@@ -384,22 +430,23 @@ impl Connection {
 
     fn send(&mut self, envelope: Envelope, ctx: &mut Context) {
         let Some(login) = self.stage.login() else { return self.refuse(None, RefusalCode::NotAuthenticated, ctx) };
-        let id = envelope.id;
+        self.node.metrics.sends.one();
+        let (id, arrived) = (envelope.id, self.heard_at);
         if self.leaving.is_asked() {
-            return self.settled(id, Outcome::Retry(RetryReason::ShuttingDown), ctx);
+            return self.settled(id, Outcome::Retry(RetryReason::ShuttingDown), arrived, ctx);
         }
         let Ok(place) = Arc::clone(&self.send_window).try_acquire_owned() else {
-            return self.settled(id, Outcome::Retry(RetryReason::Window), ctx);
+            return self.settled(id, Outcome::Retry(RetryReason::Window), arrived, ctx);
         };
         let Some(memory) = self.node.memory.take(&envelope) else {
-            return self.settled(id, Outcome::Retry(RetryReason::Busy), ctx);
+            return self.settled(id, Outcome::Retry(RetryReason::Busy), arrived, ctx);
         };
         let (sender, recipient) = (login.device.account, envelope.to.account);
         if let Err(too_many) = self.node.services.limits.check_here(Operation::Send, Subject::Account(sender)) {
-            return self.settled(id, too_many.into(), ctx);
+            return self.settled(id, too_many.into(), arrived, ctx);
         }
-        let receipt = Receipt::new(id, ctx.address().recipient(), place, memory);
-        let (changes, now) = (self.node.services.changes(), clock::monotonic());
+        let receipt = Receipt::new(id, ctx.address().recipient(), place, memory, arrived);
+        let (changes, now) = (self.node.services.changes(), arrived);
         if let Some(standing) = self.standings.get(recipient, changes, now) {
             return self.send_to(sender, standing, envelope, receipt, ctx);
         }
@@ -449,7 +496,9 @@ impl Connection {
         }
     }
 
-    fn settled(&mut self, id: endtoend_protocol::EnvelopeId, outcome: Outcome, ctx: &mut Context) {
+    fn settled(&mut self, id: endtoend_protocol::EnvelopeId, outcome: Outcome, arrived: Instant, ctx: &mut Context) {
+        let after = clock::monotonic().saturating_duration_since(arrived);
+        self.node.metrics.answered(outcome, after);
         let frame = match outcome {
             Outcome::Accepted { at } => ServerFrame::Accepted { id, at },
             Outcome::Retry(reason) => ServerFrame::Retry { id, after_ms: super::retry_after_ms(reason), reason },
@@ -466,9 +515,11 @@ impl Connection {
         let Some(Login { device: Address { device, .. }, .. }) = self.stage.login() else {
             return self.refuse(None, RefusalCode::NotAuthenticated, ctx);
         };
+        let before = self.attachment.acknowledged();
         match self.attachment.acknowledge(device, up_to) {
             Ok(None) => {}
             Ok(Some((mailbox, acknowledged))) => {
+                self.node.metrics.acknowledged.add(up_to.0.saturating_sub(before.0));
                 reply(mailbox, acknowledged);
                 self.go_if_settled(ctx);
             }
@@ -548,7 +599,7 @@ impl StreamHandler<Result<Message, ProtocolError>> for Connection {
             Ok(Message::Text(_) | Message::Continuation(_)) => self.close(ClosingReason::Malformed, ctx),
             Err(ProtocolError::Overflow) => self.close(ClosingReason::TooLarge, ctx),
             Err(error) => {
-                tracing::debug!(%error, "socket failed");
+                tracing::debug!(connection = self.number, %error, "socket failed");
                 self.close(ClosingReason::Malformed, ctx);
             }
         }
@@ -561,9 +612,9 @@ impl StreamHandler<Result<Message, ProtocolError>> for Connection {
 
 impl Handler<SendSettled> for Connection {
     type Result = ();
-    fn handle(&mut self, SendSettled { id, outcome, .. }: SendSettled, ctx: &mut Self::Context) {
+    fn handle(&mut self, SendSettled { id, outcome, arrived, .. }: SendSettled, ctx: &mut Self::Context) {
         self.lanes.settled(id);
-        self.settled(id, outcome, ctx);
+        self.settled(id, outcome, arrived, ctx);
         self.go_if_settled(ctx);
     }
 }
@@ -584,10 +635,12 @@ impl Handler<Push> for Connection {
         match push {
             Push::Attached { attachment, mailbox } => {
                 if let Some(id) = self.attachment.attached(attachment, mailbox) {
-                    self.say(&ServerFrame::Answer { id, answer: Answer::Attached }, ctx);
+                    self.presence.is_now(Present::Attached, &self.node.metrics);
+                    self.answer(id, Ok(Answer::Attached), ctx);
                 }
             }
             Push::Deliver(deliveries) => {
+                self.node.metrics.delivered.add(deliveries.len() as u64);
                 if let Some(last) = deliveries.last() {
                     self.attachment.delivered(last.delivery);
                 }

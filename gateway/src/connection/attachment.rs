@@ -64,6 +64,14 @@ impl<M> Attachment<M> {
         }
     }
 
+    /// Up to where the device has stored everything.
+    pub(crate) fn acknowledged(&self) -> DeliveryNumber {
+        match self {
+            Self::On(on) => on.acknowledged,
+            Self::Never | Self::Asked(..) => DeliveryNumber::default(),
+        }
+    }
+
     /// The device has stored everything up to here. Gives what the mailbox has to hear; only what moves forward is
     /// passed on, so there is at most one message for each delivery.
     ///

@@ -6,6 +6,7 @@ mod attachment;
 mod handshake;
 mod leaving;
 mod link;
+mod names;
 mod socket;
 mod tls;
 

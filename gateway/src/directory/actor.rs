@@ -10,6 +10,7 @@ use super::live::LiveMailboxes;
 use super::messages::{AttachTo, LeaveTo, UntilEmpty};
 use crate::actors::{end_node_after_panic, reply};
 use crate::mailbox::{Finish, Mailbox, MailboxIdle, MailboxStopped, Surroundings};
+use crate::metrics::Metrics;
 use crate::queue_writer::{Forget, Persist};
 use crate::router::Routes;
 
@@ -29,6 +30,7 @@ pub(crate) struct Directory {
     routes: Arc<Routes>,
     persist: Recipient<Persist>,
     forget: Recipient<Forget>,
+    metrics: Arc<Metrics>,
 }
 
 impl Directory {
@@ -39,8 +41,9 @@ impl Directory {
         routes: Arc<Routes>,
         persist: Recipient<Persist>,
         forget: Recipient<Forget>,
+        metrics: Arc<Metrics>,
     ) -> Self {
-        Self { rules: LiveMailboxes::default(), until_empty: None, arbiters, store, routes, persist, forget }
+        Self { rules: LiveMailboxes::default(), until_empty: None, arbiters, store, routes, persist, forget, metrics }
     }
 
     fn tell_if_empty(&mut self) {
@@ -60,6 +63,7 @@ impl Directory {
             routes: Arc::clone(&self.routes),
             idle: ctx.address().recipient(),
             stopped: ctx.address().recipient(),
+            metrics: Arc::clone(&self.metrics),
         }
     }
 }

@@ -297,6 +297,20 @@ pub enum Sharing {
     FallenBack,
 }
 
+impl Sharing {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Alone, Self::Shared, Self::FallenBack];
+
+    /// Its name in the metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::Shared => "shared",
+            Self::FallenBack => "fallen_back",
+        }
+    }
+}
+
 /// What was asked of a limit since the node started.
 #[derive(Debug, Default)]
 struct Counts {

@@ -15,6 +15,7 @@ use super::wakes::SharedWakeUps;
 use crate::actors::reply;
 use crate::clock;
 use crate::letter::Letter;
+use crate::metrics::{Metrics, Share, StoreCall};
 use crate::queue_writer::{Forget, Persist, Persisted, Then};
 use crate::receipt::Receipt;
 use crate::router::{Route, Routes};
@@ -33,6 +34,7 @@ pub(crate) struct Surroundings {
     pub routes: Arc<Routes>,
     pub idle: Recipient<MailboxIdle>,
     pub stopped: Recipient<MailboxStopped>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// Keeps the undelivered envelopes of one online user and offers them to each attached device in order.
@@ -45,13 +47,17 @@ pub(crate) struct Mailbox {
     devices: Devices<Receipt, Recipient<Push>>,
     wakes: Arc<SharedWakeUps>,
     around: Surroundings,
+    /// Envelopes and bytes of the tails, as they are counted.
+    tail: [Share; 2],
 }
 
 type Do = Action<Receipt, Recipient<Push>>;
 
 impl Mailbox {
     pub(crate) fn new(account: AccountTag, generation: u64, around: Surroundings) -> Self {
-        Self { account, generation, devices: Devices::default(), wakes: Arc::default(), around }
+        let (envelopes, bytes) = (&around.metrics.tail_envelopes, &around.metrics.tail_bytes);
+        let tail = [envelopes, bytes].map(|gauge| Share::of(Arc::clone(gauge)));
+        Self { account, generation, devices: Devices::default(), wakes: Arc::default(), around, tail }
     }
 
     /// Lets the rules take one step, and does what they ask.
@@ -62,6 +68,10 @@ impl Mailbox {
     ) {
         let mut actions = Vec::new();
         rule(&mut self.devices, &mut actions);
+        let [envelopes, bytes] = &mut self.tail;
+        let (now, now_bytes) = self.devices.tail();
+        envelopes.set(now);
+        bytes.set(now_bytes);
         actions.into_iter().for_each(|action| self.carry_out(action, ctx));
     }
 
@@ -119,6 +129,7 @@ impl Mailbox {
             Ok(page) => this.step(ctx, |devices, out| devices.loaded(device, life, page, out)),
             Err(error) => {
                 tracing::warn!(%error, "cannot read a queue, trying again");
+                this.around.metrics.store_errors.one(StoreCall::Load);
                 ctx.run_later(LOAD_BACK_OFF, move |this, ctx| {
                     this.step(ctx, |devices, out| devices.load_failed(device, life, out));
                 });

@@ -143,6 +143,12 @@ impl<R, C> Devices<R, C> {
         }
     }
 
+    /// Envelopes in the tails of all devices, and bytes of their bodies.
+    pub(crate) fn tail(&self) -> (usize, usize) {
+        let tails = self.devices.values().map(|device| device.pending.tail());
+        tails.fold((0, 0), |(envelopes, bytes), tail| (envelopes + tail.0, bytes + tail.1))
+    }
+
     /// Where the device is attached.
     pub(crate) fn connection(&self, device: DeviceId) -> Option<&C> {
         self.devices.get(&device)?.attached.as_ref().map(|(_, connection)| connection)

@@ -125,6 +125,11 @@ impl<R> Pending<R> {
         !self.attached && self.tail.is_empty() && self.acknowledged_early.is_empty()
     }
 
+    /// Envelopes in the tail, and bytes of their bodies.
+    pub(super) fn tail(&self) -> (usize, usize) {
+        (self.tail.len(), self.tail_bytes)
+    }
+
     /// The device is here, perhaps again. Its claim stands, so its queue is loaded now and not before (invariant 4).
     ///
     /// No earlier attachment, not even one before this value was made, had the same `life`: pages may come late.

@@ -131,6 +131,11 @@ impl Leaf {
         self.authority.pin()
     }
 
+    /// When the present leaf ends.
+    pub(super) fn expires_at(&self) -> UnixMillis {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).1.plus(LEAF_LIFE)
+    }
+
     /// Issues a new leaf when the present one has lived half its life, or seems to come from the future.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::directory::{AttachTo, LeaveTo};
 use crate::mailbox::AttachmentId;
 use crate::memory::Memory;
+use crate::metrics::Metrics;
 use crate::router::Router;
 use crate::services::Services;
 
@@ -50,7 +51,9 @@ pub(crate) struct Node {
     pub(crate) directory: Recipient<AttachTo>,
     pub(crate) leave: Recipient<LeaveTo>,
     pub(crate) memory: Memory,
+    pub(crate) metrics: Arc<Metrics>,
     attachments: AtomicU64,
+    connections: AtomicU64,
     lifecycle: watch::Receiver<Lifecycle>,
 }
 
@@ -61,9 +64,16 @@ impl Node {
         router: Router,
         (directory, leave): (Recipient<AttachTo>, Recipient<LeaveTo>),
         lifecycle: watch::Receiver<Lifecycle>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let memory = Memory::new(SENDS_MAX);
-        Self { identity, services, router, directory, leave, memory, attachments: AtomicU64::new(0), lifecycle }
+        let (attachments, connections) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { identity, services, router, directory, leave, metrics, memory, attachments, connections, lifecycle }
+    }
+
+    /// Names a connection in the log. Counts from 1 since the node started.
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn next_attachment(&self) -> AttachmentId {

@@ -34,7 +34,9 @@ use crate::clock;
 use crate::config::Config;
 use crate::connection;
 use crate::directory::Directory;
+use crate::health::{self, AdminListener, Readiness, Watched};
 use crate::limits::{Limits, LimitsConfig};
+use crate::metrics::{Metrics, StoreCall, Swept};
 use crate::queue_writer::QueueWriter;
 use crate::router::{Router, Routes};
 use crate::services::{Auditor, Policy, Registration, ServerPassword, ServiceSecrets, Services};
@@ -66,6 +68,8 @@ pub enum ServeError {
     AddressInUse(SocketAddr),
     #[error("cannot listen on {address}: choose another address with --listen HOST:PORT")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot listen on {address}: free it, or change [admin] listen")]
+    AdminListen { address: SocketAddr, source: io::Error },
     #[error("cannot make {}: the data directory must lie on a file system that has sockets", path.display())]
     AdminSocket { path: PathBuf, source: io::Error },
     #[error(
@@ -95,6 +99,8 @@ pub struct Ready {
     pub pin: Pin,
     /// `endtoend://host:port/#pin=…`: all that a client needs.
     pub address: String,
+    /// Of `/healthz`, `/readyz` and `/metrics`.
+    pub admin: Option<SocketAddr>,
 }
 
 /// What a node tells whoever has started it.
@@ -132,7 +138,9 @@ pub async fn serve(
     let open = OpenConnections::none();
     let drain_time = Duration::from_secs(u64::from(config.gateway.drain_seconds));
     let limits = Arc::new(Limits::new(&config.limits, secrets.services.limits()));
-    let audit = Auditor::start(store.clone(), secrets.services.audit());
+    let (started, metrics) = (clock::now(), Arc::new(Metrics::new(clock::monotonic())));
+    metrics.certificate_expires_at(leaf.expires_at());
+    let audit = Auditor::start(store.clone(), secrets.services.audit(), metrics.clone());
     let policy = Policy {
         registration: config.accounts.registration,
         server_password: server_password(&config.accounts.server_password_file)?,
@@ -140,8 +148,18 @@ pub async fn serve(
     };
     let (sessions, auditor) = (Arc::default(), audit.clone());
     let services = Arc::new(Services::new(store.clone(), secrets.services, policy, limits.clone(), sessions, audit));
-    let (node, remains) = start_actors(identity.clone(), services.clone(), store.clone(), auditor, seen.clone());
+    let (node, remains) =
+        start_actors(identity.clone(), services.clone(), store.clone(), auditor, seen.clone(), metrics.clone());
     let node = Arc::new(node);
+    let readiness = Arc::new(Readiness::new(opened.maintenance(), metrics.clone(), node.memory.clone(), seen.clone()));
+    let watched = Arc::new(Watched {
+        readiness: readiness.clone(),
+        node: node.clone(),
+        open: open.clone(),
+        store: opened.kind(),
+        started,
+        connections_max: config.gateway.connections_max,
+    });
 
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let connections_max = (config.gateway.connections_max as usize).div_ceil(workers);
@@ -168,6 +186,8 @@ pub async fn serve(
         let connections = move || connection::service(Arc::clone(&node), Arc::clone(&tls), open.clone());
         server.listen("clients", listener, connections).map_err(|source| ServeError::Listen { address, source })
     })?;
+    let listener = start_watched(config.admin.listen, &watched)?;
+    let admin_listen = listener.as_ref().map(|listener| listener.address);
     let host = config.gateway.names.first().cloned().unwrap_or_else(|| match listen.ip() {
         ip if ip.is_unspecified() => "localhost".to_owned(),
         ip => ip.to_string(),
@@ -175,12 +195,20 @@ pub async fn serve(
     let address = endtoend_address(&host, listen.port(), pin);
     let server = server.run();
     let handle = server.handle();
-    let running = Running { since: clock::now(), listen, address: address.clone(), config, lifecycle: seen };
+    let running = Running {
+        since: started,
+        listen,
+        address: address.clone(),
+        admin: admin_listen,
+        config,
+        lifecycle: seen,
+        readiness,
+    };
     let admin = start_admin(&data, opened.maintenance(), outside_files, services, running)?;
     // Whoever is told that the node is ready may end it at once.
     let mut signals = StopSignals::listen().map_err(ServeError::Signals)?;
-    tell(News::Ready(&Ready { listen, pin, address }));
-    actix_web::rt::spawn(take_care(store.clone(), limits, leaf, identity));
+    tell(News::Ready(&Ready { listen, pin, address, admin: admin_listen }));
+    actix_web::rt::spawn(take_care(store.clone(), limits, leaf, identity, metrics));
     let mut serving = actix_web::rt::spawn(server);
     let served = tokio::select! {
         ended = &mut serving => ended.unwrap_or_else(|stopped| Err(io::Error::other(stopped))).map_err(ServeError::Listener),
@@ -206,12 +234,24 @@ pub async fn serve(
     // Its socket goes before the lock, so that nobody waits for an answer.
     admin.abort();
     let _ = admin.await;
+    if let Some(listener) = listener {
+        listener.stop().await;
+    }
     if timeout(STORE_CLOSE_MAX, opened.close()).await.is_err() {
         tracing::warn!("the store did not end what was under way; it finds its way by itself at the next start");
     }
     served?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Answers programs that watch the node, where the operator wants that.
+fn start_watched(listen: Option<SocketAddr>, watched: &Arc<Watched>) -> Result<Option<AdminListener>, ServeError> {
+    let start = |address| {
+        let started = health::listen(address, Arc::clone(watched));
+        started.map_err(|source| ServeError::AdminListen { address, source })
+    };
+    listen.map(start).transpose()
 }
 
 /// Answers operators for as long as the node runs.
@@ -300,7 +340,7 @@ impl Secrets {
 /// The services of a stopped node, for one command.
 pub(crate) fn services_alone(data: &DataDir, store: Arc<dyn Store>) -> Result<Arc<Services>, ServeError> {
     let secrets = Secrets::load(data)?.services;
-    let audit = Auditor::start(store.clone(), secrets.audit());
+    let audit = Auditor::start(store.clone(), secrets.audit(), Arc::new(Metrics::new(clock::monotonic())));
     // Nobody comes who could ask for these.
     let limits = Arc::new(Limits::new(&LimitsConfig::default(), Zeroizing::new(rand::random())));
     let policy =
@@ -315,22 +355,23 @@ fn start_actors(
     store: Arc<dyn QueueStore>,
     audit: Auditor,
     lifecycle: watch::Receiver<Lifecycle>,
+    metrics: Arc<Metrics>,
 ) -> (Node, Remains) {
     let routes = Arc::new(Routes::default());
     let writer = {
-        let (store, routes) = (store.clone(), routes.clone());
-        QueueWriter::start_in_arbiter(&arbiter(), move |_| QueueWriter::new(store, routes))
+        let (store, routes, metrics) = (store.clone(), routes.clone(), metrics.clone());
+        QueueWriter::start_in_arbiter(&arbiter(), move |_| QueueWriter::new(store, routes, metrics))
     };
     let router = Router::new(routes.clone(), writer.clone().recipient());
     let mailboxes = std::thread::available_parallelism().map_or(2, usize::from);
     let mailboxes: Vec<_> = (0..mailboxes).map(|_| arbiter()).collect();
-    let forget = writer.clone();
+    let (forget, counted) = (writer.clone(), metrics.clone());
     let directory = Directory::start_in_arbiter(&arbiter(), move |_| {
-        Directory::new(mailboxes, store, routes, forget.clone().recipient(), forget.recipient())
+        Directory::new(mailboxes, store, routes, forget.clone().recipient(), forget.recipient(), counted)
     });
     let remains = Remains { mailboxes: directory.clone().recipient(), writer: writer.recipient(), audit };
     let directory = (directory.clone().recipient(), directory.recipient());
-    (Node::new(identity, services, router, directory, lifecycle), remains)
+    (Node::new(identity, services, router, directory, lifecycle, metrics), remains)
 }
 
 /// A socket that clients connect to.
@@ -349,17 +390,27 @@ fn arbiter() -> ArbiterHandle {
 }
 
 /// Forgets expired envelopes, renews the leaf and the static keys, for as long as the node runs.
-async fn take_care(store: Arc<dyn Store>, limits: Arc<Limits>, leaf: Arc<Leaf>, identity: Arc<Identity>) {
+async fn take_care(
+    store: Arc<dyn Store>,
+    limits: Arc<Limits>,
+    leaf: Arc<Leaf>,
+    identity: Arc<Identity>,
+    metrics: Arc<Metrics>,
+) {
     let mut interval = tokio::time::interval(CARE_INTERVAL);
     loop {
         interval.tick().await;
-        forget_expired(&*store).await;
+        forget_expired(&*store, &metrics).await;
+        metrics.sweeps.one();
         limits.forget_idle();
         if identity.renew_if_due(clock::now()) {
             tracing::info!("renewed the static keys of the secure channel");
         }
         match leaf.renew_if_due(clock::now()) {
-            Ok(true) => tracing::info!("renewed the TLS certificate"),
+            Ok(true) => {
+                metrics.certificate_expires_at(leaf.expires_at());
+                tracing::info!("renewed the TLS certificate");
+            }
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "cannot renew the TLS certificate"),
         }
@@ -367,23 +418,24 @@ async fn take_care(store: Arc<dyn Store>, limits: Arc<Limits>, leaf: Arc<Leaf>, 
 }
 
 /// A few rows at a time, so that what is written meanwhile need not wait for all of them.
-async fn forget_expired(store: &dyn Store) {
+async fn forget_expired(store: &dyn Store, metrics: &Metrics) {
     let now = clock::now();
     let audit_before = UnixMillis::new(now.get().saturating_sub(AUDIT_AGE_MAX.as_millis() as u64));
-    forget("envelopes", async || store.delete_expired(now, EXPIRED_ROWS_MAX).await).await;
-    forget("tokens", async || store.remove_expired_families(now, EXPIRED_ROWS_MAX).await).await;
-    forget("audit rows", async || store.prune_audit(audit_before, EXPIRED_ROWS_MAX).await).await;
+    forget(metrics, Swept::Envelopes, async || store.delete_expired(now, EXPIRED_ROWS_MAX).await).await;
+    forget(metrics, Swept::Tokens, async || store.remove_expired_families(now, EXPIRED_ROWS_MAX).await).await;
+    forget(metrics, Swept::Audit, async || store.prune_audit(audit_before, EXPIRED_ROWS_MAX).await).await;
     // These are few.
     for forgotten in [store.remove_expired_invites(now).await, store.remove_expired_links(now).await] {
         if let Err(error) = forgotten {
+            metrics.store_errors.one(StoreCall::Sweep);
             tracing::warn!(%error, "cannot forget what has expired");
         }
     }
 }
 
 /// Repeats a bounded deletion until it finds less than it may take.
-async fn forget(what: &'static str, some: impl AsyncFn() -> Result<u64, StoreError>) {
-    let mut forgotten = 0;
+async fn forget(metrics: &Metrics, what: Swept, some: impl AsyncFn() -> Result<u64, StoreError>) {
+    let (mut forgotten, name) = (0, what.as_str());
     loop {
         match some().await {
             Ok(rows) => {
@@ -393,13 +445,15 @@ async fn forget(what: &'static str, some: impl AsyncFn() -> Result<u64, StoreErr
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, what, "cannot forget what has expired");
+                metrics.store_errors.one(StoreCall::Sweep);
+                tracing::warn!(%error, what = name, "cannot forget what has expired");
                 break;
             }
         }
     }
+    metrics.swept.add(what, forgotten);
     if forgotten > 0 {
-        tracing::info!(rows = forgotten, what, "forgot what has expired");
+        tracing::info!(rows = forgotten, what = name, "forgot what has expired");
     }
 }
 

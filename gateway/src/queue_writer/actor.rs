@@ -12,6 +12,7 @@ use super::messages::{Forget, Persist, UntilWritten};
 use super::outcome::Told;
 use crate::actors::{end_node_after_panic, reply};
 use crate::clock;
+use crate::metrics::Metrics;
 use crate::router::Routes;
 
 /// Messages that may wait for the actor: one for each send that the node lets in, and deletions beside them.
@@ -26,14 +27,15 @@ pub(crate) struct QueueWriter {
     rules: GroupCommit<Persist, (Address, Seq)>,
     store: Arc<dyn QueueStore>,
     routes: Arc<Routes>,
+    metrics: Arc<Metrics>,
     timer: Option<SpawnHandle>,
     /// Whoever waits until all is written. One at most: the node stops once.
     until_written: Option<oneshot::Sender<()>>,
 }
 
 impl QueueWriter {
-    pub(crate) fn new(store: Arc<dyn QueueStore>, routes: Arc<Routes>) -> Self {
-        Self { rules: GroupCommit::default(), store, routes, timer: None, until_written: None }
+    pub(crate) fn new(store: Arc<dyn QueueStore>, routes: Arc<Routes>, metrics: Arc<Metrics>) -> Self {
+        Self { rules: GroupCommit::default(), store, routes, metrics, timer: None, until_written: None }
     }
 
     fn pump(&mut self, ctx: &mut Context<Self>) {
@@ -50,6 +52,9 @@ impl QueueWriter {
             }
             Next::Commit { appends, deletes } => self.commit(appends, deletes, ctx),
         }
+        let (appends, deletes, oldest) = self.rules.backlog();
+        self.metrics.writes_wait(appends, deletes, oldest);
+        self.metrics.elided.add(self.rules.take_elided());
     }
 
     fn tell_if_written(&mut self) {
@@ -64,9 +69,13 @@ impl QueueWriter {
     fn commit(&mut self, appends: Vec<Persist>, deletes: Vec<(Address, Seq)>, ctx: &mut Context<Self>) {
         let store = Arc::clone(&self.store);
         let batch = QueueBatch { deletes: deletes.clone(), appends: appends.iter().map(Persist::to_append).collect() };
+        let began = clock::monotonic();
         let commit = async move { store.commit(batch).await };
         ctx.spawn(commit.into_actor(self).map(move |result, this, ctx| {
-            this.rules.committed(result.is_ok(), deletes, clock::monotonic());
+            let (now, confirmed) = (clock::monotonic(), result.is_ok());
+            let took = now.saturating_duration_since(began);
+            this.metrics.committed(appends.len(), deletes.len(), took, confirmed, now);
+            this.rules.committed(confirmed, deletes, now);
             match result {
                 Ok(outcomes) => {
                     // An outcome that a store forgot to give counts as not confirmed.
@@ -175,7 +184,8 @@ mod tests {
     #[actix::test]
     async fn whoever_waits_for_everything_waits_for_what_waits_behind_a_commit() {
         let store = Arc::new(Gated { begun: Notify::new(), gate: Semaphore::new(0), deleted: Mutex::default() });
-        let writer = QueueWriter::new(store.clone(), Arc::default()).start();
+        let writer =
+            QueueWriter::new(store.clone(), Arc::default(), Arc::new(Metrics::new(clock::monotonic()))).start();
         let forget = |seq| {
             let to = Address { account: AccountTag::new([1; 32]), device: DeviceId::FIRST };
             writer.try_send(Forget { to, rows: vec![Seq(seq)] }).unwrap();

@@ -55,13 +55,17 @@ pub(crate) enum Next<A, D> {
 /// [`LINGER`]; any other write is committed at once. Appends keep their order; at most one commit is under way.
 #[derive(Debug)]
 pub(crate) struct GroupCommit<A, D> {
-    appends: VecDeque<A>,
+    /// Each with the moment of its offer.
+    appends: VecDeque<(A, Instant)>,
     appends_bytes: usize,
     /// At so many bytes elided writes are taken out. They hold no permit, so a slow store would collect them without end.
     sweep_at: usize,
     deletes: VecDeque<D>,
     /// Deletions that found no room.
     left: u64,
+    /// When the oldest append of the commit under way was offered.
+    committing_since: Option<Instant>,
+    elided: u64,
     linger_until: Option<Instant>,
     hold_until: Option<Instant>,
     committing: bool,
@@ -75,6 +79,8 @@ impl<A, D> Default for GroupCommit<A, D> {
             sweep_at: SWEEP_BYTES_MIN,
             deletes: VecDeque::new(),
             left: 0,
+            committing_since: None,
+            elided: 0,
             linger_until: None,
             hold_until: None,
             committing: false,
@@ -91,12 +97,14 @@ impl<A: Write, D> GroupCommit<A, D> {
             self.linger_until = Some(now + LINGER);
         }
         if self.appends_bytes >= self.sweep_at {
-            self.appends.retain(|write| !write.is_elided());
-            self.appends_bytes = self.appends.iter().map(weight).sum();
+            let before = self.appends.len();
+            self.appends.retain(|(write, _)| !write.is_elided());
+            self.elided += (before - self.appends.len()) as u64;
+            self.appends_bytes = self.appends.iter().map(|(write, _)| weight(write)).sum();
             self.sweep_at = SWEEP_BYTES_MIN.max(2 * self.appends_bytes);
         }
         self.appends_bytes += weight(&write);
-        self.appends.push_back(write);
+        self.appends.push_back((write, now));
     }
 
     /// A row to delete. Deletions are in no hurry: they ride along, or wait for [`LINGER`]. With [`DELETES_MAX`] waiting
@@ -127,15 +135,17 @@ impl<A: Write, D> GroupCommit<A, D> {
         }
         let (mut appends, mut bytes) = (Vec::new(), 0);
         while appends.len() < BATCH_ROWS_MAX
-            && let Some(write) = self.appends.front()
+            && let Some((write, _)) = self.appends.front()
             && (appends.is_empty() || bytes + write.bytes() <= BATCH_BYTES_MAX)
         {
             bytes += write.bytes();
             self.appends_bytes -= weight(write);
-            if let Some(write) = self.appends.pop_front()
-                && write.claim()
-            {
+            let Some((write, offered_at)) = self.appends.pop_front() else { break };
+            if write.claim() {
+                self.committing_since.get_or_insert(offered_at);
                 appends.push(write);
+            } else {
+                self.elided += 1;
             }
         }
         self.sweep_at = self.sweep_at.min(SWEEP_BYTES_MIN.max(2 * self.appends_bytes));
@@ -152,6 +162,7 @@ impl<A: Write, D> GroupCommit<A, D> {
     /// The commit that [`Next::Commit`] asked for has ended. Deletions that are not confirmed are tried again.
     pub(crate) fn committed(&mut self, confirmed: bool, deletes: Vec<D>, now: Instant) {
         self.committing = false;
+        self.committing_since = None;
         self.hold_until = (!confirmed).then_some(now + BACK_OFF);
         if !confirmed {
             deletes.into_iter().for_each(|row| self.delete(row, now));
@@ -176,13 +187,24 @@ impl<A: Write, D> GroupCommit<A, D> {
     pub(crate) fn check_invariants(&self) {
         assert!(self.waiting() == 0 || self.linger_until.is_some() || self.committing, "what waits will be written");
         assert!(self.deletes.len() <= DELETES_MAX);
-        assert_eq!(self.appends_bytes, self.appends.iter().map(weight).sum::<usize>());
+        assert_eq!(self.appends_bytes, self.appends.iter().map(|(write, _)| weight(write)).sum::<usize>());
         assert!(self.appends_bytes <= self.sweep_at + weight_max(), "elided writes do not pile up");
     }
 
     /// Writes that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.appends.len() + self.deletes.len()
+    }
+
+    /// Appends and deletions that wait, and when the oldest append was offered whose commit has not ended.
+    pub(crate) fn backlog(&self) -> (usize, usize, Option<Instant>) {
+        let waiting_since = self.appends.front().map(|(_, offered_at)| *offered_at);
+        (self.appends.len(), self.deletes.len(), self.committing_since.or(waiting_since))
+    }
+
+    /// How many were elided since this was asked last.
+    pub(crate) fn take_elided(&mut self) -> u64 {
+        std::mem::take(&mut self.elided)
     }
 }
 
@@ -259,7 +281,22 @@ mod tests {
         rules.append(row, t);
         assert!(ticket.elide());
         assert!(matches!(rules.next(t + LINGER), Next::Wait));
-        assert_eq!(rules.waiting(), 0);
+        assert_eq!((rules.backlog(), rules.take_elided(), rules.take_elided()), ((0, 0, None), 1, 0));
+    }
+
+    #[test]
+    fn a_write_ages_until_its_commit_has_ended() {
+        let (mut rules, t) = start();
+        rules.append(plain(1), t);
+        rules.append(plain(2), t + LINGER);
+        assert_eq!(names(rules.next(t + LINGER)), [1, 2]);
+        rules.append(plain(3), t + 2 * LINGER);
+        assert_eq!(rules.backlog(), (1, 0, Some(t)), "a commit that hangs is seen");
+        rules.committed(true, vec![], t + 3 * LINGER);
+        assert_eq!(rules.backlog(), (1, 0, Some(t + 2 * LINGER)));
+        assert_eq!(names(rules.next(t + 3 * LINGER)), [3]);
+        rules.committed(true, vec![], t + 4 * LINGER);
+        assert_eq!(rules.backlog(), (0, 0, None));
     }
 
     #[test]

@@ -34,6 +34,11 @@ impl Router {
         Self { routes, persist }
     }
 
+    /// Mailboxes that are in the table.
+    pub(crate) fn mailboxes(&self) -> usize {
+        self.routes.len()
+    }
+
     /// Every path ends in `receipt` being settled, by value or by being dropped, and its place in `lanes` with it.
     pub(crate) fn route(&self, letter: Letter, receipt: Receipt, lanes: &mut Lanes) {
         let to = letter.envelope.to;

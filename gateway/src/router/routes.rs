@@ -38,6 +38,10 @@ impl Routes {
         self.read().get(account).map(|route| route.enqueue.clone())
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.read().len()
+    }
+
     /// A row was committed for this device: tells its mailbox, if there is one by now.
     pub(crate) fn wake(&self, to: Address, seq: Seq) {
         let Some(Route { wake, wakes, .. }) = self.read().get(to.account).cloned() else { return };

@@ -31,6 +31,10 @@ impl<H> Table<H> {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn get(&self, account: AccountTag) -> Option<&H> {
         self.0.get(&account).map(|(_, mailbox)| mailbox)
     }
@@ -47,11 +51,11 @@ mod tests {
         table.insert(account, 2, "newer");
         table.insert(account, 1, "older");
         table.remove(account, 1);
-        assert_eq!(table.get(account), Some(&"newer"));
+        assert_eq!((table.get(account), table.len()), (Some(&"newer"), 1));
         table.insert(account, 3, "newest");
         table.remove(account, 2);
         assert_eq!(table.get(account), Some(&"newest"));
         table.remove(account, 3);
-        assert_eq!(table.get(account), None);
+        assert_eq!((table.get(account), table.len()), (None, 0));
     }
 }

@@ -10,6 +10,8 @@ use endtoend_protocol::{AccountTag, Address, DeviceId, UnixMillis};
 use endtoend_storage::{AuditEntry, AuditKey, Store};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::metrics::{Metrics, StoreCall};
+
 /// Entries that may wait for the writer. Beyond it they are counted, and the count is written.
 const WAITING_MAX: usize = 4_096;
 /// Entries of one commit.
@@ -85,16 +87,30 @@ enum Told {
 pub(crate) struct Auditor {
     key: AuditKey,
     entries: mpsc::Sender<Told>,
-    missed: Arc<AtomicU64>,
+    missed: Arc<Missed>,
+}
+
+/// Entries that are not written.
+#[derive(Default)]
+struct Missed {
+    /// Their count has to be written.
+    unwritten: AtomicU64,
+    /// Since the node started.
+    ever: AtomicU64,
 }
 
 impl Auditor {
     /// Starts the writer on the present runtime. It ends when the last auditor is dropped.
-    pub(crate) fn start(store: Arc<dyn Store>, key: AuditKey) -> Self {
+    pub(crate) fn start(store: Arc<dyn Store>, key: AuditKey, metrics: Arc<Metrics>) -> Self {
         let (entries, told) = mpsc::channel(WAITING_MAX);
         let missed = Arc::default();
-        tokio::spawn(write(store, key.clone(), told, Arc::clone(&missed)));
+        tokio::spawn(write(store, key.clone(), told, Arc::clone(&missed), metrics));
         Self { key, entries, missed }
+    }
+
+    /// Entries that wait to be written, and those that were missed since the node started.
+    pub(crate) fn backlog(&self) -> (usize, u64) {
+        (self.entries.max_capacity() - self.entries.capacity(), self.missed.ever.load(Relaxed))
     }
 
     pub(crate) fn key(&self) -> &AuditKey {
@@ -125,16 +141,17 @@ impl Auditor {
             outcome: outcome.as_str().to_owned(),
             signals,
         };
-        let missed = self.missed.swap(0, Relaxed);
+        let missed = self.missed.unwritten.swap(0, Relaxed);
         if missed > 0 {
             let counted = entry(Event::Missed, Outcome::Ok, format!("count={missed}"));
             let told = Told::Write(AuditEntry { account: None, device: None, ..counted }, missed);
             if self.entries.try_send(told).is_err() {
-                self.missed.fetch_add(missed, Relaxed);
+                self.missed.unwritten.fetch_add(missed, Relaxed);
             }
         }
         if self.entries.try_send(Told::Write(entry(event, outcome, signals.join(" ")), 1)).is_err() {
-            self.missed.fetch_add(1, Relaxed);
+            self.missed.unwritten.fetch_add(1, Relaxed);
+            self.missed.ever.fetch_add(1, Relaxed);
         }
     }
 
@@ -147,13 +164,21 @@ impl Auditor {
     }
 }
 
-async fn write(store: Arc<dyn Store>, key: AuditKey, mut told: mpsc::Receiver<Told>, missed: Arc<AtomicU64>) {
+async fn write(
+    store: Arc<dyn Store>,
+    key: AuditKey,
+    mut told: mpsc::Receiver<Told>,
+    missed: Arc<Missed>,
+    metrics: Arc<Metrics>,
+) {
     let mut batch = Vec::new();
     while told.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        let (mut entries, mut events, mut waiting) = (Vec::new(), 0, Vec::new());
+        let (mut entries, mut events, mut new, mut waiting) = (Vec::new(), 0, 0, Vec::new());
         for told in batch.drain(..) {
             match told {
                 Told::Write(entry, count) => {
+                    // A count that is missing was counted before.
+                    new += u64::from(entry.event != Event::Missed.as_str());
                     entries.push(entry);
                     events += count;
                 }
@@ -163,7 +188,9 @@ async fn write(store: Arc<dyn Store>, key: AuditKey, mut told: mpsc::Receiver<To
         if !entries.is_empty()
             && let Err(error) = store.append_audit(&key, entries).await
         {
-            missed.fetch_add(events, Relaxed);
+            missed.unwritten.fetch_add(events, Relaxed);
+            missed.ever.fetch_add(new, Relaxed);
+            metrics.store_errors.one(StoreCall::Audit);
             tracing::error!(%error, events, "the audit may lack entries");
         }
         for done in waiting {
@@ -178,19 +205,23 @@ mod tests {
 
     use super::*;
 
+    fn metrics() -> Arc<Metrics> {
+        Arc::new(Metrics::new(crate::clock::monotonic()))
+    }
+
     #[tokio::test]
     async fn what_the_store_does_not_confirm_is_counted_and_the_count_is_not_lost() {
         let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::open(&folder.path().join("store.db"), StoreLimits::default()).await.unwrap();
-        let auditor = Auditor::start(Arc::new(store.clone()), AuditKey::new(&[7; 32]));
+        let auditor = Auditor::start(Arc::new(store.clone()), AuditKey::new(&[7; 32]), metrics());
         let note = async || {
             auditor.note(Event::Logout, Outcome::Ok, None, &[], UnixMillis::new(1));
             auditor.flush().await;
-            auditor.missed.load(Relaxed)
+            (auditor.missed.unwritten.load(Relaxed), auditor.backlog())
         };
-        assert_eq!(note().await, 0);
+        assert_eq!(note().await, (0, (0, 0)));
         store.close().await;
         // The second time the count of the first goes down with it.
-        assert_eq!((note().await, note().await, note().await), (1, 2, 3));
+        assert_eq!([note().await, note().await, note().await], [(1, (0, 1)), (2, (0, 2)), (3, (0, 3))]);
     }
 }

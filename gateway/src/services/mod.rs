@@ -104,6 +104,11 @@ impl Services {
         Self { store, secrets, policy, limits, sessions, audit, changes: Default::default() }
     }
 
+    /// Entries of the audit that wait, and those that were missed since the node started.
+    pub(crate) fn audit_backlog(&self) -> (usize, u64) {
+        self.audit.backlog()
+    }
+
     /// Enters a connection among those that are told when their device is removed. Looks once more afterwards: a device that
     /// was removed meanwhile is not here.
     pub(crate) async fn enter(

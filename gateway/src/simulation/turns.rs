@@ -150,6 +150,7 @@ impl World {
 
     /// As the connection's `send` and the router.
     fn route(&mut self, id: ConnectionId, number: usize, to: Address, bytes: usize) {
+        let arrived = self.instant();
         let connection = self.node.connections.get_mut(&id).unwrap();
         let body = Bytes::from_static(BODY.get(..bytes).unwrap());
         let envelope = Envelope { id: id_of(number), to, body, devices_version: 1 };
@@ -160,7 +161,7 @@ impl World {
             return self.say_down(id, Down::Settled(envelope.id, BUSY));
         };
         let sender = Sender { inbox: connection.inbox.clone(), log: self.log.clone() };
-        let receipt = Receipt::new(envelope.id, sender, place, memory);
+        let receipt = Receipt::new(envelope.id, sender, place, memory, arrived);
         let routes = &self.node.routes;
         let way = connection.lanes.choose(envelope.id, to, || routes.get(to.account).copied());
         let accepted_at = self.wall();

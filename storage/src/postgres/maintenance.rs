@@ -5,6 +5,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use super::Postgres;
+use super::queue::within_deadline;
 use crate::StoreError;
 use crate::columns::number;
 use crate::maintenance::{CopyError, Maintenance, StoreStats};
@@ -27,6 +28,18 @@ impl Maintenance for Postgres {
             queued_envelopes: number(queued, "queue depth")?,
             bytes: number(bytes, "size")?,
         })
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        within_deadline(async {
+            let mut transaction = self.begin().await?;
+            // A record in the write-ahead log that nobody reads, so that the commit is one that has to reach the disk.
+            sqlx::query("SELECT pg_logical_emit_message(true, 'endtoend.probe', '')")
+                .execute(transaction.connection())
+                .await?;
+            transaction.commit().await
+        })
+        .await
     }
 
     async fn copy_to(&self, to: &Path) -> Result<(), CopyError> {

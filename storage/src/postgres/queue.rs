@@ -104,7 +104,7 @@ impl QueueStore for Postgres {
 }
 
 /// What is dropped at the deadline gives up its connection.
-async fn within_deadline<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+pub(super) async fn within_deadline<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     match tokio::time::timeout(DEADLINE, call).await {
         Ok(done) => done,
         Err(elapsed) => Err(StoreError::Unavailable(elapsed.into())),

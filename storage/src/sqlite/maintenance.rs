@@ -4,9 +4,9 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
 
-use super::open::{MIGRATIONS, OpenError, inspect};
+use super::open::{APPLICATION_ID, MIGRATIONS, OpenError, inspect};
 use super::{Sqlite, StoreError};
 use crate::maintenance::{CopyError, Maintenance, StoreStats};
 
@@ -29,6 +29,14 @@ impl Maintenance for Sqlite {
             queued_envelopes: queued.unsigned_abs(),
             bytes: pages.unsigned_abs().saturating_mul(page.unsigned_abs()),
         })
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        // Says again what the first migration said, so a page is written, and stays what it was.
+        let pragma = format!("PRAGMA application_id = {APPLICATION_ID}");
+        sqlx::raw_sql(AssertSqlSafe(pragma)).execute(transaction.connection()).await?;
+        transaction.commit().await
     }
 
     async fn copy_to(&self, to: &Path) -> Result<(), CopyError> {

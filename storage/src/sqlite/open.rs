@@ -12,7 +12,7 @@ use super::{Sqlite, code, result_code};
 use crate::StoreLimits;
 
 /// Written into the file's header by the first migration: "E2E1".
-const APPLICATION_ID: i64 = 0x4532_4531;
+pub(super) const APPLICATION_ID: i64 = 0x4532_4531;
 pub(super) const MIGRATIONS: [(i64, &str, &str); 2] = [
     (1, "first", include_str!("../../migrations/sqlite/0001_first.sql")),
     (2, "accounts", include_str!("../../migrations/sqlite/0002_accounts.sql")),

@@ -220,6 +220,26 @@ async fn a_call_dropped_half_way_leaves_all_or_nothing() {
 }
 
 #[tokio::test]
+async fn a_probe_is_a_write_that_changes_nothing() {
+    let (store, folder) = empty().await;
+    fill(&store).await;
+    let log = || folder.path().join("store.db-wal").metadata().expect("a log").len();
+    let (bytes, id) = (log(), scalar(&store, "PRAGMA application_id").await);
+    store.probe().await.expect("written");
+    assert!(log() > bytes, "nothing was written");
+    assert_eq!(scalar(&store, "PRAGMA application_id").await, id);
+    is_filled(&store).await;
+
+    let mut other = raw(&file(&folder)).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.expect("locked");
+    assert!(matches!(store.probe().await, Err(crate::StoreError::Unavailable(_))));
+    sqlx::query("ROLLBACK").execute(&mut other).await.expect("free");
+    store.probe().await.expect("written");
+    store.close().await;
+    assert!(store.probe().await.is_err());
+}
+
+#[tokio::test]
 async fn a_closed_store_says_so() {
     let (store, _folder) = empty().await;
     store.close().await;

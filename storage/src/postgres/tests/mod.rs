@@ -300,7 +300,9 @@ async fn a_damaged_row_is_told_apart() {
 #[tokio::test]
 async fn a_closed_store_says_so() {
     let (store, _url) = empty().await;
+    store.probe().await.expect("written");
     store.close().await;
+    assert!(store.probe().await.is_err());
     assert!(store.commit(appends(vec![append(1, 1)])).await.is_err());
     assert!(store.key_counts(address(1)).await.is_err());
 }
