@@ -359,4 +359,17 @@ mod tests {
         let out = heard(&mut devices, 1, DeviceEvent::Acknowledged(DeliveryNumber(1)));
         assert!(out.iter().any(|action| matches!(action, Action::Forget { rows, .. } if rows == &[Seq(4)])), "{out:?}");
     }
+
+    #[test]
+    fn of_an_envelope_that_was_deleted_and_stored_again_the_newer_row_is_deleted() {
+        let mut devices = Devices::default();
+        let (life, _) = life_and_place(&attach(&mut devices, 1, "one"));
+        // The deletion of row 1, from an earlier connection, was on its way, and a repeat after it.
+        let out = step(&mut devices, |devices, out| devices.loaded(PHONE, life, page(&[(1, 1)]), out));
+        assert_eq!(delivered(&out), [envelope(1)]);
+        step(&mut devices, |devices, out| devices.wake(PHONE, Seq(9), out));
+        step(&mut devices, |devices, out| devices.loaded(PHONE, life, page(&[(9, 1)]), out));
+        let out = heard(&mut devices, 1, DeviceEvent::Acknowledged(DeliveryNumber(1)));
+        assert!(matches!(out.as_slice(), [Action::Forget { rows, .. }] if rows == &[Seq(9)]), "{out:?}");
+    }
 }

@@ -296,8 +296,9 @@ impl<R> Pending<R> {
                 found_stored(&mut entry, row.seq, out);
                 self.page.push_back(entry);
             }
-        } else if self.page.iter().any(|entry| entry.id == row.id) {
+        } else if let Some(entry) = self.page.iter_mut().find(|entry| entry.id == row.id) {
             // Read before: a wake-up went back over it.
+            found_stored(entry, row.seq, out);
         } else if self.acknowledged.contains(&row.id) {
             // The device has it; a crash or a failed commit left the row behind.
             if !self.acknowledged_early.contains(&row.id) {
@@ -466,8 +467,8 @@ fn found_stored<R>(entry: &mut Entry<R>, seq: Seq, out: &mut Vec<Action<R>>) {
             ticket.elide();
             settle(entry, Durability::Stored(seq), Some(AppendOutcome::Stored(seq)), out);
         }
-        Durability::Unconfirmed => entry.durability = Durability::Stored(seq),
-        Durability::Stored(_) => {}
+        // Stored elsewhere before: that row was deleted, and a repeat has made this one.
+        Durability::Unconfirmed | Durability::Stored(_) => entry.durability = Durability::Stored(seq),
     }
 }
 
