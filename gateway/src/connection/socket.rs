@@ -21,6 +21,7 @@ use actix::{
 };
 use actix_codec::{Decoder as _, Encoder as _};
 use actix_http::ws::{CloseReason, Codec, Frame, Message, ProtocolError};
+use actix_web::rt::time::timeout;
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
@@ -67,7 +68,9 @@ where
 }
 
 /// Runs an actor on a socket, from what was read of it already to its end.
-pub(super) async fn run<A, T>(actor: A, io: T, read: BytesMut, codec: Codec)
+///
+/// On the heap, once: a future that holds an actor has room for it in each of its steps.
+pub(super) fn run<A, T>(actor: A, io: T, read: BytesMut, codec: Codec) -> impl Future<Output = ()>
 where
     A: Actor<Context = SocketContext<A>> + StreamHandler<Result<Message, ProtocolError>>,
     T: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -77,14 +80,18 @@ where
     let io = Rc::new(RefCell::new(io));
     let incoming = Incoming { io: Rc::clone(&io), codec: codec.clone(), rest: read, ended: false };
     <A as StreamHandler<Result<Message, ProtocolError>>>::add_stream(incoming, &mut context);
-    let mut turns = Turns { actor: ContextFut::new(context, actor, mailbox), io, codec, out: BytesMut::new() };
-    if std::future::poll_fn(|cx| turns.poll(cx)).await.is_err() {
-        return; // the socket is broken; dropping the actor tells it
+    let actor = ContextFut::new(context, actor, mailbox);
+    let mut turns = Box::new(Turns { actor, io, codec, out: BytesMut::new() });
+    async move {
+        if std::future::poll_fn(|cx| turns.poll(cx)).await.is_err() {
+            return; // the socket is broken; dropping the actor tells it
+        }
+        let io = Rc::clone(&turns.io);
+        drop(turns);
+        // Unless the client hears the end before its own unread words are thrown away, it may not hear the last ones.
+        let goodbye = timeout(GOODBYE_MAX, std::future::poll_fn(|cx| poll_goodbye(&io, cx)));
+        let _ = Box::pin(goodbye).await;
     }
-    let Turns { actor, io, .. } = turns;
-    drop(actor);
-    // Unless the client hears the end before its own unread words are thrown away, it may not hear the last ones.
-    let _ = actix_web::rt::time::timeout(GOODBYE_MAX, std::future::poll_fn(|cx| poll_goodbye(&io, cx))).await;
 }
 
 /// An actor and the way out.
@@ -403,7 +410,7 @@ mod tests {
             let running = actix_web::rt::spawn(run);
             let all = encoded((0..64).map(|_| message()));
             // What is written and what is echoed fill both pipes; the rest stays with the client.
-            let wrote = actix_web::rt::time::timeout(Duration::from_secs(1), client.write_all(&all)).await;
+            let wrote = timeout(Duration::from_secs(1), client.write_all(&all)).await;
             assert!(wrote.is_err(), "nobody takes a megabyte of a client that reads nothing");
             assert!(heard.load(Ordering::SeqCst) < 32);
             let mut buffer = BytesMut::new();

@@ -42,7 +42,8 @@ pub(crate) enum Action<R, C> {
 /// The devices of one online user that are here or that the store has still to answer for.
 #[derive(Debug)]
 pub(crate) struct Devices<R, C> {
-    devices: BTreeMap<DeviceId, Device<R, C>>,
+    /// Boxed: a node of the map has room for eleven, and nearly everybody has one device here.
+    devices: BTreeMap<DeviceId, Box<Device<R, C>>>,
     /// Attachments that were handled; names the latest. Not counted by device: one may be forgotten while a page of it
     /// is on its way.
     attaches: u64,
@@ -160,7 +161,7 @@ impl<R, C> Devices<R, C> {
     }
 
     fn entry(&mut self, device: DeviceId) -> &mut Device<R, C> {
-        self.devices.entry(device).or_insert_with(|| Device { pending: Pending::default(), attached: None })
+        self.devices.entry(device).or_insert_with(|| Box::new(Device { pending: Pending::default(), attached: None }))
     }
 
     fn detach(&mut self, device: DeviceId) -> Option<C> {
