@@ -9,6 +9,11 @@ const BATCH: Duration = Duration::from_millis(4);
 /// Batches whose median is taken.
 const BATCHES: usize = 41;
 
+mod percentiles;
+pub mod process;
+
+pub use percentiles::Percentiles;
+
 /// Nanoseconds of one call: the median over 41 batches, after a warm-up that finds their size.
 pub fn nanoseconds<T>(mut work: impl FnMut() -> T) -> f64 {
     let mut calls = 1_u32;
@@ -44,6 +49,11 @@ impl Stopwatch {
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
+
+    /// The moment this long after the beginning, for timers.
+    pub fn at(&self, after: Duration) -> Instant {
+        self.0 + after
+    }
 }
 
 /// Ticks of a second in /proc, which Linux fixes at 100 for user space.
@@ -63,4 +73,17 @@ pub fn resident_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|rest| rest.trim().strip_suffix(" kB")).and_then(|kib| kib.parse().ok()).unwrap_or_default()
+}
+
+/// Runs a program that prints one JSON object; that, and whether the program ended with 0.
+///
+/// # Panics
+/// When the program does not run, or prints something else.
+#[expect(clippy::panic, reason = "a measurement that fails should stop")]
+pub fn run_json(command: &mut std::process::Command) -> (serde_json::Value, bool) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not run: {error}"));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let object = serde_json::from_str(&said)
+        .unwrap_or_else(|_| panic!("no object: {said}{}", String::from_utf8_lossy(&output.stderr)));
+    (object, output.status.success())
 }

@@ -20,5 +20,6 @@ pub use node::{Node, NodeOptions, NotStarted};
 pub use scene::Scene;
 pub use watch::{Family, Scrape};
 pub use wire::{
-    Clog, Device, PASSWORD, Registrar, Unsecured, Wire, WireReceiver, WireSender, noise_device, trusting_tls,
+    Clog, Device, Gone, PASSWORD, Registrar, Unreached, Unsecured, Wire, WireReceiver, WireSender, noise_device,
+    reach_tls, trusting_tls,
 };

@@ -139,14 +139,38 @@ impl Node {
     /// # Panics
     /// When it does not get ready.
     pub fn restart(&mut self) {
+        self.try_restart().unwrap_or_else(|why| panic!("the node did not restart: {why:?}"));
+    }
+
+    /// As [`Self::restart`].
+    ///
+    /// # Errors
+    /// When the node ends instead of getting ready.
+    pub fn try_restart(&mut self) -> Result<(), NotStarted> {
         let on = On { listen: None, port: self.listen.port(), socket: self.socket.as_deref() };
-        let launched = launch(self.folder.path(), &self.data, &self.log, &on, &self.environment);
-        let Launched { child, listen, address, admin } =
-            launched.unwrap_or_else(|why| panic!("the node did not restart: {why:?}"));
+        let launched = launch(self.folder.path(), &self.data, &self.log, &on, &self.environment)?;
+        let Launched { child, listen, address, admin } = launched;
         assert_eq!(self.address, address, "a restart keeps port and pin");
         self.child = child;
         self.listen = listen;
         self.admin = admin;
+        Ok(())
+    }
+
+    /// Starts an ended node and does not wait until it is ready, so that it can be killed before.
+    pub fn restart_without_waiting(&mut self) {
+        let on = On { listen: None, port: self.listen.port(), socket: self.socket.as_deref() };
+        self.child = spawn(self.folder.path(), &self.data, &self.log, &on, &self.environment);
+    }
+
+    /// Its process stands still, until [`Self::resume`].
+    pub fn pause(&self) {
+        program::signal(&self.child, "STOP");
+    }
+
+    /// Its process goes on.
+    pub fn resume(&self) {
+        program::signal(&self.child, "CONT");
     }
 
     /// `endtoend://127.0.0.1:port/#pin=…`
@@ -216,13 +240,7 @@ fn with_socket(program: &Command, socket: &TcpListener) -> Command {
     shell
 }
 
-fn launch(
-    folder: &Path,
-    data: &Path,
-    log: &Path,
-    on: &On<'_>,
-    environment: &[(&'static str, String)],
-) -> Result<Launched, NotStarted> {
+fn spawn(folder: &Path, data: &Path, log: &Path, on: &On<'_>, environment: &[(&'static str, String)]) -> Child {
     let stderr = File::options().create(true).append(true).open(log).expect("a log file");
     let mut command = program::command("endtoend");
     let fitting = match on.socket {
@@ -236,7 +254,7 @@ fn launch(
         }
     };
     let listen = on.listen.map_or(fitting, str::to_owned);
-    let mut child = command
+    command
         .args(["serve", "--json", "--listen", &listen, "--data"])
         .arg(data)
         .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -244,7 +262,17 @@ fn launch(
         .stdout(Stdio::piped())
         .stderr(stderr)
         .spawn()
-        .expect("endtoend starts");
+        .expect("endtoend starts")
+}
+
+fn launch(
+    folder: &Path,
+    data: &Path,
+    log: &Path,
+    on: &On<'_>,
+    environment: &[(&'static str, String)],
+) -> Result<Launched, NotStarted> {
+    let mut child = spawn(folder, data, log, on, environment);
     let lines = Lines::of(child.stdout.take().expect("stdout is piped"));
     let Some(line) = lines.next() else {
         let code = program::wait(&mut child, "a node that closed its output").code();

@@ -70,8 +70,13 @@ pub(crate) fn wait(child: &mut Child, what: &str) -> ExitStatus {
 
 /// Asks a program to end.
 pub(crate) fn terminate(child: &Child) {
-    let killed = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &child.id().to_string()]).status();
-    assert!(killed.expect("sh runs").success(), "no process {} to end", child.id());
+    signal(child, "TERM");
+}
+
+/// Sends a program a signal.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let killed = Command::new("sh").args(["-c", "kill -\"$0\" \"$1\"", name, &child.id().to_string()]).status();
+    assert!(killed.expect("sh runs").success(), "no process {} for a signal", child.id());
 }
 
 /// Ends a program now. One that has ended already stays so.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use endtoend_crypto_core::channel::{Assembler, Channel, Initiator, Introduction, Opener, Sealer, Step, chunks};
+use endtoend_crypto_core::channel::{Opener, Sealer, Step};
 use endtoend_crypto_core::opaque::{ClientLogin, ClientRegistration};
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof};
 use endtoend_crypto_core::refresh::RefreshToken;
@@ -26,13 +26,15 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::clock::PATIENCE;
+
+mod reach;
+
+pub use reach::{Gone, Unreached, reach_tls};
 
 /// What [`Wire::register`] registers with.
 pub const PASSWORD: &[u8] = b"as good as any other";
@@ -69,32 +71,23 @@ impl Unsecured {
 
     /// As [`Self::connect`], with further headers in the WebSocket handshake.
     pub async fn connect_with(node: SocketAddr, headers: &[(&'static str, &str)]) -> Self {
-        Self::over(TcpStream::connect(node).await.expect("the node listens"), node, headers).await
+        Self::reach(node, headers).await.expect("the node listens, and shakes hands")
     }
 
     /// As [`Self::connect`], from a machine that takes in only a few bytes at a time.
     pub async fn connect_narrow(node: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
-        Self::over(socket.connect(node).await.expect("the node listens"), node, &[]).await
+        let tcp = socket.connect(node).await.expect("the node listens");
+        Self::over(tcp, node, &[]).await.expect("the node shakes hands")
     }
 
     /// As [`Self::connect`], from another address of this machine, such as 127.0.0.2.
     pub async fn connect_from(from: Ipv4Addr, node: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind((from, 0).into()).expect("an address of this machine");
-        Self::over(socket.connect(node).await.expect("the node listens"), node, &[]).await
-    }
-
-    async fn over(tcp: TcpStream, node: SocketAddr, headers: &[(&'static str, &str)]) -> Self {
-        let connector = TlsConnector::from(Arc::new(trusting_tls()));
-        let tls = connector.connect(ServerName::IpAddress(node.ip().into()), tcp).await.expect("a TLS handshake");
-        let mut request = format!("wss://{node}/v1").into_client_request().expect("an address");
-        for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().expect("a header"));
-        }
-        let upgraded = tokio_tungstenite::client_async(request, tls).await;
-        Self(upgraded.expect("a WebSocket handshake").0)
+        let tcp = socket.connect(node).await.expect("the node listens");
+        Self::over(tcp, node, &[]).await.expect("the node shakes hands")
     }
 
     /// Sends any bytes as a WebSocket message.
@@ -117,28 +110,12 @@ impl Unsecured {
 
     /// Hears a whole message of the secure channel's handshake.
     pub async fn hear(&mut self, step: Step) -> Vec<u8> {
-        let mut assembler = Assembler::new(step);
-        loop {
-            let chunk = self.recv().await.expect("the handshake goes on");
-            if let Some(message) = assembler.push(&chunk).expect("a chunk") {
-                return message;
-            }
-        }
+        self.try_hear(step).await.expect("the handshake goes on")
     }
 
     /// Opens the secure channel, and believes every identity.
-    pub async fn secure(mut self) -> Wire {
-        let introduction = Introduction::read(&self.hear(Step::Introduction).await).expect("an introduction");
-        let begun = Initiator::start(&mut rand::rng(), &introduction.keys, introduction.as_bytes());
-        let (initiator, initiate) = begun.expect("good keys");
-        for chunk in chunks(Step::Initiate, &initiate) {
-            self.send(chunk).await;
-        }
-        let answer = self.hear(Step::Respond).await;
-        let Channel { sealer, opener, binding } = initiator.finish(&answer).expect("the node's answer");
-        let (sink, stream) = self.0.split();
-        let (out, back) = (WireSender { sink, sealer }, WireReceiver { stream, opener });
-        Wire { out, back, channel_binding: binding, requests: 0 }
+    pub async fn secure(self) -> Wire {
+        self.try_secure().await.expect("the handshake goes on")
     }
 }
 
@@ -502,12 +479,11 @@ pub struct WireSender {
 impl WireSender {
     /// Hands a frame over without waiting for the socket to take it.
     pub async fn feed(&mut self, frame: &ClientFrame) {
-        let record = self.sealer.seal(&frame.encode(), Duration::ZERO).expect("a young channel");
-        self.sink.feed(Message::Binary(record.into())).await.expect("the connection lives");
+        self.try_feed(frame).await.expect("the connection lives");
     }
     /// Sends what was fed.
     pub async fn flush(&mut self) {
-        self.sink.flush().await.expect("the connection lives");
+        self.try_flush().await.expect("the connection lives");
     }
 }
 

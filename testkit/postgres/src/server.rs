@@ -142,6 +142,15 @@ impl Server {
         log(&self.folder)
     }
 
+    /// Its processes of this moment, the postmaster first.
+    pub fn processes(&self) -> Vec<u32> {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let postmaster = process.id();
+        let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
+        let children = children.unwrap_or_default();
+        std::iter::once(postmaster).chain(children.split_whitespace().filter_map(|pid| pid.parse().ok())).collect()
+    }
+
     /// Ends all its processes at once, as a crash of the machine would end them.
     pub fn kill_9(&self) {
         let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,6 +165,24 @@ impl Server {
         process.wait().expect("the postmaster is ours");
         let gone = || !children.iter().any(|child| Path::new("/proc").join(child).exists());
         assert!(eventually(gone), "processes of PostgreSQL survive kill -9");
+    }
+
+    /// Whether it has ended by itself, as it does when it cannot recover from what its disk does.
+    ///
+    /// # Panics
+    /// When that cannot be known.
+    pub fn has_ended(&self) -> bool {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        process.try_wait().expect("the postmaster is ours").is_some()
+    }
+
+    /// Whether it takes connections: not while it recovers.
+    pub async fn takes_connections(&self) -> bool {
+        let options: PgConnectOptions = self.url("postgres").parse().expect("a connection URL");
+        match options.disable_statement_logging().connect().await {
+            Ok(connection) => connection.close().await.is_ok(),
+            Err(_) => false,
+        }
     }
 
     /// Starts an ended server again, on the same port and data.

@@ -1,0 +1,265 @@
+//! Which faults strike, and when: all of it follows from the seed. Plain data.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    /// kill -9 of the node, and a start a moment later.
+    NodeKilled,
+    /// The same, and once more while it starts.
+    NodeKilledTwice,
+    /// SIGSTOP, and SIGCONT after the time.
+    NodePaused,
+    /// kill -9 of a node that stands still.
+    NodePausedAndKilled,
+    /// Each fsync of whoever writes the database takes longer.
+    DiskSlow,
+    /// The same, and kill -9 of the node in the middle.
+    DiskSlowNodeKilled,
+    /// Each fsync of it fails with EIO.
+    DiskSyncFails,
+    /// Each write of it to a file fails with EIO.
+    DiskWriteFails,
+    /// Each write of it to a file fails with ENOSPC.
+    DiskWriteRefused,
+    /// The node's disk is full, really.
+    DiskFull,
+    /// The same, and kill -9 of the node; it starts again on the full disk, or fails and starts when there is room.
+    DiskFullNodeKilled,
+    /// kill -9 of all processes of PostgreSQL, and a start a moment later.
+    StoreKilled,
+    /// kill -9 of both at once.
+    StoreAndNodeKilled,
+    /// A sender's socket is gone without a word.
+    SenderVanishes,
+    /// A sender goes on over a second connection and leaves the first one open.
+    SenderConnectsTwice,
+    /// A receiver's socket is gone without a word, and comes back after the time.
+    ReceiverVanishes,
+    /// A receiver attaches on a second connection while the first one is attached.
+    ReceiverAttachesTwice,
+    /// A receiver writes down what it gets, and ends before it acknowledges it.
+    ReceiverEndsBeforeAck,
+    /// A receiver ends before it has written down what it got.
+    ReceiverEndsBeforeStoring,
+    /// A receiver reads nothing for the time.
+    ReceiverSleeps,
+}
+
+impl Kind {
+    /// On a node with a SQLite file.
+    const SQLITE: [(Self, u32); 18] = [
+        (Self::NodeKilled, 6),
+        (Self::NodeKilledTwice, 2),
+        (Self::NodePaused, 2),
+        (Self::NodePausedAndKilled, 1),
+        (Self::DiskSlow, 2),
+        (Self::DiskSlowNodeKilled, 2),
+        (Self::DiskSyncFails, 2),
+        (Self::DiskWriteFails, 2),
+        (Self::DiskWriteRefused, 1),
+        (Self::DiskFull, 2),
+        (Self::DiskFullNodeKilled, 2),
+        (Self::SenderVanishes, 2),
+        (Self::SenderConnectsTwice, 2),
+        (Self::ReceiverVanishes, 3),
+        (Self::ReceiverAttachesTwice, 2),
+        (Self::ReceiverEndsBeforeAck, 2),
+        (Self::ReceiverEndsBeforeStoring, 2),
+        (Self::ReceiverSleeps, 1),
+    ];
+
+    /// On a node with a PostgreSQL database: its disk is that of the server, which is not filled.
+    const POSTGRES: [(Self, u32); 17] = [
+        (Self::NodeKilled, 6),
+        (Self::NodeKilledTwice, 2),
+        (Self::NodePaused, 2),
+        (Self::NodePausedAndKilled, 1),
+        (Self::StoreKilled, 6),
+        (Self::StoreAndNodeKilled, 3),
+        (Self::DiskSlow, 2),
+        (Self::DiskSlowNodeKilled, 2),
+        (Self::DiskSyncFails, 2),
+        (Self::DiskWriteRefused, 1),
+        (Self::SenderVanishes, 2),
+        (Self::SenderConnectsTwice, 2),
+        (Self::ReceiverVanishes, 3),
+        (Self::ReceiverAttachesTwice, 2),
+        (Self::ReceiverEndsBeforeAck, 2),
+        (Self::ReceiverEndsBeforeStoring, 2),
+        (Self::ReceiverSleeps, 1),
+    ];
+
+    /// Needs `strace`, and leave to trace.
+    pub(crate) const fn needs_trace(self) -> bool {
+        matches!(
+            self,
+            Self::DiskSlow
+                | Self::DiskSlowNodeKilled
+                | Self::DiskSyncFails
+                | Self::DiskWriteFails
+                | Self::DiskWriteRefused
+        )
+    }
+
+    /// Needs a disk of the node's own.
+    pub(crate) const fn needs_own_disk(self) -> bool {
+        matches!(self, Self::DiskFull | Self::DiskFullNodeKilled)
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::NodeKilled => "node killed",
+            Self::NodeKilledTwice => "node killed, and again while it starts",
+            Self::NodePaused => "node paused",
+            Self::NodePausedAndKilled => "node paused, then killed",
+            Self::DiskSlow => "disk slow",
+            Self::DiskSlowNodeKilled => "disk slow, node killed",
+            Self::DiskSyncFails => "fsync fails (EIO)",
+            Self::DiskWriteFails => "write fails (EIO)",
+            Self::DiskWriteRefused => "write fails (ENOSPC)",
+            Self::DiskFull => "disk full",
+            Self::DiskFullNodeKilled => "disk full, node killed",
+            Self::StoreKilled => "PostgreSQL killed",
+            Self::StoreAndNodeKilled => "PostgreSQL and node killed",
+            Self::SenderVanishes => "sender vanishes",
+            Self::SenderConnectsTwice => "sender connects twice",
+            Self::ReceiverVanishes => "receiver vanishes",
+            Self::ReceiverAttachesTwice => "receiver attaches twice",
+            Self::ReceiverEndsBeforeAck => "receiver ends before Ack",
+            Self::ReceiverEndsBeforeStoring => "receiver ends before storing",
+            Self::ReceiverSleeps => "receiver sleeps",
+        }
+    }
+
+    /// Shortest and longest time of it in milliseconds.
+    const fn lasts_ms(self) -> (u64, u64) {
+        match self {
+            Self::NodeKilled | Self::NodeKilledTwice | Self::StoreKilled | Self::StoreAndNodeKilled => (0, 400),
+            Self::NodePaused => (300, 3_000),
+            Self::NodePausedAndKilled => (100, 1_000),
+            Self::DiskSlow => (500, 2_000),
+            Self::DiskSlowNodeKilled | Self::DiskFullNodeKilled => (200, 800),
+            Self::DiskSyncFails | Self::DiskWriteFails | Self::DiskWriteRefused => (200, 1_000),
+            Self::DiskFull => (300, 1_500),
+            Self::SenderVanishes => (0, 1_000),
+            Self::SenderConnectsTwice => (0, 0),
+            Self::ReceiverVanishes => (0, 3_000),
+            Self::ReceiverAttachesTwice => (0, 0),
+            Self::ReceiverEndsBeforeAck | Self::ReceiverEndsBeforeStoring => (0, 200),
+            Self::ReceiverSleeps => (300, 2_000),
+        }
+    }
+}
+
+/// One fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) kind: Kind,
+    /// So many messages have to be accepted before it strikes.
+    pub(crate) after: usize,
+    /// And this much time after that: into the middle of whatever is going on.
+    pub(crate) pause: Duration,
+    pub(crate) lasts: Duration,
+    /// Chooses the client, the delay of a disk, the deliveries before an end.
+    pub(crate) choice: u32,
+}
+
+/// What this machine can do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Means {
+    pub(crate) postgres: bool,
+    pub(crate) trace: bool,
+    pub(crate) own_disk: bool,
+}
+
+impl Means {
+    /// The kinds that are possible, with their weights.
+    fn kinds(self) -> Vec<(Kind, u32)> {
+        let all: &[_] = if self.postgres { &Kind::POSTGRES } else { &Kind::SQLITE };
+        let possible =
+            |(kind, _): &(Kind, u32)| (self.trace || !kind.needs_trace()) && (self.own_disk || !kind.needs_own_disk());
+        all.iter().copied().filter(possible).collect()
+    }
+}
+
+/// `faults` of them, over `messages`. The first ones are of each kind once, in an order of the seed, so that a run of a few
+/// dozen has all.
+pub(crate) fn faults(seed: u64, faults: usize, messages: usize, means: Means) -> Vec<Fault> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let kinds = means.kinds();
+    let total: u32 = kinds.iter().map(|(_, weight)| weight).sum();
+    let mut once: Vec<Kind> = kinds.iter().map(|(kind, _)| *kind).collect();
+    (0..faults)
+        .map(|number| {
+            let kind = match once.len() {
+                0 => {
+                    let mut at = rng.random_range(0..total);
+                    let chosen = kinds.iter().find(|(_, weight)| {
+                        let found = at < *weight;
+                        at = at.saturating_sub(*weight);
+                        found
+                    });
+                    chosen.map_or(Kind::NodeKilled, |(kind, _)| *kind)
+                }
+                left => once.swap_remove(rng.random_range(0..left)),
+            };
+            let (shortest, longest) = kind.lasts_ms();
+            let share = share(faults, messages);
+            Fault {
+                kind,
+                after: share * (number + 1) + rng.random_range(0..=share / 2),
+                pause: Duration::from_millis(rng.random_range(0..50)),
+                lasts: Duration::from_millis(rng.random_range(shortest..=longest)),
+                choice: rng.random(),
+            }
+        })
+        .collect()
+}
+
+/// Messages between two faults; as many are left before the first and after the last one.
+pub(crate) const fn share(faults: usize, messages: usize) -> usize {
+    messages / (faults + 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const ALL: Means = Means { postgres: false, trace: true, own_disk: true };
+
+    #[test]
+    fn a_plan_follows_from_its_seed() {
+        assert_eq!(faults(7, 40, 10_000, ALL), faults(7, 40, 10_000, ALL));
+        assert_ne!(faults(7, 40, 10_000, ALL), faults(8, 40, 10_000, ALL));
+    }
+
+    #[test]
+    fn every_kind_comes_once_before_any_comes_again() {
+        for means in [ALL, Means { postgres: true, ..ALL }] {
+            let kinds = means.kinds().len();
+            let first: BTreeSet<_> =
+                faults(3, kinds + 5, 1_000, means).iter().take(kinds).map(|fault| fault.kind).collect();
+            assert_eq!(first.len(), kinds);
+        }
+    }
+
+    #[test]
+    fn what_a_machine_cannot_do_is_not_planned() {
+        let plan = faults(3, 200, 1_000, Means { postgres: false, trace: false, own_disk: false });
+        assert!(plan.iter().all(|fault| !fault.kind.needs_trace() && !fault.kind.needs_own_disk()));
+    }
+
+    #[test]
+    fn all_faults_strike_while_messages_are_sent() {
+        let plan = faults(3, 50, 10_000, ALL);
+        assert!(plan.iter().all(|fault| fault.after + share(50, 10_000) / 2 <= 10_000));
+        assert!(plan.is_sorted_by_key(|fault| fault.after));
+    }
+}
