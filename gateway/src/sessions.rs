@@ -18,6 +18,8 @@ pub(crate) enum Notice {
     DevicesChanged { version: u32 },
     /// The device may go on no more.
     Removed,
+    /// Too many are here that have not logged in, and this one has been longest.
+    Crowded,
 }
 
 /// Names a connection on this node.

@@ -77,6 +77,10 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(30);
 pub const IDLE_MAX: Duration = Duration::from_secs(75);
 /// Longest wait that a node that stops may ask of a client. Clients cut what is longer: no server can send one away for good.
 pub const COME_BACK_MAX: Duration = Duration::from_secs(120);
+/// Pings, acknowledgements of nothing new and sends beyond the window that a connection may say at once.
+pub const CHATTER_MAX: u32 = 512;
+/// After those, one more each so often.
+pub const CHATTER_EVERY: Duration = Duration::from_millis(50);
 /// Refusals on one connection before the node closes it.
 pub const REFUSALS_MAX: u32 = 16;
 /// Difference between two clocks that is not held against anyone.

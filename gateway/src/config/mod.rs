@@ -86,6 +86,9 @@ pub struct GatewayConfig {
     pub names: Vec<String>,
     /// Connections at one time. Default 10000. Change: restart.
     pub connections_max: u32,
+    /// Of those, connections that have not logged in: the oldest one goes for one more. Default 2500, at least 1; half of
+    /// `connections_max` if that is less. Change: restart.
+    pub guests_max: u32,
     /// Seconds that connections get to leave when the node stops. Default 20, at most 600; 0 cuts them at once.
     /// Change: restart.
     pub drain_seconds: u16,
@@ -153,6 +156,7 @@ impl Default for GatewayConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)).into(),
             names: Vec::new(),
             connections_max: 10_000,
+            guests_max: 2_500,
             drain_seconds: 20,
         }
     }
@@ -207,6 +211,12 @@ impl Config {
             ("gateway", "drain_seconds"),
             format!("must be at most {DRAIN_SECONDS_MAX}"),
             "what a client has not read by then it gets on its next connection; the default is 20",
+        );
+        rule(
+            self.gateway.guests_max > 0,
+            ("gateway", "guests_max"),
+            "must be at least 1".to_owned(),
+            "whoever logs in is a guest first",
         );
         rule(
             !self.storage.data.as_os_str().is_empty(),

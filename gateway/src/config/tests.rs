@@ -124,7 +124,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_one_that_was_meant() {
     let (line, text) = mistake("listen = \"127.0.0.1:8\"\n");
     assert!(line == 1 && text.contains("`listen` below [gateway]"), "{text}");
     let (_, text) = mistake("[gateway]\nzzzzzzzzzz = 1\n");
-    assert!(text.contains("has the keys connections_max, drain_seconds, listen, names"), "{text}");
+    assert!(text.contains("has the keys connections_max, drain_seconds, guests_max, listen, names"), "{text}");
     let (_, text) = mistake("[zzzzzzzzzz]\na = 1\n");
     assert!(text.contains("there are [accounts], [admin], [gateway]"), "{text}");
 }

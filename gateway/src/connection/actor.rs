@@ -21,6 +21,8 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use super::attachment::{Attachment, BadAck, Leave};
+use super::chatter::Chatter;
+use super::guests::GuestPlace;
 use super::handshake::{self, Stage};
 use super::leaving::{GOODBYE_MAX, Leaving, PATIENCE, UnderWay};
 use super::link::{Heard, Link};
@@ -64,6 +66,8 @@ pub(super) struct Connection {
     introduction: Vec<Vec<u8>>,
     /// `None` while a step of the handshake has it, and after the login.
     guest: Option<Guest>,
+    /// Until the login.
+    place: Option<GuestPlace<Recipient<Notice>>>,
     stage: Stage,
     session: Option<SessionId>,
     /// Between the steps of a proof of the password.
@@ -75,6 +79,7 @@ pub(super) struct Connection {
     requests: usize,
     cells: ConnectionCells,
     refusals: u32,
+    chatter: Chatter,
     leaving: Leaving,
     heard_at: Instant,
 }
@@ -90,6 +95,7 @@ impl Connection {
             link,
             introduction,
             guest: Some(Guest::new(origin)),
+            place: None,
             stage: Stage::Connected,
             session: None,
             password_check: None,
@@ -100,6 +106,7 @@ impl Connection {
             requests: 0,
             cells,
             refusals: 0,
+            chatter: Chatter::new(clock::monotonic()),
             leaving: Leaving::No,
             heard_at: clock::monotonic(),
         }
@@ -149,6 +156,15 @@ impl Connection {
         if self.refusals >= limits::REFUSALS_MAX {
             self.close(ClosingReason::TooManyErrors, ctx);
         }
+    }
+
+    /// It said something that asks for nothing; `false` when that was too much.
+    fn bears(&mut self, ctx: &mut Context) -> bool {
+        let bears = self.chatter.allows(clock::monotonic());
+        if !bears && self.leaving != Leaving::Gone {
+            self.close(ClosingReason::TooManyErrors, ctx);
+        }
+        bears
     }
 
     fn answer(&mut self, id: RequestId, answer: Result<Answer, Refusal>, ctx: &mut Context) {
@@ -341,6 +357,9 @@ impl Connection {
             this.stage = stage;
             this.session = session;
             this.guest = guest;
+            if this.session.is_some() {
+                this.place = None;
+            }
             this.answer(id, answer, ctx);
         }));
     }
@@ -436,7 +455,10 @@ impl Connection {
             return self.settled(id, Outcome::Retry(RetryReason::ShuttingDown), arrived, ctx);
         }
         let Ok(place) = Arc::clone(&self.send_window).try_acquire_owned() else {
-            return self.settled(id, Outcome::Retry(RetryReason::Window), arrived, ctx);
+            if self.bears(ctx) {
+                self.settled(id, Outcome::Retry(RetryReason::Window), arrived, ctx);
+            }
+            return;
         };
         let Some(memory) = self.node.memory.take(&envelope) else {
             return self.settled(id, Outcome::Retry(RetryReason::Busy), arrived, ctx);
@@ -517,7 +539,9 @@ impl Connection {
         };
         let before = self.attachment.acknowledged();
         match self.attachment.acknowledge(device, up_to) {
-            Ok(None) => {}
+            Ok(None) => {
+                self.bears(ctx);
+            }
             Ok(Some((mailbox, acknowledged))) => {
                 self.node.metrics.acknowledged.add(up_to.0.saturating_sub(before.0));
                 reply(mailbox, acknowledged);
@@ -570,6 +594,11 @@ impl Actor for Connection {
     fn started(&mut self, ctx: &mut Self::Context) {
         std::mem::take(&mut self.introduction).into_iter().for_each(|chunk| ctx.binary(chunk));
         self.watch_deadlines(ctx);
+        let (place, goes) = self.node.guests.enter(ctx.address().recipient());
+        self.place = Some(place);
+        if let Some(oldest) = goes {
+            reply(&oldest, Notice::Crowded);
+        }
     }
     fn stopped(&mut self, _: &mut Self::Context) {
         let Some(Login { device: Address { account, device }, .. }) = self.stage.login() else { return };
@@ -589,8 +618,15 @@ impl StreamHandler<Result<Message, ProtocolError>> for Connection {
         self.heard_at = clock::monotonic();
         match message {
             Ok(Message::Binary(bytes)) => self.hear(&bytes, ctx),
-            Ok(Message::Ping(payload)) => ctx.pong(payload),
-            Ok(Message::Pong(_) | Message::Nop) => {}
+            Ok(Message::Ping(payload)) => {
+                if self.bears(ctx) {
+                    ctx.pong(payload);
+                }
+            }
+            Ok(Message::Pong(_)) => {
+                self.bears(ctx);
+            }
+            Ok(Message::Nop) => {}
             Ok(Message::Close(_)) => {
                 ctx.close(None);
                 ctx.stop();
@@ -625,6 +661,9 @@ impl Handler<Notice> for Connection {
         match notice {
             Notice::DevicesChanged { version } => self.say(&ServerFrame::DevicesChanged { version }, ctx),
             Notice::Removed => self.close(ClosingReason::Removed, ctx),
+            // It may have logged in meanwhile.
+            Notice::Crowded if self.session.is_none() => self.close(ClosingReason::TooSlow, ctx),
+            Notice::Crowded => {}
         }
     }
 }

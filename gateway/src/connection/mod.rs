@@ -3,6 +3,8 @@
 mod accept;
 mod actor;
 mod attachment;
+mod chatter;
+mod guests;
 mod handshake;
 mod leaving;
 mod link;
@@ -15,6 +17,7 @@ use endtoend_protocol::RetryReason;
 pub(crate) use accept::service;
 #[cfg(test)]
 pub(crate) use attachment::{Attachment, Leave};
+pub(crate) use guests::Guests;
 
 /// How long a sender should wait before it repeats. Limits say it themselves.
 pub(crate) const fn retry_after_ms(reason: RetryReason) -> u64 {

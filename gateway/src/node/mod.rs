@@ -7,6 +7,7 @@ mod identity;
 mod lifecycle;
 mod move_store;
 mod open;
+mod open_files;
 mod secrets;
 mod serve;
 mod sockets;
@@ -18,12 +19,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix::Recipient;
 use tokio::sync::watch;
 
+use crate::connection::Guests;
 use crate::directory::{AttachTo, LeaveTo};
 use crate::mailbox::AttachmentId;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::router::Router;
 use crate::services::Services;
+use crate::sessions::Notice;
 
 pub use certificates::{CertificateError, KeyHash};
 pub(crate) use data_dir::{DATABASE, ELSEWHERE, LOCK, UNFINISHED, has_store};
@@ -33,6 +36,7 @@ pub(crate) use identity::{Identity, Introduced};
 pub(crate) use lifecycle::{Lifecycle, come_back_after};
 pub(crate) use move_store::{Moved, move_store};
 pub(crate) use open::{OpenConnection, OpenConnections};
+pub use open_files::TooFewFiles;
 pub use secrets::{Outside, OutsideFault, SECRETS, Secret, SecretOrigin, SecretState, secret_states};
 pub(crate) use serve::services_alone;
 pub use serve::{News, Ready, ServeError, serve};
@@ -50,6 +54,7 @@ pub(crate) struct Node {
     pub(crate) router: Router,
     pub(crate) directory: Recipient<AttachTo>,
     pub(crate) leave: Recipient<LeaveTo>,
+    pub(crate) guests: Arc<Guests<Recipient<Notice>>>,
     pub(crate) memory: Memory,
     pub(crate) metrics: Arc<Metrics>,
     attachments: AtomicU64,
@@ -63,12 +68,26 @@ impl Node {
         services: Arc<Services>,
         router: Router,
         (directory, leave): (Recipient<AttachTo>, Recipient<LeaveTo>),
+        guests_max: usize,
         lifecycle: watch::Receiver<Lifecycle>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let memory = Memory::new(SENDS_MAX);
         let (attachments, connections) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { identity, services, router, directory, leave, metrics, memory, attachments, connections, lifecycle }
+        let guests = Guests::new(guests_max);
+        Self {
+            identity,
+            services,
+            router,
+            directory,
+            leave,
+            guests,
+            memory,
+            metrics,
+            attachments,
+            connections,
+            lifecycle,
+        }
     }
 
     /// Names a connection in the log. Counts from 1 since the node started.

@@ -26,6 +26,7 @@ use super::drain::{ENDING_MAX, Remains, StopSignals, drain};
 use super::identity::{Identity, Pin};
 use super::lifecycle::Lifecycle;
 use super::open::OpenConnections;
+use super::open_files::{TooFewFiles, raise_limit};
 use super::secrets::{CA_KEY, IDENTITY_KEY, OPAQUE_SETUP, OPRF_KEY, Outside, STORE_KEY, Secret, TOKEN_KEY};
 use super::sockets::{HandedOver, Sockets};
 use super::store::{ChosenStore, NodeStore, OpenStoreError};
@@ -56,6 +57,8 @@ const AUDIT_AGE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Why a node does not run. Each text says what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    #[error(transparent)]
+    OpenFiles(#[from] TooFewFiles),
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     #[error(transparent)]
@@ -125,6 +128,7 @@ pub async fn serve(
     handed_over: HandedOver,
     tell: impl Fn(News<'_>),
 ) -> Result<(), ServeError> {
+    raise_limit(config.gateway.connections_max, config.storage.connections_max.get())?;
     let sockets = Sockets::choose(config.gateway.listen, handed_over)?;
     let outside_files = outside.files();
     let data = DataDir::open(&config.storage.data)?.with_outside(outside);
@@ -148,8 +152,16 @@ pub async fn serve(
     };
     let (sessions, auditor) = (Arc::default(), audit.clone());
     let services = Arc::new(Services::new(store.clone(), secrets.services, policy, limits.clone(), sessions, audit));
-    let (node, remains) =
-        start_actors(identity.clone(), services.clone(), store.clone(), auditor, seen.clone(), metrics.clone());
+    let guests_max = config.gateway.guests_max.min(config.gateway.connections_max / 2).max(1) as usize;
+    let (node, remains) = start_actors(
+        identity.clone(),
+        services.clone(),
+        store.clone(),
+        auditor,
+        guests_max,
+        seen.clone(),
+        metrics.clone(),
+    );
     let node = Arc::new(node);
     let readiness = Arc::new(Readiness::new(opened.maintenance(), metrics.clone(), node.memory.clone(), seen.clone()));
     let watched = Arc::new(Watched {
@@ -354,6 +366,7 @@ fn start_actors(
     services: Arc<Services>,
     store: Arc<dyn QueueStore>,
     audit: Auditor,
+    guests_max: usize,
     lifecycle: watch::Receiver<Lifecycle>,
     metrics: Arc<Metrics>,
 ) -> (Node, Remains) {
@@ -371,7 +384,7 @@ fn start_actors(
     });
     let remains = Remains { mailboxes: directory.clone().recipient(), writer: writer.recipient(), audit };
     let directory = (directory.clone().recipient(), directory.recipient());
-    (Node::new(identity, services, router, directory, lifecycle, metrics), remains)
+    (Node::new(identity, services, router, directory, guests_max, lifecycle, metrics), remains)
 }
 
 /// A socket that clients connect to.
