@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench load soak sabotage torture fuzz fmt lint
+.PHONY: help setup demo test bench load soak sabotage torture hostile fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ torture: setup ## a hundred faults and 100 000 messages on SQLite, then on Postg
 	$(CARGO) build --locked --profile bench --workspace --bins
 	"$(CARGO_TARGET_DIR)/release/torture" --seed $(or $(SEED),1) --faults 100 --messages 100000
 	"$(CARGO_TARGET_DIR)/release/torture" --seed $(or $(SEED),1) --faults 100 --messages 100000 --postgres
+
+hostile: setup ## what two people notice of clients that want to use the node up, kind by kind
+	$(CARGO) build --locked --profile bench --workspace --bins
+	"$(CARGO_TARGET_DIR)/release/hostile"
 
 fuzz: setup ## search for bytes that break a decoder or a state machine: 10 minutes for each target
 	scripts/fuzz 600
