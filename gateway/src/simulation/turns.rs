@@ -301,7 +301,11 @@ impl World {
                 Some(ToMailbox::From(from)) => {
                     mailbox.rules.heard(from.device, from.attachment, from.event, &mut out);
                 }
-                Some(ToMailbox::Finish) => return self.node.end_mailbox(generation),
+                Some(ToMailbox::Finish) => {
+                    // As above.
+                    self.store.littered |= mailbox.inbox.iter().any(|news| matches!(news, ToMailbox::Persisted(_)));
+                    return self.node.end_mailbox(generation);
+                }
             }
         }
         mailbox.todo.extend(out);
@@ -407,7 +411,11 @@ impl World {
 
     fn tell(&mut self, told: Told<Generation, Right>) {
         match told {
-            Told::Mailbox(mailbox, persisted) => self.node.tell_mailbox(mailbox, ToMailbox::Persisted(persisted)),
+            Told::Mailbox(mailbox, persisted) => {
+                // Its mailbox has ended, and told the sender to repeat it: nobody knows of the row.
+                self.store.littered |= !self.node.mailboxes.contains_key(&mailbox);
+                self.node.tell_mailbox(mailbox, ToMailbox::Persisted(persisted));
+            }
             Told::Wake(to, seq) => {
                 let mailbox = self.node.routes.get(to.account).copied();
                 self.node.writer.waking = mailbox.map(|mailbox| (mailbox, to.device, seq));
