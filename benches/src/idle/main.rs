@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let most = options.connections.iter().copied().max().unwrap_or_default();
-    raise_open_files(2 * most as u64 + 200);
+    raise_open_files(most as u64 + 500);
     let mut node_options = NodeOptions::without_limits();
     node_options.environment.push(("ENDTOEND_GATEWAY__CONNECTIONS_MAX", (most + 64).to_string()));
     let node = Node::start(node_options);
@@ -84,7 +84,7 @@ async fn open(node: &Node, registrar: &Registrar, options: &Options, numbers: st
     wires
 }
 
-/// For this process and, by inheritance, the node.
+/// For this process and, by inheritance, the node: each has one end of every connection.
 fn raise_open_files(files: u64) {
     let limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let wanted = rustix::process::Rlimit { current: Some(files), maximum: limits.maximum.map(|most| most.max(files)) };
