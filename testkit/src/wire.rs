@@ -417,18 +417,27 @@ impl Wire {
         /// Looks without any progress after which there will be none.
         const STILL: u32 = 200;
         let (mut out, back) = self.split();
-        let pings = Arc::new(AtomicU64::new(0));
-        let sent = Arc::clone(&pings);
+        let answers = Arc::new(AtomicU64::new(0));
+        let asked = Arc::clone(&answers);
+        // To nobody: each is rejected, which no limit of talk counts, and none is kept.
+        let to = Address { account: AccountTag::new([0xee; 32]), device: DeviceId::FIRST };
         let clog = Clog(tokio::spawn(async move {
             let _unread = back;
-            while out.sink.send(Message::Ping(Bytes::from_static(&[7; 125]))).await.is_ok() {
-                sent.fetch_add(1, Ordering::Relaxed);
+            for number in 0.. {
+                let id = EnvelopeId::new(UnixMillis::new(number), [7; 10]);
+                let envelope = Envelope { id, to, body: Bytes::from_static(&[7]), devices_version: 1 };
+                let frame = ClientFrame::Send(envelope);
+                if out.try_feed(&frame).await.is_err() || out.try_flush().await.is_err() {
+                    break;
+                }
+                asked.fetch_add(1, Ordering::Relaxed);
             }
         }));
         let (mut before, mut still) = (0, 0);
         while still < STILL {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            let now = pings.load(Ordering::Relaxed);
+            assert!(!clog.0.is_finished(), "the node has ended the connection");
+            let now = answers.load(Ordering::Relaxed);
             still = if now == before { still + 1 } else { 0 };
             before = now;
         }
