@@ -39,7 +39,8 @@ pub(crate) struct Surroundings {
 
 /// Keeps the undelivered envelopes of one online user and offers them to each attached device in order.
 ///
-/// Owns its rules, the [`Devices`]; not the socket (`Connection`), not the durable copy (the store). Busy: senders hold permits. Full: `Retry`. Alive while a device is attached or a commit is awaited.
+/// Owns its rules, the [`Devices`]; not the socket (`Connection`), not the durable copy (the store). Busy: senders hold
+/// permits. Full: `Retry`. Alive while a device is attached or a commit is awaited.
 /// After a panic the directory builds a new one from the store when the device attaches again.
 pub(crate) struct Mailbox {
     account: AccountTag,
