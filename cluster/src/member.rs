@@ -1,0 +1,60 @@
+//! Who belongs to a cluster.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::NodeId;
+
+/// Where a member stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum MemberState {
+    /// It has asked to join, and waits for an operator.
+    Pending,
+    /// Approved: it receives the log, and has no vote yet.
+    Joining,
+    /// Serves clients.
+    Active,
+    /// Serves those it has, and takes no more.
+    Draining,
+}
+
+impl MemberState {
+    /// Whether a link to this member may exist.
+    pub const fn may_link(self) -> bool {
+        match self {
+            Self::Pending => false,
+            Self::Joining | Self::Active | Self::Draining => true,
+        }
+    }
+}
+
+/// One node of the cluster, as all members know it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Member {
+    /// What people call it.
+    pub name: String,
+    /// Where it stands.
+    pub state: MemberState,
+    /// Its TLS key, a DER-encoded `SubjectPublicKeyInfo`: nobody else is believed to be it.
+    pub key: Vec<u8>,
+    /// `HOST:PORT` that other nodes connect to.
+    pub peer_address: String,
+    /// `HOST:PORT` that clients and edges connect to.
+    pub client_address: String,
+    /// Of its program.
+    pub version: String,
+}
+
+/// What this node knows of its cluster at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterView {
+    /// Position in the replicated log: grows with every change.
+    pub index: u64,
+    /// Grows with every election.
+    pub term: u64,
+    /// Who leads, as far as this node knows.
+    pub leader: Option<NodeId>,
+    /// Everybody who is not removed.
+    pub members: BTreeMap<NodeId, Member>,
+}
