@@ -45,6 +45,34 @@ impl FromStr for NodeId {
     }
 }
 
+/// Names a cluster: drawn when its first node starts, so that two of them are never taken for one. Text: 32 hexadecimal
+/// digits.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
+pub struct ClusterId([u8; 16]);
+
+impl ClusterId {
+    /// The cluster of these bytes, which were drawn at random.
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+    /// Its bytes.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClusterId({self})")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,8 +3,13 @@
 //! It knows no actor, no store and no client: the gateway puts it to use.
 #![deny(missing_docs)]
 
+mod calls;
 mod id;
 mod member;
+mod millis;
+mod view;
 
-pub use id::{BadNodeId, NodeId};
-pub use member::{ClusterView, Member, MemberState};
+pub use calls::{AnswerError, Answers, CALL_BYTES_MAX, CallError, Calls, InMemory};
+pub use id::{BadNodeId, ClusterId, NodeId};
+pub use member::{Member, MemberState};
+pub use view::{AuthorityCertificate, ClusterView, KeyHash, NodeCertificate};

@@ -1,10 +1,6 @@
 //! Who belongs to a cluster.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-
-use crate::NodeId;
 
 /// Where a member stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -44,17 +40,4 @@ pub struct Member {
     pub client_address: String,
     /// Of its program.
     pub version: String,
-}
-
-/// What this node knows of its cluster at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClusterView {
-    /// Position in the replicated log: grows with every change.
-    pub index: u64,
-    /// Grows with every election.
-    pub term: u64,
-    /// Who leads, as far as this node knows.
-    pub leader: Option<NodeId>,
-    /// Everybody who is not removed.
-    pub members: BTreeMap<NodeId, Member>,
 }
