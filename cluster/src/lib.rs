@@ -5,6 +5,7 @@
 
 mod calls;
 mod id;
+pub mod link;
 mod member;
 mod millis;
 mod view;

@@ -1,0 +1,3 @@
+//! Links: the one connection between two nodes, and what they say on it.
+
+pub mod wire;
