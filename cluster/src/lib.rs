@@ -4,10 +4,12 @@
 #![deny(missing_docs)]
 
 mod calls;
+mod clock;
 mod id;
 pub mod link;
 mod member;
 mod millis;
+pub mod redis;
 mod view;
 
 pub use calls::{AnswerError, Answers, CALL_BYTES_MAX, CallError, Calls, InMemory};

@@ -7,7 +7,6 @@
 //! Cells are this node's own, in memory. With `[limits] redis` they are the cluster's, and this node's own are what is left
 //! while Redis is away.
 
-mod breaker;
 mod shared;
 #[cfg(test)]
 mod tests;

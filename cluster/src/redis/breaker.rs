@@ -121,6 +121,7 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     fn closed(now: Instant) -> (Breaker, Life) {
         let mut breaker = Breaker::new(now);
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_broken_connection_opens_at_once_and_timeouts_only_in_a_row() {
-        let now = crate::clock::monotonic();
+        let now = clock::monotonic();
         let (mut breaker, life) = closed(now);
         assert!(breaker.failed(life, Failure::Broken, now));
         assert_eq!((breaker.life(), breaker.retry_at()), (None, Some(now + BACKOFF_MIN)));
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn delays_double_to_a_bound_and_news_is_told_once() {
-        let mut now = crate::clock::monotonic();
+        let mut now = clock::monotonic();
         let mut breaker = Breaker::new(now);
         let mut delays = Vec::new();
         for attempt in 0..12 {
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn one_that_soon_fails_again_is_left_alone_for_longer() {
-        let now = crate::clock::monotonic();
+        let now = clock::monotonic();
         let (mut breaker, life) = closed(now);
         breaker.failed(life, Failure::Broken, now);
         breaker.tried(true, now);
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn news_of_an_older_connection_says_nothing_about_the_present_one() {
-        let now = crate::clock::monotonic();
+        let now = clock::monotonic();
         let (mut breaker, old) = closed(now);
         breaker.failed(old, Failure::Broken, now);
         breaker.tried(true, now);

@@ -1,0 +1,5 @@
+//! What is on other nodes: devices, their claims, and the way there.
+
+mod forwards;
+mod seen;
+mod unwoken;
