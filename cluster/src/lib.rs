@@ -4,6 +4,7 @@
 #![deny(missing_docs)]
 
 mod calls;
+pub mod claims;
 mod clock;
 mod id;
 pub mod link;

@@ -1,0 +1,15 @@
+-- ARGV from 4: devices. Answers for each who has it, '-' for nobody who has a lease, and after it '?' where somebody else may.
+local answers, living = {}, {}
+for i = 4, #ARGV do
+    local claim = read(ARGV[i])
+    local holder = claim and claim.holder or '-'
+    if holder ~= '-' then
+        if living[holder] == nil then
+            living[holder] = redis.call('EXISTS', lease_of(holder)) == 1
+        end
+        holder = living[holder] and holder or '-'
+    end
+    local unclear = young or (claim and claim.unclear > now)
+    answers[#answers + 1] = holder .. (unclear and '?' or '')
+end
+return {0, answers}
