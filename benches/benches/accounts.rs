@@ -9,7 +9,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-use endtoend_benches::{Stopwatch, cpu, nanoseconds};
+use endtoend_benches::{Effort, Stopwatch, cpu, within};
 use endtoend_crypto_core::channel::{Initiator, Introduction, StaticKeys, respond};
 use endtoend_crypto_core::opaque::{ClientLogin, ClientRegistration, ServerSetup};
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof, verify_device_proof};
@@ -20,19 +20,20 @@ use endtoend_gateway::limits::{Limit, Limits, LimitsConfig, Operation, Sharing, 
 use endtoend_protocol::AccountTag;
 use endtoend_testkit::{Node, NodeOptions, PASSWORD, Wire};
 use endtoend_testkit_redis::Server;
+use futures_util::future::join_all;
 use governor::{Quota, RateLimiter};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 /// People who come in side by side.
 const PEOPLE: u8 = 4;
-const CHECKS: u32 = 20_000;
 
 fn main() {
+    let effort = Effort::asked();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let cryptography = Cryptography::measure();
-    runtime.block_on(come_in(&cryptography));
-    runtime.block_on(limits());
+    let cryptography = Cryptography::measure(effort);
+    runtime.block_on(come_in(effort, &cryptography));
+    runtime.block_on(limits(effort));
 }
 
 /// What the node computes for one of each, in microseconds of one core.
@@ -45,14 +46,14 @@ struct Cryptography {
 }
 
 impl Cryptography {
-    fn measure() -> Self {
+    fn measure(effort: Effort) -> Self {
         let rng = &mut rand::rng();
         let identity = SigningKey::generate(rng);
         let keys = StaticKeys::generate(rng);
         let introduction = Introduction::sign(&identity, keys.public(), 0, u64::MAX);
         let read = Introduction::read(&introduction).unwrap();
         let (_, initiate) = Initiator::start(rng, &read.keys, &introduction).unwrap();
-        let channel = nanoseconds(|| respond(&mut rand::rng(), &keys, &introduction, &initiate).unwrap());
+        let channel = effort.nanoseconds(|| respond(&mut rand::rng(), &keys, &introduction, &initiate).unwrap());
 
         let (setup, account) = (ServerSetup::generate(rng), [1; 32]);
         let (registration, request) = ClientRegistration::start(rng, PASSWORD).unwrap();
@@ -60,7 +61,7 @@ impl Cryptography {
         let record = registration.finish(rng, PASSWORD, &response).unwrap().record;
         let (_, ke1) = ClientLogin::start(rng, PASSWORD).unwrap();
         // A wrong last message is compared like the right one.
-        let password = nanoseconds(|| {
+        let password = effort.nanoseconds(|| {
             let (login, _) = setup.login_start(&mut rand::rng(), Some(&record), &account, &ke1).unwrap();
             login.finish(&[1; 64]).is_err()
         });
@@ -69,10 +70,10 @@ impl Cryptography {
         let statement =
             DeviceStatement { challenge: &[2; 32], channel_binding: &[3; 32], account: &account, device: 1, purpose };
         let shown = sign_device_proof(&identity, &statement);
-        let proof = nanoseconds(|| verify_device_proof(&verifying, &statement, &shown).unwrap());
+        let proof = effort.nanoseconds(|| verify_device_proof(&verifying, &statement, &shown).unwrap());
         let make = || token::issue(&identity, &account, 1, &[4; 16], 5, 900_005);
-        let (issue, issued) = (nanoseconds(make), make());
-        let verify = nanoseconds(|| token::verify(&verifying, &issued, 5, 0).unwrap());
+        let (issue, issued) = (effort.nanoseconds(make), make());
+        let verify = effort.nanoseconds(|| token::verify(&verifying, &issued, 5, 0).unwrap());
         Self {
             channel: channel / 1e3,
             password: password / 1e3,
@@ -92,21 +93,22 @@ enum Way {
     Resume,
 }
 
-async fn come_in(cryptography: &Cryptography) {
+async fn come_in(effort: Effort, cryptography: &Cryptography) {
     let node = Node::start(NodeOptions::without_limits());
     let listen = node.listen();
     let mut devices = Vec::new();
     for number in 0..PEOPLE {
-        devices.push(Wire::register(listen, AccountTag::new([number + 1; 32])).await.1);
+        let registered = Wire::register(listen, AccountTag::new([number + 1; 32]));
+        devices.push(within("somebody registers", registered).await.1);
     }
     let Cryptography { channel, password, proof, issue, verify } = *cryptography;
     println!("the node's CPU for one who comes in, {PEOPLE} side by side; cryptography without that of TLS\n");
     println!("{:<22} {:>6} {:>10} {:>14} {:>22}", "how", "count", "us each", "per s and core", "of that cryptography");
     for (name, way, each, known) in [
-        ("connection and hello", Way::Hello, 400, channel),
-        ("login by password", Way::Password, 50, channel + password + proof + issue),
-        ("refreshed token", Way::Refresh, 400, channel + proof + issue),
-        ("resumed token", Way::Resume, 400, channel + verify + proof),
+        ("connection and hello", Way::Hello, effort.choose(400, 2), channel),
+        ("login by password", Way::Password, effort.choose(50, 2), channel + password + proof + issue),
+        ("refreshed token", Way::Refresh, effort.choose(400, 2), channel + proof + issue),
+        ("resumed token", Way::Resume, effort.choose(400, 2), channel + verify + proof),
     ] {
         let (before, mut people) = (cpu(node.pid()), JoinSet::new());
         for mut device in devices.drain(..) {
@@ -122,7 +124,7 @@ async fn come_in(cryptography: &Cryptography) {
                 device
             });
         }
-        devices = people.join_all().await;
+        devices = within(name, people.join_all()).await;
         let count = each * u32::from(PEOPLE);
         let each_us = (cpu(node.pid()) - before).as_secs_f64() * 1e6 / f64::from(count);
         println!(
@@ -136,7 +138,7 @@ async fn come_in(cryptography: &Cryptography) {
     );
 }
 
-async fn limits() {
+async fn limits(effort: Effort) {
     println!("\none check of a limit\n\n{:<34} {:>12} {:>12} {:>7}", "where", "limit ns", "ours ns", "ratio");
     let wide = Limit { burst: NonZeroU32::MAX, every_ms: NonZeroU64::MIN };
     let mut config = LimitsConfig { lookup: wide, ..LimitsConfig::default() };
@@ -145,8 +147,8 @@ async fn limits() {
     let here = Limits::new(&config, key());
     let quota = Quota::with_period(Duration::from_millis(1)).unwrap().allow_burst(NonZeroU32::MAX);
     let bare = RateLimiter::hashmap(quota);
-    let limit = nanoseconds(|| bare.check_key(&[3_u8; 16]).unwrap());
-    let ours = nanoseconds(|| here.check_here(Operation::Lookup, subject).unwrap());
+    let limit = effort.nanoseconds(|| bare.check_key(&[3_u8; 16]).unwrap());
+    let ours = effort.nanoseconds(|| here.check_here(Operation::Lookup, subject).unwrap());
     let row = |what: &str, limit: f64, ours: f64| {
         println!("{what:<34} {limit:>12.0} {ours:>12.0} {:>7.2}", limit / ours);
     };
@@ -155,13 +157,16 @@ async fn limits() {
     let server = Server::start();
     config.redis = Some(RedisUrl::new(&server.url()).unwrap());
     let shared = Limits::new(&config, key());
-    while shared.sharing() != Sharing::Shared {
-        tokio::task::yield_now().await;
-    }
+    within("limits are shared through Redis", async {
+        while shared.sharing() != Sharing::Shared {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let client = redis::Client::open(server.url()).unwrap();
-    let connection = client.get_multiplexed_async_connection().await.unwrap();
+    let connection = within("Redis answers", client.get_multiplexed_async_connection()).await.unwrap();
     for side_by_side in [1, 64] {
-        let each = CHECKS / side_by_side;
+        let each = effort.choose(20_000, 128) / side_by_side;
         let nanoseconds = |watch: Stopwatch| watch.elapsed().as_nanos() as f64 / f64::from(each * side_by_side);
         let watch = Stopwatch::start();
         let bare = (0..side_by_side).map(|_| {
@@ -172,7 +177,7 @@ async fn limits() {
                 }
             }
         });
-        futures_util::future::join_all(bare).await;
+        within("bare round trips", join_all(bare)).await;
         let limit = nanoseconds(watch);
         let watch = Stopwatch::start();
         let ours = (0..side_by_side).map(|_| async {
@@ -180,7 +185,7 @@ async fn limits() {
                 shared.check(Operation::Lookup, subject).await.unwrap();
             }
         });
-        futures_util::future::join_all(ours).await;
+        within("checks in Redis", join_all(ours)).await;
         row(&format!("in Redis, {side_by_side} side by side"), limit, nanoseconds(watch));
     }
     assert_eq!(shared.sharing(), Sharing::Shared, "Redis has decided all along");

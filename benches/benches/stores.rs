@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use endtoend_benches::Stopwatch;
+use endtoend_benches::{Effort, Stopwatch, within};
 use endtoend_protocol::{AccountTag, Address, DeviceId, EnvelopeId, UnixMillis};
 use endtoend_storage::{
     Append, AppendOutcome, NewAccount, PageLimits, Postgres, PostgresOptions, QueueBatch, Seq, Sqlite, Store,
@@ -18,16 +18,39 @@ use endtoend_testkit::noise_device;
 use endtoend_testkit_postgres::{Server, Settings};
 use rusqlite::params;
 use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::runtime::{Builder, Runtime};
 
 const BYTES: usize = 2_304;
 const DEVICES: u8 = 8;
 /// Of one commit.
 const BATCH: usize = 512;
-const BATCHES: usize = 32;
 /// Of one page.
 const PAGE: u32 = 64;
-const ROUNDS: usize = 5;
 const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+struct Size {
+    batches: usize,
+    rounds: usize,
+}
+
+impl Size {
+    const fn of(effort: Effort) -> Self {
+        match effort {
+            Effort::Whole => Self { batches: 32, rounds: 5 },
+            Effort::Rehearsal => Self { batches: 1, rounds: 1 },
+        }
+    }
+
+    const fn envelopes(self) -> usize {
+        self.batches * BATCH
+    }
+
+    fn per_second(self, watch: Stopwatch) -> f64 {
+        self.envelopes() as f64 / watch.elapsed().as_secs_f64()
+    }
+}
 
 /// Envelopes taken and given back, per second.
 #[derive(Clone, Copy)]
@@ -37,37 +60,41 @@ struct Rates {
 }
 
 fn main() {
+    let size = Size::of(Effort::asked());
     println!(
-        "{} envelopes of {BYTES} bytes in each of {ROUNDS} rounds; medians; ratio = ours / limit\n",
-        BATCH * BATCHES
+        "{} envelopes of {BYTES} bytes in each of {} rounds; medians; ratio = ours / limit\n",
+        size.envelopes(),
+        size.rounds
     );
     println!("{:<28} {:>12} {:>12} {:>7}", "envelopes per second", "limit", "ours", "ratio");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let store = runtime.block_on(Sqlite::open(&folder.path().join("store.db"), roomy())).unwrap();
-    compare("SQLite", &runtime, &store, |round| bare_file(&folder.path().join(format!("bare{round}.db"))));
+    let path = folder.path().join("store.db");
+    let store = runtime.block_on(within("SQLite opens", Sqlite::open(&path, roomy()))).unwrap();
+    let bare = |round| bare_file(&folder.path().join(format!("bare{round}.db")), size);
+    compare("SQLite", &runtime, &store, size, bare);
 
     let server = Server::start(Settings { durable: true });
-    let url = runtime.block_on(server.database());
+    let url = runtime.block_on(within("a database is made", server.database()));
     let options = PostgresOptions::new(url.parse().unwrap(), roomy());
-    let store = runtime.block_on(Postgres::open(&options)).unwrap();
-    compare("PostgreSQL", &runtime, &store, |_| {
-        let url = runtime.block_on(server.database());
-        runtime.block_on(bare_database(&url))
+    let store = runtime.block_on(within("PostgreSQL opens", Postgres::open(&options))).unwrap();
+    compare("PostgreSQL", &runtime, &store, size, |_| {
+        let url = runtime.block_on(within("a database is made", server.database()));
+        runtime.block_on(within("a round of bare statements", bare_database(&url, size)))
     });
-    runtime.block_on(store.close());
+    runtime.block_on(within("PostgreSQL closes", store.close()));
 }
 
 fn roomy() -> StoreLimits {
     StoreLimits { queue_envelopes_max: u32::MAX >> 1, ..StoreLimits::default() }
 }
 
-fn compare(name: &str, runtime: &tokio::runtime::Runtime, store: &dyn Store, mut bare: impl FnMut(usize) -> Rates) {
-    runtime.block_on(register(store));
+fn compare(name: &str, runtime: &Runtime, store: &dyn Store, size: Size, mut bare: impl FnMut(usize) -> Rates) {
+    runtime.block_on(within("devices are registered", register(store)));
     let (mut limits, mut ours) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
+    for round in 0..size.rounds {
         limits.push(bare(round));
-        ours.push(runtime.block_on(take_and_give(store, round)));
+        ours.push(runtime.block_on(within("a round of ours", take_and_give(store, size, round))));
     }
     for (what, of) in [("taken", (|rates| rates.taken) as fn(Rates) -> f64), ("given back and deleted", |r| r.given)] {
         let (limit, ours) = (median(&limits, of), median(&ours, of));
@@ -79,10 +106,6 @@ fn median(rates: &[Rates], of: fn(Rates) -> f64) -> f64 {
     let mut rates: Vec<f64> = rates.iter().copied().map(of).collect();
     rates.sort_by(f64::total_cmp);
     rates.get(rates.len() / 2).copied().unwrap_or_default()
-}
-
-fn per_second(watch: Stopwatch) -> f64 {
-    (BATCH * BATCHES) as f64 / watch.elapsed().as_secs_f64()
 }
 
 fn device(number: u8) -> Address {
@@ -103,9 +126,9 @@ async fn register(store: &dyn Store) {
     }
 }
 
-async fn take_and_give(store: &dyn Store, round: usize) -> Rates {
+async fn take_and_give(store: &dyn Store, size: Size, round: usize) -> Rates {
     let body = Bytes::from(vec![7; BYTES]);
-    let batches: Vec<QueueBatch> = (0..BATCHES)
+    let batches: Vec<QueueBatch> = (0..size.batches)
         .map(|batch| {
             let appends = (0..BATCH).map(|row| append(round, batch * BATCH + row, body.clone())).collect();
             QueueBatch { appends, deletes: Vec::new() }
@@ -114,9 +137,10 @@ async fn take_and_give(store: &dyn Store, round: usize) -> Rates {
     let watch = Stopwatch::start();
     for batch in batches {
         let outcomes = store.commit(batch).await.unwrap();
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, AppendOutcome::Stored(_))));
+        let other = outcomes.iter().find(|outcome| !matches!(outcome, AppendOutcome::Stored(_)));
+        assert_eq!(other, None, "each envelope is new and has room");
     }
-    let taken = per_second(watch);
+    let taken = size.per_second(watch);
 
     let limits = PageLimits { rows: PAGE, bytes: 1024 * 1024 };
     let (watch, mut deletes, mut given) = (Stopwatch::start(), Vec::new(), 0);
@@ -137,13 +161,14 @@ async fn take_and_give(store: &dyn Store, round: usize) -> Rates {
             }
         }
     }
-    assert_eq!(given, BATCH * BATCHES);
-    Rates { taken, given: per_second(watch) }
+    assert_eq!(given, size.envelopes());
+    Rates { taken, given: size.per_second(watch) }
 }
 
 fn append(round: usize, row: usize, body: Bytes) -> Append {
-    let mut random = [0; 10];
-    random.iter_mut().zip((row as u64).to_le_bytes()).for_each(|(to, byte)| *to = byte);
+    // In the last bytes: an id has its version and variant in the first ones.
+    let [a, b, c, d, e, f, g, h] = (row as u64).to_be_bytes();
+    let random = [0, 0, a, b, c, d, e, f, g, h];
     let at = NOW.plus(std::time::Duration::from_millis(round as u64));
     Append {
         to: device((row % usize::from(DEVICES)) as u8),
@@ -156,23 +181,23 @@ fn append(round: usize, row: usize, body: Bytes) -> Append {
 }
 
 /// Bare statements, prepared once.
-fn bare_file(path: &Path) -> Rates {
+fn bare_file(path: &Path, size: Size) -> Rates {
     let mut database = rusqlite::Connection::open(path).unwrap();
     let table = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          CREATE TABLE bare (seq INTEGER PRIMARY KEY, body BLOB NOT NULL)";
     database.execute_batch(table).unwrap();
     let body = vec![7_u8; BYTES];
     let watch = Stopwatch::start();
-    for _ in 0..BATCHES {
+    for _ in 0..size.batches {
         let transaction = database.transaction().unwrap();
         let mut insert = transaction.prepare_cached("INSERT INTO bare (body) VALUES (?)").unwrap();
         (0..BATCH).for_each(|_| assert_eq!(insert.execute(params![body]).unwrap(), 1));
         drop(insert);
         transaction.commit().unwrap();
     }
-    let taken = per_second(watch);
+    let taken = size.per_second(watch);
     let (watch, mut last) = (Stopwatch::start(), 0_i64);
-    for _ in 0..BATCHES {
+    for _ in 0..size.batches {
         for _ in 0..BATCH / PAGE as usize {
             let mut select =
                 database.prepare_cached("SELECT seq, body FROM bare WHERE seq > ? ORDER BY seq LIMIT ?").unwrap();
@@ -182,24 +207,24 @@ fn bare_file(path: &Path) -> Rates {
         }
         database.execute("DELETE FROM bare WHERE seq <= ?", params![last]).unwrap();
     }
-    Rates { taken, given: per_second(watch) }
+    Rates { taken, given: size.per_second(watch) }
 }
 
 /// A statement for a batch, whose rows travel as one array.
-async fn bare_database(url: &str) -> Rates {
+async fn bare_database(url: &str, size: Size) -> Rates {
     let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
     let mut database = options.disable_statement_logging().connect().await.unwrap();
     let table = "CREATE TABLE bare (seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body BYTEA NOT NULL)";
     sqlx::query(table).execute(&mut database).await.unwrap();
     let bodies = vec![vec![7_u8; BYTES]; BATCH];
     let watch = Stopwatch::start();
-    for _ in 0..BATCHES {
+    for _ in 0..size.batches {
         let insert = sqlx::query("INSERT INTO bare (body) SELECT unnest($1::bytea[])").bind(&bodies);
         insert.execute(&mut database).await.unwrap();
     }
-    let taken = per_second(watch);
+    let taken = size.per_second(watch);
     let (watch, mut last) = (Stopwatch::start(), 0_i64);
-    for _ in 0..BATCHES {
+    for _ in 0..size.batches {
         for _ in 0..BATCH / PAGE as usize {
             let select = sqlx::query_as("SELECT seq, body FROM bare WHERE seq > $1 ORDER BY seq LIMIT $2");
             let rows: Vec<(i64, Vec<u8>)> =
@@ -208,7 +233,7 @@ async fn bare_database(url: &str) -> Rates {
         }
         sqlx::query("DELETE FROM bare WHERE seq <= $1").bind(last).execute(&mut database).await.unwrap();
     }
-    let given = per_second(watch);
+    let given = size.per_second(watch);
     database.close().await.unwrap();
     Rates { taken, given }
 }

@@ -6,16 +6,21 @@ use std::time::{Duration, Instant};
 
 /// A batch runs about this long, so that reading the clock does not count.
 const BATCH: Duration = Duration::from_millis(4);
-/// Batches whose median is taken.
-const BATCHES: usize = 41;
 
+mod effort;
 mod percentiles;
 pub mod process;
 
+pub use effort::{Effort, within};
 pub use percentiles::Percentiles;
 
 /// Nanoseconds of one call: the median over 41 batches, after a warm-up that finds their size.
-pub fn nanoseconds<T>(mut work: impl FnMut() -> T) -> f64 {
+pub fn nanoseconds<T>(work: impl FnMut() -> T) -> f64 {
+    median_batch(41, work)
+}
+
+/// Nanoseconds of one call: the median over so many batches.
+fn median_batch<T>(batches: usize, mut work: impl FnMut() -> T) -> f64 {
     let mut calls = 1_u32;
     loop {
         let begun = Instant::now();
@@ -25,7 +30,7 @@ pub fn nanoseconds<T>(mut work: impl FnMut() -> T) -> f64 {
         }
         calls *= 2;
     }
-    let mut times: Vec<f64> = (0..BATCHES)
+    let mut times: Vec<f64> = (0..batches)
         .map(|_| {
             let begun = Instant::now();
             (0..calls).for_each(|_| drop(black_box(work())));
@@ -33,7 +38,7 @@ pub fn nanoseconds<T>(mut work: impl FnMut() -> T) -> f64 {
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    times.get(BATCHES / 2).copied().unwrap_or_default()
+    times.get(batches / 2).copied().unwrap_or_default()
 }
 
 /// Time since a beginning.

@@ -45,15 +45,21 @@ impl NodeOptions {
         self
     }
 
-    /// For what is not about limits: strangers may write as much as they like.
+    /// For what is not about limits: everybody may do as much as they like.
     pub fn without_limits() -> Self {
         let limits = [
-            "ENDTOEND_LIMITS__SEND",
-            "ENDTOEND_LIMITS__REQUEST",
-            "ENDTOEND_LIMITS__FIRST_CONTACT",
-            "ENDTOEND_LIMITS__KEYS",
+            "ENDTOEND_LIMITS__LOOKUP",
+            "ENDTOEND_LIMITS__STRANGER_LOOKUP",
             "ENDTOEND_LIMITS__REGISTER",
+            "ENDTOEND_LIMITS__PASSWORD",
             "ENDTOEND_LIMITS__LOGIN",
+            "ENDTOEND_LIMITS__REFRESH",
+            "ENDTOEND_LIMITS__KEYS",
+            "ENDTOEND_LIMITS__SEND",
+            "ENDTOEND_LIMITS__FIRST_CONTACT",
+            "ENDTOEND_LIMITS__REQUEST",
+            "ENDTOEND_LIMITS__LINK",
+            "ENDTOEND_LIMITS__CHANGE",
             "ENDTOEND_LIMITS__CONNECTION",
         ];
         let wide = "{ burst = 4000000000, every_ms = 1 }".to_owned();
