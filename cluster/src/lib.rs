@@ -3,17 +3,29 @@
 //! It knows no actor, no store and no client: the gateway puts it to use.
 #![deny(missing_docs)]
 
+mod authority;
 mod calls;
 pub mod claims;
 mod clock;
+pub mod control;
 mod id;
+pub mod join;
+mod keys;
 pub mod link;
 mod member;
 mod millis;
 pub mod redis;
+mod secrets;
+mod token;
 mod view;
 
+pub use authority::{Authority, AuthorityError, CERTIFICATE_LIFE, is_due, node_name};
 pub use calls::{AnswerError, Answers, CALL_BYTES_MAX, CallError, Calls, InMemory};
 pub use id::{BadNodeId, ClusterId, NodeId};
+pub use keys::{BadKeys, BadSignature, NodeKeys, verify};
 pub use member::{Member, MemberState};
+pub use secrets::{
+    ClusterKey, LINK_AUTHORITY, SECRET_BYTES_MAX, SECRET_NAME_BYTES_MAX, SECRETS_MAX, Secrets, SecretsError,
+};
+pub use token::{BadToken, JoinToken};
 pub use view::{AuthorityCertificate, ClusterView, KeyHash, NodeCertificate};

@@ -1,5 +1,7 @@
 //! Who belongs to a cluster.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Where a member stands.
@@ -22,6 +24,17 @@ impl MemberState {
             Self::Pending => false,
             Self::Joining | Self::Active | Self::Draining => true,
         }
+    }
+}
+
+impl fmt::Display for MemberState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Joining => "joining",
+            Self::Active => "active",
+            Self::Draining => "draining",
+        })
     }
 }
 

@@ -411,6 +411,35 @@ def check_work(file: Case) -> int:
     return len(file["cases"])
 
 
+def check_sealed_for_one(file: Case) -> int:
+    reader = Pair(raw(file["reader"], "x25519"), raw(file["reader"], "ml_kem_seed"))
+
+    def keys(secrets: bytes, ciphertext: bytes, ephemeral: bytes, place: bytes) -> tuple[bytes, bytes]:
+        transcript = secrets + reader.ml_kem + reader.x25519 + ciphertext + ephemeral + place
+        stream = derive("endtoend 2026-11 sealed for one v1 key", transcript, 68)
+        return stream[:32], stream[32:]
+
+    for case in file["cases"]:
+        place = b"endtoend 2026-11 sealed for one v1" + raw(case, "context")
+        ephemeral = X25519PrivateKey.from_private_bytes(raw(case, "ephemeral")).public_key().public_bytes_raw()
+        ciphertext, shared = encapsulate(reader.ml_kem, raw(case, "encapsulation"))
+        key, nonce = keys(shared + x25519(raw(case, "ephemeral"), reader.x25519), ciphertext, ephemeral, place)
+        sealed = bytes([1]) + ephemeral + ciphertext + aead_seal(key, nonce, place, raw(case, "plaintext"))
+        same(sealed, raw(case, "sealed"))
+
+        def opened(sealed: bytes) -> bytes:
+            if sealed[:1] != bytes([1]):
+                raise Refused
+            their, ciphertext, body = sealed[1:33], sealed[33:1601], sealed[1601:]
+            secrets = ML_KEM_1024.decaps(reader.decapsulation, ciphertext) + x25519(reader.secret, their)
+            key, nonce = keys(secrets, ciphertext, their, place)
+            return aead_open(key, nonce, place, body)
+
+        same(opened(sealed), raw(case, "plaintext"))
+        refused(sealed, opened)
+    return len(file["cases"])
+
+
 def check_device_link(file: Case) -> int:
     new, link_id = Pair(raw(file["new"], "x25519"), raw(file["new"], "ml_kem_seed")), raw(file, "link_id")
     offer = bytes([1]) + new.public
@@ -587,6 +616,7 @@ CHECKS: dict[str, Callable[[Case], int]] = {
     "passphrase": check_passphrase,
     "pq_envelope": check_pq_envelope,
     "refresh_token": check_refresh_token,
+    "sealed_for_one": check_sealed_for_one,
     "signature": check_signature,
     "work": check_work,
 }

@@ -16,6 +16,7 @@ pub mod proof;
 pub mod provision;
 mod random;
 pub mod refresh;
+pub mod sealing;
 pub mod signature;
 pub mod token;
 pub mod work;

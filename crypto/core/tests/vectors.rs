@@ -16,6 +16,7 @@ use endtoend_crypto_core::passphrase::{self, Params};
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof, verify_device_proof};
 use endtoend_crypto_core::provision::{LinkCode, NewDevice, Offer};
 use endtoend_crypto_core::refresh::{RefreshKey, RefreshToken};
+use endtoend_crypto_core::sealing::{self, SealingSecret};
 use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
 use endtoend_crypto_core::token;
 use endtoend_crypto_core::work::{self, Puzzle};
@@ -418,5 +419,29 @@ fn the_device_link_is_the_one_of_the_vectors() {
     assert_eq!(receiver.digits().to_string(), kept["digits"].as_str().unwrap());
     for case in kept["cases"].as_array().unwrap() {
         assert_eq!(*receiver.open(&bytes(case, "sealed")).unwrap(), bytes(case, "payload"));
+    }
+}
+
+#[test]
+fn what_is_sealed_for_one_is_the_one_of_the_vectors() {
+    let secret = SealingSecret::generate(&mut Script::new(1));
+    let mut reader = Drawn { rng: Script::new(1) };
+    let mut cases = Vec::new();
+    for (at, (context, text)) in
+        [("", ""), ("cluster, node and generation", "a key of 32 bytes, or thereabouts")].iter().enumerate()
+    {
+        let seed = at as u8 + 2;
+        let sealed =
+            sealing::seal(&mut Script::new(seed), &secret.public(), context.as_bytes(), text.as_bytes()).unwrap();
+        let mut drew = Drawn { rng: Script::new(seed) };
+        cases.push(json!({
+            "ephemeral": hex::encode(drew.take(32)), "encapsulation": hex::encode(drew.take(32)),
+            "context": hex::encode(context), "plaintext": hex::encode(text), "sealed": hex::encode(sealed),
+        }));
+    }
+    let made = json!({ "construction": "sealed for one, version 1", "reader": reader.pair(), "cases": cases });
+    let kept = vectors("sealed_for_one.json", &made);
+    for case in kept["cases"].as_array().unwrap() {
+        assert_eq!(*secret.open(&bytes(case, "context"), &bytes(case, "sealed")).unwrap(), bytes(case, "plaintext"));
     }
 }
