@@ -120,7 +120,8 @@ impl Source {
             4 | 5 => Command::Ask { applicant: Box::new(self.node().clone()), token },
             6 | 7 => {
                 let certificate = self.certificate(state);
-                let generation = state.sealed().generation - u64::from(self.rng.random_ratio(1, 10));
+                let old = u64::from(self.rng.random_ratio(1, 10));
+                let generation = state.sealed().generation.saturating_sub(old);
                 let short = usize::from(self.rng.random_ratio(1, 20));
                 let sealed_key = self.bytes(SEALED_KEY_BYTES - short);
                 Command::Approve { node, admission: Box::new(Admission { certificate, generation, sealed_key }) }
