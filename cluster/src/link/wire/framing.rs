@@ -5,7 +5,7 @@ use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{FRAME_BYTES_MAX, Frame, Hello};
+use super::{Answer, FRAME_BYTES_MAX, Frame, Hello};
 
 /// Of the length before each body.
 const HEAD_BYTES: usize = 4;
@@ -67,6 +67,15 @@ pub fn put<T: Serialize>(frame: &T, out: &mut Vec<u8>) -> Result<(), WireError> 
     }
 }
 
+/// Appends bytes that are a body already, of at most `max`, with their length to `out`.
+pub(in crate::link) fn put_bytes(body: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), WireError> {
+    let len = body.len();
+    let head = u32::try_from(len).ok().filter(|_| len <= max).ok_or(WireError::TooLong { len })?;
+    out.extend_from_slice(&head.to_be_bytes());
+    out.extend_from_slice(body);
+    Ok(())
+}
+
 /// Takes the body of the first frame off `read`; `None` when it is not whole yet.
 ///
 /// # Errors
@@ -90,6 +99,18 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<(T, &[u8]), WireError> {
 }
 
 impl Frame {
+    /// It takes at most so many bytes on the wire, its length included.
+    pub(in crate::link) fn len_max(&self) -> usize {
+        /// All but bodies and payloads: the longest are two addresses' worth.
+        const REST_BYTES_MAX: usize = 128;
+        REST_BYTES_MAX
+            + match self {
+                Self::Forward { forward, .. } => forward.envelope.body.len(),
+                Self::Call { question, .. } | Self::Answer { answer: Answer::Bytes(question), .. } => question.0.len(),
+                _ => 0,
+            }
+    }
+
     /// # Errors
     /// `Malformed` unless `body` is a frame and nothing else.
     pub fn decode(body: &[u8]) -> Result<Self, WireError> {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ClusterId;
 
+pub(in crate::link) use framing::put_bytes;
 pub use framing::{WireError, put, take};
 
 /// Longest body of a frame: a call of [`CALL_BYTES_MAX`](crate::CALL_BYTES_MAX) with its head.

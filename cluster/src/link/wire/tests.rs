@@ -83,6 +83,23 @@ fn every_kind_is_read_back() {
 }
 
 #[test]
+fn no_frame_is_longer_than_is_reckoned() {
+    for (name, frame) in one_of_each() {
+        assert!(bytes_of(&frame).len() <= frame.len_max(), "{name}");
+    }
+    let most = Address { account: AccountTag::new([255; 32]), device: DeviceId::new(127).unwrap() };
+    let forward = Forward { accepted_at: UnixMillis::new(u64::MAX), ..forward(vec![1; limits::ENVELOPE_BYTES_MAX]) };
+    let mut envelope = forward.envelope.clone();
+    (envelope.to, envelope.devices_version) = (most, u32::MAX);
+    let frames = [
+        Frame::Forward { n: u64::MAX, forward: Forward { envelope, ..forward } },
+        Frame::Wake { n: u64::MAX, to: most, seq: i64::MIN },
+        Frame::Call { n: u64::MAX, question: Payload(vec![1; CALL_BYTES_MAX].into()) },
+    ];
+    assert!(frames.iter().all(|frame| bytes_of(frame).len() <= frame.len_max()));
+}
+
+#[test]
 fn the_longest_call_fits_and_the_next_does_not() {
     let call = |len| Frame::Call { n: u64::MAX, question: Payload(vec![1; len].into()) };
     let mut read = BytesMut::from(&*bytes_of(&call(CALL_BYTES_MAX)));
