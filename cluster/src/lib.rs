@@ -14,6 +14,7 @@ mod keys;
 pub mod link;
 mod member;
 mod millis;
+pub mod peers;
 pub mod redis;
 mod secrets;
 mod token;

@@ -18,8 +18,6 @@ pub struct PeerHealth {
     pub control_bytes: usize,
     /// Bytes of traffic that wait to be written.
     pub traffic_bytes: usize,
-    /// Envelopes that were sent on it and are not answered.
-    pub unanswered: usize,
     /// Why there is none, or why the one before ended.
     pub last_error: Option<String>,
     /// Links that there have been.
@@ -89,13 +87,12 @@ impl Standing {
             ..PeerHealth::default()
         };
         let Some(life) = life else { return earlier };
-        let (control_bytes, traffic_bytes, unanswered) = life.load();
+        let (control_bytes, traffic_bytes) = life.waiting();
         PeerHealth {
             connected_for: Some(clock::monotonic().saturating_duration_since(life.since)),
             rtt: life.rtt(),
             control_bytes,
             traffic_bytes,
-            unanswered,
             counters: self.counters.plus(Counters::of(life)),
             ..earlier
         }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
 use super::connect::{ConnectError, dial_to_join, read_frame};
-use super::handler::Welcomes;
+use super::hooks::Welcomes;
 use super::wire::{FRAME_BYTES_MAX, put_bytes};
 use crate::KeyHash;
 use crate::join::{Exporter, REQUEST_BYTES_MAX};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -13,13 +13,17 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::connect::{self, ConnectError, Connected, Incoming, Own};
-use super::handler::Hooks;
 use super::health::{Counters, PeerHealth, Standing};
-use super::life::{Life, PeerHandle};
+use super::hooks::Hooks;
+use super::life::Life;
+use super::run::{self, Running};
 use super::timings::{LinkTimings, Redial};
 use super::tls::{LinkKey, may_link};
-use super::{Ended, LinkLife, join, run};
-use crate::{CALL_BYTES_MAX, CallError, Calls, ClusterView, NodeId, clock};
+use super::wire::{Answer, Frame, Payload};
+use super::{Ended, join};
+use crate::claims::Incarnation;
+use crate::peers::{HearsPeers, LinkLife, NotSent, PeerLink, Peers};
+use crate::{CALL_BYTES_MAX, CallError, Calls, ClusterView, Member, MemberState, NodeId, clock};
 
 /// Connections that are not through their handshake. More wait in the kernel's queue: members that have a link are untouched.
 const HANDSHAKES_MAX: usize = 64;
@@ -48,12 +52,35 @@ pub struct Links(Arc<Inner>);
 
 struct Inner {
     config: LinksConfig,
-    lives: RwLock<BTreeMap<NodeId, Arc<Life>>>,
+    lives: RwLock<Lives>,
     /// Of lives that have begun, by all peers.
     last_life: AtomicU64,
     /// One life takes the place of another at a time.
-    adopting: Mutex<()>,
+    adopting: tokio::sync::Mutex<()>,
+    ears: Arc<OnceLock<Arc<dyn HearsPeers>>>,
+    /// Set by [`Links::start`].
+    view: OnceLock<watch::Receiver<ClusterView>>,
     standings: Mutex<BTreeMap<NodeId, Standing>>,
+}
+
+/// The links that live.
+#[derive(Default)]
+struct Lives {
+    of: BTreeMap<NodeId, Arc<Life>>,
+    by_life: BTreeMap<LinkLife, Arc<Life>>,
+}
+
+impl Lives {
+    fn insert(&mut self, life: &Arc<Life>) {
+        self.of.insert(life.node(), Arc::clone(life));
+        self.by_life.insert(life.link.life, Arc::clone(life));
+    }
+    fn remove(&mut self, life: &Life) {
+        self.by_life.remove(&life.link.life);
+        if self.of.get(&life.node()).is_some_and(|current| current.link == life.link) {
+            self.of.remove(&life.node());
+        }
+    }
 }
 
 /// The tasks of [`Links`]. Dropped, all links end.
@@ -79,13 +106,16 @@ impl Links {
             config,
             lives: RwLock::default(),
             last_life: AtomicU64::new(0),
-            adopting: Mutex::new(()),
+            adopting: tokio::sync::Mutex::new(()),
+            ears: Arc::default(),
+            view: OnceLock::new(),
             standings: Mutex::default(),
         }))
     }
 
     /// Dials, and listens, on the runtime from which it is called. To be called once.
     pub fn start(&self, listener: TcpListener, view: watch::Receiver<ClusterView>, hooks: Hooks) -> LinksTask {
+        let _ = self.0.view.set(view.clone());
         let keeper = Keeper { inner: Arc::clone(&self.0), view, hooks, tasks: JoinSet::new(), dials: BTreeMap::new() };
         LinksTask(tokio::spawn(keeper.keep(listener)).abort_handle())
     }
@@ -95,24 +125,20 @@ impl Links {
         self.0.config.key.node()
     }
 
+    /// From now on `ears` hear traffic: also of links that live already, a ping later at most. To be called once; until then
+    /// this node answers as one to which no device is connected.
+    pub fn hear(&self, ears: Arc<dyn HearsPeers>) {
+        let _ = self.0.ears.set(ears);
+    }
+
     /// The link to `node`, if it lives.
-    pub fn peer(&self, node: NodeId) -> Option<PeerHandle> {
-        self.0.lives().get(&node).map(|life| PeerHandle(Arc::clone(life)))
-    }
-
-    /// This life of a link, if it still lives.
-    pub fn life(&self, life: LinkLife) -> Option<PeerHandle> {
-        self.peer(life.node).filter(|peer| peer.life() == life)
-    }
-
-    /// All links that live.
-    pub fn peers(&self) -> Vec<PeerHandle> {
-        self.0.lives().values().map(|life| PeerHandle(Arc::clone(life))).collect()
+    pub fn link(&self, node: NodeId) -> Option<PeerLink> {
+        self.0.lives().of.get(&node).map(|life| life.link)
     }
 
     /// How each link is, whether it lives or not.
     pub fn health(&self) -> BTreeMap<NodeId, PeerHealth> {
-        let lives = self.0.lives().clone();
+        let lives = self.0.lives().of.clone();
         let standings = self.0.standings();
         standings.iter().map(|(node, standing)| (*node, standing.health(lives.get(node).map(|life| &**life)))).collect()
     }
@@ -124,21 +150,42 @@ impl Calls for Links {
         if question.len() > CALL_BYTES_MAX {
             return Err(CallError::TooLong { len: question.len() });
         }
-        let mut asked = self.peer(to).and_then(|peer| peer.call(question)).ok_or(CallError::NoLink(to))?;
+        let life = self.0.lives().of.get(&to).cloned();
+        let mut asked = life.and_then(|life| life.call(question)).ok_or(CallError::NoLink(to))?;
         match timeout(deadline, asked.answer()).await {
-            Ok(Ok(Some(answer))) => Ok(answer),
-            Ok(Ok(None)) => Err(CallError::Refused(to)),
-            Ok(Err(_)) | Err(_) => Err(CallError::Unanswered(to)),
+            Ok(Some(Answer::Bytes(Payload(answer)))) => Ok(answer),
+            Ok(Some(Answer::Refused)) => Err(CallError::Refused(to)),
+            Ok(None) | Err(_) => Err(CallError::Unanswered(to)),
         }
+    }
+}
+
+impl Peers for Links {
+    fn links(&self) -> Vec<PeerLink> {
+        self.0.lives().of.values().map(|life| life.link).collect()
+    }
+
+    fn is_complete(&self) -> bool {
+        let Some(view) = self.0.view.get() else { return false };
+        let (view, lives, own) = (view.borrow(), self.0.lives(), self.own());
+        let serves = |member: &Member| matches!(member.state, MemberState::Active | MemberState::Draining);
+        let others = view.members.iter().filter(|(node, member)| **node != own && serves(member));
+        // Without itself it knows of nobody yet.
+        view.members.contains_key(&own) && others.into_iter().all(|(node, _)| lives.of.contains_key(node))
+    }
+
+    fn send(&self, over: LinkLife, frame: Frame) -> Result<(), NotSent> {
+        let life = self.0.lives().by_life.get(&over).cloned().ok_or(NotSent::Broken)?;
+        life.send(&frame)
     }
 }
 
 impl Inner {
     // A panic while a lock was held cannot have left a map in between: every change is one call.
-    fn lives(&self) -> RwLockReadGuard<'_, BTreeMap<NodeId, Arc<Life>>> {
+    fn lives(&self) -> RwLockReadGuard<'_, Lives> {
         self.lives.read().unwrap_or_else(PoisonError::into_inner)
     }
-    fn lives_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<NodeId, Arc<Life>>> {
+    fn lives_mut(&self) -> RwLockWriteGuard<'_, Lives> {
         self.lives.write().unwrap_or_else(PoisonError::into_inner)
     }
     fn standings(&self) -> MutexGuard<'_, BTreeMap<NodeId, Standing>> {
@@ -150,51 +197,46 @@ impl Inner {
     }
 
     /// A connection becomes the link, in the place of an earlier one, which the other side has given up.
-    async fn live(self: Arc<Self>, connected: Connected, view: watch::Receiver<ClusterView>, hooks: Hooks) -> Ended {
+    async fn live(self: Arc<Self>, connected: Connected, view: watch::Receiver<ClusterView>, hooks: Hooks) {
         let Connected { peer, key, hello, stream, read } = connected;
-        let own = self.config.key.node();
-        let life = {
-            let _adopting = self.adopting.lock().unwrap_or_else(PoisonError::into_inner);
-            let id = LinkLife { node: peer, number: self.last_life.fetch_add(1, Relaxed) + 1 };
-            let life = Life::new(id, hello.run, key, hooks);
-            let before = self.lives_mut().insert(peer, Arc::clone(&life));
-            if let Some(before) = before {
-                before.end(Ended::Replaced);
-            }
-            self.standings().entry(peer).or_default().connected();
-            tracing::info!(node = %peer, "a link lives");
-            life.hooks().handler.connected(&PeerHandle(Arc::clone(&life)));
-            life
+        let adopting = self.adopting.lock().await;
+        let before = self.lives().of.get(&peer).cloned();
+        if let Some(before) = before {
+            before.end(Ended::Replaced);
+            before.gone().await;
+        }
+        let link = PeerLink {
+            life: LinkLife(self.last_life.fetch_add(1, Relaxed) + 1),
+            run: Incarnation { node: peer, run: hello.run },
         };
-        let gone = Gone { inner: &self, life: &life };
-        run::run(Arc::clone(&life), stream, read, view, own, self.config.timings).await;
-        let why = life.ended().unwrap_or(Ended::Stopped);
-        tracing::info!(node = %peer, why = %why, "a link has ended");
-        drop(gone);
-        why
+        let life = Life::new(link, key, hooks);
+        self.lives_mut().insert(&life);
+        self.standings().entry(peer).or_default().connected();
+        let mut living = Living { inner: &self, life: &life, why: Ended::Stopped };
+        drop(adopting);
+        tracing::info!(node = %peer, "a link lives");
+        let running =
+            Running { own: self.config.key.node(), timings: self.config.timings, view, ears: Arc::clone(&self.ears) };
+        living.why = run::run(&life, stream, read, running).await;
     }
 }
 
-/// Takes a life out of the table, also when its task is aborted.
-struct Gone<'a> {
+/// Takes a life out of the table when its task has ended, aborted or not.
+struct Living<'a> {
     inner: &'a Inner,
     life: &'a Arc<Life>,
+    why: Ended,
 }
 
-impl Drop for Gone<'_> {
+impl Drop for Living<'_> {
     fn drop(&mut self) {
-        // Aborted before it ran.
         self.life.end(Ended::Stopped);
-        let peer = self.life.id.node;
-        let mut lives = self.inner.lives_mut();
-        if lives.get(&peer).is_some_and(|current| current.id == self.life.id) {
-            lives.remove(&peer);
+        self.inner.lives_mut().remove(self.life);
+        if let Some(standing) = self.inner.standings().get_mut(&self.life.node()) {
+            standing.ended(self.why, Counters::of(self.life));
         }
-        drop(lives);
-        let why = self.life.ended().unwrap_or(Ended::Stopped);
-        if let Some(standing) = self.inner.standings().get_mut(&peer) {
-            standing.ended(why, Counters::of(self.life));
-        }
+        tracing::info!(node = %self.life.node(), why = %self.why, "a link has ended");
+        self.life.is_gone();
     }
 }
 

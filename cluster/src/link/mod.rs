@@ -1,12 +1,13 @@
 //! Links: the one connection between two nodes, and what they say on it.
 //!
-//! Start with [`Links`]; [`wire`] is the protocol. A link is one TLS connection that carries the questions of the control plane
+//! Start with [`Links`], which are [`Calls`](crate::Calls) to the control plane and [`Peers`](crate::peers::Peers) to traffic;
+//! [`wire`] is the protocol. A link is one TLS connection that carries the questions of the control plane
 //! and traffic, in two bounded queues: what the control plane says waits for no envelope. The rules, `outbox`, `slots` and
 //! `timings`, know neither sockets nor clocks.
 
 mod connect;
-mod handler;
 mod health;
+mod hooks;
 mod join;
 mod life;
 mod links;
@@ -19,34 +20,13 @@ mod timings;
 mod tls;
 pub mod wire;
 
-use crate::NodeId;
-
 pub use connect::ConnectError;
-pub use handler::{Handler, Hooks, Welcomes};
 pub use health::{Counters, PeerHealth};
+pub use hooks::{Hooks, Welcomes};
 pub use join::{JOIN_ANSWER_BYTES_MAX, JoinConnection};
-pub use life::{ForwardReply, PeerHandle, Settled, TakenReply, Told};
 pub use links::{Links, LinksConfig, LinksTask};
 pub use timings::{BadLinkTimings, LinkTimings};
 pub use tls::{BadLinkKey, LinkKey, Untrusted};
-
-/// Names one life of the link to another node: the next one is another. Unique within the run of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LinkLife {
-    node: NodeId,
-    number: u64,
-}
-
-impl LinkLife {
-    /// A life of this number: for tests and simulations, which have no links.
-    pub const fn new(node: NodeId, number: u64) -> Self {
-        Self { node, number }
-    }
-    /// The other node.
-    pub const fn node(self) -> NodeId {
-        self.node
-    }
-}
 
 /// Why a life of a link has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

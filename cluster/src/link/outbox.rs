@@ -12,9 +12,9 @@ pub(super) const BATCH_BYTES: usize = 64 * 1024;
 pub(super) const TRAFFIC_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The same for questions and answers of the control plane: eight of the longest.
 pub(super) const CONTROL_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Answers to traffic come on top, because they give room to the other side. A peer that makes us owe it more than this and
-/// does not read them loses the link.
-pub(super) const ANSWERS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Answers to traffic come on top, because they give room to the other side: some fifty thousand. A peer that makes us owe it
+/// more than this and does not read them loses the link.
+pub(super) const ANSWERS_BYTES_MAX: usize = 1024 * 1024;
 
 /// Why a frame is not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,40 +40,57 @@ pub(super) struct Outbox {
 /// Batches of whole frames.
 #[derive(Debug, Default)]
 struct Queue {
-    batches: VecDeque<Vec<u8>>,
+    batches: VecDeque<Batch>,
     bytes: usize,
+    /// Of them, answers.
+    answers: usize,
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    answers: usize,
 }
 
 impl Queue {
     fn push(&mut self, frame: &Frame, spare: &mut Vec<u8>) -> Result<(), WireError> {
-        let room = |batch: &Vec<u8>| batch.is_empty() || batch.len() + frame.len_max() <= BATCH_BYTES;
+        let room = |batch: &Batch| batch.bytes.is_empty() || batch.bytes.len() + frame.len_max() <= BATCH_BYTES;
         if !self.batches.back().is_some_and(room) {
-            self.batches.push_back(std::mem::take(spare));
+            self.batches.push_back(Batch { bytes: std::mem::take(spare), answers: 0 });
         }
         let Some(batch) = self.batches.back_mut() else { return Ok(()) };
-        let before = batch.len();
-        put(frame, batch)?;
-        self.bytes += batch.len() - before;
+        let before = batch.bytes.len();
+        put(frame, &mut batch.bytes)?;
+        let len = batch.bytes.len() - before;
+        self.bytes += len;
+        if frame.is_answer() {
+            batch.answers += len;
+            self.answers += len;
+        }
         Ok(())
     }
 
     fn pop(&mut self) -> Option<Vec<u8>> {
-        let batch = self.batches.pop_front().filter(|batch| !batch.is_empty())?;
-        self.bytes = self.bytes.saturating_sub(batch.len());
-        Some(batch)
+        let batch = self.batches.pop_front().filter(|batch| !batch.bytes.is_empty())?;
+        self.bytes = self.bytes.saturating_sub(batch.bytes.len());
+        self.answers = self.answers.saturating_sub(batch.answers);
+        Some(batch.bytes)
     }
 }
 
 impl Outbox {
     /// Queues what this node asks.
     pub(super) fn ask(&mut self, frame: &Frame) -> Result<(), NotQueued> {
-        let (queue, max) = if frame.is_control() {
-            (&mut self.control, CONTROL_BYTES_MAX)
+        let (queue, bytes, max) = if frame.is_control() {
+            let bytes = self.control.bytes;
+            (&mut self.control, bytes, CONTROL_BYTES_MAX)
         } else {
-            (&mut self.traffic, TRAFFIC_BYTES_MAX)
+            // Answers have a bound of their own.
+            let bytes = self.traffic.bytes.saturating_sub(self.traffic.answers);
+            (&mut self.traffic, bytes, TRAFFIC_BYTES_MAX)
         };
         // An empty queue takes any frame that there may be.
-        if queue.bytes > 0 && queue.bytes + frame.len_max() > max {
+        if bytes > 0 && bytes + frame.len_max() > max {
             return Err(NotQueued::Full);
         }
         queue.push(frame, &mut self.spare).map_err(|_| NotQueued::TooLong)
@@ -89,7 +106,7 @@ impl Outbox {
             Frame::Woken { up_to } => self.woken = self.woken.max(Some(*up_to)),
             frame if frame.is_control() => return self.ask(frame),
             frame => {
-                if self.traffic.bytes > TRAFFIC_BYTES_MAX + ANSWERS_BYTES_MAX {
+                if self.traffic.answers > ANSWERS_BYTES_MAX {
                     return Err(NotQueued::Full);
                 }
                 self.traffic.push(frame, &mut self.spare).map_err(|_| NotQueued::TooLong)?;
@@ -131,11 +148,12 @@ impl Outbox {
     #[cfg(test)]
     pub(super) fn check_invariants(&self) {
         for queue in [&self.control, &self.traffic] {
-            assert_eq!(queue.bytes, queue.batches.iter().map(Vec::len).sum::<usize>());
+            assert_eq!(queue.bytes, queue.batches.iter().map(|batch| batch.bytes.len()).sum::<usize>());
+            assert_eq!(queue.answers, queue.batches.iter().map(|batch| batch.answers).sum::<usize>());
         }
         assert!(self.control.bytes <= CONTROL_BYTES_MAX.max(super::wire::FRAME_BYTES_MAX + 4));
         assert!(self.traffic.bytes <= TRAFFIC_BYTES_MAX + ANSWERS_BYTES_MAX + 64);
-        assert!(self.traffic.batches.iter().all(|batch| batch.len() <= 2 * BATCH_BYTES));
+        assert!(self.traffic.batches.iter().all(|batch| batch.bytes.len() <= 2 * BATCH_BYTES));
     }
 }
 
@@ -213,8 +231,10 @@ mod tests {
         assert_eq!(outbox.ask(&call(1, 100)), Ok(()));
         assert_eq!(outbox.answer(&Frame::Forwarded { n: 1, outcome: Outcome::Busy, moved: false }), Ok(()));
         outbox.check_invariants();
+        let long = || Frame::Answer { n: 1, answer: Answer::Bytes(Payload(vec![0; 1_000_000].into())) };
+        let answers = (0..4).filter(|_| outbox.answer(&long()).is_ok()).count();
         let calls = (0..).take_while(|n| outbox.ask(&call(*n, 1_000_000)).is_ok()).count();
-        assert_eq!(calls, 8);
+        assert_eq!((answers, calls), (4, 4));
         assert_eq!(
             outbox.answer(&Frame::Answer { n: 1, answer: Answer::Bytes(Payload(vec![0; 1_000_000].into())) }),
             Err(NotQueued::Full)
@@ -226,11 +246,11 @@ mod tests {
     #[test]
     fn who_asks_and_does_not_read_makes_nothing_grow() {
         let mut outbox = Outbox::default();
-        for n in 0..1_000_000 {
+        for n in 0..100_000 {
             outbox.answer(&Frame::Pong { n }).unwrap();
             outbox.answer(&Frame::Woken { up_to: n }).unwrap();
         }
-        assert_eq!(frames(&mut outbox), [[Frame::Pong { n: 999_999 }], [Frame::Woken { up_to: 999_999 }]]);
+        assert_eq!(frames(&mut outbox), [[Frame::Pong { n: 99_999 }], [Frame::Woken { up_to: 99_999 }]]);
         let owed = (0..).take_while(|n| outbox.answer(&Frame::TakenSeen { n: *n }).is_ok()).count();
         assert!(owed > 100_000);
         outbox.check_invariants();

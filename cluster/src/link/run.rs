@@ -1,8 +1,8 @@
 //! Runs one life of a link over its connection.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
@@ -11,45 +11,71 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::Ended;
-use super::life::{CALLS_MAX, Life, PeerHandle, TakenReply};
+use super::life::{CALLS_MAX, Life};
 use super::slots::NeverAsked;
 use super::timings::{LinkTimings, Pulse};
 use super::tls::may_link;
-use super::wire::{Answer, Frame, Payload, WireError, take};
+use super::wire::{Answer, Frame, Outcome, Payload, WireError, take};
+use crate::peers::HearsPeers;
 use crate::{ClusterView, NodeId, clock};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Runs it until it ends, and ends it.
-pub(super) async fn run<S: AsyncRead + AsyncWrite>(
-    life: Arc<Life>,
-    connection: S,
-    read: BytesMut,
-    mut view: watch::Receiver<ClusterView>,
-    own: NodeId,
-    timings: LinkTimings,
-) {
-    // However this future goes, by a panic of a handler too: what is unanswered is settled.
-    let end = EndOnDrop(Arc::clone(&life));
-    let (reader, writer) = tokio::io::split(connection);
-    // One task: what is read and what is written never waits for another thread.
-    let why = tokio::select! {
-        why = reads(&life, reader, read) => why,
-        why = writes(&life, writer) => why,
-        why = beats(&life, timings) => why,
-        why = membership(&life, &mut view, own) => why,
-        () = life.to_end.notified() => Ended::Stopped,
-    };
-    life.end(why);
-    drop(end);
+/// What a life needs to run besides its connection.
+pub(super) struct Running {
+    pub(super) own: NodeId,
+    pub(super) timings: LinkTimings,
+    pub(super) view: watch::Receiver<ClusterView>,
+    /// Who hears traffic, as soon as there is somebody.
+    pub(super) ears: Arc<OnceLock<Arc<dyn HearsPeers>>>,
 }
 
-struct EndOnDrop(Arc<Life>);
+/// Runs it until it ends, and says why.
+pub(super) async fn run<S: AsyncRead + AsyncWrite>(
+    life: &Arc<Life>,
+    connection: S,
+    read: BytesMut,
+    mut running: Running,
+) -> Ended {
+    let (reader, writer) = tokio::io::split(connection);
+    let mut hearing = Hearing { life: Arc::clone(life), ears: Arc::clone(&running.ears), told: None };
+    // One task: what is read and what is written never waits for another thread, and nothing is heard after the end.
+    tokio::select! {
+        why = reads(&mut hearing, reader, read) => why,
+        why = writes(life, writer) => why,
+        why = beats(life, running.timings) => why,
+        why = membership(life, &mut running.view, running.own) => why,
+        () = life.to_end.notified() => life.ended().unwrap_or(Ended::Stopped),
+    }
+}
 
-impl Drop for EndOnDrop {
+/// Tells who hears traffic of the link, of its frames and, dropped, of its end: in this order, whatever happens.
+struct Hearing {
+    life: Arc<Life>,
+    ears: Arc<OnceLock<Arc<dyn HearsPeers>>>,
+    told: Option<Arc<dyn HearsPeers>>,
+}
+
+impl Hearing {
+    fn ears(&mut self) -> Option<&dyn HearsPeers> {
+        if self.told.is_none()
+            && let Some(ears) = self.ears.get()
+        {
+            ears.linked(self.life.link);
+            self.told = Some(Arc::clone(ears));
+        }
+        self.told.as_deref()
+    }
+}
+
+impl Drop for Hearing {
     fn drop(&mut self) {
-        self.0.end(Ended::Stopped);
+        // Nothing is sent before it is known that the link has ended: also when a handler has panicked.
+        self.life.end(Ended::Stopped);
+        if let Some(told) = &self.told {
+            told.broke(self.life.link);
+        }
     }
 }
 
@@ -69,10 +95,10 @@ impl From<io::Error> for Ended {
     }
 }
 
-async fn reads<S: AsyncRead + AsyncWrite>(life: &Arc<Life>, mut reader: ReadHalf<S>, mut read: BytesMut) -> Ended {
+async fn reads<S: AsyncRead + AsyncWrite>(hearing: &mut Hearing, mut reader: ReadHalf<S>, mut read: BytesMut) -> Ended {
     let mut calls = JoinSet::new();
     loop {
-        if let Err(why) = handle_all(life, &mut read, &mut calls) {
+        if let Err(why) = handle_all(hearing, &mut read, &mut calls) {
             return why;
         }
         read.reserve(READ_BYTES);
@@ -80,7 +106,7 @@ async fn reads<S: AsyncRead + AsyncWrite>(life: &Arc<Life>, mut reader: ReadHalf
             count = reader.read_buf(&mut read) => match count {
                 Ok(0) => return Ended::Closed,
                 Ok(count) => {
-                    life.counts.read.fetch_add(count as u64, Relaxed);
+                    hearing.life.counts.read.fetch_add(count as u64, Relaxed);
                 }
                 Err(error) => return error.into(),
             },
@@ -89,65 +115,60 @@ async fn reads<S: AsyncRead + AsyncWrite>(life: &Arc<Life>, mut reader: ReadHalf
     }
 }
 
-fn handle_all(life: &Arc<Life>, read: &mut BytesMut, calls: &mut JoinSet<()>) -> Result<(), Ended> {
-    let mut woken = None;
+fn handle_all(hearing: &mut Hearing, read: &mut BytesMut, calls: &mut JoinSet<()>) -> Result<(), Ended> {
+    hearing.ears();
     while let Some(body) = take(read)? {
-        handle(life, Frame::decode(&body)?, calls, &mut woken)?;
-    }
-    if let Some(up_to) = woken {
-        life.answer(&Frame::Woken { up_to });
+        handle(hearing, Frame::decode(&body)?, calls)?;
     }
     Ok(())
 }
 
-fn handle(life: &Arc<Life>, frame: Frame, calls: &mut JoinSet<()>, woken: &mut Option<u64>) -> Result<(), Ended> {
-    let peer = || PeerHandle(Arc::clone(life));
-    let handler = &life.hooks().handler;
+fn handle(hearing: &mut Hearing, frame: Frame, calls: &mut JoinSet<()>) -> Result<(), Ended> {
+    let life = &hearing.life;
     match frame {
-        Frame::Ping { n } => life.answer(&Frame::Pong { n }),
+        // Of a link that has ended: so has this task, soon.
+        Frame::Ping { n } => drop(life.send(&Frame::Pong { n })),
         Frame::Pong { n } => life.pong(n, clock::monotonic())?,
         Frame::Call { n, question } => answer_call(life, n, question, calls),
         Frame::Answer { n, answer } => life.call_answered(n, answer)?,
-        Frame::Forward { n, forward } => {
-            if let Some(reply) = life.let_in(n, forward.envelope.body.len()) {
-                handler.forward(&peer(), forward, reply);
+        traffic => {
+            let link = life.link;
+            match hearing.ears() {
+                Some(ears) => ears.heard(link, traffic),
+                None => drop(as_nobody(&traffic).map(|answer| hearing.life.send(&answer))),
             }
         }
-        Frame::Forwarded { n, outcome, moved } => life.forwarded(n, outcome, moved)?,
-        Frame::Wake { n, to, seq } => {
-            handler.wake(&peer(), to, seq);
-            *woken = Some(n);
-        }
-        Frame::Woken { up_to } => life.woken(up_to)?,
-        Frame::Taken { n, device, epoch } => {
-            handler.taken(&peer(), device, epoch, TakenReply { life: Arc::clone(life), n });
-        }
-        Frame::TakenSeen { n } => life.taken_seen(n)?,
-        Frame::News { n, news } => {
-            handler.news(&peer(), news);
-            life.answer(&Frame::NewsHeard { n });
-        }
-        Frame::NewsHeard { n } => life.news_heard(n)?,
     }
     Ok(())
+}
+
+/// What a node answers to which no device is connected yet.
+const fn as_nobody(frame: &Frame) -> Option<Frame> {
+    match *frame {
+        Frame::Forward { n, .. } => Some(Frame::Forwarded { n, outcome: Outcome::Busy, moved: true }),
+        Frame::Wake { n, .. } => Some(Frame::Woken { up_to: n }),
+        Frame::Taken { n, .. } => Some(Frame::TakenSeen { n }),
+        Frame::News { n, .. } => Some(Frame::NewsHeard { n }),
+        _ => None,
+    }
 }
 
 /// Questions of the control plane are answered beside everything else, a bounded number at a time.
 fn answer_call(life: &Arc<Life>, n: u64, question: Payload, calls: &mut JoinSet<()>) {
     while calls.try_join_next().is_some() {}
     if calls.len() >= CALLS_MAX {
-        return life.answer(&Frame::Answer { n, answer: Answer::Refused });
+        return life.answer_call(n, Answer::Refused);
     }
     let life = Arc::clone(life);
     calls.spawn(async move {
-        let answer = match life.hooks().answers.answer(life.id.node(), question.0).await {
+        let answer = match life.hooks.answers.answer(life.node(), question.0).await {
             Ok(bytes) => Answer::Bytes(Payload(bytes)),
             Err(refused) => {
-                tracing::debug!(node = %life.id.node(), %refused, "a question is refused");
+                tracing::debug!(node = %life.node(), %refused, "a question is refused");
                 Answer::Refused
             }
         };
-        life.answer(&Frame::Answer { n, answer });
+        life.answer_call(n, answer);
     });
 }
 
@@ -179,7 +200,7 @@ async fn write<S: AsyncWrite>(life: &Life, writer: &mut WriteHalf<S>, mut batch:
     writer.flush().await
 }
 
-/// Asks whether the other side lives, and gives up what takes too long.
+/// Asks whether the other side lives.
 async fn beats(life: &Life, timings: LinkTimings) -> Ended {
     let mut ticks = tokio::time::interval(timings.ping_every);
     // Ticks that were missed while the process was paused say nothing about the other side.
@@ -193,18 +214,14 @@ async fn beats(life: &Life, timings: LinkTimings) -> Ended {
         if pulse.beat(read, written, stalls, &timings) {
             return Ended::Silent;
         }
-        let now = clock::monotonic();
-        life.ping(now);
-        if let Some(before) = now.checked_sub(timings.answer_max) {
-            life.give_up(before);
-        }
+        life.ping(clock::monotonic());
     }
 }
 
 /// Ends the link of a node that is none of ours any more, or when this one is not.
 async fn membership(life: &Life, view: &mut watch::Receiver<ClusterView>, own: NodeId) -> Ended {
     loop {
-        if !may_link(&view.borrow_and_update(), own, life.id.node(), &life.key) {
+        if !may_link(&view.borrow_and_update(), own, life.node(), &life.key) {
             return Ended::NotAMember;
         }
         if view.changed().await.is_err() {

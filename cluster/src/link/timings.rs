@@ -13,8 +13,6 @@ pub struct LinkTimings {
     pub stall_max: Duration,
     /// From the first byte to the last of a handshake. 100 ms to 60 s.
     pub handshake_max: Duration,
-    /// An envelope, a wake-up or a notice whose answer takes longer is given up. 1 s to 60 s.
-    pub answer_max: Duration,
     /// Longest wait before a link is tried again. 100 ms to 60 s.
     pub redial_max: Duration,
 }
@@ -36,7 +34,6 @@ impl LinkTimings {
         pings_unanswered_max: 4,
         stall_max: Duration::from_secs(5),
         handshake_max: Duration::from_secs(5),
-        answer_max: Duration::from_secs(10),
         redial_max: Duration::from_secs(2),
     };
     /// Nodes on several continents: after six seconds.
@@ -45,7 +42,6 @@ impl LinkTimings {
         pings_unanswered_max: 6,
         stall_max: Duration::from_secs(20),
         handshake_max: Duration::from_secs(15),
-        answer_max: Duration::from_secs(20),
         redial_max: Duration::from_secs(10),
     };
 
@@ -64,7 +60,6 @@ impl LinkTimings {
                 "ping_every times pings_unanswered_max to 60 s",
             ),
             (within(self.handshake_max, ms(100), ms(60_000)), "handshake_max", "100 ms to 60 s"),
-            (within(self.answer_max, ms(1_000), ms(60_000)), "answer_max", "1 s to 60 s"),
             (within(self.redial_max, ms(100), ms(60_000)), "redial_max", "100 ms to 60 s"),
         ];
         match rules.into_iter().find(|(good, ..)| !good) {
@@ -143,7 +138,6 @@ mod tests {
         assert_eq!(what(LinkTimings { pings_unanswered_max: 1, ..T }), "pings_unanswered_max");
         assert_eq!(what(LinkTimings { stall_max: Duration::from_millis(999), ..T }), "stall_max");
         assert_eq!(what(LinkTimings { handshake_max: Duration::from_secs(61), ..T }), "handshake_max");
-        assert_eq!(what(LinkTimings { answer_max: Duration::ZERO, ..T }), "answer_max");
         assert_eq!(what(LinkTimings { redial_max: Duration::ZERO, ..T }), "redial_max");
     }
 

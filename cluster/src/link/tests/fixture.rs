@@ -9,8 +9,9 @@ use tokio::io::copy;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::connect::{Connected, Own, dial};
-use super::super::wire::{Forward, News, Outcome, Tray};
+use super::super::wire::{Forward, Frame, Outcome, Tray};
 use super::*;
+use crate::peers::{HearsPeers, NotSent, PeerLink};
 use crate::{AnswerError, Answers, Authority, ClusterId, Member, MemberState, NodeKeys};
 
 /// Longest wait for what must come.
@@ -22,7 +23,6 @@ pub(super) const CALM: LinkTimings = LinkTimings {
     pings_unanswered_max: 100,
     stall_max: Duration::from_secs(30),
     handshake_max: Duration::from_secs(30),
-    answer_max: Duration::from_secs(60),
     redial_max: Duration::from_millis(200),
 };
 
@@ -100,6 +100,12 @@ impl Cluster {
         Node::start(&self.keys[node], listener, self.view.clone(), timings)
     }
 
+    /// Nobody hears it.
+    pub(super) fn start_deaf(&mut self, node: usize) -> Node {
+        let listener = self.listeners[node].take().unwrap();
+        Node::start_deaf(&self.keys[node], listener, self.view.clone(), CALM)
+    }
+
     /// A connection that keeps only to what it likes.
     pub(super) async fn raw(&self, from: usize, to: usize) -> Result<Connected, ConnectError> {
         let key = link_key(&self.keys[from]);
@@ -120,21 +126,47 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn start(key: &NodeKeys, listener: TcpListener, view: ClusterView, timings: LinkTimings) -> Self {
+        let node = Self::start_deaf(key, listener, view, timings);
+        node.links.hear(node.seen.clone());
+        node
+    }
+    fn start_deaf(key: &NodeKeys, listener: TcpListener, view: ClusterView, timings: LinkTimings) -> Self {
         let links = Links::new(LinksConfig { key: link_key(key), run: 7, timings });
         let seen = Arc::new(Recorder::default());
         let (sender, view) = watch::channel(view);
-        let hooks = Hooks { handler: seen.clone(), answers: seen.clone(), welcomes: seen.clone() };
+        let _ = seen.links.set(links.clone());
+        let hooks = Hooks { answers: seen.clone(), welcomes: seen.clone() };
         let task = links.start(listener, view, hooks);
         Self { links, view: sender, seen, _task: task }
     }
 
-    /// Waits for the link, and says which life of it it is.
-    pub(super) async fn linked(&self, to: NodeId) -> PeerHandle {
-        eventually("a link", || self.links.peer(to).is_some()).await;
-        self.links.peer(to).unwrap()
+    /// Waits for the link.
+    pub(super) async fn linked(&self, to: NodeId) -> PeerLink {
+        eventually("a link", || self.links.link(to).is_some()).await;
+        self.links.link(to).unwrap()
+    }
+    /// Waits for another link than this one.
+    pub(super) async fn linked_anew(&self, before: PeerLink) -> PeerLink {
+        let link = || self.links.link(before.run.node).filter(|link| *link != before);
+        eventually("another link", || link().is_some()).await;
+        link().unwrap()
     }
     pub(super) async fn unlinked(&self, from: NodeId) {
-        eventually("the end of a link", || self.links.peer(from).is_none()).await;
+        eventually("the end of a link", || self.links.link(from).is_none()).await;
+    }
+    pub(super) fn send(&self, over: PeerLink, frame: Frame) -> Result<(), NotSent> {
+        self.links.send(over.life, frame)
+    }
+    pub(super) fn forward(&self, over: PeerLink, n: u64, len: usize) -> Result<(), NotSent> {
+        self.send(over, Frame::Forward { n, forward: envelope(n, len) })
+    }
+    /// Forwarded envelopes over this link that were accepted.
+    pub(super) fn accepted(&self, over: PeerLink) -> usize {
+        let accepted = |frame: &Frame| matches!(frame, Frame::Forwarded { outcome: Outcome::Accepted { .. }, .. });
+        self.seen.count(|seen| matches!(seen, Seen::Heard(link, frame) if *link == over && accepted(frame)))
+    }
+    pub(super) fn broke(&self, link: PeerLink) -> usize {
+        self.seen.count(|seen| *seen == Seen::Broke(link))
     }
     pub(super) fn remove(&self, member: NodeId) {
         self.view.send_modify(|view| {
@@ -147,21 +179,20 @@ impl Node {
 /// What a node was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    Connected(LinkLife),
-    Broke(LinkLife),
-    Forward(EnvelopeId),
-    Wake(Address, i64),
-    Taken(Address, u64),
-    News(News),
+    Linked(PeerLink),
+    Broke(PeerLink),
+    Heard(PeerLink, Frame),
     Called(Bytes),
 }
 
+/// Keeps what it hears, and answers envelopes, as a node that accepts everything at once.
 #[derive(Default)]
 pub(super) struct Recorder {
     seen: Mutex<Vec<Seen>>,
-    /// Envelopes are kept without an answer.
+    /// The way to answer.
+    pub(super) links: OnceLock<Links>,
+    /// Envelopes are not answered.
     pub(super) holds: AtomicBool,
-    pub(super) held: Mutex<Vec<ForwardReply>>,
     /// The next envelope is one too many.
     pub(super) panics: AtomicBool,
 }
@@ -173,36 +204,37 @@ impl Recorder {
     fn saw(&self, seen: Seen) {
         self.seen.lock().unwrap().push(seen);
     }
+    pub(super) fn count(&self, what: impl Fn(&Seen) -> bool) -> usize {
+        self.seen.lock().unwrap().iter().filter(|seen| what(seen)).count()
+    }
+    /// Frames that came over a link.
+    pub(super) fn heard(&self, over: PeerLink) -> Vec<Frame> {
+        let seen = self.seen();
+        let frames = seen.into_iter().filter_map(|seen| match seen {
+            Seen::Heard(link, frame) if link == over => Some(frame),
+            _ => None,
+        });
+        frames.collect()
+    }
 }
 
-impl Handler for Recorder {
-    fn connected(&self, peer: &PeerHandle) {
-        self.saw(Seen::Connected(peer.life()));
+impl HearsPeers for Recorder {
+    fn linked(&self, link: PeerLink) {
+        self.saw(Seen::Linked(link));
     }
-    fn broke(&self, life: LinkLife) {
-        self.saw(Seen::Broke(life));
-    }
-    fn forward(&self, _: &PeerHandle, forward: Forward, reply: ForwardReply) {
-        assert!(!self.panics.swap(false, SeqCst), "as asked");
-        self.saw(Seen::Forward(forward.envelope.id));
-        if self.holds.load(SeqCst) {
-            self.held.lock().unwrap().push(reply);
-        } else {
-            reply.settle(Outcome::Accepted { at: forward.accepted_at }, false);
+    fn heard(&self, over: PeerLink, frame: Frame) {
+        if let Frame::Forward { n, .. } = &frame {
+            assert!(!self.panics.swap(false, SeqCst), "as asked");
+            if !self.holds.load(SeqCst) {
+                let answer = Frame::Forwarded { n: *n, outcome: Outcome::Accepted { at: AT }, moved: false };
+                // What has ended hears nothing.
+                let _ = self.links.get().unwrap().send(over.life, answer);
+            }
         }
+        self.saw(Seen::Heard(over, frame));
     }
-    fn wake(&self, _: &PeerHandle, to: Address, seq: i64) {
-        self.saw(Seen::Wake(to, seq));
-    }
-    fn taken(&self, _: &PeerHandle, device: Address, epoch: u64, reply: TakenReply) {
-        self.saw(Seen::Taken(device, epoch));
-        // As a node that does not know of it.
-        if epoch != 0 {
-            reply.confirm();
-        }
-    }
-    fn news(&self, _: &PeerHandle, news: News) {
-        self.saw(Seen::News(news));
+    fn broke(&self, link: PeerLink) {
+        self.saw(Seen::Broke(link));
     }
 }
 
@@ -225,30 +257,6 @@ impl Answers for Recorder {
 impl Welcomes for Recorder {
     async fn welcome(&self, binding: crate::join::Exporter, question: Bytes) -> Option<Bytes> {
         (question != "go away").then(|| [&binding[..], &question].concat().into())
-    }
-}
-
-/// Counts what an asker heard.
-#[derive(Clone)]
-pub(super) struct Heard<T>(Arc<Mutex<Vec<T>>>);
-
-impl<T> Default for Heard<T> {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
-}
-
-impl<T: Clone + Send + 'static> Heard<T> {
-    pub(super) fn done(&self) -> impl FnOnce(T) + Send + use<T> {
-        let heard = Arc::clone(&self.0);
-        move |what| heard.lock().unwrap().push(what)
-    }
-    pub(super) fn all(&self) -> Vec<T> {
-        self.0.lock().unwrap().clone()
-    }
-    pub(super) async fn first(&self) -> T {
-        eventually("an answer", || !self.all().is_empty()).await;
-        self.all()[0].clone()
     }
 }
 

@@ -115,31 +115,29 @@ async fn the_greater_one_waits_to_be_dialled() {
         let read = tokio::io::AsyncReadExt::read_to_end(&mut connected.stream, &mut rest);
         let _ = tokio::time::timeout(PATIENCE, read).await.expect("it is closed");
     }
-    assert!(one.links.peers().is_empty());
+    assert_eq!(one.links.links(), []);
 }
 
 #[tokio::test]
 async fn a_second_connection_of_a_node_takes_the_place_of_the_first() {
     let mut cluster = Cluster::of(2).await;
     let two = cluster.start(1);
-    let _first = cluster.raw(0, 1).await.unwrap();
+    let raw = cluster.raw(0, 1).await.unwrap();
     let first = two.linked(cluster.id(0)).await;
-    let lost = Heard::default();
-    first.forward(envelope(1, 1), lost.done());
-    let _second = cluster.raw(0, 1).await.unwrap();
-    assert_eq!(lost.first().await, Settled::Lost);
-    eventually("another life", || two.links.peer(cluster.id(0)).is_some_and(|peer| peer.life() != first.life())).await;
-    let second = two.links.peer(cluster.id(0)).unwrap().life();
-    let order = [Seen::Connected(first.life()), Seen::Broke(first.life()), Seen::Connected(second)];
-    assert_eq!(two.seen.seen(), order);
+    let _raw_again = cluster.raw(0, 1).await.unwrap();
+    let second = two.linked_anew(first).await;
+    eventually("the news of it", || two.seen.seen().len() == 3).await;
+    assert_eq!(two.seen.seen(), [Seen::Linked(first), Seen::Broke(first), Seen::Linked(second)]);
+    assert_eq!(two.forward(first, 1, 1), Err(NotSent::Broken));
+    two.forward(second, 1, 1).unwrap();
     // The end of the first does not take the second out.
-    drop(_first);
-    assert_eq!(two.links.peer(cluster.id(0)).map(|peer| peer.life()), Some(second));
+    drop(raw);
+    assert_eq!(two.links.link(cluster.id(0)), Some(second));
 }
 
 /// What a node of another version says first, and whether it is let in.
 async fn greets(cluster: &Cluster, two: &Node, hello: Hello, more: &[u8]) -> bool {
-    let links = || two.seen.seen().iter().filter(|seen| matches!(seen, Seen::Connected(_))).count();
+    let links = || two.seen.seen().iter().filter(|seen| matches!(seen, Seen::Linked(_))).count();
     let before = links();
     let key = link_key(&cluster.keys[0]);
     let config = key.link_client(&cluster.view, cluster.id(1)).unwrap();

@@ -158,6 +158,26 @@ impl Frame {
     }
 }
 
+impl Frame {
+    /// Whether the other side has asked for it, so that there has to be room.
+    pub const fn is_answer(&self) -> bool {
+        match self {
+            Self::Pong { .. }
+            | Self::Answer { .. }
+            | Self::Forwarded { .. }
+            | Self::Woken { .. }
+            | Self::TakenSeen { .. }
+            | Self::NewsHeard { .. } => true,
+            Self::Ping { .. }
+            | Self::Call { .. }
+            | Self::Forward { .. }
+            | Self::Wake { .. }
+            | Self::Taken { .. }
+            | Self::News { .. } => false,
+        }
+    }
+}
+
 /// Bytes of the control plane. `Debug` shows how many.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Payload(#[serde(with = "fields::bytes")] pub Bytes);

@@ -1,0 +1,54 @@
+//! The way to other nodes, for messages and news of devices: what links offer, and who hears them.
+
+use crate::claims::Incarnation;
+use crate::link::wire::Frame;
+
+/// One life of a link to one run of another node. No other one in this process has its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkLife(pub u64);
+
+/// A link that carries frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerLink {
+    /// Which one.
+    pub life: LinkLife,
+    /// Who is at its other end.
+    pub run: Incarnation,
+}
+
+/// The frame was not sent, and will not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotSent {
+    /// Too much waits for this link.
+    #[error("too much waits for the link")]
+    Full,
+    /// It has ended.
+    #[error("the link has ended")]
+    Broken,
+}
+
+/// The way to other nodes.
+pub trait Peers: Send + Sync + std::fmt::Debug {
+    /// The links that carry frames: one for each node at most.
+    fn links(&self) -> Vec<PeerLink>;
+
+    /// Whether every other node that may serve clients has such a link: whoever tells all links has then told everybody.
+    fn is_complete(&self) -> bool;
+
+    /// Puts a frame of traffic into the queue of a link, and returns at once. Frames of one life come in the order in which they
+    /// were sent, or, from some point on, not at all.
+    ///
+    /// # Errors
+    /// [`NotSent`]. An answer has room: there is at most one for each question, and the questions of the other side are bounded.
+    fn send(&self, over: LinkLife, frame: Frame) -> Result<(), NotSent>;
+}
+
+/// What hears other nodes. Called in the order of each link, and returns at once.
+pub trait HearsPeers: Send + Sync {
+    /// A link carries frames from now on.
+    fn linked(&self, link: PeerLink);
+    /// A frame of traffic has come.
+    fn heard(&self, over: PeerLink, frame: Frame);
+    /// The link has ended: nothing comes over it any more, and what was not answered will not be.
+    fn broke(&self, link: PeerLink);
+}
