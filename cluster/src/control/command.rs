@@ -1,7 +1,7 @@
 //! What nodes agree upon, one command at a time.
 //!
 //! Commands stay in logs for a long time, and nodes of two versions read the same log: variants and fields are only ever
-//! added at the end, and a change of meaning is a new variant. `cluster/tests/vectors` has a log that every version must read.
+//! added at the end, and a change of meaning is a new variant. `cluster/vectors` has a log that every version must read.
 
 use std::collections::BTreeMap;
 

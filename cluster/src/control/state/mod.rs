@@ -17,7 +17,7 @@ mod check;
 mod invariants;
 mod members;
 #[cfg(test)]
-pub(super) mod random;
+pub(in crate::control) mod random;
 mod rekey;
 #[cfg(test)]
 mod tests;

@@ -149,6 +149,144 @@ impl Source {
     }
 }
 
+/// States that are made on purpose.
+impl Source {
+    pub(crate) fn say(state: &mut ClusterState, at: UnixMillis, command: Command) {
+        let by = Leadership { term: 1, leader: NodeId::new(1) };
+        assert_eq!(state.apply(&Proposal { at, fence: None, command }, by), Ok(true));
+    }
+
+    /// One more applicant, with a token of a minute.
+    pub(crate) fn ask(state: &mut ClusterState, at: UnixMillis) -> NodeId {
+        let number = state.members.len();
+        let token = [100 + number as u8; 16];
+        let expires_at = at.plus(Duration::from_secs(60));
+        Self::say(state, at, Command::CreateToken { id: token, check: [7; 32], expires_at });
+        let applicant = Box::new(Applicant { name: format!("node-{number}"), ..APPLICANTS[number].clone() });
+        let node = applicant.node;
+        Self::say(state, at, Command::Ask { applicant, token });
+        node
+    }
+
+    pub(crate) fn approve(state: &mut ClusterState, node: NodeId, at: UnixMillis) {
+        let admission = Admission {
+            certificate: long_lived(at),
+            generation: state.sealed.generation,
+            sealed_key: vec![0; SEALED_KEY_BYTES],
+        };
+        Self::say(state, at, Command::Approve { node, admission: Box::new(admission) });
+    }
+}
+
+fn long_lived(at: UnixMillis) -> NodeCertificate {
+    NodeCertificate { der: vec![1], authority: [1; 32], not_after: at.plus(crate::CERTIFICATE_LIFE) }
+}
+
+/// A state with so many active members, whose tokens are gone, and their names in order.
+pub(crate) fn settle(members: usize, at: UnixMillis) -> (ClusterState, Vec<NodeId>) {
+    let mut state = ClusterState::default();
+    let founding = Source::new(1).founding();
+    let founder = Applicant { name: "node-0".to_owned(), ..APPLICANTS[0].clone() };
+    let sealed = Sealed { keys: [(founder.node, vec![0; SEALED_KEY_BYTES])].into(), ..founding.sealed };
+    let settings = Settings { name: "home".to_owned(), auto_approve: false, timings: super::super::Timings::LAN };
+    let authority = AuthorityCertificate { der: vec![1], key: [1; 32] };
+    let certificate = long_lived(at);
+    let founding = Founding { founder, sealed, settings, authority, certificate, cluster: ClusterId::new([1; 16]) };
+    Source::say(&mut state, at, Command::Found(Box::new(founding)));
+    for _ in 1..members {
+        let node = Source::ask(&mut state, at);
+        Source::approve(&mut state, node, at);
+        Source::say(&mut state, at, Command::Activate { node });
+    }
+    state.tokens.clear();
+    let nodes = state.members.keys().copied().collect();
+    (state, nodes)
+}
+
+/// Each command at least once, done and refused, and nothing of it twice. Keys are drawn anew each time.
+pub(crate) fn every_command(at: UnixMillis) -> Vec<Proposal> {
+    let nodes: Vec<&Applicant> = APPLICANTS.iter().take(3).collect();
+    let [one, two, three] = [nodes[0].node, nodes[1].node, nodes[2].node];
+    let sealed = |generation: u64, nodes: &[NodeId]| {
+        let keys = nodes.iter().map(|node| (*node, vec![generation as u8; SEALED_KEY_BYTES])).collect();
+        Sealed { generation, blob: vec![7; 40], keys }
+    };
+    let authority = |byte: u8| AuthorityCertificate { der: vec![byte; 20], key: [byte; 32] };
+    let certificate = |by: u8| NodeCertificate { authority: [by; 32], ..long_lived(at) };
+    let settings =
+        |auto_approve| Settings { name: "home".to_owned(), auto_approve, timings: super::super::Timings::LAN };
+    let token = |byte: u8, seconds: u64| Command::CreateToken {
+        id: [byte; 16],
+        check: [byte; 32],
+        expires_at: at.plus(Duration::from_secs(seconds)),
+    };
+    let ask = |number: usize, token: u8| {
+        let applicant = Box::new(Applicant { name: format!("node-{number}"), ..nodes[number].clone() });
+        Command::Ask { applicant, token: [token; 16] }
+    };
+    let approve = |node| {
+        let sealed_key = vec![1; SEALED_KEY_BYTES];
+        Command::Approve {
+            node,
+            admission: Box::new(Admission { certificate: certificate(1), generation: 1, sealed_key }),
+        }
+    };
+    let rekeying = |generation, nodes: &[NodeId], by: Option<u8>| {
+        Box::new(Rekeying { sealed: sealed(generation, nodes), authority: by.map(authority) })
+    };
+    let announce = |address: &str| Command::Announce {
+        node: two,
+        peer_address: "two.example:7443".to_owned(),
+        client_address: address.to_owned(),
+        version: "0.2.0".to_owned(),
+    };
+    let commands = [
+        Command::Expire,
+        Command::Found(Box::new(Founding {
+            cluster: ClusterId::new([9; 16]),
+            settings: settings(false),
+            founder: Applicant { name: "node-0".to_owned(), ..nodes[0].clone() },
+            certificate: certificate(1),
+            authority: authority(1),
+            sealed: sealed(1, &[one]),
+        })),
+        token(2, 60),
+        token(3, 120),
+        token(4, 3600),
+        Command::RevokeToken { id: [4; 16] },
+        ask(1, 2),
+        ask(2, 2),
+        ask(2, 3),
+        approve(two),
+        Command::Activate { node: two },
+        Command::Activate { node: three },
+        Command::Reject { node: three },
+        ask(2, 3),
+        Command::Drain { node: two },
+        announce("two.example:443"),
+        announce("nowhere"),
+        Command::Undrain { node: two },
+        Command::Configure(settings(true)),
+        Command::Rekey(rekeying(2, &[one, two], Some(2))),
+        Command::Renew { node: one, certificate: Box::new(certificate(2)) },
+        Command::ForgetAuthority { key: [1; 32] },
+        Command::Renew { node: two, certificate: Box::new(certificate(2)) },
+        Command::ForgetAuthority { key: [1; 32] },
+        Command::Remove { node: two, rekeying: rekeying(3, &[one, two], None) },
+        Command::Remove { node: two, rekeying: rekeying(3, &[one], Some(3)) },
+        Command::Remove { node: one, rekeying: rekeying(4, &[], None) },
+        token(5, 100_000),
+        Command::Expire,
+    ];
+    let fence = |step: usize| (step % 5 == 4).then_some(Leadership { term: 1 + step as u64 / 10, leader: one });
+    let proposal = |(step, command): (usize, Command)| Proposal {
+        at: at.plus(Duration::from_secs(3 * step as u64)),
+        fence: fence(step),
+        command,
+    };
+    commands.into_iter().enumerate().map(proposal).collect()
+}
+
 #[test]
 fn a_sealed_key_has_the_length_that_sealing_gives() {
     let secret = SealingSecret::generate(&mut rand::rng());

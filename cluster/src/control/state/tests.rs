@@ -15,7 +15,7 @@ const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);
 const BY: Leadership = Leadership { term: 3, leader: NodeId::new(7) };
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn whatever_is_proposed_the_state_is_possible_and_the_same_everywhere(seed in any::<u64>()) {
         let mut source = Source::new(seed);

@@ -1,0 +1,114 @@
+//! Raft's way to other nodes, over [`Calls`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::SnapshotSegmentId;
+use openraft::error::{
+    InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError, SnapshotMismatch, Unreachable,
+};
+use openraft::impls::EmptyNode;
+use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse, VoteRequest,
+    VoteResponse,
+};
+
+use super::raft::Types;
+use super::wire::{Answer, Question, SnapshotAnswer, decode, encode};
+use crate::NodeId;
+use crate::calls::{CallError, Calls};
+
+/// Makes the ways to single nodes.
+pub(super) struct Network {
+    pub(super) calls: Arc<dyn Calls>,
+    /// How long raft leaves a node alone that it has not reached: longer than a heartbeat, so that heartbeats look for it.
+    pub(super) pause: Duration,
+}
+
+impl RaftNetworkFactory<Types> for Network {
+    type Network = Way;
+
+    async fn new_client(&mut self, target: u64, _: &EmptyNode) -> Way {
+        Way { calls: Arc::clone(&self.calls), to: NodeId::new(target), pause: self.pause }
+    }
+}
+
+/// The way to one node.
+pub(super) struct Way {
+    calls: Arc<dyn Calls>,
+    to: NodeId,
+    pause: Duration,
+}
+
+/// Asks, and reads the answer.
+pub(super) async fn ask(
+    calls: &dyn Calls,
+    to: NodeId,
+    question: &Question,
+    deadline: Duration,
+) -> Result<Answer, CallError> {
+    let question = encode(question).map_err(|_| CallError::Refused(to))?;
+    let answer = calls.call(to, question.into(), deadline).await?;
+    decode(&answer).map_err(|_| CallError::Refused(to))
+}
+
+impl Way {
+    async fn ask<E: std::error::Error>(
+        &self,
+        question: Question,
+        deadline: Duration,
+    ) -> Result<Answer, RPCError<u64, EmptyNode, E>> {
+        ask(&*self.calls, self.to, &question, deadline).await.map_err(|error| match error {
+            CallError::NoLink(_) | CallError::Refused(_) => RPCError::Unreachable(Unreachable::new(&error)),
+            CallError::Unanswered(_) | CallError::TooLong { .. } => RPCError::Network(NetworkError::new(&error)),
+        })
+    }
+
+    fn odd<E: std::error::Error>(&self) -> RPCError<u64, EmptyNode, E> {
+        RPCError::Unreachable(Unreachable::new(&CallError::Refused(self.to)))
+    }
+}
+
+type Failure<E = openraft::error::Infallible> = RPCError<u64, EmptyNode, RaftError<u64, E>>;
+
+impl RaftNetwork<Types> for Way {
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<u64>, Failure> {
+        match self.ask(Question::Append(request), option.hard_ttl()).await? {
+            Answer::Append(answer) => Ok(answer),
+            _ => Err(self.odd()),
+        }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        request: InstallSnapshotRequest<Types>,
+        option: RPCOption,
+    ) -> Result<InstallSnapshotResponse<u64>, Failure<InstallSnapshotError>> {
+        let segment = || SnapshotSegmentId { id: String::new(), offset: 0 };
+        match self.ask(Question::Snapshot(request), option.hard_ttl()).await? {
+            Answer::Snapshot(SnapshotAnswer::Taken(vote)) => Ok(InstallSnapshotResponse { vote }),
+            Answer::Snapshot(SnapshotAnswer::OutOfPlace) => {
+                let mismatch = SnapshotMismatch { expect: segment(), got: segment() };
+                let error = RaftError::APIError(InstallSnapshotError::SnapshotMismatch(mismatch));
+                Err(RPCError::RemoteError(RemoteError::new(self.to.get(), error)))
+            }
+            _ => Err(self.odd()),
+        }
+    }
+
+    async fn vote(&mut self, request: VoteRequest<u64>, option: RPCOption) -> Result<VoteResponse<u64>, Failure> {
+        match self.ask(Question::Vote(request), option.hard_ttl()).await? {
+            Answer::Vote(answer) => Ok(answer),
+            _ => Err(self.odd()),
+        }
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(std::iter::repeat(self.pause))
+    }
+}
