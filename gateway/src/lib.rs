@@ -17,6 +17,7 @@ pub mod config;
 mod connection;
 pub mod demo;
 mod directory;
+mod edge;
 mod health;
 mod letter;
 pub mod limits;

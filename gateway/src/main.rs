@@ -42,6 +42,8 @@ enum Command {
     Abuse(commands::abuse::Options),
     /// Look at the database of a stopped node, or move it from SQLite to PostgreSQL and back.
     Db(commands::db::Options),
+    /// Keep a HAProxy in front of nodes as the list of nodes says, or show how it is.
+    Edge(commands::edge::Options),
     /// Turn a backup into the data directory of a stopped node.
     Restore(commands::restore::Options),
 }
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Audit(options) => (commands::audit::run(&options, &environment), options.json()),
         Command::Abuse(options) => (commands::abuse::run(&options, &environment), options.json()),
         Command::Db(options) => (commands::db::run(&options, &environment), options.json()),
+        Command::Edge(options) => (edge(&options), options.json()),
         Command::Restore(options) => (commands::restore::run(&options, &environment), options.at.json),
     };
     commands::end(done, json)
@@ -100,6 +103,17 @@ fn serve(options: &Serve, environment: &Environment) -> Result<(), Failure> {
         tell_systemd(news);
     }))?;
     Ok(())
+}
+
+fn edge(options: &commands::edge::Options) -> Result<(), Failure> {
+    if let Some(log) = options.log() {
+        start_log(&log)?;
+    }
+    commands::edge::run(options, || {
+        if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+            tracing::warn!(%error, "systemd does not hear how the edge is");
+        }
+    })
 }
 
 /// For units of `Type=notify`; whoever else has started the node does not hear it.

@@ -5,6 +5,7 @@
 
 mod cli;
 mod clock;
+mod edge;
 mod node;
 mod program;
 mod scene;
@@ -16,6 +17,7 @@ pub use endtoend_gateway::demo::search::find_in_trees;
 
 pub use cli::{Cli, Outcome, Running, demo, operate};
 pub use clock::{PATIENCE, eventually, monotonic};
+pub use edge::{Behind, Edge};
 pub use node::{Node, NodeOptions, NotStarted};
 pub use scene::Scene;
 pub use watch::{Family, Scrape};

@@ -10,19 +10,21 @@
 mod accounts;
 mod channel;
 mod decoders;
+mod edge;
 mod people;
 mod ratchet;
 
 pub use accounts::accounts;
 pub use channel::{handshake, records};
 pub use decoders::{content, credentials, frames, sealed, texts};
+pub use edge::edge;
 pub use ratchet::{bundle, letter, spqr_part};
 
 /// A target: its name, what it runs, where its corpus began.
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("frames", frames, decoders::frame_seeds),
     ("content", content, decoders::content_seeds),
     ("texts", texts, decoders::text_seeds),
@@ -34,6 +36,7 @@ pub const TARGETS: [Target; 11] = [
     ("letter", letter, ratchet::letter_seeds),
     ("bundle", bundle, ratchet::bundle_seeds),
     ("spqr_part", spqr_part, ratchet::spqr_part_seeds),
+    ("edge", edge, edge::seeds),
 ];
 
 fn rng(seed: u8) -> rand::rngs::StdRng {

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod audit;
 pub mod config;
 pub mod db;
+pub mod edge;
 pub mod invite;
 pub mod restore;
 pub mod user;

@@ -20,6 +20,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use endtoend_haproxy::Network;
 use endtoend_protocol::limits::WORK_BITS_MAX;
 use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub const EXAMPLE: &str = include_str!("../../../deploy/node.example.toml");
 
 /// No client gains by more, and whoever stops a node waits for it.
 const DRAIN_SECONDS_MAX: u16 = 600;
+
+/// Networks whose word is taken for who connects.
+const EDGES_MAX: usize = 64;
 
 /// The file that is read when none is named and it is there.
 pub const DEFAULT_FILE: &str = "endtoend.toml";
@@ -92,6 +96,9 @@ pub struct GatewayConfig {
     /// Seconds that connections get to leave when the node stops. Default 20, at most 600; 0 cuts them at once.
     /// Change: restart.
     pub drain_seconds: u16,
+    /// Addresses of edges: a connection from there begins with a PROXY header of version 2, which says whom limits by address
+    /// are for. Default none; at most 64. Change: restart.
+    pub proxy_from: Vec<Network>,
 }
 
 /// `[accounts]`
@@ -158,6 +165,7 @@ impl Default for GatewayConfig {
             connections_max: 10_000,
             guests_max: 2_500,
             drain_seconds: 20,
+            proxy_from: Vec::new(),
         }
     }
 }
@@ -211,6 +219,12 @@ impl Config {
             ("gateway", "drain_seconds"),
             format!("must be at most {DRAIN_SECONDS_MAX}"),
             "what a client has not read by then it gets on its next connection; the default is 20",
+        );
+        rule(
+            self.gateway.proxy_from.len() <= EDGES_MAX,
+            ("gateway", "proxy_from"),
+            format!("must be at most {EDGES_MAX} networks"),
+            "they are compared one by one for each connection: write prefixes, like \"10.0.0.0/24\"",
         );
         rule(
             self.gateway.guests_max > 0,

@@ -124,7 +124,10 @@ fn an_unknown_key_is_refused_with_its_line_and_the_one_that_was_meant() {
     let (line, text) = mistake("listen = \"127.0.0.1:8\"\n");
     assert!(line == 1 && text.contains("`listen` below [gateway]"), "{text}");
     let (_, text) = mistake("[gateway]\nzzzzzzzzzz = 1\n");
-    assert!(text.contains("has the keys connections_max, drain_seconds, guests_max, listen, names"), "{text}");
+    assert!(
+        text.contains("has the keys connections_max, drain_seconds, guests_max, listen, names, proxy_from"),
+        "{text}"
+    );
     let (_, text) = mistake("[zzzzzzzzzz]\na = 1\n");
     assert!(text.contains("there are [accounts], [admin], [gateway]"), "{text}");
 }
@@ -239,6 +242,16 @@ fn whoever_watches_is_on_this_machine_unless_an_operator_says_otherwise() {
     assert!(line == 2 && said.contains("without a login") && said.contains("beyond_loopback"), "{said}");
     let admin = config(&format!("{text}beyond_loopback = true\n"), &[]).admin;
     assert_eq!(admin.listen, Some("192.0.2.1:9464".parse().unwrap()));
+}
+
+#[test]
+fn edges_are_networks() {
+    let gateway = config("[gateway]\nproxy_from = [\"127.0.0.1\", \"10.0.0.0/8\", \"::1/128\"]\n", &[]).gateway;
+    assert_eq!(gateway.proxy_from, ["127.0.0.1/32", "10.0.0.0/8", "::1"].map(|text| text.parse().unwrap()));
+    let (line, text) = mistake("[gateway]\nproxy_from = [\"edge.example.org\"]\n");
+    assert!(line == 2 && text.contains("192.0.2.0/24"), "{text}");
+    let many = format!("[gateway]\nproxy_from = {:?}\n", ["::1"; 65]);
+    assert!(mistake(&many).1.contains("at most 64"));
 }
 
 #[test]

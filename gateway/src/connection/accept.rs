@@ -20,6 +20,7 @@ use rand::RngExt as _;
 use rustls::ServerConfig;
 
 use super::actor::Connection;
+use super::edges::Edges;
 use super::socket;
 use super::tls::TlsStream;
 use crate::limits::Origin;
@@ -34,14 +35,16 @@ pub(crate) fn service(
     node: Arc<Node>,
     tls: Arc<ServerConfig>,
     open: OpenConnections,
+    edges: Edges,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()> {
     let metrics = Arc::clone(&node.metrics);
-    fn_service(move |tcp: TcpStream| secure(tcp, Arc::clone(&tls), open.enter(), Arc::clone(&metrics)))
+    fn_service(move |tcp: TcpStream| secure(tcp, edges.clone(), Arc::clone(&tls), open.enter(), Arc::clone(&metrics)))
         .and_then(http(node).map_err(|error| tracing::debug!(%error, "a connection ended before it was one")))
 }
 
 async fn secure(
-    tcp: TcpStream,
+    mut tcp: TcpStream,
+    edges: Edges,
     tls: Arc<ServerConfig>,
     open: OpenConnection,
     metrics: Arc<Metrics>,
@@ -52,10 +55,14 @@ async fn secure(
     let _ = socket.set_tcp_user_timeout(Some(WRITE_STALL_MAX));
     let peer = tcp.peer_addr().ok();
     // On the heap while it lasts: what a handshake needs is many times what is left of it.
-    let accepted = timeout(limits::HELLO_DEADLINE, Box::pin(TlsStream::accept(tcp, tls, open))).await;
+    let accepted = Box::pin(async {
+        let client = edges.client(&mut tcp, peer).await?;
+        TlsStream::accept(tcp, tls, open).await.map(|stream| (stream, client))
+    });
+    let accepted = timeout(limits::HELLO_DEADLINE, accepted).await;
     metrics.step(Step::Tls, matches!(accepted, Ok(Ok(_))));
     match accepted {
-        Ok(Ok(stream)) => Ok((stream, peer)),
+        Ok(Ok(accepted)) => Ok(accepted),
         Ok(Err(error)) => {
             tracing::debug!(%error, "no TLS");
             Err(())

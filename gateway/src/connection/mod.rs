@@ -4,6 +4,7 @@ mod accept;
 mod actor;
 mod attachment;
 mod chatter;
+mod edges;
 mod guests;
 mod handshake;
 mod leaving;
@@ -17,6 +18,7 @@ use endtoend_protocol::RetryReason;
 pub(crate) use accept::service;
 #[cfg(test)]
 pub(crate) use attachment::{Attachment, Leave};
+pub(crate) use edges::Edges;
 pub(crate) use guests::Guests;
 
 /// How long a sender should wait before it repeats. Limits say it themselves.

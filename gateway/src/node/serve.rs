@@ -193,9 +193,10 @@ pub async fn serve(
         // The deadline of the drain comes first.
         .shutdown_timeout(drain_time.as_secs() + 60)
         .disable_signals();
+    let edges = connection::Edges::new(&config.gateway.proxy_from);
     let server = listeners.into_iter().try_fold(server, |server, (listener, address)| {
-        let (node, tls, open) = (Arc::clone(&node), Arc::clone(&tls), open.clone());
-        let connections = move || connection::service(Arc::clone(&node), Arc::clone(&tls), open.clone());
+        let (node, tls, open, edges) = (Arc::clone(&node), Arc::clone(&tls), open.clone(), edges.clone());
+        let connections = move || connection::service(Arc::clone(&node), Arc::clone(&tls), open.clone(), edges.clone());
         server.listen("clients", listener, connections).map_err(|source| ServeError::Listen { address, source })
     })?;
     let listener = start_watched(config.admin.listen, &watched)?;

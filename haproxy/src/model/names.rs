@@ -78,6 +78,21 @@ impl FromStr for Network {
     }
 }
 
+impl Network {
+    /// Whether an address belongs to it, as a socket of both families may show it too.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let same = |one: u128, other: u128, width: u32| {
+            let ignored = width.saturating_sub(self.bits.into());
+            one.checked_shr(ignored).unwrap_or(0) == other.checked_shr(ignored).unwrap_or(0)
+        };
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => same(own.to_bits().into(), other.to_bits().into(), 32),
+            (IpAddr::V6(own), IpAddr::V6(other)) => same(own.to_bits(), other.to_bits(), 128),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -144,6 +159,23 @@ mod tests {
         let long = format!("/{}", "a".repeat(96));
         for text in ["", "run", "./run", "/a b", "/a\n", "/a#", "/a,mode", "/a:1", "/../a", "/a/..", "/\"", &long] {
             assert_eq!(text.parse::<FilePath>(), Err(NotAPath), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_network_contains_what_has_its_prefix() {
+        let contains =
+            |network: &str, address: &str| network.parse::<Network>().unwrap().contains(address.parse().unwrap());
+        for (network, inside, outside) in [
+            ("10.1.0.0/16", "10.1.255.255", "10.2.0.0"),
+            ("192.0.2.1", "192.0.2.1", "192.0.2.0"),
+            ("192.0.2.1", "::ffff:192.0.2.1", "::192.0.2.1"),
+            ("2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::"),
+            ("::1", "::1", "127.0.0.1"),
+            ("0.0.0.0/0", "255.255.255.255", "::"),
+            ("::/0", "ffff::", "1.2.3.4"),
+        ] {
+            assert!(contains(network, inside) && !contains(network, outside), "{network}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Connecting to a node that may not be there, or may go away meanwhile.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use endtoend_crypto_core::proof::Purpose;
 use endtoend_protocol::{Answer, ClientFrame, RefusalCode, Request, ServerFrame, VERSION, limits};
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -57,6 +58,18 @@ impl Unsecured {
     /// When the node is not there, or goes away.
     pub async fn reach(node: SocketAddr, headers: &[(&'static str, &str)]) -> Result<Self, Gone> {
         Self::over(TcpStream::connect(node).await.map_err(|_| Gone)?, node, headers).await
+    }
+
+    /// From another address of this machine, with these bytes before anything else, as an edge says them.
+    ///
+    /// # Errors
+    /// When the node is not there, or goes away.
+    pub async fn reach_saying(from: Ipv4Addr, node: SocketAddr, first: &[u8]) -> Result<Self, Gone> {
+        let socket = TcpSocket::new_v4().map_err(|_| Gone)?;
+        socket.bind((from, 0).into()).map_err(|_| Gone)?;
+        let mut tcp = socket.connect(node).await.map_err(|_| Gone)?;
+        tcp.write_all(first).await.map_err(|_| Gone)?;
+        Self::over(tcp, node, &[]).await
     }
 
     pub(super) async fn over(tcp: TcpStream, node: SocketAddr, headers: &[(&'static str, &str)]) -> Result<Self, Gone> {

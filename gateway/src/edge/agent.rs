@@ -1,0 +1,304 @@
+//! The loop: hears what is wanted, applies it, and looks whether HAProxy lives.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use endtoend_haproxy::{EdgeView, FilePath, Membership, NotAPath, RuntimeError, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::applier::{Applier, ApplyError, How};
+use super::config::EdgeConfig;
+use super::files::{Files, FilesError};
+use super::process::{Kept, Process, TooFewFiles, fits};
+use super::program::{Program, ProgramError};
+use super::source::Source;
+use super::status::{HaproxyStatus, LastChange, ServerStatus, Status, listen, tell};
+use crate::clock;
+
+/// How often the source is asked.
+const TURN: Duration = Duration::from_millis(20);
+/// How often HAProxy is looked at when nothing else is to be done.
+const WATCH: Duration = Duration::from_secs(1);
+/// Looks in a row without an answer, each of which takes up to 2 s: then it hangs.
+const SILENCES_MAX: u32 = 3;
+
+/// Why an edge does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EdgeError {
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    #[error(transparent)]
+    TooFewFiles(#[from] TooFewFiles),
+    #[error("the directory's sockets have longer names than a socket may have; choose a shorter one")]
+    Directory(#[from] NotAPath),
+    #[error("cannot make the socket for `endtoend edge status`")]
+    Status(#[source] io::Error),
+    #[error("the system gives no signals, so that nothing could end the edge in order")]
+    Signals(#[source] io::Error),
+}
+
+/// Keeps an edge until SIGTERM or SIGINT. HAProxy that this agent, or one before it, has started ends with it; a killed agent
+/// leaves HAProxy running, and the next one takes it over.
+///
+/// # Errors
+/// When it cannot begin.
+pub(crate) async fn run(config: &EdgeConfig, source: impl Source, ready: impl FnOnce()) -> Result<(), EdgeError> {
+    let files = Files::open(config.directory.as_ref())?;
+    let program = Program::find(&config.haproxy).await?;
+    fits(config.connections_max())?;
+    tracing::info!(haproxy = %program.version, "an edge begins");
+    let mut settings = config.settings(program.hybrid)?;
+    let mut other_socket = config.socket(true)?;
+    if files.second_socket_answers() {
+        std::mem::swap(&mut settings.socket, &mut other_socket);
+    }
+    let notice = (config.terminates() && !program.hybrid).then(|| {
+        "HAProxy's TLS library has no X25519MLKEM768: the connection between client and edge has no post-quantum key exchange; \
+         the secure channel inside it has its own"
+            .to_owned()
+    });
+    if let Some(notice) = &notice {
+        tracing::warn!("{notice}");
+    }
+    let listener = listen(&files.status()).map_err(EdgeError::Status)?;
+    let process = Process::new(config.supervision, &program, &files);
+    let status = Status { edge: settings.name.to_string(), source: source.name(), notice, ..Status::default() };
+    let (status, told) = watch::channel(status);
+    let telling = tokio::spawn(tell(listener, told));
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate()).map_err(EdgeError::Signals)?,
+        signal(SignalKind::interrupt()).map_err(EdgeError::Signals)?,
+    );
+    let wanted = files.applied();
+    if let Some(applied) = &wanted {
+        tracing::info!(generation = applied.generation, "begins with the nodes that were applied last");
+    }
+    let applier = Applier::new(files, program, process, &settings.socket);
+    let mut agent =
+        Agent { settings, other_socket, source, applier, status, wanted, applied: None, watched: None, silences: 0 };
+    ready();
+    let mut turns = interval(TURN);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = turns.tick() => agent.turn().await,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    if agent.applier.process.may_start() {
+        agent.applier.process.look().await;
+        agent.applier.process.kill();
+    }
+    telling.abort();
+    Ok(())
+}
+
+struct Agent<S> {
+    settings: Settings,
+    /// The name that HAProxy's socket has not.
+    other_socket: FilePath,
+    source: S,
+    applier: Applier,
+    status: watch::Sender<Status>,
+    wanted: Option<Membership>,
+    applied: Option<Membership>,
+    watched: Option<Instant>,
+    silences: u32,
+}
+
+impl<S: Source> Agent<S> {
+    async fn turn(&mut self) {
+        self.listen();
+        let now = clock::monotonic();
+        let allowed = self.applier.pace.next().is_none_or(|at| at <= now);
+        if allowed && self.wanted.is_some() && self.wanted != self.applied {
+            self.apply().await;
+        } else if self.watched.is_none_or(|watched| now.saturating_duration_since(watched) >= WATCH) {
+            self.watched = Some(now);
+            self.watch().await;
+        }
+    }
+
+    /// Takes what the source says, if it is newer and can be.
+    fn listen(&mut self) {
+        let fault = match self.source.news() {
+            None => return,
+            Some(Ok(membership)) => self.hear(membership),
+            Some(Err(fault)) => Some(match std::error::Error::source(&fault) {
+                Some(cause) => format!("{fault}: {cause}"),
+                None => fault.to_string(),
+            }),
+        };
+        if let Some(fault) = &fault {
+            tracing::warn!("{fault}; the last list of nodes stays in effect");
+        }
+        self.status.send_modify(|status| status.source_fault = fault);
+    }
+
+    fn hear(&mut self, membership: Membership) -> Option<String> {
+        if let Some(wanted) = self.wanted.as_ref().filter(|wanted| **wanted != membership)
+            && wanted.generation >= membership.generation
+        {
+            let (new, old) = (membership.generation, wanted.generation);
+            return Some(format!("generation {new} is not newer than {old}, and says something else"));
+        }
+        let view = EdgeView { membership, settings: self.settings.clone() };
+        if let Err(error) = view.validate() {
+            return Some(format!("generation {}: {error}", view.membership.generation));
+        }
+        self.status.send_modify(|status| status.generation_wanted = Some(view.membership.generation));
+        self.wanted = Some(view.membership);
+        self.applier.pace.forgive();
+        None
+    }
+
+    async fn apply(&mut self) {
+        let Some(membership) = self.wanted.clone() else { return };
+        let generation = membership.generation;
+        let view = EdgeView { membership, settings: self.settings.clone() };
+        let begun = clock::monotonic();
+        let mut took = Duration::ZERO;
+        let done = self.applier.apply(&view, |_| took = clock::monotonic().saturating_duration_since(begun)).await;
+        match done {
+            Ok(how) => {
+                self.silences = 0;
+                self.applier.pace.attempted(clock::monotonic(), true);
+                self.applied = Some(view.membership);
+                let unwritten = self.applier.unwritten.as_ref().map(alarm);
+                tracing::info!(generation, how = how.as_str(), ?took, "applied");
+                self.status.send_modify(|status| {
+                    status.generation_wanted = Some(generation);
+                    status.generation_applied = Some(generation);
+                    let (how, took_ms, at_ms) = (how.as_str().to_owned(), took.as_secs_f64() * 1e3, clock::now().get());
+                    status.last_change = Some(LastChange { generation, how, took_ms, at_ms });
+                    status.alarm = unwritten;
+                });
+                self.count(how);
+                self.tell().await;
+            }
+            Err(ApplyError::Later(_)) => self.applier.pace.attempted(clock::monotonic(), true),
+            Err(error) => {
+                self.applier.pace.attempted(clock::monotonic(), false);
+                let text = alarm(&error);
+                tracing::error!(generation, "not applied: {text}");
+                self.status.send_modify(|status| {
+                    status.alarm = Some(text);
+                    status.counts.failures += 1;
+                });
+                if let ApplyError::Runtime(error) = &error {
+                    self.unanswered(error).await;
+                }
+            }
+        }
+    }
+
+    fn count(&self, how: How) {
+        self.status.send_modify(|status| match how {
+            How::AsItWas => {}
+            How::Orders(_) => status.counts.by_orders += 1,
+            How::Reload => status.counts.reloads += 1,
+            How::Start => status.counts.starts += 1,
+        });
+    }
+
+    /// Whether HAProxy lives, and is what it was last.
+    async fn watch(&mut self) {
+        if self.applied.is_none() {
+            return;
+        }
+        let there = self.applier.process.look().await;
+        match self.applier.is_good().await {
+            Ok(true) => {
+                self.silences = 0;
+                self.tell().await;
+                if self.applier.unwritten.is_some() {
+                    self.applied = None; // what could not be written is tried again, in time
+                    self.applier.pace.attempted(clock::monotonic(), false);
+                }
+            }
+            Ok(false) => {
+                self.mend("HAProxy is not any more what it was");
+            }
+            Err(_) if !there => self.mend("HAProxy does not run"),
+            Err(error) => {
+                self.status.send_modify(|status| status.alarm = Some(error.to_string()));
+                self.unanswered(&error).await;
+            }
+        }
+    }
+
+    async fn unanswered(&mut self, error: &RuntimeError) {
+        self.silences += 1;
+        if self.silences >= SILENCES_MAX {
+            self.silences = 0;
+            self.revive(error).await;
+        }
+    }
+
+    fn mend(&mut self, why: &str) {
+        tracing::warn!("{why}");
+        self.applied = None;
+        self.status.send_modify(|status| status.counts.mended += 1);
+    }
+
+    /// HAProxy is there, and does not answer: if its socket is gone it gets another one, and what hangs is ended, with what it has.
+    async fn revive(&mut self, error: &RuntimeError) {
+        let absent = matches!(error, RuntimeError::Absent { .. });
+        if absent && self.applier.process.master().processes().await.is_ok() && self.renew().await {
+            self.status.send_modify(|status| status.counts.reloads += 1);
+            self.mend("HAProxy's socket was gone: it has another one");
+        } else if self.applier.process.may_start() {
+            self.applier.process.kill();
+            self.mend("HAProxy hangs: it is ended and started anew");
+        } else {
+            tracing::error!(%error, "HAProxy does not answer, and is somebody else's to end");
+        }
+    }
+
+    async fn renew(&mut self) -> bool {
+        let Some(membership) = self.wanted.clone() else { return false };
+        std::mem::swap(&mut self.settings.socket, &mut self.other_socket);
+        let view = EdgeView { membership, settings: self.settings.clone() };
+        let renewed = self.applier.renew(&view).await;
+        if let Err(error) = &renewed {
+            tracing::error!("HAProxy gets no other socket: {}", alarm(error));
+            std::mem::swap(&mut self.settings.socket, &mut self.other_socket);
+        }
+        renewed.is_ok()
+    }
+
+    /// Renews what is told of HAProxy.
+    async fn tell(&self) {
+        let info = self.applier.runtime().info().await.ok();
+        let kept = self.applier.process.kept();
+        let servers = self.applier.seen.iter().map(|(name, server)| ServerStatus::of(name, server)).collect();
+        self.status.send_modify(|status| {
+            status.servers = servers;
+            status.haproxy = info.filter(|_| kept != Kept::Absent).map(|info| HaproxyStatus {
+                version: info.version,
+                pid: info.pid,
+                kept: kept.as_str().to_owned(),
+                uptime_seconds: info.uptime_seconds,
+                connections: info.connections,
+                connections_total: info.connections_total,
+            });
+        });
+    }
+}
+
+/// An error with what it comes from, in one line.
+fn alarm(error: &ApplyError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,263 @@
+//! Makes a HAProxy that runs what is wanted, looks whether it is, and goes back when it is not.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use endtoend_haproxy::{
+    EdgeView, FilePath, Leaving, Name, Pace, Plan, Rendered, Runtime, RuntimeError, Seen, SeenServer, Version, plan,
+    render,
+};
+use tokio::time::sleep;
+
+use super::files::Files;
+use super::process::Process;
+use super::program::{Program, ProgramError};
+use crate::clock;
+
+/// A new worker takes connections within a second or two, also on a machine that has much to do.
+const RELOAD_MAX: Duration = Duration::from_secs(15);
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How something was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// It was so already.
+    AsItWas,
+    /// By this many orders.
+    Orders(usize),
+    /// By a reload.
+    Reload,
+    /// By starting HAProxy.
+    Start,
+}
+
+impl How {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::AsItWas => "as_it_was",
+            Self::Orders(_) => "orders",
+            Self::Reload => "reload",
+            Self::Start => "start",
+        }
+    }
+}
+
+/// Why it was not applied. What was there goes on in each case.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApplyError {
+    #[error("HAProxy does not answer")]
+    Runtime(#[from] RuntimeError),
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    #[error("cannot write HAProxy's configuration")]
+    Write(#[source] io::Error),
+    #[error("cannot start HAProxy")]
+    Start(#[source] io::Error),
+    #[error("HAProxy is not what it was told to be, {0}")]
+    Mismatch(&'static str),
+    #[error("HAProxy does not run, and is somebody else's to start")]
+    NotRunning,
+    /// Not a failure: there were too many reloads just now.
+    #[error("a reload is needed, and there were several just now")]
+    Later(Instant),
+}
+
+/// Knows what was applied last.
+#[derive(Debug)]
+pub(super) struct Applier {
+    pub(super) files: Files,
+    pub(super) program: Program,
+    pub(super) process: Process,
+    pub(super) pace: Pace,
+    pub(super) seen: BTreeMap<Name, SeenServer>,
+    runtime: Runtime,
+    leaving: Leaving,
+    /// The last one that HAProxy was seen to be.
+    good: Option<Rendered>,
+    /// What could not be written after it was applied.
+    pub(super) unwritten: Option<ApplyError>,
+}
+
+impl Applier {
+    pub(super) fn new(files: Files, program: Program, process: Process, socket: &FilePath) -> Self {
+        Self {
+            runtime: Runtime::at(socket),
+            files,
+            program,
+            process,
+            pace: Pace::default(),
+            seen: BTreeMap::new(),
+            leaving: Leaving::default(),
+            good: None,
+            unwritten: None,
+        }
+    }
+
+    pub(super) const fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Makes it so. `look` is told at the moment at which HAProxy was seen to be what is wanted; what follows is for the next start.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub(super) async fn apply(&mut self, view: &EdgeView, look: impl FnOnce(How)) -> Result<How, ApplyError> {
+        let wanted = render(view);
+        let how = if self.process.look().await { self.change(&wanted).await? } else { self.start(&wanted).await? };
+        look(how);
+        self.unwritten = self.keep(view, &wanted).await.err();
+        self.good = Some(wanted);
+        Ok(how)
+    }
+
+    /// HAProxy's socket has no name any more: a reload gives it that of this view.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub(super) async fn renew(&mut self, view: &EdgeView) -> Result<(), ApplyError> {
+        let before = std::mem::replace(&mut self.runtime, Runtime::at(&view.settings.socket));
+        let wanted = render(view);
+        match self.reload(&wanted).await {
+            Ok(_) => {
+                self.good = Some(wanted);
+                Ok(())
+            }
+            Err(error) => {
+                self.runtime = before;
+                Err(error)
+            }
+        }
+    }
+
+    /// What HAProxy says of itself, and what has to change there.
+    async fn look(&mut self, wanted: &Rendered) -> Result<Plan, RuntimeError> {
+        let seen = self.runtime.seen().await?;
+        let can = Version::parse(&seen.info.version).unwrap_or(Version::OLDEST).capabilities();
+        let overdue = self.leaving.overdue(&seen, wanted, clock::monotonic());
+        let plan = plan(&seen, wanted, &overdue, can);
+        let Seen { servers, .. } = seen;
+        self.seen = servers;
+        Ok(plan)
+    }
+
+    /// Whether HAProxy is still what it was last; it is not when somebody else has told it something, or it was started anew.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(super) async fn is_good(&mut self) -> Result<bool, RuntimeError> {
+        let Some(good) = self.good.take() else { return Ok(true) };
+        let plan = self.look(&good).await;
+        self.good = Some(good);
+        // Servers without sessions that are not wanted any more are to go, too.
+        plan.map(|plan| plan == Plan::Orders(Vec::new()))
+    }
+
+    async fn change(&mut self, wanted: &Rendered) -> Result<How, ApplyError> {
+        match self.look(wanted).await? {
+            Plan::Orders(orders) if orders.is_empty() => return Ok(How::AsItWas),
+            Plan::Orders(orders) => {
+                let mut refused = false;
+                for order in &orders {
+                    match self.runtime.apply(order).await {
+                        Ok(()) => {}
+                        // A session came in between: another time.
+                        Err(error) if order.is_tidying() => tracing::debug!(%error, "not tidied up"),
+                        Err(error @ RuntimeError::Refused { .. }) => {
+                            tracing::warn!(%error, "an order was refused");
+                            refused = true;
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                if !refused && self.look(wanted).await?.is_settled() {
+                    return Ok(How::Orders(orders.len()));
+                }
+                tracing::warn!("orders were not enough: HAProxy is loaded anew");
+            }
+            Plan::Reload => {}
+        }
+        self.reload(wanted).await
+    }
+
+    async fn reload(&mut self, wanted: &Rendered) -> Result<How, ApplyError> {
+        let now = clock::monotonic();
+        if let Some(at) = self.pace.next_reload().filter(|at| *at > now) {
+            return Err(ApplyError::Later(at));
+        }
+        self.write(wanted).await?;
+        self.pace.reloaded(now);
+        if self.reloaded(wanted).await.is_ok() {
+            return Ok(How::Reload);
+        }
+        // The old worker is there still, or the new one is not what it should be.
+        let Some(good) = self.good.take() else { return Err(ApplyError::Mismatch("and nothing was applied before")) };
+        let back = match self.write(&good).await {
+            Ok(()) => self.reloaded(&good).await,
+            Err(error) => Err(error),
+        };
+        self.good = Some(good);
+        Err(ApplyError::Mismatch(match back {
+            Ok(()) => "and is again what it was before",
+            Err(_) => "and does not go back to what it was before",
+        }))
+    }
+
+    /// Orders a reload, and waits until HAProxy is what is wanted.
+    async fn reloaded(&mut self, wanted: &Rendered) -> Result<(), ApplyError> {
+        let end = clock::monotonic() + RELOAD_MAX;
+        // A master that becomes a new one listens to nobody for some 100 ms.
+        while let Err(error) = self.process.master().reload().await {
+            if matches!(error, RuntimeError::Refused { .. }) || clock::monotonic() >= end {
+                return Err(error.into());
+            }
+            sleep(PAUSE).await;
+        }
+        self.becomes(wanted, end).await
+    }
+
+    async fn start(&mut self, wanted: &Rendered) -> Result<How, ApplyError> {
+        self.write(wanted).await?;
+        if !self.process.may_start() {
+            return Err(ApplyError::NotRunning);
+        }
+        self.process.start().map_err(ApplyError::Start)?;
+        self.becomes(wanted, clock::monotonic() + RELOAD_MAX).await.map(|()| How::Start)
+    }
+
+    async fn becomes(&mut self, wanted: &Rendered, end: Instant) -> Result<(), ApplyError> {
+        loop {
+            let why = match self.look(wanted).await {
+                Ok(plan) if plan.is_settled() => {
+                    self.process.look().await;
+                    return Ok(());
+                }
+                Ok(_) => ApplyError::Mismatch("though it was loaded"),
+                Err(error) => error.into(),
+            };
+            if clock::monotonic() >= end {
+                return Err(why);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// For the next start of HAProxy and of this agent.
+    async fn keep(&self, view: &EdgeView, wanted: &Rendered) -> Result<(), ApplyError> {
+        if !self.files.has_config(&wanted.text) {
+            self.write(wanted).await?;
+        }
+        if self.files.applied().as_ref() != Some(&view.membership) {
+            self.files.write_applied(&view.membership).map_err(ApplyError::Write)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing becomes HAProxy's file that HAProxy does not accept.
+    async fn write(&self, wanted: &Rendered) -> Result<(), ApplyError> {
+        let candidate = self.files.write_candidate(&wanted.text).map_err(ApplyError::Write)?;
+        self.program.check(&candidate).await?;
+        self.files.take_candidate().map_err(ApplyError::Write)
+    }
+}
