@@ -154,8 +154,8 @@ pub enum Judged {
         /// With what.
         token: TokenId,
     },
-    /// It has asked before.
-    Known(MemberState),
+    /// It has asked before, and stands so. What it says of itself now may be other than what is known.
+    Known(MemberState, Box<Applicant>),
 }
 
 /// Judges a request by what the members have agreed upon.
@@ -188,7 +188,7 @@ pub fn judge(
     let Some((id, secret)) = token else {
         // Only who is approved is told anything without a token.
         return match member.map(|entry| entry.member.state) {
-            Some(stands) if stands.may_link() => Ok(Judged::Known(stands)),
+            Some(stands) if stands.may_link() => Ok(Judged::Known(stands, Box::new(applicant))),
             _ => refused(Refused::UnknownNode(node)),
         };
     };
@@ -196,7 +196,7 @@ pub fn judge(
     let kept = state.tokens().get(&id).filter(|token| is_secret_of(&id, &secret, &token.check));
     let Some(kept) = kept else { return refused(Refused::UnknownToken) };
     match (kept.used_by, member) {
-        (Some(user), Some(entry)) if user == node => Ok(Judged::Known(entry.member.state)),
+        (Some(user), Some(entry)) if user == node => Ok(Judged::Known(entry.member.state, Box::new(applicant))),
         (Some(_), _) => refused(Refused::TokenUsed),
         (None, Some(_)) => refused(Refused::AlreadyMember(node)),
         (None, None) if now >= kept.expires_at => refused(Refused::TokenExpired),

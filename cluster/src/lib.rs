@@ -16,6 +16,7 @@ mod member;
 mod millis;
 pub mod peers;
 pub mod redis;
+mod rejoin;
 mod secrets;
 mod token;
 mod view;
@@ -25,6 +26,7 @@ pub use calls::{AnswerError, Answers, CALL_BYTES_MAX, CallError, Calls, InMemory
 pub use id::{BadNodeId, ClusterId, NodeId};
 pub use keys::{BadKeys, BadSignature, NodeKeys, verify};
 pub use member::{Member, MemberState};
+pub use rejoin::{WasRemoved, rejoin, stay_in_touch};
 pub use secrets::{
     ClusterKey, LINK_AUTHORITY, SECRET_BYTES_MAX, SECRET_NAME_BYTES_MAX, SECRETS_MAX, Secrets, SecretsError,
 };

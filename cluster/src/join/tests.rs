@@ -99,11 +99,12 @@ fn a_node_with_a_token_asks_waits_and_gets_what_it_needs() {
     let (token, keys) = (cluster.token(), keys());
     cluster.ask(&keys, &token);
     let again = request(&keys, &profile("two"), Some(&token), &HERE).unwrap();
-    assert_eq!(cluster.judge(&again), Ok(Judged::Known(MemberState::Pending)));
+    let stands = |state| Ok(Judged::Known(state, Box::new(profile("two").applicant(&keys))));
+    assert_eq!(cluster.judge(&again), stands(MemberState::Pending));
     let early = cluster.admitted().check(&keys, Some(token.authority()), None).map(|_| ());
     assert_eq!(early, Err(BadAdmission::NotAdmitted), "nobody has approved it");
     cluster.approve(&keys);
-    assert_eq!(cluster.judge(&again), Ok(Judged::Known(MemberState::Joining)));
+    assert_eq!(cluster.judge(&again), stands(MemberState::Joining));
     let reply = JoinReply::Admitted(Box::new(cluster.admitted()));
     assert_eq!(JoinReply::decode(&reply.encode()), Ok(reply));
     let (state, secrets) = cluster.admitted().check(&keys, Some(token.authority()), None).unwrap();
@@ -112,7 +113,7 @@ fn a_node_with_a_token_asks_waits_and_gets_what_it_needs() {
     assert_eq!(authority.certificate().key, token.authority());
     // Later it asks without a token what has changed.
     let back = request(&keys, &profile("two"), None, &HERE).unwrap();
-    assert_eq!(cluster.judge(&back), Ok(Judged::Known(MemberState::Joining)));
+    assert_eq!(cluster.judge(&back), stands(MemberState::Joining));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 use super::tls::{self, JOIN_ALPN, LINK_ALPN, LinkKey, TlsError, Untrusted, key_of, may_link};
 use super::wire::{Hello, Versions, WireError, put, take};
 use crate::join::Exporter;
-use crate::{ClusterView, KeyHash, NodeId};
+use crate::{ClusterView, NodeId};
 
 /// Bytes that the kernel holds beyond what is on its way: what waits there, a question of the control plane cannot overtake.
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
@@ -132,9 +132,9 @@ pub(super) async fn dial(own: Own<'_>, peer: NodeId) -> Result<Connected, Connec
 /// bound to.
 pub(super) async fn dial_to_join(
     address: &str,
-    authority: KeyHash,
+    config: rustls::ClientConfig,
 ) -> Result<(TlsStream<TcpStream>, Exporter), ConnectError> {
-    let stream = connect(address, tls::join_client(authority)?).await?;
+    let stream = connect(address, config).await?;
     let binding = tls::join_binding(stream.get_ref().1).map_err(ConnectError::Tls)?;
     Ok((stream.into(), binding))
 }

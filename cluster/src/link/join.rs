@@ -10,9 +10,10 @@ use tokio_rustls::TlsStream;
 
 use super::connect::{ConnectError, dial_to_join, read_frame};
 use super::hooks::Welcomes;
+use super::tls;
 use super::wire::{FRAME_BYTES_MAX, put_bytes};
-use crate::KeyHash;
 use crate::join::{Exporter, REQUEST_BYTES_MAX};
+use crate::{ClusterView, KeyHash};
 
 /// Longest answer to a node that joins: it carries members and sealed secrets.
 pub const JOIN_ANSWER_BYTES_MAX: usize = FRAME_BYTES_MAX;
@@ -36,7 +37,24 @@ impl JoinConnection {
     /// # Errors
     /// [`ConnectError`].
     pub async fn open(address: &str, authority: KeyHash, deadline: Duration) -> Result<Self, ConnectError> {
-        let opened = timeout(deadline, dial_to_join(address, authority)).await;
+        Self::open_with(address, tls::join_client(authority)?, deadline).await
+    }
+
+    /// Opens it to a member that this node, which is one too, has known: to be told what has changed while it was away. The
+    /// other end must have the key of a member of `view`; its certificate may be of an authority that this node has not heard of.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn open_again(address: &str, view: &ClusterView, deadline: Duration) -> Result<Self, ConnectError> {
+        Self::open_with(address, tls::rejoin_client(view)?, deadline).await
+    }
+
+    async fn open_with(
+        address: &str,
+        config: tokio_rustls::rustls::ClientConfig,
+        deadline: Duration,
+    ) -> Result<Self, ConnectError> {
+        let opened = timeout(deadline, dial_to_join(address, config)).await;
         let (stream, binding) = opened.map_err(|_| ConnectError::TooSlow(deadline))??;
         Ok(Self { stream, read: BytesMut::new(), binding, deadline })
     }

@@ -12,6 +12,8 @@ use crate::calls::{AnswerError, Answers};
 use crate::control::command::{Command, Proposal};
 use crate::control::raft::Encoded;
 use crate::control::wire::{Answer, Led, Question, SnapshotAnswer, decode, encode};
+use crate::join::Exporter;
+use crate::link::Welcomes;
 
 /// Longest snapshot that is received, in bytes. One of the most members that there can be is half as long.
 const SNAPSHOT_BYTES_MAX: u64 = 2 * 1024 * 1024;
@@ -30,6 +32,13 @@ impl Answers for Control {
         let question = decode(&question).map_err(|_| AnswerError::Malformed)?;
         let answer = self.inner.answer(from, question).await?;
         encode(&answer).map(Bytes::from).map_err(|_| AnswerError::Malformed)
+    }
+}
+
+#[async_trait]
+impl Welcomes for Control {
+    async fn welcome(&self, exporter: Exporter, question: Bytes) -> Option<Bytes> {
+        Some(self.answer_join(&question, &exporter).await.into())
     }
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Control, ControlError, Inner};
+use super::{Control, ControlError, Inner, Setup};
 use crate::calls::{AnswerError, CALL_BYTES_MAX};
-use crate::control::command::{Admission, Command, Done, Proposal, Refused};
+use crate::control::command::{Admission, Applicant, Command, Done, Proposal, Refused};
 use crate::control::network::ask;
 use crate::control::state::ClusterState;
 use crate::control::wire::{Answer, Led, Question};
-use crate::join::{Admitted, Exporter, JoinRefusal, JoinReply, Judged, judge};
+use crate::join::{Admitted, Exporter, JoinRefusal, JoinReply, Judged, judge, request};
 use crate::{JoinToken, MemberState, NodeId};
 
 /// How long a member works on a request to join.
@@ -98,6 +98,15 @@ impl Control {
         }
         let arrived = timeout_at(end, view.wait_for(|view| view.leader == Some(to))).await;
         arrived.map_err(|_| ControlError::NoLeader)?.map(drop).map_err(|_| ControlError::Stopped)
+    }
+
+    /// A request of this member to be told what has changed, for a connection with this exporter.
+    ///
+    /// # Errors
+    /// `Stopped` when the system's random numbers fail.
+    pub fn ask_again(&self, exporter: &Exporter) -> Result<Vec<u8>, ControlError> {
+        let Setup { keys, profile, .. } = &self.inner.setup;
+        request(keys, profile, None, exporter).map_err(|_| ControlError::Stopped)
     }
 
     /// Answers a request to join: what is to be sent back.
@@ -209,11 +218,18 @@ impl Inner {
         let Ok((index, state)) = self.read(JOIN_DEADLINE).await else { return JoinReply::Later };
         match judge(request, exporter, &state, self.now()) {
             Err(refusal) => JoinReply::Refused(refusal),
-            Ok(Judged::Known(MemberState::Pending)) => JoinReply::Pending,
-            Ok(Judged::Known(_)) => match state.encode() {
-                Ok(state) => JoinReply::Admitted(Box::new(Admitted { index, state })),
-                Err(_) => JoinReply::Later,
-            },
+            Ok(Judged::Known(MemberState::Pending, _)) => JoinReply::Pending,
+            Ok(Judged::Known(_, applicant)) => {
+                // It may have moved to where nobody finds it: then nobody but itself could tell.
+                if let Some(command) = announcement(&state, &applicant) {
+                    // What is refused or not decided now, the node tries once more itself when it has links.
+                    let _ = self.propose(command, JOIN_DEADLINE).await;
+                }
+                match state.encode() {
+                    Ok(state) => JoinReply::Admitted(Box::new(Admitted { index, state })),
+                    Err(_) => JoinReply::Later,
+                }
+            }
             Ok(Judged::Ask { applicant, token }) => {
                 match self.propose(Command::Ask { applicant, token }, JOIN_DEADLINE).await {
                     Ok(_) => JoinReply::Pending,
@@ -228,18 +244,8 @@ impl Inner {
     pub(super) async fn announce(self: Arc<Self>) {
         let mut stop = self.stop.subscribe();
         while !self.is_stopping() {
-            let (node, profile) = (self.node(), &self.setup.profile);
-            let state = self.state();
-            let Some(entry) = state.members().get(&node) else { return };
-            let known = (&entry.member.peer_address, &entry.member.client_address, &entry.member.version);
-            if known == (&profile.peer_address, &profile.client_address, &profile.version) {
+            let Some(command) = announcement(&self.state(), &self.setup.profile.applicant(&self.setup.keys)) else {
                 return;
-            }
-            let command = Command::Announce {
-                node,
-                peer_address: profile.peer_address.clone(),
-                client_address: profile.client_address.clone(),
-                version: profile.version.clone(),
             };
             tokio::select! {
                 told = self.propose(command, Duration::from_secs(10)) => match told {
@@ -254,4 +260,13 @@ impl Inner {
             }
         }
     }
+}
+
+/// What tells that a member has other addresses or another program than is known, if that is so.
+fn announcement(state: &ClusterState, applicant: &Applicant) -> Option<Command> {
+    let Applicant { node, peer_address, client_address, version, .. } = applicant.clone();
+    let known = &state.members().get(&node)?.member;
+    let same =
+        (&known.peer_address, &known.client_address, &known.version) == (&peer_address, &client_address, &version);
+    (!same).then_some(Command::Announce { node, peer_address, client_address, version })
 }

@@ -292,6 +292,11 @@ impl Control {
         fault.filter(|_| !self.inner.is_stopping())
     }
 
+    /// Whether it was told to end.
+    pub fn has_stopped(&self) -> bool {
+        self.inner.is_stopping()
+    }
+
     /// Ends raft and all tasks, and closes the file, which can be opened again afterwards.
     pub async fn shutdown(&self) {
         self.inner.stop.send_replace(true);
