@@ -10,8 +10,6 @@ use endtoend_protocol::{AccountTag, Address, DeviceId, EnvelopeId};
 use crate::columns::{array, number};
 use crate::{Append, AppendOutcome, QueueBatch, Seq, StoreError, StoreLimits, Tray};
 
-const DAMAGED_DEPTH: StoreError = StoreError::Damaged { what: "queue depth" };
-
 /// How much waits for a device: in all, and in the tray for requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Depth {
@@ -19,26 +17,83 @@ pub(crate) struct Depth {
     pub(crate) requests: u32,
 }
 
-/// A device that a batch touches: read once, its depth written once.
+impl Depth {
+    /// As it is read. `None` for what cannot be right.
+    pub(crate) fn from_columns(all: i64, requests: i64) -> Option<Self> {
+        let depth = Self { all: u32::try_from(all).ok()?, requests: u32::try_from(requests).ok()? };
+        (depth.requests <= depth.all).then_some(depth)
+    }
+
+    /// `None` when there cannot have been so many.
+    fn without(self, gone: Self) -> Option<Self> {
+        let (all, requests) = (self.all.checked_sub(gone.all)?, self.requests.checked_sub(gone.requests)?);
+        (requests <= all).then_some(Self { all, requests })
+    }
+}
+
+/// A device of a batch, as it is found.
 #[derive(Debug)]
-pub(crate) struct Touched {
+pub(crate) struct Found {
     pub(crate) row: i64,
-    before: Depth,
-    pub(crate) depth: Depth,
+    /// What is written of its depth; `None` for nothing, or for what cannot be right.
+    pub(crate) written: Option<Depth>,
+    /// Rows that the batch has deleted.
+    gone: Depth,
 }
 
 /// Devices of one batch that exist.
+pub(crate) type FoundDevices = HashMap<Address, Found>;
+
+/// A device whose depth is known.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    pub(crate) row: i64,
+    written: Option<Depth>,
+    pub(crate) depth: Depth,
+}
+
+/// Those of a batch that exist, read once and written once.
 pub(crate) type Devices = HashMap<Address, Touched>;
 
-/// A device as it is read: its row, tag and number, and its depths.
-pub(crate) type DeviceColumns = (i64, Vec<u8>, i64, i64, i64);
+/// A device as it is read: its row, tag and number.
+pub(crate) type DeviceColumns = (i64, Vec<u8>, i64);
 
-pub(crate) fn touched((row, tag, device, all, requests): DeviceColumns) -> Result<(Address, Touched), StoreError> {
+/// The same with what is written of its depth.
+pub(crate) type DeviceAndDepth = (i64, Vec<u8>, i64, Option<i64>, Option<i64>);
+
+pub(crate) fn found((row, tag, device): DeviceColumns, written: Option<Depth>) -> Result<(Address, Found), StoreError> {
     let device =
         DeviceId::new(number(device, "device number")?).map_err(|_| StoreError::Damaged { what: "device number" })?;
     let address = Address { account: AccountTag::new(array(&tag, "tag")?), device };
-    let depth = Depth { all: number(all, "queue depth")?, requests: number(requests, "queue depth")? };
-    Ok((address, Touched { row, before: depth, depth }))
+    Ok((address, Found { row, written, gone: Depth::default() }))
+}
+
+/// The devices whose rows have to be counted: nothing is known, or less than was deleted. A depth that was damaged is right
+/// again after that, and hinders nobody.
+pub(crate) fn uncounted(devices: &FoundDevices) -> Vec<i64> {
+    devices.values().filter(|device| device.left().is_none()).map(|device| device.row).collect()
+}
+
+impl Found {
+    fn left(&self) -> Option<Depth> {
+        self.written?.without(self.gone)
+    }
+}
+
+/// A count as it is read: the row of the device, its rows, and those in the tray for requests.
+pub(crate) type CountColumns = (i64, i64, i64);
+
+/// `counts` are those of [`uncounted`], after the deletions; a device without rows has none.
+pub(crate) fn touched(devices: FoundDevices, counts: Vec<CountColumns>) -> Result<Devices, StoreError> {
+    let mut counted = HashMap::with_capacity(counts.len());
+    for (row, all, requests) in counts {
+        counted.insert(row, Depth::from_columns(all, requests).ok_or(StoreError::Damaged { what: "queue" })?);
+    }
+    let touched = devices.into_iter().map(|(address, device)| {
+        let depth = device.left().unwrap_or_else(|| counted.get(&device.row).copied().unwrap_or_default());
+        (address, Touched { row: device.row, written: device.written, depth })
+    });
+    Ok(touched.collect())
 }
 
 /// What names an envelope: the row of its device, and its id.
@@ -61,26 +116,26 @@ pub(crate) fn named(batch: &QueueBatch) -> Vec<Address> {
     sorted.into_values().collect()
 }
 
-/// Those whose depth is another than it was.
+/// Those whose depth is another than is written.
 pub(crate) fn changed(devices: &Devices) -> Vec<&Touched> {
-    devices.values().filter(|device| device.depth != device.before).collect()
+    devices.values().filter(|device| device.written != Some(device.depth)).collect()
 }
 
 /// The rows to delete, each as its device's row and its place.
-pub(crate) fn deletions(devices: &Devices, deletes: &[(Address, Seq)]) -> Vec<(i64, i64)> {
+pub(crate) fn deletions(devices: &FoundDevices, deletes: &[(Address, Seq)]) -> Vec<(i64, i64)> {
     deletes.iter().filter_map(|(device, seq)| Some((devices.get(device)?.row, seq.0))).collect()
 }
 
-/// Takes deleted rows off the depths: for each row its device's and its tray.
-pub(crate) fn deleted(devices: &mut Devices, gone: Vec<(i64, u32)>) -> Result<(), StoreError> {
+/// Remembers deleted rows: for each its device's and its tray.
+pub(crate) fn deleted(devices: &mut FoundDevices, gone: Vec<(i64, u32)>) {
     let mut by_row: HashMap<i64, &mut Depth> =
-        devices.values_mut().map(|device| (device.row, &mut device.depth)).collect();
+        devices.values_mut().map(|device| (device.row, &mut device.gone)).collect();
     for (row, tray) in gone {
-        let depth = by_row.get_mut(&row).ok_or(DAMAGED_DEPTH)?;
-        depth.all = depth.all.checked_sub(1).ok_or(DAMAGED_DEPTH)?;
-        depth.requests = depth.requests.checked_sub(tray).ok_or(DAMAGED_DEPTH)?;
+        if let Some(gone) = by_row.get_mut(&row) {
+            gone.all += 1;
+            gone.requests += tray;
+        }
     }
-    Ok(())
 }
 
 /// An append that gets a row of its own.

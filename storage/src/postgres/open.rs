@@ -11,8 +11,10 @@ use super::{ConnectionUrl, Postgres};
 use crate::StoreLimits;
 use crate::failure::Reported;
 
-pub(super) const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "first", include_str!("../../migrations/postgres/0001_first.sql"))];
+pub(super) const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("../../migrations/postgres/0001_first.sql")),
+    (2, "queue depths", include_str!("../../migrations/postgres/0002_queue_depths.sql")),
+];
 
 /// `server_version_num` of the oldest server that is known to work: 15.0.
 const VERSION_MIN: i32 = 150_000;

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use endtoend_protocol::{Address, UnixMillis};
 
 use super::{Connection, Postgres, lock_devices};
-use crate::batch::{self, Depth, DeviceColumns, Devices, Name, Planned, decide};
+use crate::batch::{self, CountColumns, Depth, DeviceColumns, Devices, FoundDevices, Name, Planned, decide};
 use crate::columns::{number, time, to_column};
 use crate::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError, StoreLimits};
 
@@ -84,11 +84,10 @@ impl QueueStore for Postgres {
                      DELETE FROM queue WHERE seq IN (
                          SELECT seq FROM queue WHERE expires_at <= $1 AND device_row = ANY($3)
                          ORDER BY expires_at LIMIT $2)
-                     RETURNING device_row, tray),
-                 counted AS (SELECT device_row, count(*) AS rows, sum(tray) AS requests FROM gone GROUP BY device_row),
-                 changed AS (
-                     UPDATE devices SET queue_depth = queue_depth - rows, request_depth = request_depth - requests
-                     FROM counted WHERE id = device_row)
+                     RETURNING device_row),
+                 forgotten AS (
+                     -- What is left is counted when something comes.
+                     DELETE FROM queue_depths WHERE device_row IN (SELECT device_row FROM gone))
                  SELECT count(*) FROM gone",
             )
             .bind(to_column(now))
@@ -116,22 +115,25 @@ async fn write(
     batch: QueueBatch,
     limits: &StoreLimits,
 ) -> Result<Vec<AppendOutcome>, StoreError> {
-    let mut devices = lock(connection, &batch::named(&batch)).await?;
+    let mut found = lock(connection, &batch::named(&batch)).await?;
     let QueueBatch { deletes, appends } = batch;
-    delete(connection, &mut devices, &deletes).await?;
-    let present = find_present(connection, &devices, &appends).await?;
+    delete(connection, &mut found, &deletes).await?;
+    let present = look(connection, &mut found, &appends).await?;
+    let counts = count(connection, batch::uncounted(&found)).await?;
+    let mut devices = batch::touched(found, counts)?;
     let (decisions, planned) = decide(&mut devices, &present, &appends, limits);
     let seqs = insert(connection, &devices, &planned).await?;
     decisions.into_iter().map(|decision| decision.outcome(&seqs)).collect()
 }
 
 /// Locks the devices in the order of their rows, so that two batches never wait for each other. The lock leaves room for
-/// keys and tokens that are added to the device meanwhile.
-async fn lock(connection: &mut Connection, named: &[Address]) -> Result<Devices, StoreError> {
+/// keys and tokens that are added to the device meanwhile. What this statement sees beside the locked rows may be of before
+/// the lock, so the depths are read by the next one.
+async fn lock(connection: &mut Connection, named: &[Address]) -> Result<FoundDevices, StoreError> {
     let (tags, numbers): (Vec<Vec<u8>>, Vec<i64>) =
         named.iter().map(|device| (device.account.as_bytes().to_vec(), i64::from(device.device.get()))).unzip();
     let rows: Vec<DeviceColumns> = sqlx::query_as(
-        "SELECT d.id, d.tag, d.device, d.queue_depth, d.request_depth
+        "SELECT d.id, d.tag, d.device
          FROM unnest($1::bytea[], $2::bigint[]) AS named (tag, device)
          JOIN devices d ON d.tag = named.tag AND d.device = named.device
          ORDER BY d.id FOR NO KEY UPDATE OF d",
@@ -140,12 +142,12 @@ async fn lock(connection: &mut Connection, named: &[Address]) -> Result<Devices,
     .bind(numbers)
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(batch::touched).collect()
+    rows.into_iter().map(|row| batch::found(row, None)).collect()
 }
 
 async fn delete(
     connection: &mut Connection,
-    devices: &mut Devices,
+    devices: &mut FoundDevices,
     deletes: &[(Address, Seq)],
 ) -> Result<(), StoreError> {
     let (rows, seqs): (Vec<i64>, Vec<i64>) = batch::deletions(devices, deletes).into_iter().unzip();
@@ -161,16 +163,20 @@ async fn delete(
     .fetch_all(connection)
     .await?;
     let gone = gone.into_iter().map(|(row, tray)| Ok((row, number(tray, "tray")?)));
-    batch::deleted(devices, gone.collect::<Result<_, StoreError>>()?)
+    batch::deleted(devices, gone.collect::<Result<_, StoreError>>()?);
+    Ok(())
 }
 
-/// Which of the appends are in the queue already, and where. They stay as long as new ones would. Nobody adds to a locked
-/// device's.
-async fn find_present(
+/// Reads the depths, and which of the appends are in the queue already, and where. These stay as long as new ones would.
+/// Nobody adds to a locked device's.
+async fn look(
     connection: &mut Connection,
-    devices: &Devices,
+    devices: &mut FoundDevices,
     appends: &[Append],
 ) -> Result<HashMap<Name, Seq>, StoreError> {
+    if devices.is_empty() {
+        return Ok(HashMap::new());
+    }
     let (mut rows, mut ids, mut expiries) = (Vec::new(), Vec::new(), Vec::new());
     for append in appends {
         if let Some(device) = devices.get(&append.to) {
@@ -179,21 +185,49 @@ async fn find_present(
             expiries.push(to_column(append.expires_at));
         }
     }
-    if rows.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let present: Vec<(i64, Vec<u8>, i64)> = sqlx::query_as(
-        "UPDATE queue q SET expires_at = greatest(q.expires_at, named.expires_at)
-         FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS named (device_row, envelope_id, expires_at)
-         WHERE q.device_row = named.device_row AND q.envelope_id = named.envelope_id
-         RETURNING q.device_row, q.envelope_id, q.seq",
+    // An envelope that is there has an id and a place, a depth has two numbers.
+    let seen: Vec<(i64, Option<Vec<u8>>, i64, i64)> = sqlx::query_as(
+        "WITH present AS (
+             UPDATE queue q SET expires_at = greatest(q.expires_at, named.expires_at)
+             FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS named (device_row, envelope_id, expires_at)
+             WHERE q.device_row = named.device_row AND q.envelope_id = named.envelope_id
+             RETURNING q.device_row, q.envelope_id, q.seq)
+         SELECT device_row, envelope_id, seq, 0::bigint FROM present
+         UNION ALL
+         SELECT device_row, NULL, queue_depth, request_depth FROM queue_depths WHERE device_row = ANY($4)",
     )
     .bind(rows)
     .bind(ids)
     .bind(expiries)
+    .bind(devices.values().map(|device| device.row).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    present.into_iter().map(batch::present).collect()
+    let mut present = HashMap::new();
+    let mut written = HashMap::new();
+    for (row, id, first, second) in seen {
+        match id {
+            Some(id) => present.extend([batch::present((row, id, first))?]),
+            None => written.extend([(row, Depth::from_columns(first, second))]),
+        }
+    }
+    for device in devices.values_mut() {
+        device.written = written.get(&device.row).copied().flatten();
+    }
+    Ok(present)
+}
+
+/// Rarely more than none: a device that was written to for the first time, or after a sweep.
+async fn count(connection: &mut Connection, devices: Vec<i64>) -> Result<Vec<CountColumns>, StoreError> {
+    if devices.is_empty() {
+        return Ok(Vec::new());
+    }
+    let counts = sqlx::query_as(
+        "SELECT device_row, count(*), sum(tray)::bigint FROM queue WHERE device_row = ANY($1) GROUP BY device_row",
+    )
+    .bind(devices)
+    .fetch_all(connection)
+    .await?;
+    Ok(counts)
 }
 
 /// Adds the rows, writes the depths, and gives the places in the order of the rows.
@@ -212,9 +246,10 @@ async fn insert(
     let times = |of: fn(&Append) -> UnixMillis| planned.iter().map(|p| to_column(of(p.append))).collect::<Vec<_>>();
     let mut seqs: Vec<i64> = sqlx::query_scalar(
         "WITH changed AS (
-             UPDATE devices SET queue_depth = depth.rows, request_depth = depth.requests
-             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS depth (id, rows, requests)
-             WHERE devices.id = depth.id)
+             INSERT INTO queue_depths (device_row, queue_depth, request_depth)
+             SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
+             ON CONFLICT (device_row) DO UPDATE
+             SET queue_depth = excluded.queue_depth, request_depth = excluded.request_depth)
          INSERT INTO queue (device_row, envelope_id, accepted_at, expires_at, body, tray)
          SELECT device_row, envelope_id, accepted_at, expires_at, body, tray
          FROM unnest($4::bigint[], $5::bytea[], $6::bigint[], $7::bigint[], $8::bytea[], $9::bigint[])

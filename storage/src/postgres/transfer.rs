@@ -46,8 +46,8 @@ impl Postgres {
         let mut connection = self.unhurried().await.map_err(TransferError::Write)?;
         sqlx::query("BEGIN").execute(&mut connection).await.map_err(write)?;
         // A node that was started meanwhile waits, or fails with a lock that is held too long.
-        let lock = "LOCK TABLE accounts, devices, one_time_pre_keys, queue, families, invites, relations, links, audit,
-                    audit_ends IN EXCLUSIVE MODE";
+        let lock = "LOCK TABLE accounts, devices, one_time_pre_keys, queue, queue_depths, families, invites, relations,
+                    links, audit, audit_ends IN EXCLUSIVE MODE";
         sqlx::query(lock).execute(&mut connection).await.map_err(write)?;
         let transferred = transfer(from, &mut InDatabase(&mut connection), report).await?;
         sqlx::query("COMMIT").execute(&mut connection).await.map_err(write)?;

@@ -1,13 +1,13 @@
 //! Envelopes that wait for their device, in SQLite.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use endtoend_protocol::{Address, UnixMillis};
 use sqlx::{QueryBuilder, SqliteConnection};
 
 use super::{Driver, Sqlite, device_row};
-use crate::batch::{self, DeviceColumns, Devices, Name, Planned, Touched, decide};
+use crate::batch::{self, CountColumns, Depth, DeviceAndDepth, Devices, FoundDevices, Name, Planned, Touched, decide};
 use crate::columns::{time, to_column};
 use crate::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError, StoreLimits};
 
@@ -42,30 +42,21 @@ impl QueueStore for Sqlite {
 
     async fn delete_expired(&self, now: UnixMillis, rows_max: u32) -> Result<u64, StoreError> {
         let mut transaction = self.begin().await?;
-        let rows: Vec<(i64, u32)> = sqlx::query_as(
+        let rows: Vec<i64> = sqlx::query_scalar(
             "DELETE FROM queue WHERE seq IN
                  (SELECT seq FROM queue WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
-             RETURNING device_row, tray",
+             RETURNING device_row",
         )
         .bind(to_column(now))
         .bind(rows_max)
         .fetch_all(transaction.connection())
         .await?;
-        let mut gone: HashMap<i64, (u32, u32)> = HashMap::new();
-        for (device, tray) in &rows {
-            let (all, requests) = gone.entry(*device).or_default();
-            *all += 1;
-            *requests += tray;
-        }
-        for (device, (all, requests)) in gone {
-            sqlx::query(
-                "UPDATE devices SET queue_depth = queue_depth - ?2, request_depth = request_depth - ?3 WHERE id = ?1",
-            )
-            .bind(device)
-            .bind(all)
-            .bind(requests)
-            .execute(transaction.connection())
-            .await?;
+        // What is left is counted when something comes.
+        for device in rows.iter().collect::<BTreeSet<_>>() {
+            sqlx::query("DELETE FROM queue_depths WHERE device_row = ?1")
+                .bind(device)
+                .execute(transaction.connection())
+                .await?;
         }
         transaction.commit().await?;
         Ok(rows.len() as u64)
@@ -77,9 +68,11 @@ async fn write(
     batch: QueueBatch,
     limits: &StoreLimits,
 ) -> Result<Vec<AppendOutcome>, StoreError> {
-    let mut devices = find(connection, &batch::named(&batch)).await?;
+    let mut found = find(connection, &batch::named(&batch)).await?;
     let QueueBatch { deletes, appends } = batch;
-    delete(connection, &mut devices, &deletes).await?;
+    delete(connection, &mut found, &deletes).await?;
+    let counts = count(connection, &batch::uncounted(&found)).await?;
+    let mut devices = batch::touched(found, counts)?;
     let present = find_present(connection, &devices, &appends).await?;
     let (decisions, planned) = decide(&mut devices, &present, &appends, limits);
     let seqs = insert(connection, &planned).await?;
@@ -100,8 +93,8 @@ fn pieces<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-async fn find(connection: &mut SqliteConnection, named: &[Address]) -> Result<Devices, StoreError> {
-    let mut devices = Devices::with_capacity(named.len());
+async fn find(connection: &mut SqliteConnection, named: &[Address]) -> Result<FoundDevices, StoreError> {
+    let mut devices = FoundDevices::with_capacity(named.len());
     for piece in pieces(named) {
         let mut query = QueryBuilder::<Driver>::new("WITH named (tag, device) AS (");
         query.push_values(piece, |mut values, device| {
@@ -109,20 +102,35 @@ async fn find(connection: &mut SqliteConnection, named: &[Address]) -> Result<De
         });
         // CROSS: each is looked for by the index, whatever the planner thinks of their number.
         query.push(
-            ") SELECT d.id, d.tag, d.device, d.queue_depth, d.request_depth
-               FROM named CROSS JOIN devices d ON d.tag = named.tag AND d.device = named.device",
+            ") SELECT d.id, d.tag, d.device, depth.queue_depth, depth.request_depth
+               FROM named CROSS JOIN devices d ON d.tag = named.tag AND d.device = named.device
+               LEFT JOIN queue_depths depth ON depth.device_row = d.id",
         );
-        let rows: Vec<DeviceColumns> = query.build_query_as().fetch_all(&mut *connection).await?;
-        for row in rows {
-            devices.extend([batch::touched(row)?]);
+        let rows: Vec<DeviceAndDepth> = query.build_query_as().fetch_all(&mut *connection).await?;
+        for (row, tag, device, all, requests) in rows {
+            let written = all.zip(requests).and_then(|(all, requests)| Depth::from_columns(all, requests));
+            devices.extend([batch::found((row, tag, device), written)?]);
         }
     }
     Ok(devices)
 }
 
+/// Rarely more than none: a device that was written to for the first time, or after a sweep.
+async fn count(connection: &mut SqliteConnection, devices: &[i64]) -> Result<Vec<CountColumns>, StoreError> {
+    let mut counts = Vec::with_capacity(devices.len());
+    for device in devices {
+        let count = sqlx::query_as("SELECT ?1, count(*), coalesce(sum(tray), 0) FROM queue WHERE device_row = ?1")
+            .bind(device)
+            .fetch_one(&mut *connection)
+            .await?;
+        counts.push(count);
+    }
+    Ok(counts)
+}
+
 async fn delete(
     connection: &mut SqliteConnection,
-    devices: &mut Devices,
+    devices: &mut FoundDevices,
     deletes: &[(Address, Seq)],
 ) -> Result<(), StoreError> {
     for piece in pieces(&batch::deletions(devices, deletes)) {
@@ -136,7 +144,7 @@ async fn delete(
                RETURNING device_row, tray",
         );
         let gone: Vec<(i64, u32)> = query.build_query_as().fetch_all(&mut *connection).await?;
-        batch::deleted(devices, gone)?;
+        batch::deleted(devices, gone);
     }
     Ok(())
 }
@@ -208,13 +216,14 @@ async fn insert(connection: &mut SqliteConnection, planned: &[Planned<'_>]) -> R
 
 async fn write_depths(connection: &mut SqliteConnection, changed: &[&Touched]) -> Result<(), StoreError> {
     for piece in pieces(changed) {
-        let mut query = QueryBuilder::<Driver>::new("WITH changed (id, depth, requests) AS (");
+        let mut query =
+            QueryBuilder::<Driver>::new("INSERT INTO queue_depths (device_row, queue_depth, request_depth) ");
         query.push_values(piece, |mut values, device| {
             values.push_bind(device.row).push_bind(device.depth.all).push_bind(device.depth.requests);
         });
         query.push(
-            ") UPDATE devices SET queue_depth = changed.depth, request_depth = changed.requests
-               FROM changed WHERE devices.id = changed.id",
+            " ON CONFLICT (device_row) DO UPDATE
+              SET queue_depth = excluded.queue_depth, request_depth = excluded.request_depth",
         );
         query.build().execute(&mut *connection).await?;
     }

@@ -122,7 +122,7 @@ async fn every_connection_is_durable_and_strict() {
         }
     }
     assert!(sqlx::query("DELETE FROM queue").execute(&store.readers).await.is_err(), "readers cannot write");
-    let loose = scalar(&store, "SELECT count(*) FROM pragma_table_list WHERE strict = 0 AND name IN ('accounts', 'devices', 'one_time_pre_keys', 'queue')").await;
+    let loose = scalar(&store, "SELECT count(*) FROM pragma_table_list WHERE strict = 0 AND name IN ('accounts', 'devices', 'one_time_pre_keys', 'queue', 'queue_depths')").await;
     assert_eq!(loose, 0);
 }
 
@@ -211,12 +211,40 @@ async fn a_call_dropped_half_way_leaves_all_or_nothing() {
         }
         drop(call);
         // One statement, because a dropped call may still be committed between two.
-        let sql = "SELECT (SELECT count(*) FROM queue), (SELECT queue_depth FROM devices)";
+        let sql = "SELECT (SELECT count(*) FROM queue), (SELECT coalesce(sum(queue_depth), 0) FROM queue_depths)";
         let (rows, depth): (i64, i64) = sqlx::query_as(sql).fetch_one(&store.readers).await.expect("read");
         assert_eq!((rows % 10, depth), (0, rows));
     }
     let outcomes = store.commit(appends(vec![append(1, 100_000)])).await.expect("committed");
     assert!(matches!(outcomes[..], [AppendOutcome::Stored(_)]));
+}
+
+#[tokio::test]
+async fn a_damaged_depth_is_counted_anew() {
+    let (store, folder) = empty().await;
+    fill(&store).await;
+    let mut other = raw(&file(&folder)).await;
+    sqlx::raw_sql("PRAGMA ignore_check_constraints = ON").execute(&mut other).await.expect("set");
+    // Gone, too small for what is deleted, and none at all.
+    for damage in [
+        "DELETE FROM queue_depths",
+        "UPDATE queue_depths SET queue_depth = 0",
+        "UPDATE queue_depths SET queue_depth = -1",
+        "UPDATE queue_depths SET request_depth = 99",
+        "UPDATE queue_depths SET queue_depth = 5000000000",
+    ] {
+        sqlx::query(damage).execute(&mut other).await.expect("damaged");
+        let first = load(&store, 1).await.rows[0].seq;
+        let next = append(1, 10 + first.0.unsigned_abs());
+        let batch = crate::QueueBatch { deletes: vec![(address(1), first)], appends: vec![next] };
+        let outcomes = store.commit(batch).await.expect("committed");
+        assert!(matches!(outcomes[..], [AppendOutcome::Stored(_)]), "{damage}: {outcomes:?}");
+        let depths: Vec<(i64, i64)> = sqlx::query_as("SELECT queue_depth, request_depth FROM queue_depths")
+            .fetch_all(&store.readers)
+            .await
+            .expect("read");
+        assert_eq!(depths, [(2, 0)], "{damage}");
+    }
 }
 
 #[tokio::test]
@@ -332,7 +360,7 @@ async fn a_newer_schema_is_refused() {
     .expect("written");
     newer.close().await.expect("closed");
     let error = refusal(&file(&folder)).await;
-    assert!(matches!(error, OpenError::NewerSchema { version: 7, known: 2, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerSchema { version: 7, known: 3, .. }), "{error:?}");
     assert!(error.to_string().contains("run the newer program"), "{error}");
 }
 
@@ -348,7 +376,7 @@ async fn migrations_run_once_from_version_one() {
     };
     let first = applied().await;
     let versions: Vec<_> = first.iter().map(|(version, success, ..)| (*version, *success)).collect();
-    assert_eq!(versions, [(1, true), (2, true)]);
+    assert_eq!(versions, [(1, true), (2, true), (3, true)]);
     assert_eq!(applied().await, first);
 }
 
@@ -360,8 +388,8 @@ async fn an_older_schema_is_migrated_and_keeps_its_rows() {
         VALUES (unhex('0101010101010101010101010101010101010101010101010101010101010101'), x'02', x'03', 4);
         INSERT INTO devices (tag, device, device_key, registration_id, signed_pre_key_id, signed_pre_key_public,
             signed_pre_key_signature, last_resort_id, last_resort_public, last_resort_signature, envelope_key_id,
-            envelope_key_x25519, envelope_key_ml_kem, envelope_key_signature, queue_depth)
-        SELECT tag, 1, x'07', 5, 1, x'', x'', 1, x'', x'', 1, x'', x'', x'', 1 FROM accounts;
+            envelope_key_x25519, envelope_key_ml_kem, envelope_key_signature)
+        SELECT tag, 1, x'07', 5, 1, x'', x'', 1, x'', x'', 1, x'', x'', x'' FROM accounts;
         INSERT INTO queue (device_row, envelope_id, accepted_at, expires_at, body)
         VALUES (1, unhex('01900000000070008000000000000001'), 9, 9000000, x'0b0d')";
     for known in 1..=MIGRATIONS.len() {
@@ -381,6 +409,9 @@ async fn an_older_schema_is_migrated_and_keeps_its_rows() {
         assert_eq!(store.stats().await.expect("counted").schema, Sqlite::newest_schema());
         let record = store.opaque_record(address(1).account).await.expect("read");
         assert_eq!(record.as_deref(), Some(&[3][..]));
+        // Which it has only when it was counted by the migration.
+        let depth = scalar(&store, "SELECT coalesce(sum(queue_depth), 0) FROM queue_depths").await;
+        assert_eq!(depth, i64::from(known < 3), "from schema {known}");
         let page = load(&store, 1).await;
         assert_eq!((page.rows.len(), &page.rows[0].body[..]), (1, &[0x0b, 0x0d][..]));
         let outcomes = store.commit(deletes(vec![(address(1), page.rows[0].seq)])).await.expect("committed");

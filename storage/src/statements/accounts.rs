@@ -87,7 +87,8 @@ impl AccountStore for Database {
     ) -> Result<Vec<AccountSummary>, StoreError> {
         let after = after.map_or_else(Vec::new, |tag| tag.as_bytes().to_vec());
         let rows: Vec<(Vec<u8>, i64, Option<i64>, i64, i64)> = sqlx::query_as(
-            "SELECT a.tag, a.created_at, a.disabled_at, count(d.id), CAST(coalesce(sum(d.queue_depth), 0) AS BIGINT)
+            "SELECT a.tag, a.created_at, a.disabled_at, count(d.id), CAST(coalesce(sum(
+                 (SELECT count(*) FROM queue q WHERE q.device_row = d.id)), 0) AS BIGINT)
              FROM accounts a LEFT JOIN devices d ON d.tag = a.tag
              WHERE a.tag > $1 AND substr(a.tag, 1, $2) = $3
              GROUP BY a.tag, a.created_at, a.disabled_at ORDER BY a.tag LIMIT $4",
@@ -105,7 +106,7 @@ impl AccountStore for Database {
                     created_at: time(created_at)?,
                     disabled_at: disabled_at.map(time).transpose()?,
                     devices: number(devices, "count of devices")?,
-                    queued: number(queued, "queue depth")?,
+                    queued: number(queued, "count of envelopes")?,
                 })
             })
             .collect()

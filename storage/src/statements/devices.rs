@@ -229,6 +229,7 @@ pub(super) async fn remove_device_row(connection: &mut Connection, row: i64) -> 
     lock_devices(connection, &[row]).await?;
     for statement in [
         "DELETE FROM queue WHERE device_row = $1",
+        "DELETE FROM queue_depths WHERE device_row = $1",
         "DELETE FROM one_time_pre_keys WHERE device_row = $1",
         "DELETE FROM families WHERE device_row = $1",
         "DELETE FROM devices WHERE id = $1",

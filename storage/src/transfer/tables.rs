@@ -38,7 +38,7 @@ pub(crate) struct Table {
 pub(crate) const AUDIT_ENDS: &str = "audit_ends";
 
 /// All tables but the migrator's.
-pub(crate) static TABLES: [Table; 10] = [
+pub(crate) static TABLES: [Table; 11] = [
     Table {
         name: "accounts",
         columns: &[
@@ -72,11 +72,9 @@ pub(crate) static TABLES: [Table; 10] = [
             ("envelope_key_x25519", Bytes),
             ("envelope_key_ml_kem", Bytes),
             ("envelope_key_signature", Bytes),
-            ("queue_depth", Integer),
             ("name", Bytes),
             ("added_at", Integer),
             ("active_at", Integer),
-            ("request_depth", Integer),
         ],
         key: 1,
         numbers: Numbers::Database,
@@ -107,6 +105,12 @@ pub(crate) static TABLES: [Table; 10] = [
         ],
         key: 1,
         numbers: Numbers::DatabaseOnce,
+    },
+    Table {
+        name: "queue_depths",
+        columns: &[("device_row", Integer), ("queue_depth", Integer), ("request_depth", Integer)],
+        key: 1,
+        numbers: Numbers::Node,
     },
     Table {
         name: "families",

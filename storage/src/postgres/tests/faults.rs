@@ -77,8 +77,7 @@ async fn what_was_confirmed_survives_kill_9_of_the_server() {
         }
     }
     assert!(confirmed.iter().skip(1).all(|confirmed| !confirmed.is_empty()), "some were confirmed");
-    let sql =
-        "SELECT count(*) FROM devices d WHERE queue_depth <> (SELECT count(*) FROM queue WHERE device_row = d.id)";
+    let sql = "SELECT count(*) FROM queue_depths d WHERE queue_depth <> (SELECT count(*) FROM queue q WHERE q.device_row = d.device_row)";
     let wrong: i64 = sqlx::query_scalar(sql).fetch_one(&store.readers).await.expect("read");
     assert_eq!(wrong, 0, "a depth is not the number of its rows");
 }
@@ -89,7 +88,7 @@ async fn a_lost_connection_fails_one_call_and_no_other() {
     store.create_account(account(1, 0)).await.expect("created");
     let mut writing = store.begin().await.expect("begun");
     execute(&url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'endtoend' AND datname = current_database()").await;
-    let lost = sqlx::query("UPDATE devices SET queue_depth = 5").execute(writing.connection()).await;
+    let lost = sqlx::query("UPDATE devices SET active_at = 5").execute(writing.connection()).await;
     let lost: StoreError = lost.expect_err("the connection is gone").into();
     assert!(matches!(lost, StoreError::Unavailable(_)), "{lost:?}");
     let lost = writing.commit().await;
@@ -147,7 +146,7 @@ async fn a_transaction_that_is_dropped_lets_go_of_its_locks() {
     let (store, _url) = empty().await;
     store.create_account(account(1, 0)).await.expect("created");
     let mut dropped = store.begin().await.expect("begun");
-    sqlx::query("UPDATE devices SET queue_depth = 4").execute(dropped.connection()).await.expect("written");
+    sqlx::query("UPDATE devices SET active_at = 4").execute(dropped.connection()).await.expect("written");
     drop(dropped);
     let outcomes = store.commit(appends(vec![append(1, 1)])).await.expect("committed");
     assert!(matches!(outcomes[..], [AppendOutcome::Stored(_)]), "{outcomes:?}");

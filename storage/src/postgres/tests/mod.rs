@@ -184,8 +184,7 @@ async fn batches_of_the_same_devices_do_not_deadlock() {
         });
     }
     tasks.join_all().await;
-    let sql =
-        "SELECT count(*) FROM devices d WHERE queue_depth <> (SELECT count(*) FROM queue WHERE device_row = d.id)";
+    let sql = "SELECT count(*) FROM queue_depths d WHERE queue_depth <> (SELECT count(*) FROM queue q WHERE q.device_row = d.device_row)";
     let wrong: i64 = sqlx::query_scalar(sql).fetch_one(&stores[0].readers).await.expect("read");
     assert_eq!(wrong, 0, "a depth is not the number of its rows");
 }
@@ -275,7 +274,8 @@ async fn a_call_dropped_half_way_leaves_all_or_nothing() {
         }
         drop(call);
         // One statement, because a dropped call may still be committed between two.
-        let sql = "SELECT (SELECT count(*) FROM queue), (SELECT queue_depth FROM devices)";
+        let sql =
+            "SELECT (SELECT count(*) FROM queue), (SELECT coalesce(sum(queue_depth), 0)::bigint FROM queue_depths)";
         let (rows, depth): (i64, i64) = sqlx::query_as(sql).fetch_one(&store.readers).await.expect("read");
         assert_eq!((rows % 10, depth), (0, rows));
     }
@@ -287,14 +287,40 @@ async fn a_call_dropped_half_way_leaves_all_or_nothing() {
 async fn a_damaged_row_is_told_apart() {
     let (store, url) = empty().await;
     fill(&store).await;
-    execute(&url, "UPDATE devices SET device_key = '\\x00', queue_depth = 0; UPDATE accounts SET created_at = -1")
-        .await;
+    execute(&url, "UPDATE accounts SET created_at = -1").await;
     let damaged = store.account(address(1).account).await;
     assert!(matches!(damaged, Err(StoreError::Damaged { what: "time" })), "{damaged:?}");
-    let seq = load(&store, 1).await.rows[0].seq;
-    let damaged = store.commit(deletes(vec![(address(1), seq)])).await;
-    assert!(matches!(damaged, Err(StoreError::Damaged { what: "queue depth" })), "{damaged:?}");
-    assert_eq!(load(&store, 1).await.rows.len(), 2, "nothing of it was done");
+}
+
+#[tokio::test]
+async fn a_damaged_depth_is_counted_anew() {
+    let (store, url) = empty().await;
+    fill(&store).await;
+    execute(
+        &url,
+        "ALTER TABLE queue_depths DROP CONSTRAINT queue_depths_queue_depth_check, DROP CONSTRAINT queue_depths_check",
+    )
+    .await;
+    // Gone, too small for what is deleted, and none at all.
+    for damage in [
+        "DELETE FROM queue_depths",
+        "UPDATE queue_depths SET queue_depth = 0",
+        "UPDATE queue_depths SET queue_depth = -1",
+        "UPDATE queue_depths SET request_depth = 99",
+        "UPDATE queue_depths SET queue_depth = 5000000000",
+    ] {
+        execute(&url, damage).await;
+        let first = load(&store, 1).await.rows[0].seq;
+        let next = append(1, 10 + first.0.unsigned_abs());
+        let batch = QueueBatch { deletes: vec![(address(1), first)], appends: vec![next] };
+        let outcomes = store.commit(batch).await.expect("committed");
+        assert!(matches!(outcomes[..], [AppendOutcome::Stored(_)]), "{damage}: {outcomes:?}");
+        let depths: Vec<(i64, i64)> = sqlx::query_as("SELECT queue_depth, request_depth FROM queue_depths")
+            .fetch_all(&store.readers)
+            .await
+            .expect("read");
+        assert_eq!(depths, [(2, 0)], "{damage}");
+    }
 }
 
 #[tokio::test]

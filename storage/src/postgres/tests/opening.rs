@@ -42,9 +42,9 @@ async fn an_older_schema_is_migrated_and_keeps_its_rows() {
         VALUES (decode(repeat('01', 32), 'hex'), decode(repeat('02', 33), 'hex'), '\\x03', 4);
         INSERT INTO devices (tag, device, device_key, registration_id, signed_pre_key_id, signed_pre_key_public,
             signed_pre_key_signature, last_resort_id, last_resort_public, last_resort_signature, envelope_key_id,
-            envelope_key_x25519, envelope_key_ml_kem, envelope_key_signature, queue_depth)
+            envelope_key_x25519, envelope_key_ml_kem, envelope_key_signature)
         VALUES (decode(repeat('01', 32), 'hex'), 1, decode(repeat('07', 2624), 'hex'), 5, 1, '', '', 1, '', '', 1, '',
-            '', '', 1);
+            '', '');
         INSERT INTO queue (device_row, envelope_id, accepted_at, expires_at, body)
         VALUES (1, '\\x01900000000070008000000000000001', 9, 9000000, '\\x0b0d')";
     for known in 1..=MIGRATIONS.len() {
@@ -73,6 +73,12 @@ async fn an_older_schema_is_migrated_and_keeps_its_rows() {
         assert_eq!(store.stats().await.expect("counted").schema, Postgres::newest_schema());
         let record = store.opaque_record(address(1).account).await.expect("read");
         assert_eq!(record.as_deref(), Some(&[3][..]));
+        // Which it has only when it was counted by the migration.
+        let depth: i64 = sqlx::query_scalar("SELECT coalesce(sum(queue_depth), 0)::bigint FROM queue_depths")
+            .fetch_one(&store.readers)
+            .await
+            .expect("read");
+        assert_eq!(depth, i64::from(known < 2), "from schema {known}");
         let page = load(&store, 1).await;
         assert_eq!((page.rows.len(), &page.rows[0].body[..]), (1, &[0x0b, 0x0d][..]));
         let outcomes = store.commit(deletes(vec![(address(1), page.rows[0].seq)])).await.expect("committed");
@@ -86,7 +92,7 @@ async fn a_newer_schema_is_refused() {
     store.close().await;
     execute(&url, "INSERT INTO _sqlx_migrations VALUES (77, 'later', now(), true, '\\x00', 0)").await;
     let error = refusal(&url).await;
-    assert!(matches!(error, OpenError::NewerSchema { version: 77, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerSchema { version: 77, known: 2, .. }), "{error:?}");
     assert!(error.to_string().contains("run the newer program"), "{error}");
 }
 
