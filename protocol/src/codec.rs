@@ -424,6 +424,11 @@ impl ServerFrame {
 
     /// The bytes of the frame.
     pub fn encode(&self) -> Bytes {
+        self.prepare().0.encode_to_vec().into()
+    }
+
+    /// For whoever must know the length first, and has a buffer.
+    pub fn prepare(&self) -> PreparedServerFrame {
         use wire::server_frame::Kind;
         let (request, kind) = match self {
             Self::Refused { id, refusal } => (
@@ -550,7 +555,23 @@ impl ServerFrame {
                 },
             ),
         };
-        wire::ServerFrame { request, kind: Some(kind) }.encode_to_vec().into()
+        PreparedServerFrame(wire::ServerFrame { request, kind: Some(kind) })
+    }
+}
+
+/// A frame that can be written.
+#[derive(Debug)]
+pub struct PreparedServerFrame(wire::ServerFrame);
+
+impl PreparedServerFrame {
+    /// Bytes of the frame.
+    pub fn bytes(&self) -> usize {
+        self.0.encoded_len()
+    }
+
+    /// Appends them.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.0.encode_raw(out);
     }
 }
 

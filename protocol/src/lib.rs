@@ -21,7 +21,7 @@ mod wire {
     include!(concat!(env!("OUT_DIR"), "/endtoend.v1.rs"));
 }
 
-pub use codec::DecodeError;
+pub use codec::{DecodeError, PreparedServerFrame};
 pub use content::{Acquaintance, Content, ContentKind, Provision, Text, TextError};
 pub use frame::{
     Answer, ClientFrame, ClosingReason, Deliver, DeliveryNumber, Envelope, ListedDevice, Refusal, RefusalCode,

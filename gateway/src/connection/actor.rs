@@ -11,6 +11,7 @@ use actix::{Actor, ActorContext as _, AsyncContext as _, Handler, Recipient, Str
 use actix::{WrapFuture as _, fut::ActorFutureExt as _};
 use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
 use bytes::Bytes;
+use endtoend_crypto_core::channel::RECORD_OVERHEAD;
 use endtoend_protocol::{
     AccountTag, Address, Answer, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, Envelope, Refusal,
     RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, limits,
@@ -116,10 +117,15 @@ impl Connection {
         if self.leaving == Leaving::Gone {
             return;
         }
-        match self.link.seal(&frame.encode(), clock::monotonic()) {
-            Some(record) => ctx.binary(record),
+        let (frame, now) = (frame.prepare(), clock::monotonic());
+        let said = ctx.binary_in_place(frame.bytes() + RECORD_OVERHEAD, |out| {
+            let start = out.len();
+            frame.write(out);
+            self.link.seal(out, start, now)
+        });
+        if !said {
             // Only a channel that never was is left with the WebSocket's own words.
-            None => tracing::debug!(connection = self.number, "nothing is said without a channel"),
+            tracing::debug!(connection = self.number, "nothing is said without a channel");
         }
     }
 
@@ -134,7 +140,7 @@ impl Connection {
                 if let Some(guest) = &mut self.guest {
                     guest.channel_binding = binding;
                 }
-                answer.into_iter().for_each(|chunk| ctx.binary(chunk));
+                answer.into_iter().for_each(|chunk| ctx.binary(&chunk));
                 self.go_if_settled(ctx);
             }
             Ok(Heard::Frame(frame)) => self.frame(frame, ctx),
@@ -592,7 +598,7 @@ impl Connection {
 impl Actor for Connection {
     type Context = Context;
     fn started(&mut self, ctx: &mut Self::Context) {
-        std::mem::take(&mut self.introduction).into_iter().for_each(|chunk| ctx.binary(chunk));
+        std::mem::take(&mut self.introduction).into_iter().for_each(|chunk| ctx.binary(&chunk));
         self.watch_deadlines(ctx);
         let (place, goes) = self.node.guests.enter(ctx.address().recipient());
         self.place = Some(place);

@@ -76,10 +76,10 @@ impl Link {
         matches!(self, Self::Opening { .. })
     }
 
-    /// The record of a frame; `None` when there is no channel to say it on.
-    pub(super) fn seal(&mut self, frame: &[u8], now: Instant) -> Option<Vec<u8>> {
-        let Self::Open { channel, since } = self else { return None };
-        channel.sealer.seal(frame, now.saturating_duration_since(*since)).ok()
+    /// Makes a record of the frame that stands in `out` from `start` on; `false` when there is no channel to say it on.
+    pub(super) fn seal(&mut self, out: &mut Vec<u8>, start: usize, now: Instant) -> bool {
+        let Self::Open { channel, since } = self else { return false };
+        channel.sealer.seal_in_place(out, start, now.saturating_duration_since(*since)).is_ok()
     }
 }
 
@@ -109,6 +109,12 @@ mod tests {
         link.hear(message, &mut rand::rng(), clock::monotonic())
     }
 
+    /// The record of a frame.
+    fn seal(link: &mut Link, frame: &[u8]) -> Option<Vec<u8>> {
+        let mut record = frame.to_vec();
+        link.seal(&mut record, 0, clock::monotonic()).then_some(record)
+    }
+
     fn open() -> (Link, Channel) {
         let (mut link, initiator, initiate) = opening();
         let Ok(Heard::Opened { answer, binding }) = hear(&mut link, &initiate[0]) else { panic!("not opened") };
@@ -121,11 +127,11 @@ mod tests {
     #[test]
     fn frames_go_both_ways_once_it_is_open() {
         let (mut link, _, _) = opening();
-        assert_eq!(link.seal(b"too early", clock::monotonic()), None);
+        assert_eq!(seal(&mut link, b"too early"), None);
         let (mut link, mut client) = open();
         let record = client.sealer.seal(b"hello", std::time::Duration::ZERO).unwrap();
         assert_eq!(hear(&mut link, &record), Ok(Heard::Frame(Bytes::from_static(b"hello"))));
-        let record = link.seal(b"welcome", clock::monotonic()).unwrap();
+        let record = seal(&mut link, b"welcome").unwrap();
         assert_eq!(client.opener.open(&record).unwrap(), b"welcome");
     }
 
@@ -134,13 +140,13 @@ mod tests {
         let (mut link, _, initiate) = opening();
         assert_eq!(hear(&mut link, b"a frame"), Err(ChannelError::Malformed));
         assert_eq!(hear(&mut link, &initiate[0]), Err(ChannelError::Malformed), "a failed handshake stays failed");
-        assert_eq!(link.seal(b"why", clock::monotonic()), None);
+        assert_eq!(seal(&mut link, b"why"), None);
 
         let (mut link, mut client) = open();
         assert_eq!(hear(&mut link, b"a frame that nobody has sealed"), Err(ChannelError::Forged));
         let honest = client.sealer.seal(b"hello", std::time::Duration::ZERO).unwrap();
         assert_eq!(hear(&mut link, &honest), Err(ChannelError::Forged));
-        let why = link.seal(b"why", clock::monotonic()).unwrap();
+        let why = seal(&mut link, b"why").unwrap();
         assert_eq!(client.opener.open(&why).unwrap(), b"why", "the client is told");
     }
 

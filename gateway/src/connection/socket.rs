@@ -8,7 +8,6 @@
 //! actor, and with it the reading of its own frames.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -27,13 +26,17 @@ use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
-/// Bytes that are read at one time.
-const READ: usize = 32 * 1024;
+/// Bytes that are read at one time: what TLS opens at one time.
+const READ: usize = super::tls::SCRATCH;
+/// A larger buffer for writing is not kept: a few long messages need it, and all threads would have one.
+const SCRATCH_OUT_MAX: usize = 256 * 1024;
 /// What the last words and the client's own goodbye may take.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 
 thread_local! {
-    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    /// Buffers of all connections of a thread, for one turn each: they have grown to what they need, and are empty.
+    static SCRATCH_IN: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    static SCRATCH_OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What an actor on a socket is told with each message, and how it answers.
@@ -42,7 +45,8 @@ where
     A: Actor<Context = SocketContext<A>>,
 {
     inner: ContextParts<A>,
-    said: VecDeque<Message>,
+    /// As it goes out, in the thread's buffer.
+    said: Vec<u8>,
 }
 
 impl<A> SocketContext<A>
@@ -50,20 +54,69 @@ where
     A: Actor<Context = Self>,
 {
     /// Writes a binary message.
-    pub(super) fn binary(&mut self, bytes: impl Into<Bytes>) {
-        self.said.push_back(Message::Binary(bytes.into()));
+    pub(super) fn binary(&mut self, message: &[u8]) {
+        self.binary_in_place(message.len(), |out| {
+            out.extend_from_slice(message);
+            true
+        });
+    }
+
+    /// Writes a binary message of this length, which is appended where it goes out from. `false` takes it back.
+    pub(super) fn binary_in_place(&mut self, length: usize, append: impl FnOnce(&mut Vec<u8>) -> bool) -> bool {
+        let out = self.out();
+        let begin = out.len();
+        put_head(out, length);
+        let end = out.len() + length;
+        let said = append(out);
+        debug_assert!(!said || out.len() == end, "{} bytes of {length}", out.len() - begin);
+        if !said {
+            out.truncate(begin);
+        }
+        said
     }
 
     pub(super) fn ping(&mut self) {
-        self.said.push_back(Message::Ping(Bytes::new()));
+        self.control(Message::Ping(Bytes::new()));
     }
 
     pub(super) fn pong(&mut self, payload: Bytes) {
-        self.said.push_back(Message::Pong(payload));
+        self.control(Message::Pong(payload));
     }
 
     pub(super) fn close(&mut self, reason: Option<CloseReason>) {
-        self.said.push_back(Message::Close(reason));
+        self.control(Message::Close(reason));
+    }
+
+    fn control(&mut self, message: Message) {
+        let mut frame = BytesMut::new();
+        // These are short, and none is in the middle of another.
+        if Codec::new().encode(message, &mut frame).is_ok() {
+            self.out().extend_from_slice(&frame);
+        }
+    }
+
+    fn out(&mut self) -> &mut Vec<u8> {
+        if self.said.capacity() == 0 {
+            self.said = SCRATCH_OUT.take();
+        }
+        &mut self.said
+    }
+}
+
+/// The head of a whole binary message of a server. RFC 6455, section 5.2.
+fn put_head(out: &mut Vec<u8>, length: usize) {
+    const WHOLE_BINARY: u8 = 0x82;
+    out.push(WHOLE_BINARY);
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(short @ 0..126), _) => out.push(short),
+        (_, Ok(middle)) => {
+            out.push(126);
+            out.extend_from_slice(&middle.to_be_bytes());
+        }
+        _ => {
+            out.push(127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
     }
 }
 
@@ -76,12 +129,12 @@ where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let mailbox = Mailbox::default();
-    let mut context = SocketContext { inner: ContextParts::new(mailbox.sender_producer()), said: VecDeque::new() };
+    let mut context = SocketContext { inner: ContextParts::new(mailbox.sender_producer()), said: Vec::new() };
     let io = Rc::new(RefCell::new(io));
-    let incoming = Incoming { io: Rc::clone(&io), codec: codec.clone(), rest: read, ended: false };
+    let incoming = Incoming { io: Rc::clone(&io), codec, rest: Rest::Messages(read), ended: false };
     <A as StreamHandler<Result<Message, ProtocolError>>>::add_stream(incoming, &mut context);
     let actor = ContextFut::new(context, actor, mailbox);
-    let mut turns = Box::new(Turns { actor, io, codec, out: BytesMut::new() });
+    let mut turns = Box::new(Turns { actor, io, out: Bytes::new() });
     async move {
         if std::future::poll_fn(|cx| turns.poll(cx)).await.is_err() {
             return; // the socket is broken; dropping the actor tells it
@@ -101,9 +154,8 @@ where
 {
     actor: ContextFut<A, SocketContext<A>>,
     io: Rc<RefCell<T>>,
-    codec: Codec,
-    /// Encoded, and not taken by the socket yet.
-    out: BytesMut,
+    /// What the socket has not taken yet.
+    out: Bytes,
 }
 
 impl<A, T> Turns<A, T>
@@ -116,26 +168,52 @@ where
         ready!(self.poll_write(cx))?;
         if self.actor.alive() {
             let _ = Pin::new(&mut self.actor).poll(cx);
+            ready!(self.poll_write(cx))?;
         }
-        let Self { actor, codec, out, .. } = self;
-        for message in actor.ctx().said.drain(..) {
-            codec.encode(message, out).map_err(io::Error::other)?;
-        }
-        ready!(self.poll_write(cx))?;
         if self.actor.alive() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
+    /// Ready when the socket has taken everything.
     fn poll_write(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         let mut io = self.io.borrow_mut();
-        while !self.out.is_empty() {
-            match ready!(Pin::new(&mut *io).poll_write(cx, &self.out))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.out.advance(written),
+        if !self.out.is_empty() {
+            let written = poll_write_from(&mut *io, &self.out, cx)?;
+            self.out.advance(written);
+            if !self.out.is_empty() {
+                return Poll::Pending;
+            }
+            self.out = Bytes::new();
+        }
+        let said = &mut self.actor.ctx().said;
+        if said.capacity() > 0 {
+            let mut said = std::mem::take(said);
+            let written = poll_write_from(&mut *io, &said, cx)?;
+            // Only what is left, so that the buffer goes to the others.
+            self.out = Bytes::copy_from_slice(said.get(written..).unwrap_or_default());
+            said.clear();
+            if said.capacity() <= SCRATCH_OUT_MAX {
+                SCRATCH_OUT.set(said);
+            }
+            if !self.out.is_empty() {
+                return Poll::Pending;
             }
         }
-        self.out = BytesMut::new();
         Pin::new(&mut *io).poll_flush(cx)
     }
+}
+
+/// Writes until the socket takes nothing more; gives how much it took.
+fn poll_write_from<T: AsyncWrite + Unpin>(io: &mut T, bytes: &[u8], cx: &mut TaskContext<'_>) -> io::Result<usize> {
+    let mut written = 0;
+    while let Some(rest @ [_, ..]) = bytes.get(written..)
+        && let Poll::Ready(taken) = Pin::new(&mut *io).poll_write(cx, rest)?
+    {
+        if taken == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        written += taken;
+    }
+    Ok(written)
 }
 
 /// Ends our direction, and reads until the client has ended its own.
@@ -156,9 +234,16 @@ fn poll_goodbye<T: AsyncRead + AsyncWrite + Unpin>(io: &RefCell<T>, cx: &mut Tas
 struct Incoming<T> {
     io: Rc<RefCell<T>>,
     codec: Codec,
-    /// Read, and not a whole message yet.
-    rest: BytesMut,
+    rest: Rest,
     ended: bool,
+}
+
+/// Read, and not handed over yet.
+enum Rest {
+    /// The thread's buffer, in which there may be messages.
+    Messages(BytesMut),
+    /// Nothing, or the beginning of a message.
+    Part(Box<[u8]>),
 }
 
 impl<T: AsyncRead + Unpin> Incoming<T> {
@@ -181,31 +266,6 @@ impl<T: AsyncRead + Unpin> Incoming<T> {
             }
         }
     }
-
-    fn poll_with(
-        &mut self,
-        buffer: &mut BytesMut,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<Message, ProtocolError>>> {
-        loop {
-            if self.ended {
-                return Poll::Ready(None);
-            }
-            if let Some(message) = self.decode(buffer) {
-                return Poll::Ready(Some(message));
-            }
-            buffer.reserve(READ);
-            let mut io = self.io.borrow_mut();
-            match ready!(pin!(io.read_buf(buffer)).poll(cx)) {
-                Ok(0) => self.ended = true,
-                Ok(_) => {}
-                Err(error) => {
-                    self.ended = true;
-                    return Poll::Ready(Some(Err(ProtocolError::Io(error))));
-                }
-            }
-        }
-    }
 }
 
 impl<T: AsyncRead + Unpin> Stream for Incoming<T> {
@@ -213,21 +273,44 @@ impl<T: AsyncRead + Unpin> Stream for Incoming<T> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        let mut buffer = std::mem::take(&mut this.rest);
-        if buffer.is_empty() {
-            buffer = SCRATCH.take();
+        // Whether there may be a message in the buffer.
+        let (mut buffer, mut fresh) = match &mut this.rest {
+            Rest::Messages(buffer) => (std::mem::take(buffer), true),
+            Rest::Part(part) => {
+                let mut buffer = SCRATCH_IN.take();
+                buffer.extend_from_slice(part);
+                (buffer, false)
+            }
+        };
+        let polled = loop {
+            if fresh && let Some(message) = this.decode(&mut buffer) {
+                break Poll::Ready(Some(message));
+            }
+            if this.ended {
+                break Poll::Ready(None);
+            }
+            buffer.reserve(READ);
+            let mut io = this.io.borrow_mut();
+            match pin!(io.read_buf(&mut buffer)).poll(cx) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Ok(0)) => this.ended = true,
+                Poll::Ready(Ok(_)) => fresh = true,
+                Poll::Ready(Err(error)) => {
+                    this.ended = true;
+                    break Poll::Ready(Some(Err(ProtocolError::Io(error))));
+                }
+            }
+        };
+        if polled.is_ready() && !buffer.is_empty() {
+            this.rest = Rest::Messages(buffer);
+            return polled;
         }
-        let polled = this.poll_with(&mut buffer, cx);
-        if buffer.is_empty() {
-            SCRATCH.set(buffer);
-        } else if polled.is_pending() {
-            // Only what is here, so that the rest of the buffer goes to the others.
-            this.rest = BytesMut::from(&buffer[..]);
-            buffer.clear();
-            SCRATCH.set(buffer);
-        } else {
-            this.rest = buffer;
+        // Nothing is here, or a part: only that is kept, so that the buffer goes to the others.
+        if fresh {
+            this.rest = Rest::Part(buffer.as_ref().into());
         }
+        buffer.clear();
+        SCRATCH_IN.set(buffer);
         polled
     }
 }
@@ -324,7 +407,7 @@ mod tests {
                 }
                 Ok(Message::Binary(bytes)) => {
                     self.heard.fetch_add(1, Ordering::SeqCst);
-                    ctx.binary(bytes);
+                    ctx.binary(&bytes);
                 }
                 Ok(_) => {}
                 Err(_) => ctx.stop(),

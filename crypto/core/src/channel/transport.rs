@@ -38,17 +38,26 @@ impl Sealer {
     /// # Errors
     /// `TooLarge` above 64 GiB; `NotRekeyed` after 2^64 records. Neither happens to a client or a node.
     pub fn seal(&mut self, frame: &[u8], age: Duration) -> Result<Vec<u8>, ChannelError> {
-        self.records += 1;
-        let rekey = self.records >= REKEY_RECORDS || age.saturating_sub(self.keyed_at) >= REKEY_AGE;
         let mut record = Vec::with_capacity(frame.len() + RECORD_OVERHEAD);
         record.extend_from_slice(frame);
-        record.push(if rekey { REKEY } else { NO_FLAGS });
-        self.cipher.seal(&[], &mut record, 0)?;
+        self.seal_in_place(&mut record, 0, age)?;
+        Ok(record)
+    }
+
+    /// Makes a record of the frame that stands in `out` from `start` on: [`RECORD_OVERHEAD`] bytes longer.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal`]; what stands there then is not to be sent.
+    pub fn seal_in_place(&mut self, out: &mut Vec<u8>, start: usize, age: Duration) -> Result<(), ChannelError> {
+        self.records += 1;
+        let rekey = self.records >= REKEY_RECORDS || age.saturating_sub(self.keyed_at) >= REKEY_AGE;
+        out.push(if rekey { REKEY } else { NO_FLAGS });
+        self.cipher.seal(&[], out, start)?;
         if rekey {
             self.cipher.rekey()?;
             (self.records, self.keyed_at) = (0, age);
         }
-        Ok(record)
+        Ok(())
     }
 }
 
