@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench load soak sabotage torture hostile fuzz fmt lint
+.PHONY: help setup demo test bench load peer soak sabotage torture hostile fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,13 @@ load: setup ## figures of one node: cost, latency at fixed rates, durable messag
 	"$(CARGO_TARGET_DIR)/release/load" --messages 70000 --bytes 2304 --offline
 	"$(CARGO_TARGET_DIR)/release/load" --messages 70000 --bytes 2304 --offline --postgres
 	"$(CARGO_TARGET_DIR)/release/idle"
+
+peer: setup ## the same exchange over ejabberd, which must be there: apt-get install ejabberd
+	$(CARGO) build --locked --profile bench --workspace --bins
+	"$(CARGO_TARGET_DIR)/release/load" --messages 100000
+	"$(CARGO_TARGET_DIR)/release/peer" --messages 100000
+	"$(CARGO_TARGET_DIR)/release/load" --messages 50000 --rate 5000
+	"$(CARGO_TARGET_DIR)/release/peer" --messages 50000 --rate 5000
 
 soak: setup ## the simulation of the message path with ever new seeds, until it is stopped or one fails; SOAK=1000 begins there
 	SOAK="$(or $(SOAK),$(shell date +%s))" $(CARGO) test --locked --profile bench -p endtoend-gateway --lib simulation::tests::soak -- --nocapture
