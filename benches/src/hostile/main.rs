@@ -83,7 +83,8 @@ async fn measure(kind: Kind, options: &Options) -> u64 {
         did: Arc::new(AtomicU64::new(0)),
     };
     let before = stretch(&mut pair, &node, options).await;
-    let offenders = offenders::begin(kind, &scene).await;
+    // Thousands of logins take minutes.
+    let offenders = pair.waiting_for(offenders::begin(kind, &scene)).await;
     let during = stretch(&mut pair, &node, options).await;
     let (did, ended) = scene.counted();
     drop(offenders);

@@ -16,6 +16,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::pair::PING_EACH;
+
 /// A kind of hostile client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
@@ -209,8 +211,17 @@ async fn idle(scene: &Scene, tasks: &mut JoinSet<()>) {
             scene.did();
             let scene = scene.clone();
             tasks.spawn(async move {
-                let (_out, mut back) = wire.split();
-                while back.recv().await.is_some() {}
+                let (mut out, mut back) = wire.split();
+                let stay = async {
+                    loop {
+                        sleep(PING_EACH).await;
+                        if out.ping().await.is_err() || out.try_flush().await.is_err() {
+                            break;
+                        }
+                    }
+                };
+                let hear = async { while back.recv().await.is_some() {} };
+                tokio::select! { () = stay => {}, () = hear => {} }
                 scene.ended();
             });
         }

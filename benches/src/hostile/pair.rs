@@ -1,5 +1,6 @@
 //! Two people who do nothing wrong, at a fixed rate.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,12 +10,14 @@ use endtoend_protocol::{
     AccountTag, ClientFrame, DeliveryNumber, Envelope, EnvelopeId, Relation, Request, ServerFrame, UnixMillis,
 };
 use endtoend_testkit::{Device, Wire, WireReceiver, WireSender};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Bytes of each message.
 const BYTES: usize = 2_304;
 /// A message that has not come after this long is lost.
 const LOST_AFTER: Duration = Duration::from_secs(30);
+/// How often somebody who says nothing shows that he is there.
+pub(crate) const PING_EACH: Duration = Duration::from_secs(30);
 
 pub(crate) struct Pair {
     alice: (WireSender, WireReceiver),
@@ -34,6 +37,22 @@ impl Pair {
         let (alice, _) = Wire::register(node, alice).await;
         bobs.ask(Request::Attach).await;
         Self { alice: alice.split(), bobs: bobs.split(), bob, said: 0, heard: 0, wrong: 0 }
+    }
+
+    /// Awaits something while nobody speaks; the node ends whoever says nothing for 75 s.
+    pub(crate) async fn waiting_for<T>(&mut self, something: impl Future<Output = T>) -> T {
+        let (alice, bob) = (&mut self.alice.0, &mut self.bobs.0);
+        let mut stay = async || -> Infallible {
+            loop {
+                sleep(PING_EACH).await;
+                for one in [&mut *alice, &mut *bob] {
+                    // One who has gone shows when he speaks again.
+                    let _ = one.ping().await;
+                    let _ = one.try_flush().await;
+                }
+            }
+        };
+        tokio::select! { done = something => done, never = stay() => match never {} }
     }
 
     /// Nanoseconds from when each message was due to when it was delivered.
