@@ -18,6 +18,7 @@ mod connection;
 pub mod demo;
 mod directory;
 mod edge;
+mod elsewhere;
 mod health;
 mod letter;
 pub mod limits;

@@ -40,7 +40,7 @@ pub use keys::{KeyStore, PublishKeysError};
 pub use links::{LinkAnswer, LinkId, LinkStore};
 pub use maintenance::{CopyError, Maintenance, StoreStats};
 pub use postgres::{ConnectionUrl, InvalidUrl, OpenError as PostgresOpenError, Postgres, PostgresOptions};
-pub use queue::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, Tray};
+pub use queue::{Append, AppendOutcome, Newer, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, Tray};
 pub use relations::{PeerHash, Relation, RelationStore, Standing};
 pub use sqlite::{OpenError, Sqlite};
 pub use tokens::{Family, FamilyId, TokenStore};

@@ -91,6 +91,17 @@ pub struct Page {
     pub more: bool,
 }
 
+/// Rows of one device beyond a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newer {
+    /// Whose.
+    pub to: Address,
+    /// The first of them.
+    pub first: Seq,
+    /// The last.
+    pub last: Seq,
+}
+
 /// Queued ciphertext.
 #[async_trait]
 pub trait QueueStore: Send + Sync {
@@ -106,6 +117,13 @@ pub trait QueueStore: Send + Sync {
     /// # Errors
     /// When the store does not answer.
     async fn load(&self, to: Address, after: Seq, limits: PageLimits, now: UnixMillis) -> Result<Page, StoreError>;
+
+    /// For each device that has rows after the place beside it, expired ones among them, the first and the last of these. In any
+    /// order. Sees every commit that returned before. Reads the index of so many devices: callers bound them.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn newer(&self, after: &[(Address, Seq)]) -> Result<Vec<Newer>, StoreError>;
 
     /// Forgets up to `rows_max` rows that expired before `now`; returns how many.
     ///

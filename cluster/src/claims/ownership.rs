@@ -1,6 +1,6 @@
 //! What this node knows of its own claims: which devices are here, and which for this node alone.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::directory::{Before, ClaimsError, Kept, Lost, Stamp, Taken};
@@ -71,7 +71,7 @@ pub struct Ownership {
     forgotten: Option<Instant>,
     /// When the last complete round of keeping all claims began, or there was none yet.
     kept: Option<Instant>,
-    held: HashMap<DeviceName, Held>,
+    held: BTreeMap<DeviceName, Held>,
     attempts: u64,
 }
 
@@ -126,7 +126,7 @@ impl Ownership {
             stamp: None,
             forgotten: None,
             kept: None,
-            held: HashMap::new(),
+            held: BTreeMap::new(),
             attempts: 0,
         }
     }

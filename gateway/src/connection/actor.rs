@@ -32,6 +32,7 @@ use super::socket::SocketContext;
 use crate::actors::reply;
 use crate::clock;
 use crate::directory::{AttachTo, LeaveTo};
+use crate::elsewhere::Departed;
 use crate::letter::Letter;
 use crate::limits::{ConnectionCells, Operation, Origin, Subject};
 use crate::mailbox::{Attach, Caller, FromDevice, Push};
@@ -614,7 +615,13 @@ impl Actor for Connection {
         match std::mem::replace(&mut self.attachment, Attachment::Never).left(device) {
             None => {}
             Some(Leave::Directory(left)) => reply(&self.node.leave, LeaveTo { account, left }),
-            Some(Leave::Mailbox(mailbox, left)) => reply(&mailbox, left),
+            Some(Leave::Mailbox(mailbox, left)) => {
+                let attachment = left.attachment;
+                reply(&mailbox, left);
+                if let Some(departed) = &self.node.departed {
+                    reply(departed, Departed { device: Address { account, device }, attachment });
+                }
+            }
         }
     }
 }

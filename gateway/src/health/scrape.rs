@@ -38,6 +38,7 @@ impl Watched {
             sockets: self.open.count(),
             connections_max: self.connections_max,
             mailboxes: node.router.mailboxes(),
+            devices: node.router.claimed(clock::monotonic()),
             accounts_online: services.sessions.count().0,
             limits: services.limits.stats(),
             sharing: services.limits.sharing(),

@@ -51,6 +51,10 @@ impl<C: Connected> Caller<C> {
     pub(crate) fn new(connection: C) -> Self {
         Self(Some(connection))
     }
+    /// The way to it, for whoever passes the question on.
+    pub(crate) fn way(&self) -> Option<&C> {
+        self.0.as_ref()
+    }
     /// A mailbox has heard of it.
     pub(crate) fn heard(mut self) -> Option<C> {
         self.0.take()

@@ -226,6 +226,16 @@ pub(crate) struct Metrics {
     pub(crate) tail_envelopes: Arc<Gauge>,
     pub(crate) tail_bytes: Arc<Gauge>,
 
+    /// Envelopes that went over a link, and wake-ups there and from there.
+    pub(crate) forwarded: Counter,
+    pub(crate) wakes_sent: Counter,
+    pub(crate) wakes_heard: Counter,
+    /// Rows whose senders wait until other nodes know.
+    pub(super) unwoken: Gauge,
+    /// Devices that a sweep of the store has found rows for, and devices that another node has claimed.
+    pub(crate) swept_devices: Counter,
+    pub(crate) claims_lost: Counter,
+
     pub(super) connections_opened: Counter,
     connected: Arc<Gauge>,
     authenticated: Arc<Gauge>,
@@ -267,6 +277,12 @@ impl Metrics {
             sweeps: Counter::default(),
             tail_envelopes: Arc::default(),
             tail_bytes: Arc::default(),
+            forwarded: Counter::default(),
+            wakes_sent: Counter::default(),
+            wakes_heard: Counter::default(),
+            unwoken: Gauge::default(),
+            swept_devices: Counter::default(),
+            claims_lost: Counter::default(),
             connections_opened: Counter::default(),
             connected: Arc::default(),
             authenticated: Arc::default(),
@@ -299,6 +315,11 @@ impl Metrics {
         self.appends_waiting.set(appends);
         self.deletes_waiting.set(deletes);
         self.oldest_append.set(oldest.map(|at| self.since_origin(at)));
+    }
+
+    /// So many rows wait until other nodes know of them.
+    pub(crate) fn unwoken(&self, rows: usize) {
+        self.unwoken.set(rows);
     }
 
     /// How long the oldest envelope has waited for its commit; zero when none waits.

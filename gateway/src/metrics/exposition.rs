@@ -16,6 +16,7 @@ impl Metrics {
         self.state(levels, &mut text);
         self.messages(&mut text);
         self.store(levels, &mut text);
+        self.elsewhere(levels, &mut text);
         self.mailboxes(levels, &mut text);
         self.connections(levels, &mut text);
         limits(levels, &mut text);
@@ -58,6 +59,25 @@ impl Metrics {
         text.counter("endtoend_messages_acknowledged_total", help, &self.acknowledged);
         let help = "From an envelope's arrival to the answer that it is safe.";
         text.histogram("endtoend_accept_seconds", help, &self.accept_times);
+    }
+
+    /// Of several nodes; zero on one that is alone.
+    fn elsewhere(&self, levels: &Levels, text: &mut Text) {
+        let help = "Devices that are connected here, by how far they are claimed.";
+        let (here, claimed, exclusive) = levels.devices;
+        let states = [("here", here), ("claimed", claimed), ("exclusive", exclusive)];
+        text.levels("endtoend_claims_devices", help, "state", states);
+        let help = "Devices that another node has claimed while they were here.";
+        text.counter("endtoend_claims_lost_total", help, &self.claims_lost);
+        let help = "Envelopes that went to the node that has their device.";
+        text.counter("endtoend_forwards_total", help, &self.forwarded);
+        let help = "Wake-ups for devices on other nodes, and from there.";
+        let kinds = [("sent", self.wakes_sent.get()), ("heard", self.wakes_heard.get())];
+        text.totals("endtoend_wakes_total", help, "kind", kinds.into_iter());
+        let help = "Devices for which a sweep of the store has found rows.";
+        text.counter("endtoend_claims_swept_devices_total", help, &self.swept_devices);
+        let help = "Committed envelopes whose senders wait until other nodes know of them.";
+        text.gauge("endtoend_claims_unwoken", help, &self.unwoken);
     }
 
     fn store(&self, levels: &Levels, text: &mut Text) {

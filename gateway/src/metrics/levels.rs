@@ -22,6 +22,8 @@ pub(crate) struct Levels {
     pub(crate) memory_free: u64,
     pub(crate) memory: u64,
     pub(crate) mailboxes: usize,
+    /// Devices here, claimed ones, and exclusive ones, where there are other nodes.
+    pub(crate) devices: (usize, usize, usize),
     /// Open connections, from their TLS handshake on.
     pub(crate) sockets: usize,
     pub(crate) connections_max: u32,

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use crate::connection::Guests;
 use crate::directory::{AttachTo, LeaveTo};
+use crate::elsewhere::Departed;
 use crate::mailbox::AttachmentId;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
@@ -51,9 +52,11 @@ pub(crate) const SENDS_MAX: usize = 64 * 1024;
 pub(crate) struct Node {
     pub(crate) identity: Arc<Identity>,
     pub(crate) services: Arc<Services>,
-    pub(crate) router: Router,
+    pub(crate) router: Arc<Router>,
     pub(crate) directory: Recipient<AttachTo>,
     pub(crate) leave: Recipient<LeaveTo>,
+    /// Who hears of connections that have ended; none where there are no other nodes.
+    pub(crate) departed: Option<Recipient<Departed>>,
     pub(crate) guests: Arc<Guests<Recipient<Notice>>>,
     pub(crate) memory: Memory,
     pub(crate) metrics: Arc<Metrics>,
@@ -62,17 +65,30 @@ pub(crate) struct Node {
     lifecycle: watch::Receiver<Lifecycle>,
 }
 
+/// Whom connections tell that they come and go.
+pub(crate) struct Ways {
+    pub(crate) directory: Recipient<AttachTo>,
+    pub(crate) leave: Recipient<LeaveTo>,
+    /// None where there are no other nodes.
+    pub(crate) departed: Option<Recipient<Departed>>,
+}
+
+/// What a node is told of itself.
+pub(crate) struct Common {
+    pub(crate) guests_max: usize,
+    pub(crate) lifecycle: watch::Receiver<Lifecycle>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
 impl Node {
     pub(crate) fn new(
         identity: Arc<Identity>,
         services: Arc<Services>,
-        router: Router,
-        (directory, leave): (Recipient<AttachTo>, Recipient<LeaveTo>),
-        guests_max: usize,
-        lifecycle: watch::Receiver<Lifecycle>,
-        metrics: Arc<Metrics>,
+        router: Arc<Router>,
+        memory: Memory,
+        Ways { directory, leave, departed }: Ways,
+        Common { guests_max, lifecycle, metrics }: Common,
     ) -> Self {
-        let memory = Memory::new(SENDS_MAX);
         let (attachments, connections) = (AtomicU64::new(0), AtomicU64::new(0));
         let guests = Guests::new(guests_max);
         Self {
@@ -81,6 +97,7 @@ impl Node {
             router,
             directory,
             leave,
+            departed,
             guests,
             memory,
             metrics,

@@ -19,7 +19,6 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::Node;
 use super::certificates::{Authority, CertificateError, Leaf, leaf_names, tls_config};
 use super::data_dir::{DataDir, DataDirError};
 use super::drain::{ENDING_MAX, Remains, StopSignals, drain};
@@ -30,13 +29,16 @@ use super::open_files::{TooFewFiles, raise_limit};
 use super::secrets::{CA_KEY, IDENTITY_KEY, OPAQUE_SETUP, OPRF_KEY, Outside, STORE_KEY, Secret, TOKEN_KEY};
 use super::sockets::{HandedOver, Sockets};
 use super::store::{ChosenStore, NodeStore, OpenStoreError};
+use super::{Common, Node, SENDS_MAX, Ways};
 use crate::admin::{AdminContext, AdminSocket, Running, SOCKET};
 use crate::clock;
 use crate::config::Config;
 use crate::connection;
 use crate::directory::Directory;
+use crate::elsewhere::{Others, Started};
 use crate::health::{self, AdminListener, Readiness, Watched};
 use crate::limits::{Limits, LimitsConfig};
+use crate::memory::Memory;
 use crate::metrics::{Metrics, StoreCall, Swept};
 use crate::queue_writer::QueueWriter;
 use crate::router::{Router, Routes};
@@ -158,9 +160,8 @@ pub async fn serve(
         services.clone(),
         store.clone(),
         auditor,
-        guests_max,
-        seen.clone(),
-        metrics.clone(),
+        Common { guests_max, lifecycle: seen.clone(), metrics: metrics.clone() },
+        None,
     );
     let node = Arc::new(node);
     let readiness = Arc::new(Readiness::new(opened.maintenance(), metrics.clone(), node.memory.clone(), seen.clone()));
@@ -367,25 +368,43 @@ fn start_actors(
     services: Arc<Services>,
     store: Arc<dyn QueueStore>,
     audit: Auditor,
-    guests_max: usize,
-    lifecycle: watch::Receiver<Lifecycle>,
-    metrics: Arc<Metrics>,
+    common: Common,
+    others: Option<Others>,
 ) -> (Node, Remains) {
+    let metrics = common.metrics.clone();
     let routes = Arc::new(Routes::default());
+    let others = others.map(|others| others.start(&routes, &arbiter, metrics.clone()));
     let writer = {
         let (store, routes, metrics) = (store.clone(), routes.clone(), metrics.clone());
-        QueueWriter::start_in_arbiter(&arbiter(), move |_| QueueWriter::new(store, routes, metrics))
+        let after_commit = others.as_ref().map(Started::after_commit);
+        QueueWriter::start_in_arbiter(&arbiter(), move |_| QueueWriter::new(store, routes, after_commit, metrics))
     };
-    let router = Router::new(routes.clone(), writer.clone().recipient());
+    let elsewhere = others.as_ref().map(Started::elsewhere);
+    let router = Arc::new(Router::new(routes.clone(), writer.clone().recipient(), elsewhere));
+    let memory = Memory::new(SENDS_MAX);
     let mailboxes = std::thread::available_parallelism().map_or(2, usize::from);
     let mailboxes: Vec<_> = (0..mailboxes).map(|_| arbiter()).collect();
-    let (forget, counted) = (writer.clone(), metrics.clone());
+    let (forget, counted) = (writer.clone(), metrics);
+    let (kept, owned) = (store.clone(), routes.clone());
     let directory = Directory::start_in_arbiter(&arbiter(), move |_| {
         Directory::new(mailboxes, store, routes, forget.clone().recipient(), forget.recipient(), counted)
     });
     let remains = Remains { mailboxes: directory.clone().recipient(), writer: writer.recipient(), audit };
-    let directory = (directory.clone().recipient(), directory.recipient());
-    (Node::new(identity, services, router, directory, guests_max, lifecycle, metrics), remains)
+    let (attach, leave) = (directory.clone().recipient(), directory.recipient());
+    let ways = match others {
+        None => Ways { directory: attach, leave, departed: None },
+        Some(others) => {
+            let claims = others.keep_claims((attach, leave), kept, owned, &arbiter);
+            services.sessions.tell_peers(others.peers());
+            let services = services.clone();
+            let news = Box::new(move |news| services.heard_from_peer(news));
+            others.hear(router.clone(), memory.clone(), news, &claims, &arbiter);
+            let (directory, leave) = (claims.clone().recipient(), claims.clone().recipient());
+            Ways { directory, leave, departed: Some(claims.recipient()) }
+        }
+    };
+    let node = Node::new(identity, services, router, memory, ways, common);
+    (node, remains)
 }
 
 /// A socket that clients connect to.

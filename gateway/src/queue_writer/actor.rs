@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 
 use super::group_commit::{GroupCommit, Next};
 use super::messages::{Forget, Persist, UntilWritten};
-use super::outcome::Told;
-use crate::actors::{end_node_after_panic, reply};
+use super::outcome::place_of;
+use crate::actors::end_node_after_panic;
 use crate::clock;
+use crate::elsewhere::{AfterCommit, say};
 use crate::metrics::Metrics;
 use crate::router::Routes;
 
@@ -27,6 +28,8 @@ pub(crate) struct QueueWriter {
     rules: GroupCommit<Persist, (Address, Seq)>,
     store: Arc<dyn QueueStore>,
     routes: Arc<Routes>,
+    /// None: there are no other nodes.
+    elsewhere: Option<AfterCommit>,
     metrics: Arc<Metrics>,
     timer: Option<SpawnHandle>,
     /// Whoever waits until all is written. One at most: the node stops once.
@@ -34,8 +37,13 @@ pub(crate) struct QueueWriter {
 }
 
 impl QueueWriter {
-    pub(crate) fn new(store: Arc<dyn QueueStore>, routes: Arc<Routes>, metrics: Arc<Metrics>) -> Self {
-        Self { rules: GroupCommit::default(), store, routes, metrics, timer: None, until_written: None }
+    pub(crate) fn new(
+        store: Arc<dyn QueueStore>,
+        routes: Arc<Routes>,
+        elsewhere: Option<AfterCommit>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { rules: GroupCommit::default(), store, routes, elsewhere, metrics, timer: None, until_written: None }
     }
 
     fn pump(&mut self, ctx: &mut Context<Self>) {
@@ -96,11 +104,11 @@ impl QueueWriter {
     }
 
     fn settle(&self, persist: Persist, outcome: Option<AppendOutcome>) {
+        let (to, seq) = (persist.letter.envelope.to, place_of(outcome));
         for told in persist.concluded(outcome) {
-            match told {
-                Told::Mailbox(mailbox, persisted) => reply(&mailbox, persisted),
-                Told::Wake(to, seq) => self.routes.wake(to, seq),
-                Told::Sender(receipt, outcome) => receipt.settle(outcome),
+            match &self.elsewhere {
+                None => say(told, &self.routes),
+                Some(elsewhere) => elsewhere.tell(to, seq, told, &self.routes),
             }
         }
     }
@@ -152,7 +160,7 @@ mod tests {
 
     use async_trait::async_trait;
     use endtoend_protocol::{AccountTag, DeviceId, UnixMillis};
-    use endtoend_storage::{Page, PageLimits, StoreError};
+    use endtoend_storage::{Newer, Page, PageLimits, StoreError};
     use tokio::sync::{Notify, Semaphore};
     use tokio::time::timeout;
 
@@ -176,6 +184,9 @@ mod tests {
         async fn load(&self, _: Address, _: Seq, _: PageLimits, _: UnixMillis) -> Result<Page, StoreError> {
             panic!("a writer reads nothing");
         }
+        async fn newer(&self, _: &[(Address, Seq)]) -> Result<Vec<Newer>, StoreError> {
+            panic!("a writer reads nothing");
+        }
         async fn delete_expired(&self, _: UnixMillis, _: u32) -> Result<u64, StoreError> {
             Ok(0)
         }
@@ -185,7 +196,7 @@ mod tests {
     async fn whoever_waits_for_everything_waits_for_what_waits_behind_a_commit() {
         let store = Arc::new(Gated { begun: Notify::new(), gate: Semaphore::new(0), deleted: Mutex::default() });
         let writer =
-            QueueWriter::new(store.clone(), Arc::default(), Arc::new(Metrics::new(clock::monotonic()))).start();
+            QueueWriter::new(store.clone(), Arc::default(), None, Arc::new(Metrics::new(clock::monotonic()))).start();
         let forget = |seq| {
             let to = Address { account: AccountTag::new([1; 32]), device: DeviceId::FIRST };
             writer.try_send(Forget { to, rows: vec![Seq(seq)] }).unwrap();

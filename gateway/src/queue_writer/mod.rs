@@ -11,6 +11,6 @@ pub(crate) use actor::QueueWriter;
 pub(crate) use group_commit::{GroupCommit, Next};
 pub(crate) use messages::{Forget, Persist, Persisted, Then, UntilWritten};
 #[cfg(test)]
-pub(crate) use outcome::Told;
-pub(crate) use outcome::outcome_for_sender;
+pub(crate) use outcome::place_of;
+pub(crate) use outcome::{Told, outcome_for_sender};
 pub(crate) use ticket::Ticket;

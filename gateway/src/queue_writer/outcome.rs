@@ -45,11 +45,7 @@ impl<M, R> Persist<M, R> {
                 [Some(Told::Mailbox(mailbox, Persisted { to: envelope.to, id: envelope.id, outcome })), None]
             }
             Then::Settle(receipt) => {
-                let seq = match outcome {
-                    Some(AppendOutcome::Stored(seq) | AppendOutcome::Repeat(seq)) => Some(seq),
-                    Some(AppendOutcome::Full | AppendOutcome::UnknownDevice) | None => None,
-                };
-                let wake = seq.map(|seq| Told::Wake(envelope.to, seq));
+                let wake = place_of(outcome).map(|seq| Told::Wake(envelope.to, seq));
                 [wake, Some(Told::Sender(receipt, outcome_for_sender(outcome, accepted_at)))]
             }
         };
@@ -75,6 +71,14 @@ impl<M, R> Write for Persist<M, R> {
             Then::Tell { ticket, .. } => ticket.claim(),
             Then::Settle(_) => true,
         }
+    }
+}
+
+/// Where the row is, if one was committed.
+pub(crate) fn place_of(outcome: Option<AppendOutcome>) -> Option<Seq> {
+    match outcome {
+        Some(AppendOutcome::Stored(seq) | AppendOutcome::Repeat(seq)) => Some(seq),
+        Some(AppendOutcome::Full | AppendOutcome::UnknownDevice) | None => None,
     }
 }
 

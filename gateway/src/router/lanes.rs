@@ -1,5 +1,6 @@
 //! Keeps the order of one sender's envelopes while a recipient's mailbox appears or goes away.
 
+use endtoend_cluster::peers::LinkLife;
 use endtoend_protocol::{Address, EnvelopeId};
 
 /// Which way an envelope took.
@@ -9,6 +10,8 @@ enum Lane {
     Mailbox,
     /// Straight to the store, because there was no mailbox.
     Store,
+    /// To the node at the other end of this link, which decides between these two.
+    Peer(LinkLife),
 }
 
 /// The envelopes of one connection that are not answered yet, and the ways they took.
@@ -26,22 +29,55 @@ pub(crate) enum Way<M> {
     Mailbox(M),
     /// Straight to the store.
     Store,
-    /// Nowhere: the mailbox that has the ones before it is going away. Whatever becomes of them, this one comes after.
+    /// Over this link, to the node that has the device.
+    Peer(LinkLife),
+    /// Nowhere: the mailbox, or the link, that has the ones before it is going away. Whatever becomes of them, this one comes
+    /// after.
     Busy,
 }
 
+/// Where the device is, as far as this node knows. `M` is the way to a mailbox.
+pub(crate) trait Places<M> {
+    /// Its mailbox here, if envelopes may go there directly.
+    fn mailbox(&self) -> Option<M>;
+    /// The link to the node where it was seen last.
+    fn peer(&self) -> Option<LinkLife>;
+    /// Whether the link still carries frames.
+    fn is_linked(&self, link: LinkLife) -> bool;
+}
+
+/// A node without others: its mailboxes are all there are.
+impl<M, F: Fn() -> Option<M>> Places<M> for F {
+    fn mailbox(&self) -> Option<M> {
+        self()
+    }
+    fn peer(&self) -> Option<LinkLife> {
+        None
+    }
+    fn is_linked(&self, _: LinkLife) -> bool {
+        false
+    }
+}
+
 impl Lanes {
-    /// Which way an envelope goes, given the recipient's mailbox as far as there is one. Its place is taken until
-    /// [`Lanes::settled`].
-    pub(crate) fn choose<M>(&mut self, id: EnvelopeId, to: Address, mailbox: impl FnOnce() -> Option<M>) -> Way<M> {
-        let way = match self.taken(to) {
+    /// Which way an envelope goes, given where its recipient is. Its place is taken until [`Lanes::settled`].
+    pub(crate) fn choose<M>(&mut self, id: EnvelopeId, to: Address, places: &impl Places<M>) -> Way<M> {
+        let taken = self.taken(to);
+        let way = match taken {
             Some(Lane::Store) => Way::Store,
-            Some(Lane::Mailbox) => mailbox().map_or(Way::Busy, Way::Mailbox),
-            None => mailbox().map_or(Way::Store, Way::Mailbox),
+            Some(Lane::Mailbox) => places.mailbox().map_or(Way::Busy, Way::Mailbox),
+            Some(Lane::Peer(link)) if places.is_linked(link) => Way::Peer(link),
+            Some(Lane::Peer(_)) => Way::Busy,
+            None => match places.mailbox() {
+                Some(mailbox) => Way::Mailbox(mailbox),
+                None => places.peer().map_or(Way::Store, Way::Peer),
+            },
         };
         let lane = match way {
             Way::Store => Lane::Store,
-            Way::Mailbox(_) | Way::Busy => Lane::Mailbox,
+            Way::Mailbox(_) => Lane::Mailbox,
+            Way::Peer(link) => Lane::Peer(link),
+            Way::Busy => taken.unwrap_or(Lane::Mailbox),
         };
         self.0.push((id, to, lane));
         way
@@ -83,17 +119,51 @@ mod tests {
         let id = |n| EnvelopeId::new(UnixMillis::new(n), [1; 10]);
         let mut lanes = Lanes::default();
         let (here, gone) = (|| Some("mailbox"), || None::<&str>);
-        assert_eq!(lanes.choose(id(1), to(1), gone), Way::Store);
-        assert_eq!(lanes.choose(id(2), to(1), here), Way::Store, "a mailbox that has just appeared knows nothing of 1");
-        assert_eq!(lanes.choose(id(3), to(2), here), Way::Mailbox("mailbox"));
-        assert_eq!(lanes.choose(id(4), to(2), gone), Way::Busy, "the store may have it before 3");
+        assert_eq!(lanes.choose(id(1), to(1), &gone), Way::Store);
+        assert_eq!(
+            lanes.choose(id(2), to(1), &here),
+            Way::Store,
+            "a mailbox that has just appeared knows nothing of 1"
+        );
+        assert_eq!(lanes.choose(id(3), to(2), &here), Way::Mailbox("mailbox"));
+        assert_eq!(lanes.choose(id(4), to(2), &gone), Way::Busy, "the store may have it before 3");
         lanes.settled(id(1));
         assert_eq!(lanes.taken(to(1)), Some(Lane::Store), "2 is still on its way");
         lanes.settled(id(2));
-        assert_eq!(lanes.choose(id(5), to(1), here), Way::Mailbox("mailbox"));
+        assert_eq!(lanes.choose(id(5), to(1), &here), Way::Mailbox("mailbox"));
         lanes.settled(id(3));
         lanes.settled(id(4));
-        assert_eq!(lanes.choose(id(6), to(2), gone), Way::Store);
+        assert_eq!(lanes.choose(id(6), to(2), &gone), Way::Store);
+    }
+
+    struct Elsewhere(Option<LinkLife>, bool);
+    impl Places<()> for Elsewhere {
+        fn mailbox(&self) -> Option<()> {
+            None
+        }
+        fn peer(&self) -> Option<LinkLife> {
+            self.0
+        }
+        fn is_linked(&self, link: LinkLife) -> bool {
+            self.1 && link == LinkLife(1)
+        }
+    }
+
+    #[test]
+    fn what_follows_an_envelope_over_a_link_goes_over_the_same_life_of_it_or_nowhere() {
+        let to = Address { account: AccountTag::new([1; 32]), device: DeviceId::FIRST };
+        let id = |n| EnvelopeId::new(UnixMillis::new(n), [1; 10]);
+        let mut lanes = Lanes::default();
+        assert_eq!(lanes.choose(id(1), to, &Elsewhere(Some(LinkLife(1)), true)), Way::Peer(LinkLife(1)));
+        assert_eq!(lanes.choose(id(2), to, &|| Some(())), Way::Busy, "the link of 1 is gone, and 1 is not answered");
+        lanes.settled(id(2));
+        assert_eq!(lanes.choose(id(3), to, &Elsewhere(None, true)), Way::Peer(LinkLife(1)));
+        assert_eq!(lanes.choose(id(4), to, &Elsewhere(Some(LinkLife(2)), false)), Way::Busy);
+        (1..=4).for_each(|n| lanes.settled(id(n)));
+        assert_eq!(lanes.choose(id(5), to, &Elsewhere(Some(LinkLife(2)), false)), Way::Peer(LinkLife(2)));
+        lanes.settled(id(5));
+        assert_eq!(lanes.choose(id(6), to, &Elsewhere(None, false)), Way::Store);
+        lanes.check_invariants();
     }
 
     #[test]
@@ -102,8 +172,8 @@ mod tests {
         let id = EnvelopeId::new(UnixMillis::new(1), [1; 10]);
         let mut lanes = Lanes::default();
         let none = || None::<()>;
-        lanes.choose(id, to, none);
-        lanes.choose(id, to, none);
+        lanes.choose(id, to, &none);
+        lanes.choose(id, to, &none);
         lanes.settled(id);
         assert_eq!(lanes.taken(to), Some(Lane::Store), "the repeat is still on its way");
         lanes.settled(id);

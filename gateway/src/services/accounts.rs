@@ -255,7 +255,7 @@ impl Services {
             }
             None => {
                 self.store.delete_account(account).await.map_err(|error| unavailable(&error))?;
-                self.changed();
+                self.changed(account);
                 self.sessions.end_account(account, Some(login.family));
             }
         }

@@ -56,7 +56,7 @@ impl Services {
     }
 
     async fn list_changed(&self, account: AccountTag) -> Answered<()> {
-        self.changed();
+        self.changed(account);
         let (_, version) = self.store.devices(account).await.map_err(|error| unavailable(&error))?;
         self.sessions.devices_changed(account, version);
         Ok(())

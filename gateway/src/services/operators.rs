@@ -150,7 +150,7 @@ impl Services {
         if !self.store.delete_account(account.tag).await? {
             return Err(OperatorError::NoAccount);
         }
-        self.changed();
+        self.changed(account.tag);
         self.sessions.end_account(account.tag, None);
         self.write_down(Event::AccountDelete, Some(account.tag), now).await;
         Ok(account)

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use endtoend_cluster::link::wire::News;
 use endtoend_protocol::{AccountTag, Answer, RefusalCode, Relation};
 use endtoend_storage::{Relation as Stored, Standing};
 
@@ -54,8 +55,16 @@ impl Services {
         self.changes.load(Ordering::Acquire)
     }
 
-    pub(super) fn changed(&self) {
+    /// Of this account, here and on other nodes.
+    pub(super) fn changed(&self, account: AccountTag) {
         self.changes.fetch_add(1, Ordering::AcqRel);
+        self.sessions.tell(News::StandingChanged { account });
+    }
+
+    /// Another node has changed something, or ended somebody.
+    pub(crate) fn heard_from_peer(&self, news: News) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.sessions.heard(news);
     }
 
     /// How a recipient stands to a sender; `None` when there is no such account.
@@ -83,7 +92,7 @@ impl Services {
     pub(super) async fn accept_if_new(&self, owner: AccountTag, peer: AccountTag) -> Answered<()> {
         let pair = self.secrets.relation(owner, peer);
         if self.store.accept_if_new(owner, pair).await.map_err(|error| unavailable(&error))? {
-            self.changed();
+            self.changed(owner);
         }
         Ok(())
     }
@@ -106,7 +115,7 @@ impl Services {
         });
         let pair = self.secrets.relation(owner, peer);
         let set = self.store.set_relation(owner, pair, relation).await.map_err(|error| unavailable(&error))?;
-        self.changed();
+        self.changed(owner);
         if set { Ok(Answer::Done) } else { Err(RefusalCode::Rate.into()) }
     }
 }

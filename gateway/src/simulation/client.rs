@@ -30,6 +30,8 @@ pub(super) enum Down {
 /// The way between a client and a connection, with what travels on it. An end that is closed hears nothing.
 #[derive(Debug)]
 pub(super) struct Link {
+    /// Where the connection is.
+    pub(super) node: usize,
     pub(super) up: VecDeque<Up>,
     pub(super) down: VecDeque<Down>,
     pub(super) client_open: bool,

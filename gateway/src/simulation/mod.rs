@@ -4,8 +4,10 @@
 //! `Table`, `LiveMailboxes`, `Attachment`, `Receipt`, `Memory`) and plays the actors between them: their queues, and what
 //! happens in which order. docs/testing.md says how it is used.
 
+mod between;
 mod chance;
 mod client;
+mod member;
 mod node;
 mod oracle;
 mod store;

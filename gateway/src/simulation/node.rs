@@ -9,6 +9,7 @@ use endtoend_protocol::{AccountTag, Address, Deliver, DeviceId, EnvelopeId};
 use endtoend_storage::{AppendOutcome, Page, Seq};
 use tokio::sync::Semaphore;
 
+use super::member::Member;
 use crate::connection::Attachment;
 use crate::directory::LiveMailboxes;
 use crate::letter::Letter;
@@ -135,7 +136,7 @@ pub(super) struct Writer {
     /// What the store said of it.
     pub(super) result: Option<Option<Vec<AppendOutcome>>>,
     /// Whom to tell, one after the other; a wake-up looks for the mailbox first.
-    pub(super) told: VecDeque<Told<Generation, Right>>,
+    pub(super) told: VecDeque<(Address, Option<Seq>, Told<Generation, Right>)>,
     pub(super) waking: Option<(Generation, DeviceId, Seq)>,
     /// The next batch is put together when all were told.
     pub(super) pump_after: bool,
@@ -151,6 +152,8 @@ pub(super) struct Node {
     pub(super) routes: Table<Generation>,
     pub(super) writer: Writer,
     pub(super) memory: Memory,
+    /// What it is to others; none where it is alone.
+    pub(super) member: Option<Member>,
 }
 
 impl Connection {
@@ -169,6 +172,7 @@ impl Node {
             routes: Table::default(),
             writer: Writer::default(),
             memory: Memory::new(memory_kib),
+            member: None,
         }
     }
 

@@ -149,7 +149,7 @@ impl Oracle {
     /// place in a window, and all of the memory, is given back. One device may read nothing: that is its own affair.
     pub(super) fn at_rest(
         &self,
-        node: &Node,
+        nodes: &[Node],
         memory_kib: usize,
         clients: &[Client],
         sloth: Option<usize>,
@@ -167,8 +167,10 @@ impl Oracle {
             assert!(told.shown.is_some() || expired, "envelope {number} was accepted and never shown");
         }
         if sloth.is_none() {
-            assert_eq!(node.memory.free(), memory_kib, "the memory is given back");
-            for connection in node.connections.values() {
+            for node in nodes {
+                assert_eq!(node.memory.free(), memory_kib, "the memory is given back");
+            }
+            for connection in nodes.iter().flat_map(|node| node.connections.values()) {
                 assert_eq!(
                     connection.window.available_permits(),
                     limits::SEND_WINDOW as usize,
@@ -177,6 +179,12 @@ impl Oracle {
                 assert_eq!(connection.lanes.unanswered(), 0, "and has left its lane");
             }
         }
+    }
+
+    /// Whether everything that was accepted was shown, but what is for one that reads nothing.
+    pub(super) fn all_is_shown(&self, sloth: Option<Address>, now: UnixMillis) -> bool {
+        let waits = |told: &Told| told.accepted.is_some() && told.shown.is_none() && told.kept_until > now;
+        !self.envelopes.iter().any(|told| Some(told.to) != sloth && waits(told))
     }
 
     /// Invariant 3: of one sender to one device, in the order of acceptance.

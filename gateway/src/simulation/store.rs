@@ -18,6 +18,7 @@ pub(super) struct Row {
 /// A read that a mailbox has asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Read {
+    pub(super) node: usize,
     pub(super) to: Address,
     pub(super) generation: u64,
     pub(super) life: u64,
@@ -36,8 +37,8 @@ pub(super) struct Store {
     last_seq: i64,
     /// Batches that were not confirmed and are written some day.
     late: Vec<QueueBatch>,
-    /// The commit under way, and reads that are not answered.
-    pub(super) commit: Option<QueueBatch>,
+    /// The commits under way, one for each node at most, and reads that are not answered.
+    pub(super) commits: BTreeMap<usize, QueueBatch>,
     pub(super) reads: VecDeque<Read>,
     /// Until when nothing is answered but errors.
     pub(super) away_until: u64,
@@ -57,9 +58,15 @@ impl Store {
         self.places.get(&id).is_some_and(|seq| self.rows[seq].expires_at > now)
     }
 
-    /// Carries out the commit that is under way.
-    pub(super) fn carry_out(&mut self, weather: &Weather, chance: &mut Chance, away: bool) -> Option<Told> {
-        let batch = self.commit.take()?;
+    /// Carries out the commit of a node that is under way.
+    pub(super) fn carry_out(
+        &mut self,
+        node: usize,
+        weather: &Weather,
+        chance: &mut Chance,
+        away: bool,
+    ) -> Option<Told> {
+        let batch = self.commits.remove(&node)?;
         if away || weather.strikes(Fault::CommitFails, chance) {
             return Some(None);
         }
@@ -137,6 +144,13 @@ impl Store {
             page.rows.push(row.queued.clone());
         }
         page
+    }
+
+    /// The last row of a device after a place, and the first one.
+    pub(super) fn newer(&self, to: Address, after: Seq) -> Option<(Seq, Seq)> {
+        let mut rows = self.rows.range(after.0 + 1..).filter(|(_, row)| row.to == to).map(|(seq, _)| Seq(*seq));
+        let first = rows.next()?;
+        Some((first, rows.last().unwrap_or(first)))
     }
 
     pub(super) fn forget_expired(&mut self, now: UnixMillis) {

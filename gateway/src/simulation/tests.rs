@@ -9,6 +9,7 @@ use crate::clock;
 
 /// Seeds of one test run.
 const SEEDS: u64 = 2_000;
+const SEEDS_ACROSS: u64 = 300;
 /// Lines of a schedule that are printed.
 const LINES: usize = 60;
 
@@ -20,6 +21,7 @@ struct Schedule {
     steps: usize,
     /// Faults that are left out, a bit each.
     without: u32,
+    nodes: usize,
 }
 
 impl Schedule {
@@ -30,12 +32,17 @@ impl Schedule {
             11..=14 => 1_000,
             _ => 4_000,
         };
-        Self { seed, steps, without: 0 }
+        Self { seed, steps, without: 0, nodes: 1 }
+    }
+
+    /// Of two or three nodes.
+    fn across(seed: u64) -> Self {
+        Self { nodes: 2 + (seed % 2) as usize, ..Self::new(seed) }
     }
 
     /// What failed, if something did.
     fn run(self, trace: bool) -> Result<(), (String, Vec<String>)> {
-        let mut world = World::new(self.seed, self.without);
+        let mut world = World::new(self.seed, self.without, self.nodes);
         world.trace = trace.then(Vec::new);
         catch_unwind(AssertUnwindSafe(|| world.run(self.steps))).map_err(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
@@ -74,15 +81,14 @@ impl Schedule {
         if self.run(false).is_ok() {
             return;
         }
-        let Self { seed, steps, without } = self.shrunk();
-        let Err((failure, trace)) = (Self { seed, steps, without }).run(true) else {
-            panic!("seed {seed} is not one world")
-        };
+        let shrunk = self.shrunk();
+        let Self { seed, steps, without, nodes } = shrunk;
+        let Err((failure, trace)) = shrunk.run(true) else { panic!("seed {seed} is not one world") };
         let left: Vec<_> = Fault::ALL.into_iter().filter(|fault| without & 1 << *fault as u8 == 0).collect();
         let last = trace.iter().skip(trace.len().saturating_sub(LINES)).map(|line| format!("{line}\n"));
         panic!(
             "seed {} fails: {failure}\nwith these faults: {left:?}\n{}\
-             SEED={seed} STEPS={steps} WITHOUT={without} cargo test -p endtoend-gateway --lib simulation::tests::replay \
+             SEED={seed} STEPS={steps} WITHOUT={without} NODES={nodes} cargo test -p endtoend-gateway --lib simulation::tests::replay \
              -- --nocapture",
             self.seed,
             last.collect::<String>(),
@@ -103,6 +109,15 @@ fn what_is_accepted_is_shown_once_and_in_order_whatever_happens() {
     }
 }
 
+/// The same, for nodes that share a store.
+#[test]
+fn what_is_accepted_across_nodes_is_shown_once_and_in_order_whatever_happens() {
+    let first = number("FIRST").unwrap_or(1);
+    for seed in first..first + number("SEEDS").unwrap_or(SEEDS_ACROSS) {
+        Schedule::across(seed).must_hold();
+    }
+}
+
 /// `SEED=7 cargo test -p endtoend-gateway --lib simulation::tests::replay -- --nocapture` shows one schedule.
 #[test]
 fn replay() {
@@ -112,7 +127,7 @@ fn replay() {
         schedule.steps = steps as usize;
     }
     schedule.without = number("WITHOUT").unwrap_or_default() as u32;
-    let mut world = World::new(schedule.seed, schedule.without);
+    let mut world = World::new(schedule.seed, schedule.without, number("NODES").unwrap_or(1) as usize);
     world.trace = Some(Vec::new());
     world.print = true;
     world.run(schedule.steps);

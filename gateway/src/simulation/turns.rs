@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use endtoend_protocol::{Address, DeliveryNumber, Envelope, RequestId, RetryReason, limits};
-use endtoend_storage::{QueueBatch, Tray};
+use endtoend_storage::{QueueBatch, Seq, Tray};
 
 use super::client::{Attachment as Attached, Down, Up};
+use super::member::{Through, name};
 use super::node::{
     Answered, Connection, ConnectionId, Generation, Mailbox, News, Right, Sender, ToDirectory, ToMailbox, ToWriter, Way,
 };
@@ -15,7 +16,7 @@ use super::world::World;
 use crate::connection::{Attachment, Leave};
 use crate::letter::Letter;
 use crate::mailbox::{Action, AttachmentId, Caller};
-use crate::queue_writer::{Next, Persist, Persisted, Then, Told};
+use crate::queue_writer::{Next, Persist, Persisted, Then, Told, place_of};
 use crate::receipt::{Outcome, Receipt};
 use crate::router;
 
@@ -23,14 +24,14 @@ use crate::router;
 const SOCKET_FRAMES: usize = 100;
 /// As the mailbox's, in microseconds.
 const LOAD_BACK_OFF: u64 = 1_000_000;
-const BUSY: Outcome = Outcome::Retry(RetryReason::Busy);
+pub(super) const BUSY: Outcome = Outcome::Retry(RetryReason::Busy);
 static BODY: [u8; limits::ENVELOPE_BYTES_MAX] = [0; limits::ENVELOPE_BYTES_MAX];
 
 impl World {
     pub(super) fn client_can(&self, at: usize) -> bool {
         let client = &self.clients[at];
         let Some(link) = client.link.and_then(|id| self.links.get(&id)) else {
-            return self.now >= client.connect_at && self.now >= self.node_up_at;
+            return self.now >= client.connect_at && self.up_at.iter().any(|at| self.now >= *at);
         };
         let reads = self.now >= client.stalled_until;
         (reads && (client.read.is_some() || !link.down.is_empty()))
@@ -101,9 +102,10 @@ impl World {
     }
 
     pub(super) fn connection(&mut self, id: ConnectionId) {
-        let Some(connection) = self.node.connections.get_mut(&id) else { return };
+        let Some(n) = self.links.get(&id).map(|link| link.node) else { return };
+        let Some(connection) = self.nodes[n].connections.get_mut(&id) else { return };
         if let Some((generation, letter, receipt)) = connection.routing.take() {
-            return match self.node.mailboxes.get_mut(&generation) {
+            return match self.nodes[n].mailboxes.get_mut(&generation) {
                 Some(mailbox) if mailbox.inbox.len() < self.weather.mailbox_max => {
                     mailbox.inbox.push_back(ToMailbox::Enqueue(letter, receipt));
                 }
@@ -126,7 +128,8 @@ impl World {
     }
 
     fn connection_reads(&mut self, id: ConnectionId, up: Up) {
-        let connection = self.node.connections.get_mut(&id).unwrap();
+        let n = self.links[&id].node;
+        let connection = self.nodes[n].connections.get_mut(&id).unwrap();
         let Address { account, device } = self.clients[connection.client].address;
         match up {
             Up::Attach => {
@@ -135,13 +138,13 @@ impl World {
                 connection.attachment = Attachment::Asked(attachment, RequestId(std::num::NonZeroU64::MIN));
                 let connection = Caller::new(connection.way(id));
                 let attach = ToDirectory::Attach { account, device, attachment, connection };
-                self.node.to_directory.push_back(attach);
+                self.ask_to_attach(n, id, attach);
             }
             Up::Ack(up_to) => {
                 let acknowledged = connection.attachment.acknowledge(device, DeliveryNumber(up_to));
                 if let Some((mailbox, acknowledged)) = acknowledged.expect("an honest client") {
                     let mailbox = *mailbox;
-                    self.node.tell_mailbox(mailbox, ToMailbox::From(acknowledged));
+                    self.nodes[n].tell_mailbox(mailbox, ToMailbox::From(acknowledged));
                 }
             }
             Up::Send { number, to, bytes } => self.route(id, number, to, bytes),
@@ -150,20 +153,21 @@ impl World {
 
     /// As the connection's `send` and the router.
     fn route(&mut self, id: ConnectionId, number: usize, to: Address, bytes: usize) {
-        let arrived = self.instant();
-        let connection = self.node.connections.get_mut(&id).unwrap();
+        let n = self.links[&id].node;
+        let arrived = self.instant(n);
+        let connection = self.nodes[n].connections.get_mut(&id).unwrap();
         let body = Bytes::from_static(BODY.get(..bytes).unwrap());
         let envelope = Envelope { id: id_of(number), to, body, devices_version: 1 };
         let place = std::sync::Arc::clone(&connection.window).try_acquire_owned();
-        let memory = self.node.memory.take(&envelope);
+        let inbox = connection.inbox.clone();
+        let memory = self.nodes[n].memory.take(&envelope);
         let (Ok(place), Some(memory)) = (place, memory) else {
             self.oracle.refused(number);
             return self.say_down(id, Down::Settled(envelope.id, BUSY));
         };
-        let sender = Sender { inbox: connection.inbox.clone(), log: self.log.clone() };
+        let sender = Sender { inbox, log: self.log.clone() };
         let receipt = Receipt::new(envelope.id, sender, place, memory, arrived);
-        let routes = &self.node.routes;
-        let way = connection.lanes.choose(envelope.id, to, || routes.get(to.account).copied());
+        let way = self.choose(n, Through::Connection(id), envelope.id, to);
         let accepted_at = self.wall();
         let letter = Letter { envelope, accepted_at, tray: Tray::Contacts };
         if self.trace.is_some() {
@@ -171,19 +175,21 @@ impl World {
         }
         match way {
             router::Way::Mailbox(generation) => {
-                self.node.connections.get_mut(&id).unwrap().routing = Some((generation, letter, receipt));
+                self.nodes[n].connections.get_mut(&id).unwrap().routing = Some((generation, letter, receipt));
             }
+            router::Way::Peer(link) => self.forward(n, link, letter, receipt),
             router::Way::Busy => receipt.settle(BUSY),
             router::Way::Store if self.weather.strikes(Fault::WriterFull, &mut self.chance) => receipt.settle(BUSY),
             router::Way::Store => {
                 let persist = Persist { letter, then: Then::Settle(receipt) };
-                self.node.writer.inbox.push_back(ToWriter::Persist(persist));
+                self.nodes[n].writer.inbox.push_back(ToWriter::Persist(persist));
             }
         }
     }
 
     fn connection_hears(&mut self, id: ConnectionId) {
-        let connection = self.node.connections.get_mut(&id).unwrap();
+        let n = self.links[&id].node;
+        let connection = self.nodes[n].connections.get_mut(&id).unwrap();
         let news = connection.inbox.borrow_mut().pop_front();
         match news {
             None => {}
@@ -219,18 +225,24 @@ impl World {
     }
 
     fn connection_ends(&mut self, id: ConnectionId) {
-        let Some(connection) = self.node.connections.remove(&id) else { return };
+        let Some(n) = self.links.get(&id).map(|link| link.node) else { return };
+        let Some(connection) = self.nodes[n].connections.remove(&id) else { return };
         self.note(|| format!("connection {id} ends"));
         let Address { account, device } = self.clients[connection.client].address;
         match connection.attachment.left(device) {
             None => {}
-            Some(Leave::Directory(left)) => self.node.to_directory.push_back(ToDirectory::Leave { account, left }),
-            Some(Leave::Mailbox(mailbox, left)) => self.node.tell_mailbox(mailbox, ToMailbox::From(left)),
+            Some(Leave::Directory(left)) => {
+                self.has_left(n, id, Address { account, device }, Some(ToDirectory::Leave { account, left }));
+            }
+            Some(Leave::Mailbox(mailbox, left)) => {
+                self.nodes[n].tell_mailbox(mailbox, ToMailbox::From(left));
+                self.has_left(n, id, Address { account, device }, None);
+            }
         }
     }
 
-    pub(super) fn directory(&mut self) {
-        let node = &mut self.node;
+    pub(super) fn directory(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
         match node.to_directory.pop_front() {
             None => {}
             Some(ToDirectory::Attach { account, device, attachment, connection }) => {
@@ -270,10 +282,10 @@ impl World {
         }
     }
 
-    pub(super) fn mailbox(&mut self, generation: Generation) {
-        let Some(mailbox) = self.node.mailboxes.get_mut(&generation) else { return };
+    pub(super) fn mailbox(&mut self, n: usize, generation: Generation) {
+        let Some(mailbox) = self.nodes[n].mailboxes.get_mut(&generation) else { return };
         if let Some(action) = mailbox.todo.pop_front() {
-            return self.carry_out(generation, action);
+            return self.carry_out(n, generation, action);
         }
         let mut out = Vec::new();
         let answered = mailbox.answered.iter().position(|answered| answered.at <= self.now);
@@ -304,7 +316,7 @@ impl World {
                 Some(ToMailbox::Finish) => {
                     // As above.
                     self.store.littered |= mailbox.inbox.iter().any(|news| matches!(news, ToMailbox::Persisted(_)));
-                    return self.node.end_mailbox(generation);
+                    return self.nodes[n].end_mailbox(generation);
                 }
             }
         }
@@ -312,14 +324,14 @@ impl World {
     }
 
     /// As the actor's: one action at a time, so that others come in between.
-    fn carry_out(&mut self, generation: Generation, action: Action<Right, Way>) {
-        let mailbox = self.node.mailboxes.get_mut(&generation).unwrap();
+    fn carry_out(&mut self, n: usize, generation: Generation, action: Action<Right, Way>) {
+        let mailbox = self.nodes[n].mailboxes.get_mut(&generation).unwrap();
         let account = mailbox.account;
         match action {
-            Action::Enter => self.node.routes.insert(account, generation, generation),
+            Action::Enter => self.nodes[n].routes.insert(account, generation, generation),
             Action::Idle { attaches } => {
-                self.node.routes.remove(account, generation);
-                self.node.to_directory.push_back(ToDirectory::Idle { account, generation, attaches });
+                self.nodes[n].routes.remove(account, generation);
+                self.nodes[n].to_directory.push_back(ToDirectory::Idle { account, generation, attaches });
             }
             Action::Attached { device, attachment } => {
                 if let Some(connection) = mailbox.rules.connection(device) {
@@ -341,25 +353,25 @@ impl World {
                     mailbox.inbox.push_back(ToMailbox::Persisted(refused));
                 } else {
                     let persist = Persist { letter, then: Then::Tell { mailbox: generation, ticket } };
-                    self.node.writer.inbox.push_back(ToWriter::Persist(persist));
+                    self.nodes[n].writer.inbox.push_back(ToWriter::Persist(persist));
                 }
             }
             Action::Forget { device, rows } => {
                 if self.weather.strikes(Fault::WriterFull, &mut self.chance) {
                     self.store.littered = true;
                 } else {
-                    self.node.writer.inbox.push_back(ToWriter::Forget(Address { account, device }, rows));
+                    self.nodes[n].writer.inbox.push_back(ToWriter::Forget(Address { account, device }, rows));
                 }
             }
             Action::Load { device, life, after, limits } => {
                 let to = Address { account, device };
-                self.store.reads.push_back(Read { to, generation, life, after, limits });
+                self.store.reads.push_back(Read { node: n, to, generation, life, after, limits });
             }
         }
     }
 
-    pub(super) fn writer_can(&self) -> bool {
-        let writer = &self.node.writer;
+    pub(super) fn writer_can(&self, n: usize) -> bool {
+        let writer = &self.nodes[n].writer;
         !writer.told.is_empty()
             || writer.pump_after
             || writer.waking.is_some()
@@ -368,13 +380,13 @@ impl World {
             || writer.pump_at.is_some_and(|at| at <= self.now)
     }
 
-    pub(super) fn writer(&mut self) {
-        let now = self.instant();
-        let writer = &mut self.node.writer;
+    pub(super) fn writer(&mut self, n: usize) {
+        let now = self.instant(n);
+        let writer = &mut self.nodes[n].writer;
         if let Some((mailbox, device, seq)) = writer.waking.take() {
-            let tell = self.node.mailboxes.get_mut(&mailbox).is_some_and(|mailbox| mailbox.wakes.add(device, seq));
+            let tell = self.nodes[n].mailboxes.get_mut(&mailbox).is_some_and(|mailbox| mailbox.wakes.add(device, seq));
             if tell {
-                self.node.tell_mailbox(mailbox, ToMailbox::Wake);
+                self.nodes[n].tell_mailbox(mailbox, ToMailbox::Wake);
             }
             return;
         }
@@ -385,19 +397,21 @@ impl World {
             writer.rules.committed(result.is_some(), deletes, now);
             let outcomes = result.into_iter().flatten().map(Some).chain(std::iter::repeat(None));
             for (persist, outcome) in appends.into_iter().zip(outcomes) {
-                writer.told.extend(persist.concluded(outcome));
+                let (to, seq) = (persist.letter.envelope.to, place_of(outcome));
+                // What follows is not said before others know, where they have to.
+                writer.told.extend(persist.concluded(outcome).map(|told| (to, seq, told)));
             }
             writer.pump_after = true;
         }
-        if let Some(told) = writer.told.pop_front() {
-            return self.tell(told);
+        if let Some((to, seq, told)) = writer.told.pop_front() {
+            return self.tell_or_wait(n, to, seq, told);
         }
         if std::mem::take(&mut writer.pump_after) {
-            return self.pump_writer();
+            return self.pump_writer(n);
         }
         if writer.pump_at.is_some_and(|at| at <= self.now) && (writer.inbox.is_empty() || self.chance.below(2) == 0) {
             writer.pump_at = None;
-            return self.pump_writer();
+            return self.pump_writer(n);
         }
         match writer.inbox.pop_front() {
             None => {}
@@ -406,31 +420,44 @@ impl World {
                 rows.into_iter().for_each(|seq| writer.rules.delete((to, seq), now));
             }
         }
-        self.pump_writer();
+        self.pump_writer(n);
     }
 
-    fn tell(&mut self, told: Told<Generation, Right>) {
+    /// As the queue writer's: the mailbox here hears at once, and what follows waits until others know who have to.
+    fn tell_or_wait(&mut self, n: usize, to: Address, seq: Option<Seq>, told: Told<Generation, Right>) {
+        let now = self.instant(n);
+        let told = match (&mut self.nodes[n].member, told, seq) {
+            (Some(member), Told::Wake(to, seq), _) => Told::Wake(to, member.reads_from(to, seq, now)),
+            (Some(member), told, Some(seq)) if !member.owned.is_exclusive(name(to), now) => {
+                return member.unwoken.committed(to, name(to), seq, told, now);
+            }
+            (_, told, _) => told,
+        };
+        self.tell(n, told);
+    }
+
+    pub(super) fn tell(&mut self, n: usize, told: Told<Generation, Right>) {
         match told {
             Told::Mailbox(mailbox, persisted) => {
                 // Its mailbox has ended, and told the sender to repeat it: nobody knows of the row.
-                self.store.littered |= !self.node.mailboxes.contains_key(&mailbox);
-                self.node.tell_mailbox(mailbox, ToMailbox::Persisted(persisted));
+                self.store.littered |= !self.nodes[n].mailboxes.contains_key(&mailbox);
+                self.nodes[n].tell_mailbox(mailbox, ToMailbox::Persisted(persisted));
             }
             Told::Wake(to, seq) => {
-                let mailbox = self.node.routes.get(to.account).copied();
-                self.node.writer.waking = mailbox.map(|mailbox| (mailbox, to.device, seq));
+                let mailbox = self.nodes[n].routes.get(to.account).copied();
+                self.nodes[n].writer.waking = mailbox.map(|mailbox| (mailbox, to.device, seq));
             }
             Told::Sender(receipt, outcome) => receipt.settle(outcome),
         }
     }
 
-    fn pump_writer(&mut self) {
-        let now = self.instant();
-        match self.node.writer.rules.next(now) {
+    fn pump_writer(&mut self, n: usize) {
+        let now = self.instant(n);
+        match self.nodes[n].writer.rules.next(now) {
             Next::Wait => {}
             Next::WaitUntil(at) => {
-                let at = self.micros(at);
-                self.node.writer.pump_at.get_or_insert(at);
+                let at = self.micros(n, at);
+                self.nodes[n].writer.pump_at.get_or_insert(at);
             }
             Next::Commit { appends, deletes } => {
                 let batch =
@@ -439,18 +466,18 @@ impl World {
                     let numbers: Vec<_> = batch.appends.iter().map(|append| number(append.id)).collect();
                     format!("the writer commits {numbers:?} and deletes {} rows", batch.deletes.len())
                 });
-                self.store.commit = Some(batch);
-                self.node.writer.open = Some((appends, deletes));
+                self.store.commits.insert(n, batch);
+                self.nodes[n].writer.open = Some((appends, deletes));
             }
         }
     }
 
-    pub(super) fn commit(&mut self) {
+    pub(super) fn commit(&mut self, n: usize) {
         let away = self.now < self.store.away_until;
-        let told = self.store.carry_out(&self.weather, &mut self.chance, away);
+        let told = self.store.carry_out(n, &self.weather, &mut self.chance, away);
         if let Some(told) = told {
             self.note(|| format!("the store answers {told:?}"));
-            self.node.writer.result = Some(told);
+            self.nodes[n].writer.result = Some(told);
         }
     }
 
@@ -465,7 +492,7 @@ impl World {
             let rows: Vec<_> = rows.map(|row| (row.seq.0, number(row.id))).collect();
             format!("mailbox {} is read {rows:?} after {}", read.generation, read.after.0)
         });
-        if let Some(mailbox) = self.node.mailboxes.get_mut(&read.generation) {
+        if let Some(mailbox) = self.nodes[read.node].mailboxes.get_mut(&read.generation) {
             // It comes late; a failure is told after the back-off.
             let late = self.chance.of(&[0, 0, 0, 1_000, 100_000]);
             let at = self.now + if failed { LOAD_BACK_OFF } else { late };

@@ -30,10 +30,20 @@ pub(super) enum Fault {
     WriterFull,
     /// The node is off for a month.
     Month,
+    /// A link between two nodes breaks, and they find no way to each other for a while.
+    LinkBreaks,
+    /// Nothing comes over a link in one direction for a while.
+    LinkBlocks,
+    /// A node does nothing for a while.
+    Pause,
+    /// A node does not reach the directory of claims.
+    ClaimsAway,
+    /// The directory of claims forgets everything.
+    ClaimsFlushed,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Vanish,
         Self::Leave,
         Self::Stall,
@@ -46,7 +56,17 @@ impl Fault {
         Self::StoreAway,
         Self::WriterFull,
         Self::Month,
+        Self::LinkBreaks,
+        Self::LinkBlocks,
+        Self::Pause,
+        Self::ClaimsAway,
+        Self::ClaimsFlushed,
     ];
+
+    /// What there is only between several nodes.
+    fn is_between(self) -> bool {
+        matches!(self, Self::LinkBreaks | Self::LinkBlocks | Self::Pause | Self::ClaimsAway | Self::ClaimsFlushed)
+    }
 }
 
 /// See the module.
@@ -79,12 +99,12 @@ pub(super) struct Weather {
 
 impl Weather {
     /// The weather of a seed, with some faults left out (a bit each).
-    pub(super) fn new(chance: &mut Chance, without: u32) -> Self {
+    pub(super) fn new(chance: &mut Chance, without: u32, nodes: usize) -> Self {
         let devices = (0..1 + chance.below(3)).map(|_| 1 + chance.below(3)).collect();
         let mut faults = [0; Fault::ALL.len()];
         // A third of the seeds has fine weather: only the order of things is left to chance.
         let fine = chance.below(3) == 0;
-        for fault in Fault::ALL {
+        for fault in Fault::ALL.into_iter().filter(|fault| nodes > 1 || !fault.is_between()) {
             let rate = match fault {
                 Fault::Vanish | Fault::Leave | Fault::Stall => [0, 0, 300, 1500, 4000],
                 Fault::MailboxPanics | Fault::NodeDies | Fault::StoreAway => [0, 0, 0, 300, 2000],
@@ -93,6 +113,9 @@ impl Weather {
                 }
                 Fault::Month => [0, 0, 0, 100, 1000],
                 Fault::WriterFull => [0, 0, 0, 50, 1000],
+                Fault::LinkBreaks | Fault::LinkBlocks | Fault::Pause | Fault::ClaimsAway | Fault::ClaimsFlushed => {
+                    [0, 0, 500, 1500, 4000]
+                }
             };
             let rate = chance.of(&rate);
             if !fine && without & (1 << fault as u8) == 0 {

@@ -5,11 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use endtoend_cluster::peers::LinkLife;
 use endtoend_protocol::{AccountTag, Address, DeviceId, EnvelopeId, UnixMillis, limits};
 use tokio::sync::Semaphore;
 
 use super::chance::Chance;
 use super::client::{Attachment as Attached, Client, Down, Link, Up};
+use super::member::Between;
 use super::node::{Connection, ConnectionId, Generation, News, Node};
 use super::oracle::Oracle;
 use super::store::Store;
@@ -23,17 +25,27 @@ const DAWN_MS: u64 = 1_000_000_000_000;
 /// A world that is calm comes to rest within so many microseconds, or never.
 const REST_MAX: u64 = 3600 * 1_000_000;
 
+/// What every clock on a wall shows, so many microseconds after the world began.
+pub(super) fn wall(now: u64) -> UnixMillis {
+    UnixMillis::new(DAWN_MS + now / 1000)
+}
+
 /// Who can do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     Client(usize),
     Connection(ConnectionId),
-    Directory,
-    Mailbox(Generation),
-    Writer,
-    Commit,
+    Directory(usize),
+    Mailbox(usize, Generation),
+    Writer(usize),
+    Commit(usize),
     Read,
     Late,
+    /// Of several nodes: what one does by itself, what is on its way between them, and to and from the directory of claims.
+    Member(usize),
+    Line(LinkLife),
+    Question,
+    Answer,
 }
 
 pub(super) struct World {
@@ -46,9 +58,10 @@ pub(super) struct World {
     pub(super) clients: Vec<Client>,
     pub(super) links: std::collections::BTreeMap<ConnectionId, Link>,
     pub(super) last_connection: ConnectionId,
-    /// Nobody listens while the node is down.
-    pub(super) node_up_at: u64,
-    pub(super) node: Node,
+    /// Nobody listens while a node is down.
+    pub(super) up_at: Vec<u64>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) between: Between,
     pub(super) store: Store,
     pub(super) oracle: Oracle,
     /// What was said of envelopes since the oracle looked.
@@ -63,9 +76,10 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, without: u32) -> Self {
+    /// Of so many nodes. One is alone: nothing of what is between several is there.
+    pub(super) fn new(seed: u64, without: u32, nodes: usize) -> Self {
         let mut chance = Chance::new(seed);
-        let weather = Weather::new(&mut chance, without);
+        let weather = Weather::new(&mut chance, without, nodes);
         let mut clients = Vec::new();
         for (user, devices) in (1..).zip(&weather.devices) {
             for device in 1..=*devices as u32 {
@@ -74,9 +88,10 @@ impl World {
                 clients.push(Client::new(address, chance.per_mille(weather.attach)));
             }
         }
-        let node = Node::new(weather.memory_kib);
+        let between = Between::new(nodes, &mut chance);
+        let memory_kib = weather.memory_kib;
         let oracle = Oracle::new(clients.iter().map(|client| client.address).collect());
-        Self {
+        let mut world = Self {
             chance,
             weather,
             now: 0,
@@ -84,8 +99,9 @@ impl World {
             clients,
             links: std::collections::BTreeMap::new(),
             last_connection: 0,
-            node_up_at: 0,
-            node,
+            up_at: vec![0; nodes],
+            nodes: (0..nodes).map(|_| Node::new(memory_kib)).collect(),
+            between,
             store: Store::default(),
             oracle,
             log: Rc::default(),
@@ -94,19 +110,27 @@ impl World {
             written: 0,
             trace: None,
             print: false,
-        }
+        };
+        (0..nodes).filter(|_| nodes > 1).for_each(|n| world.joins(n));
+        world
     }
 
-    pub(super) fn instant(&self) -> Instant {
-        self.dawn + Duration::from_micros(self.now)
+    pub(super) fn is_cluster(&self) -> bool {
+        self.nodes.len() > 1
     }
 
-    pub(super) fn micros(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.dawn).as_micros()).unwrap_or(u64::MAX)
+    /// By the clock of that node.
+    pub(super) fn instant(&self, n: usize) -> Instant {
+        self.dawn + Duration::from_nanos(self.now * self.between.speeds[n])
+    }
+
+    pub(super) fn micros(&self, n: usize, at: Instant) -> u64 {
+        let nanos = at.saturating_duration_since(self.dawn).as_nanos();
+        u64::try_from(nanos.div_ceil(u128::from(self.between.speeds[n]))).unwrap_or(u64::MAX)
     }
 
     pub(super) fn wall(&self) -> UnixMillis {
-        UnixMillis::new(DAWN_MS + self.now / 1000)
+        wall(self.now)
     }
 
     pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
@@ -125,6 +149,9 @@ impl World {
         for _ in 0..steps {
             self.now += self.chance.below(60) as u64;
             self.misfortune();
+            if self.is_cluster() {
+                self.mend();
+            }
             self.write();
             if !self.turn() && !self.skip(true) && self.written >= self.weather.envelopes {
                 break;
@@ -143,14 +170,15 @@ impl World {
             client.wants = true;
             client.connect_at = client.connect_at.min(self.now);
         });
-        self.node_up_at = self.node_up_at.min(self.now);
+        self.up_at.iter_mut().for_each(|at| *at = self.now.min(*at));
+        self.between_is_calm();
         let sloth = self.chance.below(self.clients.len());
         self.clients[sloth].stalled_until = u64::MAX;
         self.come_to_rest(Some(sloth));
-        self.oracle.at_rest(&self.node, self.weather.memory_kib, &self.clients, Some(sloth), self.wall());
+        self.oracle.at_rest(&self.nodes, self.weather.memory_kib, &self.clients, Some(sloth), self.wall());
         self.clients[sloth].stalled_until = 0;
         self.come_to_rest(None);
-        self.oracle.at_rest(&self.node, self.weather.memory_kib, &self.clients, None, self.wall());
+        self.oracle.at_rest(&self.nodes, self.weather.memory_kib, &self.clients, None, self.wall());
         self.oracle.order();
         if !self.store.littered {
             let rows = self.store.rows().filter(|row| row.expires_at > self.wall());
@@ -163,6 +191,9 @@ impl World {
         let too_late = self.now + REST_MAX;
         while self.now < too_late {
             self.now += self.chance.below(60) as u64;
+            if self.is_cluster() {
+                self.mend();
+            }
             let all_sent = |client: &Client| match sloth {
                 None => client.outbox.is_empty(),
                 // What is for the sloth may have to wait for it.
@@ -170,6 +201,8 @@ impl World {
             };
             let well = |client: &Client| client.attachment == Attached::Yes && all_sent(client);
             let done = self.clients.iter().enumerate().all(|(at, client)| Some(at) == sloth || well(client));
+            let done = done && (!self.is_cluster() || self.members_rest(sloth));
+            self.between.is_quiet = done;
             // Those whose envelopes have to wait would come again and again.
             if !self.turn() && !self.skip(!done) {
                 return;
@@ -220,10 +253,11 @@ impl World {
             self.clients[client].stalled_until = later;
         }
         if self.weather.strikes(Fault::MailboxPanics, &mut self.chance) {
-            let which = self.chance.below(self.node.mailboxes.len());
-            if let Some(generation) = self.node.mailboxes.keys().nth(which).copied() {
+            let n = self.some_node();
+            let which = self.chance.below(self.nodes[n].mailboxes.len());
+            if let Some(generation) = self.nodes[n].mailboxes.keys().nth(which).copied() {
                 self.note(|| format!("mailbox {generation} panics"));
-                self.node.end_mailbox(generation);
+                self.nodes[n].end_mailbox(generation);
                 // It may have been about to delete what was written while the device acknowledged it.
                 self.store.littered = true;
             }
@@ -233,16 +267,27 @@ impl World {
             self.store.away_until = later;
         }
         if self.weather.strikes(Fault::Month, &mut self.chance) {
-            self.node_dies(later);
+            (0..self.nodes.len()).for_each(|n| self.node_dies(n, later));
             self.now += (1 + self.chance.below(40) as u64) * 24 * 3600 * 1_000_000;
-            self.node_up_at = self.now;
+            self.up_at = vec![self.now; self.nodes.len()];
             self.note(|| "a month goes by".to_owned());
             if self.chance.below(2) == 0 {
                 self.store.forget_expired(self.wall());
             }
         }
         if self.weather.strikes(Fault::NodeDies, &mut self.chance) {
-            self.node_dies(later);
+            let n = self.some_node();
+            self.node_dies(n, later);
+        }
+        if self.is_cluster() {
+            self.misfortune_between(later);
+        }
+    }
+
+    fn some_node(&mut self) -> usize {
+        match self.nodes.len() {
+            1 => 0,
+            several => self.chance.below(several),
         }
     }
 
@@ -259,24 +304,27 @@ impl World {
         self.clients[client].disconnected(connect_at);
     }
 
-    fn node_dies(&mut self, up_at: u64) {
-        self.note(|| "the node dies".to_owned());
-        if self.store.commit.is_some() && self.chance.below(2) == 0 {
+    fn node_dies(&mut self, n: usize, up_at: u64) {
+        self.note(|| format!("node {n} dies"));
+        if self.store.commits.contains_key(&n) && self.chance.below(2) == 0 {
             // It was on its way already.
-            self.store.carry_out(&self.weather, &mut self.chance, false);
+            self.store.carry_out(n, &self.weather, &mut self.chance, false);
         }
-        self.store.commit = None;
+        self.store.commits.remove(&n);
         self.store.littered = true;
-        self.store.reads.clear();
-        for id in self.node.connections.keys() {
+        self.store.reads.retain(|read| read.node != n);
+        for id in self.nodes[n].connections.keys() {
             if let Some(link) = self.links.get_mut(id) {
                 link.down.truncate(self.chance.below(link.down.len() + 1));
                 link.down.push_back(Down::Closed);
             }
         }
-        self.node = Node::new(self.weather.memory_kib);
+        self.nodes[n] = Node::new(self.weather.memory_kib);
         self.log.borrow_mut().clear();
-        self.node_up_at = up_at;
+        self.up_at[n] = up_at;
+        if self.is_cluster() {
+            self.died(n);
+        }
     }
 
     /// Gives one of those who can do something a turn. False when nobody can.
@@ -293,12 +341,16 @@ impl World {
         let weight = |turn: &Turn| match *turn {
             Turn::Client(at) => self.weights[at % 5],
             Turn::Connection(id) => self.weights[5 + id % 4],
-            Turn::Mailbox(generation) => self.weights[9 + generation as usize % 2],
-            Turn::Directory => self.weights[11],
-            Turn::Writer => self.weights[12],
-            Turn::Commit => self.weights[13],
+            Turn::Mailbox(_, generation) => self.weights[9 + generation as usize % 2],
+            Turn::Directory(_) => self.weights[11],
+            Turn::Writer(n) => self.weights[(12 + n) % 16],
+            Turn::Commit(n) => self.weights[(13 + n) % 16],
             Turn::Read => self.weights[14],
             Turn::Late => self.weights[15],
+            Turn::Member(n) => self.weights[n % 16],
+            Turn::Line(line) => self.weights[(line.0 % 16) as usize],
+            Turn::Question => self.weights[6],
+            Turn::Answer => self.weights[7],
         };
         let sum: u32 = turns.iter().map(weight).sum();
         let chosen = match sum {
@@ -323,10 +375,14 @@ impl World {
         match turn {
             Turn::Client(at) => self.client(at),
             Turn::Connection(id) => self.connection(id),
-            Turn::Directory => self.directory(),
-            Turn::Mailbox(generation) => self.mailbox(generation),
-            Turn::Writer => self.writer(),
-            Turn::Commit => self.commit(),
+            Turn::Directory(n) => self.directory(n),
+            Turn::Mailbox(n, generation) => self.mailbox(n, generation),
+            Turn::Writer(n) => self.writer(n),
+            Turn::Commit(n) => self.commit(n),
+            Turn::Member(n) => self.member(n),
+            Turn::Line(line) => self.line(line),
+            Turn::Question => self.question(),
+            Turn::Answer => self.answer(),
             Turn::Read => self.read(),
             Turn::Late => {
                 self.note(|| "a late commit lands".to_owned());
@@ -343,31 +399,34 @@ impl World {
                 turns.push(Turn::Client(at));
             }
         }
-        if self.store.commit.is_some() {
-            turns.push(Turn::Commit);
-        }
+        turns.extend(self.store.commits.keys().map(|n| Turn::Commit(*n)));
         if !self.store.reads.is_empty() {
             turns.push(Turn::Read);
         }
         if self.store.has_late() {
             turns.push(Turn::Late);
         }
-        for (id, connection) in &self.node.connections {
-            if self.connection_can(*id, connection) {
-                turns.push(Turn::Connection(*id));
+        for (n, node) in self.nodes.iter().enumerate().filter(|(n, _)| self.runs(*n)) {
+            for (id, connection) in &node.connections {
+                if self.connection_can(*id, connection) {
+                    turns.push(Turn::Connection(*id));
+                }
+            }
+            if !node.to_directory.is_empty() {
+                turns.push(Turn::Directory(n));
+            }
+            for (generation, mailbox) in &node.mailboxes {
+                let answered = mailbox.answered.iter().any(|answered| answered.at <= self.now);
+                if !mailbox.todo.is_empty() || !mailbox.inbox.is_empty() || answered {
+                    turns.push(Turn::Mailbox(n, *generation));
+                }
+            }
+            if self.writer_can(n) {
+                turns.push(Turn::Writer(n));
             }
         }
-        if !self.node.to_directory.is_empty() {
-            turns.push(Turn::Directory);
-        }
-        for (generation, mailbox) in &self.node.mailboxes {
-            let answered = mailbox.answered.iter().any(|answered| answered.at <= self.now);
-            if !mailbox.todo.is_empty() || !mailbox.inbox.is_empty() || answered {
-                turns.push(Turn::Mailbox(*generation));
-            }
-        }
-        if self.writer_can() {
-            turns.push(Turn::Writer);
+        if self.is_cluster() {
+            self.who_can_between(turns);
         }
     }
 
@@ -375,12 +434,16 @@ impl World {
     /// by their own clocks or, `with_clients`, by those of the clients.
     fn skip(&mut self, with_clients: bool) -> bool {
         let clients = self.clients.iter().filter(|_| with_clients).filter_map(|client| client.wakes_at(self.now));
-        let links = self.links.iter().filter(|(id, link)| !link.client_open && self.node.connections.contains_key(id));
+        let links = self
+            .links
+            .iter()
+            .filter(|(id, link)| !link.client_open && self.nodes[link.node].connections.contains_key(id));
         let links = links.map(|(_, link)| link.noticed_at);
-        let reads =
-            self.node.mailboxes.values().flat_map(|mailbox| mailbox.answered.iter().map(|answered| answered.at));
-        let writer = self.node.writer.pump_at;
-        let times = clients.chain(links).chain(reads).chain(writer).chain([self.node_up_at]);
+        let mailboxes = self.nodes.iter().flat_map(|node| node.mailboxes.values());
+        let reads = mailboxes.flat_map(|mailbox| mailbox.answered.iter().map(|answered| answered.at));
+        let writers = self.nodes.iter().filter_map(|node| node.writer.pump_at);
+        let times = clients.chain(links).chain(reads).chain(writers).chain(self.up_at.iter().copied());
+        let times = times.chain(self.is_cluster().then(|| self.next_between()).flatten());
         let Some(next) = times.filter(|at| *at > self.now && *at < u64::MAX).min() else { return false };
         self.now = next;
         true
@@ -390,7 +453,8 @@ impl World {
     pub(super) fn connect(&mut self, client: usize) {
         self.last_connection += 1;
         let id = self.last_connection;
-        let link = Link { up: [].into(), down: [].into(), client_open: true, noticed_at: 0 };
+        let Some(node) = self.some_node_that_listens() else { return };
+        let link = Link { node, up: [].into(), down: [].into(), client_open: true, noticed_at: 0 };
         self.links.insert(id, link);
         let connection = Connection {
             client,
@@ -400,28 +464,34 @@ impl World {
             inbox: Rc::default(),
             routing: None,
         };
-        self.node.connections.insert(id, connection);
+        self.nodes[node].connections.insert(id, connection);
         self.clients[client].link = Some(id);
     }
 
     /// What must hold after each step.
     fn check(&mut self, turn: Turn) {
         match turn {
-            Turn::Mailbox(generation) => {
-                if let Some(mailbox) = self.node.mailboxes.get(&generation) {
+            Turn::Mailbox(n, generation) => {
+                if let Some(mailbox) = self.nodes[n].mailboxes.get(&generation) {
                     mailbox.rules.check_invariants();
                 }
             }
             Turn::Connection(id) => {
-                if let Some(connection) = self.node.connections.get(&id) {
+                if let Some(connection) =
+                    self.links.get(&id).and_then(|link| self.nodes[link.node].connections.get(&id))
+                {
                     connection.lanes.check_invariants();
                     let news = connection.inbox.borrow();
                     let answers = news.iter().filter(|news| matches!(news, News::Settled(_))).count();
                     assert!(answers <= limits::SEND_WINDOW as usize, "an answer for each place in the window");
                 }
             }
-            Turn::Writer => self.node.writer.rules.check_invariants(),
-            Turn::Client(_) | Turn::Directory | Turn::Commit | Turn::Read | Turn::Late => {}
+            Turn::Writer(n) => self.nodes[n].writer.rules.check_invariants(),
+            Turn::Member(_) | Turn::Line(_) | Turn::Question | Turn::Answer => self.check_between(),
+            Turn::Client(_) | Turn::Directory(_) | Turn::Commit(_) | Turn::Read | Turn::Late => {}
+        }
+        if self.is_cluster() {
+            self.check_holders();
         }
         for id in std::mem::take(&mut self.store.written) {
             self.oracle.is_safe(id);

@@ -11,8 +11,8 @@ use endtoend_protocol::{
 use tokio::task::JoinSet;
 
 use crate::{
-    Append, AppendOutcome, CreateAccountError, NewAccount, Page, PageLimits, PublishKeysError, QueueBatch, QueueStore,
-    Seq, Store, StoreLimits, Tray,
+    Append, AppendOutcome, CreateAccountError, NewAccount, Newer, Page, PageLimits, PublishKeysError, QueueBatch,
+    QueueStore, Seq, Store, StoreLimits, Tray,
 };
 
 /// Small enough to be reached.
@@ -62,6 +62,7 @@ macro_rules! conformance_tests {
             a_page_ends_at_its_rows,
             a_page_ends_at_its_bytes,
             a_page_has_at_least_one_row,
+            what_is_newer_is_found_for_each_device_that_has_any,
             concurrent_commits_keep_every_row,
             a_changed_password_replaces_the_record_and_forgets_the_backup,
             a_deleted_account_takes_everything_along,
@@ -557,6 +558,32 @@ pub(crate) async fn a_page_ends_at_its_bytes(store: Shared) {
     assert_eq!(first.rows[0].body, vec![1_u8; 60_000]);
     let short = page(&store, BEGINNING, 10, 99_999).await;
     assert_eq!((ids(&short), short.more), (envelopes([1]), true));
+}
+
+pub(crate) async fn what_is_newer_is_found_for_each_device_that_has_any(store: Shared) {
+    for n in 1..=3 {
+        with_account(&store, n).await;
+    }
+    let mut of_one = Vec::new();
+    for n in 1..=3 {
+        of_one.push(stored(&store, append(1, n)).await);
+        stored(&store, append(2, n)).await;
+    }
+    let [first, second, third] = of_one[..] else { panic!("{of_one:?}") };
+    let newer = async |after: &[(u8, Seq)]| {
+        let after: Vec<_> = after.iter().map(|(n, seq)| (address(*n), *seq)).collect();
+        let mut found = store.newer(&after).await.expect("read");
+        found.sort_by_key(|newer| newer.first);
+        found
+    };
+    let of = |n, first, last| Newer { to: address(n), first, last };
+    assert_eq!(newer(&[(1, BEGINNING)]).await, [of(1, first, third)]);
+    assert_eq!(newer(&[(1, first)]).await, [of(1, second, third)]);
+    assert_eq!(newer(&[(1, third), (2, Seq(third.0 - 1)), (3, BEGINNING), (9, BEGINNING)]).await.len(), 1);
+    assert_eq!(newer(&[]).await, []);
+    commit(&store, deletes(vec![(address(1), second), (address(1), third)])).await;
+    assert_eq!(newer(&[(1, BEGINNING)]).await, [of(1, first, first)]);
+    assert_eq!(newer(&[(1, first)]).await, []);
 }
 
 pub(crate) async fn a_page_has_at_least_one_row(store: Shared) {

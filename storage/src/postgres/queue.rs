@@ -14,7 +14,9 @@ use endtoend_protocol::{Address, UnixMillis};
 use super::{Connection, Postgres, lock_devices};
 use crate::batch::{self, CountColumns, Depth, DeviceColumns, Devices, FoundDevices, Name, Planned, decide};
 use crate::columns::{number, time, to_column};
-use crate::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError, StoreLimits};
+use crate::{
+    Append, AppendOutcome, Newer, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError, StoreLimits,
+};
 
 /// A server that is gone without a word is noticed here; one that is merely slow ends the statement itself before.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -60,6 +62,37 @@ impl QueueStore for Postgres {
         let page = rows.into_iter().map_while(|(seq, id, accepted_at, body)| Some((seq, id, accepted_at, body?)));
         let rows = page.map(queued).collect::<Result<Vec<_>, _>>()?;
         Ok(Page { more: rows.len() < found, rows })
+    }
+
+    async fn newer(&self, after: &[(Address, Seq)]) -> Result<Vec<Newer>, StoreError> {
+        let (tags, numbers) = (
+            after.iter().map(|(to, _)| to.account.as_bytes().to_vec()).collect::<Vec<_>>(),
+            after.iter().map(|(to, _)| i64::from(to.device.get())).collect::<Vec<_>>(),
+        );
+        let rows: Vec<(i64, i64, i64)> = within_deadline(async {
+            let rows = sqlx::query_as(
+                "SELECT named.place, ends.first, ends.last
+                 FROM unnest($1::bytea[], $2::bigint[], $3::bigint[]) WITH ORDINALITY
+                     AS named (tag, device, seq, place)
+                 JOIN devices d ON d.tag = named.tag AND d.device = named.device
+                 CROSS JOIN LATERAL (
+                     SELECT min(q.seq) AS first, max(q.seq) AS last FROM queue q
+                     WHERE q.device_row = d.id AND q.seq > named.seq) AS ends
+                 WHERE ends.first IS NOT NULL",
+            )
+            .bind(tags)
+            .bind(numbers)
+            .bind(after.iter().map(|(_, seq)| seq.0).collect::<Vec<_>>())
+            .fetch_all(&self.readers)
+            .await?;
+            Ok(rows)
+        })
+        .await?;
+        let found = rows.into_iter().filter_map(|(place, first, last)| {
+            let (to, _) = after.get(usize::try_from(place).ok()?.checked_sub(1)?)?;
+            Some(Newer { to: *to, first: Seq(first), last: Seq(last) })
+        });
+        Ok(found.collect())
     }
 
     async fn delete_expired(&self, now: UnixMillis, rows_max: u32) -> Result<u64, StoreError> {

@@ -9,7 +9,9 @@ use sqlx::{QueryBuilder, SqliteConnection};
 use super::{Driver, Sqlite, device_row};
 use crate::batch::{self, CountColumns, Depth, DeviceAndDepth, Devices, FoundDevices, Name, Planned, Touched, decide};
 use crate::columns::{time, to_column};
-use crate::{Append, AppendOutcome, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError, StoreLimits};
+use crate::{
+    Append, AppendOutcome, Newer, Page, PageLimits, QueueBatch, QueueStore, Queued, Seq, StoreError, StoreLimits,
+};
 
 #[async_trait]
 impl QueueStore for Sqlite {
@@ -38,6 +40,26 @@ impl QueueStore for Sqlite {
         .await?;
         let rows = rows.into_iter().map(queued).collect::<Result<_, _>>()?;
         Ok(Page { rows, more })
+    }
+
+    async fn newer(&self, after: &[(Address, Seq)]) -> Result<Vec<Newer>, StoreError> {
+        let mut connection = self.readers.acquire().await?;
+        let mut found = Vec::new();
+        for (to, seq) in after {
+            let ends: (Option<i64>, Option<i64>) = sqlx::query_as(
+                "SELECT min(seq), max(seq) FROM queue
+                 WHERE device_row = (SELECT id FROM devices WHERE tag = ?1 AND device = ?2) AND seq > ?3",
+            )
+            .bind(to.account.as_bytes().to_vec())
+            .bind(to.device.get())
+            .bind(seq.0)
+            .fetch_one(&mut *connection)
+            .await?;
+            if let (Some(first), Some(last)) = ends {
+                found.push(Newer { to: *to, first: Seq(first), last: Seq(last) });
+            }
+        }
+        Ok(found)
     }
 
     async fn delete_expired(&self, now: UnixMillis, rows_max: u32) -> Result<u64, StoreError> {

@@ -1,0 +1,79 @@
+//! Where envelopes come in that another node sends on: what a connection is to a client, this is to one life of a link.
+
+use std::sync::Arc;
+
+use actix::{Actor, AsyncContext as _, Context, Handler};
+use endtoend_cluster::link::wire::{Forward, Frame, Outcome as WireOutcome, Tray as WireTray};
+use endtoend_cluster::peers::LinkLife;
+use endtoend_storage::Tray;
+use tokio::sync::Semaphore;
+
+use super::entry::{Entry, FORWARDS_MAX};
+use super::known::Elsewhere;
+use super::messages::ComesIn;
+use super::rules::to_wire;
+use crate::clock;
+use crate::letter::Letter;
+use crate::memory::Memory;
+use crate::receipt::{Receipt, SendSettled};
+use crate::router::Router;
+
+/// Forwarded envelopes of one life of a link.
+///
+/// Owns their lanes and numbers; not the link. Full: `Busy`. Ends when its link has, and all that came over it is settled.
+pub(crate) struct Door {
+    life: LinkLife,
+    rules: Entry,
+    window: Arc<Semaphore>,
+    memory: Memory,
+    router: Arc<Router>,
+    elsewhere: Arc<Elsewhere>,
+}
+
+impl Door {
+    pub(crate) fn new(life: LinkLife, memory: Memory, router: Arc<Router>, elsewhere: Arc<Elsewhere>) -> Self {
+        let window = Arc::new(Semaphore::new(FORWARDS_MAX));
+        Self { life, rules: Entry::default(), window, memory, router, elsewhere }
+    }
+
+    fn answer(&self, n: u64, outcome: WireOutcome, moved: bool) {
+        // A link that has ended has settled everything at its other end.
+        let _gone = self.elsewhere.peers.send(self.life, Frame::Forwarded { n, outcome, moved });
+    }
+}
+
+impl Actor for Door {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(FORWARDS_MAX);
+    }
+}
+
+impl Handler<ComesIn> for Door {
+    type Result = ();
+    fn handle(&mut self, ComesIn { n, forward }: ComesIn, ctx: &mut Self::Context) {
+        let Forward { envelope, tray, accepted_at } = forward;
+        let (id, to) = (envelope.id, envelope.to);
+        let place = Arc::clone(&self.window).try_acquire_owned();
+        let (Ok(place), Some(memory)) = (place, self.memory.take(&envelope)) else {
+            return self.answer(n, WireOutcome::Busy, false);
+        };
+        let moved = !self.elsewhere.owned().is_here(self.elsewhere.name(to));
+        let receipt = Receipt::new(id, ctx.address().recipient(), place, memory, clock::monotonic());
+        self.rules.came(n, id, moved);
+        let tray = match tray {
+            WireTray::Contacts => Tray::Contacts,
+            WireTray::Requests => Tray::Requests,
+        };
+        self.router.route_here(Letter { envelope, accepted_at, tray }, receipt, &mut self.rules.lanes);
+    }
+}
+
+impl Handler<SendSettled> for Door {
+    type Result = ();
+    fn handle(&mut self, settled: SendSettled, _: &mut Self::Context) {
+        if let Some((n, moved)) = self.rules.settled(settled.id) {
+            self.answer(n, to_wire(settled.outcome), moved);
+        }
+    }
+}

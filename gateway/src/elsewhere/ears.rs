@@ -1,0 +1,82 @@
+//! Hears other nodes, and tells each frame to whom it is for.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix::{Actor as _, ArbiterHandle, Recipient};
+use endtoend_cluster::link::wire::{Frame, News, Outcome as WireOutcome};
+use endtoend_cluster::peers::{HearsPeers, LinkLife, PeerLink};
+use endtoend_storage::Seq;
+
+use super::door::Door;
+use super::known::Elsewhere;
+use super::messages::{ComesIn, OfClaims, OfWakes};
+use crate::actors::reply;
+use crate::memory::Memory;
+use crate::router::{Router, Routes};
+
+/// What hears other nodes.
+pub(crate) struct Ears {
+    pub(crate) elsewhere: Arc<Elsewhere>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) memory: Memory,
+    pub(crate) waker: Recipient<OfWakes>,
+    pub(crate) keeper: Recipient<OfClaims>,
+    /// Does here what another node has done.
+    pub(crate) news: Box<dyn Fn(News) + Send + Sync>,
+    pub(crate) arbiter: ArbiterHandle,
+    pub(crate) doors: Mutex<BTreeMap<LinkLife, Recipient<ComesIn>>>,
+}
+
+impl Ears {
+    fn doors(&self) -> MutexGuard<'_, BTreeMap<LinkLife, Recipient<ComesIn>>> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HearsPeers for Ears {
+    fn linked(&self, link: PeerLink) {
+        let (memory, router, elsewhere) = (self.memory.clone(), Arc::clone(&self.router), Arc::clone(&self.elsewhere));
+        let door = Door::start_in_arbiter(&self.arbiter, move |_| Door::new(link.life, memory, router, elsewhere));
+        self.doors().insert(link.life, door.recipient());
+    }
+
+    fn heard(&self, over: PeerLink, frame: Frame) {
+        let life = over.life;
+        match frame {
+            Frame::Forward { n, forward } => {
+                let door = self.doors().get(&life).cloned();
+                let came = door.map(|door| door.try_send(ComesIn { n, forward }).is_ok());
+                if came != Some(true) {
+                    let busy = Frame::Forwarded { n, outcome: WireOutcome::Busy, moved: false };
+                    let _gone = self.elsewhere.peers.send(life, busy);
+                }
+            }
+            Frame::Forwarded { n, outcome, moved } => self.elsewhere.forwarded(life, n, outcome, moved),
+            Frame::Wake { n, to, seq } => {
+                // In the mailbox's queue before the other side hears so.
+                self.elsewhere.wake(&self.routes, to, Seq(seq));
+                self.elsewhere.metrics.wakes_heard.one();
+                let _gone = self.elsewhere.peers.send(life, Frame::Woken { up_to: n });
+            }
+            Frame::Woken { up_to } => reply(&self.waker, OfWakes::Woken { over: life, up_to }),
+            Frame::Taken { n, device, epoch } => reply(&self.keeper, OfClaims::Taken { over: life, n, device, epoch }),
+            Frame::TakenSeen { n } => reply(&self.keeper, OfClaims::TakenSeen { over, n }),
+            Frame::News { n, news } => {
+                (self.news)(news);
+                let _gone = self.elsewhere.peers.send(life, Frame::NewsHeard { n });
+            }
+            Frame::NewsHeard { .. } => {}
+            // Of the control plane: links keep them to themselves.
+            Frame::Ping { .. } | Frame::Pong { .. } | Frame::Call { .. } | Frame::Answer { .. } => {}
+        }
+    }
+
+    fn broke(&self, link: PeerLink) {
+        self.doors().remove(&link.life);
+        self.elsewhere.broke(link.life);
+        reply(&self.waker, OfWakes::Broke(link.life));
+        reply(&self.keeper, OfClaims::Broke(link.life));
+    }
+}

@@ -1,0 +1,30 @@
+//! What is on other nodes: devices, their claims, and the way there.
+
+mod actor;
+mod door;
+mod ears;
+mod entry;
+mod forwards;
+mod keeper;
+mod known;
+mod messages;
+mod parts;
+mod rules;
+mod seen;
+#[cfg(test)]
+mod tests;
+mod unwoken;
+mod waker;
+
+pub(crate) use known::{AfterCommit, Elsewhere, say};
+pub(crate) use messages::Departed;
+pub(crate) use parts::{Others, Started};
+
+#[cfg(test)]
+pub(crate) use {
+    entry::{Entry, FORWARDS_MAX},
+    forwards::Forwards,
+    keeper::{AfterTaking, Keeper},
+    rules::{from_wire, reads_from, to_wire},
+    unwoken::{Step, Unwoken},
+};
