@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::Answers;
+use crate::control::Control;
 use crate::join::Exporter;
 
 /// What answers nodes that are no members yet.
@@ -23,4 +24,11 @@ pub struct Hooks {
     pub answers: Arc<dyn Answers>,
     /// Nodes that ask to join.
     pub welcomes: Arc<dyn Welcomes>,
+}
+
+impl Hooks {
+    /// Everything is answered by the control plane of this node.
+    pub fn of(control: &Arc<Control>) -> Self {
+        Self { answers: Arc::clone(control) as Arc<dyn Answers>, welcomes: Arc::clone(control) as Arc<dyn Welcomes> }
+    }
 }

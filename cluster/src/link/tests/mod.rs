@@ -15,6 +15,7 @@ use crate::{CALL_BYTES_MAX, CallError, Calls as _, ClusterView, MemberState, Nod
 mod bounds;
 mod fixture;
 mod handshake;
+mod raft;
 
 use fixture::*;
 
