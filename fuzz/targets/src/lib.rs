@@ -11,6 +11,7 @@ mod accounts;
 mod channel;
 mod decoders;
 mod edge;
+mod links;
 mod people;
 mod ratchet;
 
@@ -18,13 +19,14 @@ pub use accounts::accounts;
 pub use channel::{handshake, records};
 pub use decoders::{content, credentials, frames, sealed, texts};
 pub use edge::edge;
+pub use links::links;
 pub use ratchet::{bundle, letter, spqr_part};
 
 /// A target: its name, what it runs, where its corpus began.
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All of them.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("frames", frames, decoders::frame_seeds),
     ("content", content, decoders::content_seeds),
     ("texts", texts, decoders::text_seeds),
@@ -37,6 +39,7 @@ pub const TARGETS: [Target; 12] = [
     ("bundle", bundle, ratchet::bundle_seeds),
     ("spqr_part", spqr_part, ratchet::spqr_part_seeds),
     ("edge", edge, edge::seeds),
+    ("links", links, links::seeds),
 ];
 
 fn rng(seed: u8) -> rand::rngs::StdRng {
