@@ -1,5 +1,10 @@
 //! The control plane over real links: three nodes on loopback, in one process, each with its own file and sockets.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code: what fails here fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "test code: what fails here fails the test"
+)]
 
 use std::path::PathBuf;
 use std::sync::Arc;

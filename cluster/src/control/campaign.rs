@@ -68,6 +68,18 @@ impl Campaigns {
     }
 }
 
+/// Whether a leader may be heard that was answered by a majority so long ago.
+///
+/// One that hears nobody would keep others from electing one that does, for good: they hear it. So it falls silent, for long
+/// enough that they can. If nobody did it speaks again for a moment, since nobody but it may have the newest log.
+pub(super) fn may_speak(unanswered: Duration, timings: Timings) -> bool {
+    let patience = timings.silence * 2;
+    let quiet = (timings.silence + timings.spread) * 2;
+    let Some(over) = unanswered.checked_sub(patience) else { return true };
+    let within = over.as_millis() % (quiet + timings.silence).as_millis().max(1);
+    within >= quiet.as_millis()
+}
+
 /// Whether these are a majority, in both halves of a membership that is changing.
 pub(super) fn is_majority(membership: &Membership, votes: &BTreeSet<u64>) -> bool {
     let halves = membership.get_joint_config();
@@ -124,6 +136,23 @@ mod tests {
         assert!(called.is_due(at(start, 1_200)) && !lucky.is_due(at(start, 1_399)));
         called.tried(at(start, 1_200), 1.0);
         assert!(!called.is_due(at(start, 2_199)) && called.is_due(at(start, 2_200)));
+    }
+
+    #[test]
+    fn a_leader_that_nobody_answers_is_silent_for_an_election_and_then_tries_again() {
+        let ms = Duration::from_millis;
+        for speaks in [0, 1_200, 2_399] {
+            assert!(may_speak(ms(speaks), TIMINGS), "{speaks} ms");
+        }
+        // Twice the silence and the spread, which is more than an election needs that succeeds the second time.
+        for round in [0, 5_200, 52_000] {
+            for quiet in [2_400, 4_000, 6_399] {
+                assert!(!may_speak(ms(round + quiet), TIMINGS), "{quiet} ms of round {round}");
+            }
+            for speaks in [6_400, 7_599] {
+                assert!(may_speak(ms(round + speaks), TIMINGS), "{speaks} ms of round {round}");
+            }
+        }
     }
 
     #[test]

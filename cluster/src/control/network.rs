@@ -1,6 +1,7 @@
 //! Raft's way to other nodes, over [`Calls`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use openraft::SnapshotSegmentId;
@@ -24,13 +25,16 @@ pub(super) struct Network {
     pub(super) calls: Arc<dyn Calls>,
     /// How long raft leaves a node alone that it has not reached: longer than a heartbeat, so that heartbeats look for it.
     pub(super) pause: Duration,
+    /// Set while this leader must not be heard ([`may_speak`](super::campaign::may_speak)).
+    pub(super) muted: Arc<AtomicBool>,
 }
 
 impl RaftNetworkFactory<Types> for Network {
     type Network = Way;
 
     async fn new_client(&mut self, target: u64, _: &EmptyNode) -> Way {
-        Way { calls: Arc::clone(&self.calls), to: NodeId::new(target), pause: self.pause }
+        let (calls, muted) = (Arc::clone(&self.calls), Arc::clone(&self.muted));
+        Way { calls, to: NodeId::new(target), pause: self.pause, muted }
     }
 }
 
@@ -39,6 +43,7 @@ pub(super) struct Way {
     calls: Arc<dyn Calls>,
     to: NodeId,
     pause: Duration,
+    muted: Arc<AtomicBool>,
 }
 
 /// Asks, and reads the answer.
@@ -59,6 +64,10 @@ impl Way {
         question: Question,
         deadline: Duration,
     ) -> Result<Answer, RPCError<u64, EmptyNode, E>> {
+        // A request for votes is no leader's word.
+        if self.muted.load(Ordering::SeqCst) && !matches!(question, Question::Vote(_)) {
+            return Err(RPCError::Unreachable(Unreachable::new(&CallError::NoLink(self.to))));
+        }
         ask(&*self.calls, self.to, &question, deadline).await.map_err(|error| match error {
             CallError::NoLink(_) | CallError::Refused(_) => RPCError::Unreachable(Unreachable::new(&error)),
             CallError::Unanswered(_) | CallError::TooLong { .. } => RPCError::Network(NetworkError::new(&error)),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use openraft::ServerState;
 use openraft::storage::RaftLogStorage as _;
@@ -10,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Inner;
 use crate::NodeId;
-use crate::control::campaign::is_majority;
+use crate::control::campaign::{is_majority, may_speak};
 use crate::control::network::ask;
 use crate::control::raft::{Metrics, StoredMembership};
 use crate::control::store::LogStore;
@@ -22,28 +24,26 @@ impl Inner {
         let mut stop = self.stop.subscribe();
         let mut ticks = tokio::time::interval(self.timings.heartbeat / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut leads_since = None;
         while !self.is_stopping() {
             tokio::select! {
                 _ = ticks.tick() => {}
                 _ = stop.changed() => return,
             }
             let metrics = self.raft.metrics().borrow().clone();
+            if metrics.state != ServerState::Leader {
+                leads_since = None;
+                self.speak(true);
+            }
             let stood = match metrics.state {
                 ServerState::Leader => {
-                    self.heard();
-                    // A leader that hears of nobody must not keep others from electing one that does. Its log entries
-                    // are sent all the same, and whoever answers these makes it speak again.
-                    let speaks = self.has_quorum(&metrics) && !self.passing.load(std::sync::atomic::Ordering::SeqCst);
-                    self.raft.runtime_config().heartbeat(speaks || self.is_young(&metrics));
+                    self.lead_on(&metrics, *leads_since.get_or_insert_with(Instant::now));
                     false
                 }
-                ServerState::Follower | ServerState::Candidate => {
-                    self.raft.runtime_config().heartbeat(true);
-                    tokio::select! {
-                        stood = self.stand_when_due(&metrics) => stood,
-                        _ = stop.changed() => return,
-                    }
-                }
+                ServerState::Follower | ServerState::Candidate => tokio::select! {
+                    stood = self.stand_when_due(&metrics) => stood,
+                    _ = stop.changed() => return,
+                },
                 ServerState::Learner => false,
                 ServerState::Shutdown => return,
             };
@@ -54,9 +54,23 @@ impl Inner {
         }
     }
 
-    /// Whether no majority can have answered yet.
-    fn is_young(&self, metrics: &Metrics) -> bool {
-        metrics.millis_since_quorum_ack.is_none() && !self.passing.load(std::sync::atomic::Ordering::SeqCst)
+    /// Lets others hear this leader, or not.
+    fn lead_on(&self, metrics: &Metrics, since: Instant) {
+        // One that leads for the first time was answered when it was elected.
+        let answered = metrics.millis_since_quorum_ack.map_or(Duration::MAX, Duration::from_millis);
+        let alone = metrics.membership_config.membership().voter_ids().eq([self.node().get()]);
+        let unanswered = if alone { Duration::ZERO } else { answered.min(since.elapsed()) };
+        if unanswered < self.timings.silence {
+            self.heard();
+        }
+        self.speak(may_speak(unanswered, self.timings));
+    }
+
+    fn speak(&self, speak: bool) {
+        if self.muted.swap(!speak, Ordering::SeqCst) == speak {
+            tracing::info!(speak, "whether others may hear this leader");
+        }
+        self.raft.runtime_config().heartbeat(speak && !self.passing.load(Ordering::SeqCst));
     }
 
     /// Whether it is time to stand, and a majority would vote for this node.

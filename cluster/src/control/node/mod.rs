@@ -160,6 +160,8 @@ struct Inner {
     membership: tokio::sync::Mutex<()>,
     /// The leadership is about to pass to another: nothing new goes into the log.
     passing: AtomicBool,
+    /// This leader must not be heard.
+    muted: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use openraft::impls::EmptyNode;
@@ -110,7 +111,9 @@ impl Control {
 
         let known = machine.known();
         // Longer than a heartbeat: what was lost is found by heartbeats, and this is for what they do not carry.
-        let network = Network { calls: Arc::clone(&setup.calls), pause: timings.heartbeat };
+        let muted = Arc::new(AtomicBool::new(false));
+        let calls = Arc::clone(&setup.calls);
+        let network = Network { calls, pause: timings.heartbeat, muted: Arc::clone(&muted) };
         let config = Arc::new(config(timings));
         let node = setup.keys.node().get();
         let raft = Raft::new(node, config, network, LogStore::new(Arc::clone(&file)), machine)
@@ -128,7 +131,8 @@ impl Control {
             opened: watch::Sender::new(None),
             own: Mutex::new(None),
             membership: tokio::sync::Mutex::new(()),
-            passing: std::sync::atomic::AtomicBool::new(false),
+            passing: AtomicBool::new(false),
+            muted,
             stop: watch::Sender::new(false),
         });
         inner.follow_once();

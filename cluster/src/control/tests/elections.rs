@@ -65,6 +65,22 @@ async fn a_follower_that_comes_back_disturbs_nobody() {
 }
 
 #[tokio::test]
+async fn a_leader_that_hears_nobody_is_replaced_although_it_is_heard() {
+    let world = World::of(3).await;
+    let deaf = world.leader().await;
+    for other in (0..3).filter(|other| *other != deaf) {
+        world.net.cut(world.id(other), world.id(deaf));
+    }
+    // Something that it goes on sending for as long as nobody answers.
+    assert_eq!(world.say(deaf, "pending", world.timings.silence).await, Err(ControlError::NoLeader));
+    world.eventually("another leader", |world| world.leader_without(&[deaf]).is_some()).await;
+    world.say((deaf + 1) % 3, "decided", PATIENCE).await.unwrap();
+    world.net.heal();
+    world.eventually("all to know", |world| (0..3).all(|at| world.name(at) == "decided")).await;
+    world.end().await;
+}
+
+#[tokio::test]
 async fn without_a_majority_nobody_leads_and_with_one_again_somebody_does() {
     let mut world = World::of(3).await;
     let leader = world.leader().await;
