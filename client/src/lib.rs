@@ -6,16 +6,19 @@
 //! | [`profile`] | a folder that one password opens |
 //! | [`database`] | what is kept in it |
 //! | [`chain`] | rules: which messages of a sender did not come |
+//! | [`amend`], [`life`] | rules: who may change what in a conversation; when messages disappear |
 //! | [`transport`] | the one place that opens sockets |
 //! | [`address`], [`mod@handle`] | how servers and people are called |
 //! | [`backoff`], [`clock`] | when to try again; the one place that reads clocks |
 
 pub mod address;
+pub mod amend;
 pub mod backoff;
 pub mod chain;
 pub mod clock;
 pub mod database;
 pub mod engine;
 pub mod handle;
+pub mod life;
 pub mod profile;
 pub mod transport;

@@ -6,6 +6,7 @@ use prost::Message as _;
 
 use crate::codec::DecodeError;
 use crate::ids::{AccountTag, EnvelopeId, MessageId, UnixMillis};
+use crate::said::{Said, Wire};
 use crate::{limits, wire};
 
 /// One message between people.
@@ -25,8 +26,8 @@ pub struct Content {
 /// The kinds of content that this build understands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContentKind {
-    /// Plain text.
-    Text(Text),
+    /// What one person says to the other.
+    Said(Said),
     /// An envelope of the reader's did not open at the writer's, who asks for its message again. Never shown.
     Unopened(EnvelopeId),
     /// What the account has said to somebody, for its own other devices.
@@ -35,8 +36,8 @@ pub enum ContentKind {
         to: AccountTag,
         /// How they are called.
         handle: String,
-        /// What.
-        text: Text,
+        /// What. Never that somebody is typing.
+        said: Said,
     },
     /// What the account has decided about somebody, for its own other devices.
     Decision {
@@ -106,15 +107,31 @@ impl Content {
     /// kind.
     pub fn encode(&self) -> Vec<u8> {
         let kind = match &self.kind {
-            ContentKind::Text(text) => Some(wire::content::Kind::Text(wire::Text { body: text.as_str().to_owned() })),
+            ContentKind::Said(said) => Some(match Wire::from(said) {
+                Wire::Text(text) => wire::content::Kind::Text(text),
+                Wire::Edit(edit) => wire::content::Kind::Edit(edit),
+                Wire::Deletion(deletion) => wire::content::Kind::Deletion(deletion),
+                Wire::Reaction(reaction) => wire::content::Kind::Reaction(reaction),
+                Wire::Receipt(receipt) => wire::content::Kind::Receipt(receipt),
+                Wire::Typing(typing) => wire::content::Kind::Typing(typing),
+                Wire::Timer(timer) => wire::content::Kind::Timer(timer),
+            }),
             ContentKind::Unopened(id) => {
                 let envelope_id = bytes::Bytes::copy_from_slice(id.as_bytes());
                 Some(wire::content::Kind::Unopened(wire::Unopened { envelope_id }))
             }
-            ContentKind::Copy { to, handle, text } => Some(wire::content::Kind::Copy(wire::Copy {
+            ContentKind::Copy { to, handle, said } => Some(wire::content::Kind::Copy(wire::Copy {
                 account: bytes::Bytes::copy_from_slice(to.as_bytes()),
                 handle: handle.clone(),
-                text: Some(wire::Text { body: text.as_str().to_owned() }),
+                said: match Wire::from(said) {
+                    Wire::Text(text) => Some(wire::copy::Said::Text(text)),
+                    Wire::Edit(edit) => Some(wire::copy::Said::Edit(edit)),
+                    Wire::Deletion(deletion) => Some(wire::copy::Said::Deletion(deletion)),
+                    Wire::Reaction(reaction) => Some(wire::copy::Said::Reaction(reaction)),
+                    Wire::Receipt(receipt) => Some(wire::copy::Said::Receipt(receipt)),
+                    Wire::Timer(timer) => Some(wire::copy::Said::Timer(timer)),
+                    Wire::Typing(_) => None,
+                },
             })),
             ContentKind::Decision { about, handle, standing } => Some(wire::content::Kind::Decision(wire::Decision {
                 account: bytes::Bytes::copy_from_slice(about.as_bytes()),
@@ -146,18 +163,30 @@ impl Content {
                 _ => return Err(invalid("sender_handle")),
             },
             kind: match content.kind {
-                Some(wire::content::Kind::Text(text)) => {
-                    ContentKind::Text(Text::new(text.body).map_err(|_| invalid("text"))?)
-                }
+                Some(wire::content::Kind::Text(text)) => said(Wire::Text(text))?,
+                Some(wire::content::Kind::Edit(edit)) => said(Wire::Edit(edit))?,
+                Some(wire::content::Kind::Deletion(deletion)) => said(Wire::Deletion(deletion))?,
+                Some(wire::content::Kind::Reaction(reaction)) => said(Wire::Reaction(reaction))?,
+                Some(wire::content::Kind::Receipt(receipt)) => said(Wire::Receipt(receipt))?,
+                Some(wire::content::Kind::Typing(typing)) => said(Wire::Typing(typing))?,
+                Some(wire::content::Kind::Timer(timer)) => said(Wire::Timer(timer))?,
                 Some(wire::content::Kind::Unopened(unopened)) => {
                     let id = EnvelopeId::from_slice(&unopened.envelope_id).map_err(|_| invalid("envelope_id"))?;
                     ContentKind::Unopened(id)
                 }
                 Some(wire::content::Kind::Copy(copy)) => {
-                    let text = copy.text.and_then(|text| Text::new(text.body).ok()).ok_or(invalid("text"))?;
                     let to = AccountTag::from_slice(&copy.account).map_err(|_| invalid("account"))?;
                     let handle = bounded(copy.handle, "handle")?;
-                    ContentKind::Copy { to, handle, text }
+                    let said = match copy.said {
+                        Some(wire::copy::Said::Text(text)) => Wire::Text(text).check()?,
+                        Some(wire::copy::Said::Edit(edit)) => Wire::Edit(edit).check()?,
+                        Some(wire::copy::Said::Deletion(deletion)) => Wire::Deletion(deletion).check()?,
+                        Some(wire::copy::Said::Reaction(reaction)) => Wire::Reaction(reaction).check()?,
+                        Some(wire::copy::Said::Receipt(receipt)) => Wire::Receipt(receipt).check()?,
+                        Some(wire::copy::Said::Timer(timer)) => Wire::Timer(timer).check()?,
+                        None => None,
+                    };
+                    said.map_or(ContentKind::Unknown, |said| ContentKind::Copy { to, handle, said })
                 }
                 Some(wire::content::Kind::Decision(decision)) => ContentKind::Decision {
                     about: AccountTag::from_slice(&decision.account).map_err(|_| invalid("account"))?,
@@ -168,6 +197,10 @@ impl Content {
             },
         })
     }
+}
+
+fn said(wire: Wire) -> Result<ContentKind, DecodeError> {
+    Ok(wire.check()?.map_or(ContentKind::Unknown, ContentKind::Said))
 }
 
 /// What an existing device gives a new one of the same person. `Debug` shows whose it is.

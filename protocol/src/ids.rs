@@ -103,6 +103,16 @@ macro_rules! uuid_v7 {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Uuid);
 
+        impl std::str::FromStr for $name {
+            type Err = BadId;
+
+            /// As it is displayed.
+            fn from_str(text: &str) -> Result<Self, BadId> {
+                let uuid = Uuid::try_parse(text).map_err(|_| BadId::NotUuidV7)?;
+                Self::from_slice(uuid.as_bytes())
+            }
+        }
+
         impl $name {
             /// A new name from the time and 80 random bits (RFC 9562, section 5.7).
             pub fn new(at: UnixMillis, random: [u8; 10]) -> Self {

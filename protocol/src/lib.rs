@@ -14,6 +14,7 @@ mod invite;
 mod keys;
 pub mod limits;
 mod parcel;
+mod said;
 
 /// Structs generated from `proto/`, without any check. Only [`codec`] sees them.
 mod wire {
@@ -33,6 +34,7 @@ pub use keys::{
     Bundle, Bundles, DeviceKeys, EnvelopeKey, Identity, KemPreKey, KeyCounts, NewDevice, OneTimePreKey, SignedPreKey,
 };
 pub use parcel::{ChainHead, ChainId, Parcel, Place};
+pub use said::{Emoji, Lifetime, Progress, Reference, Said, Written};
 
 /// The one protocol version that this build speaks.
 pub const VERSION: u32 = 1;

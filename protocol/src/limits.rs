@@ -8,8 +8,16 @@ pub const FRAME_BYTES_MAX: usize = 256 * 1024;
 pub const ENVELOPE_BYTES_MAX: usize = 64 * 1024;
 /// Longest text of one message in bytes of UTF-8: what fits the largest padding class.
 pub const TEXT_BYTES_MAX: usize = 60 * 1024;
+/// The same of a text that answers another, disappears, or takes the place of another: room for what says so.
+pub const TEXT_BYTES_MARKED_MAX: usize = TEXT_BYTES_MAX - 64;
 /// Envelopes that carry one message to one device, when those before did not open.
 pub const COPIES_MAX: usize = 4;
+/// Longest reaction in bytes of UTF-8: an emoji of many parts, and no text.
+pub const EMOJI_BYTES_MAX: usize = 64;
+/// Messages that one receipt names: a page of them.
+pub const RECEIPT_IDS_MAX: usize = 64;
+/// Longest life of a message that disappears: a year.
+pub const LIFETIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Length in bytes of the place of a message in its chain.
 pub const PLACE_BYTES: usize = 32;
 /// Longest handle in bytes of UTF-8 that a message may name its sender by: 32 characters of any script.

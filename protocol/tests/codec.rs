@@ -7,10 +7,10 @@ use std::num::NonZeroU64;
 use bytes::Bytes;
 use endtoend_protocol::{
     AccountTag, Address, Answer, Bundle, Bundles, ChainHead, ChainId, ClientFrame, ClosingReason, Content, ContentKind,
-    DecodeError, Deliver, DeliveryNumber, DeviceId, DeviceKeys, Envelope, EnvelopeId, EnvelopeKey, Identity,
-    InviteCode, KemPreKey, KeyCounts, ListedDevice, MessageId, NewDevice, OneTimePreKey, Parcel, Place, Refusal,
-    RefusalCode, Registration, RejectReason, Relation, Request, RequestId, RetryReason, ServerFrame, SignedPreKey,
-    Text, UnixMillis, Work, limits,
+    DecodeError, Deliver, DeliveryNumber, DeviceId, DeviceKeys, Emoji, Envelope, EnvelopeId, EnvelopeKey, Identity,
+    InviteCode, KemPreKey, KeyCounts, Lifetime, ListedDevice, MessageId, NewDevice, OneTimePreKey, Parcel, Place,
+    Progress, Reference, Refusal, RefusalCode, Registration, RejectReason, Relation, Request, RequestId, RetryReason,
+    Said, ServerFrame, SignedPreKey, Text, UnixMillis, Work, Written, limits,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -273,6 +273,71 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
     ]
 }
 
+fn said() -> impl Strategy<Value = Said> {
+    let id = any::<[u8; 10]>().prop_map(|random| MessageId::new(UnixMillis::new(7), random));
+    let reference = (id.clone(), any::<bool>()).prop_map(|(id, of_reader)| Reference { id, of_reader });
+    let text = "\\PC{1,80}".prop_map(|text| Text::new(text).unwrap());
+    let lifetime = prop::option::of((1..=31_536_000_u32).prop_map(|seconds| Lifetime::from_secs(seconds).unwrap()));
+    let emoji = prop::option::of("[a-z👍❤]{1,8}".prop_map(|text| Emoji::new(text).unwrap()));
+    prop_oneof![
+        (text.clone(), prop::option::of(reference.clone()), lifetime.clone())
+            .prop_map(|(text, reply_to, lives_for)| Said::Text(Written { text, reply_to, lives_for })),
+        (id.clone(), text).prop_map(|(id, text)| Said::Edit { id, text }),
+        id.clone().prop_map(Said::Delete),
+        (reference, emoji).prop_map(|(to, emoji)| Said::React { to, emoji }),
+        (any::<bool>(), prop::collection::vec(id, 1..=limits::RECEIPT_IDS_MAX)).prop_map(|(read, ids)| {
+            Said::Receipt { progress: if read { Progress::Read } else { Progress::Delivered }, ids }
+        }),
+        any::<bool>().prop_map(|stopped| Said::Typing { stopped }),
+        lifetime.prop_map(Said::Timer),
+    ]
+}
+
+/// A content with one field that holds these bytes.
+fn content_with(field: u8, value: &[u8]) -> Vec<u8> {
+    let at = UnixMillis::new(7);
+    let content =
+        Content { id: MessageId::new(at, [0; 10]), sent_at: at, sender_handle: None, kind: ContentKind::Unknown };
+    let mut bytes = content.encode();
+    bytes.push(field << 3 | 2);
+    bytes.push(u8::try_from(value.len()).unwrap());
+    bytes.extend_from_slice(value);
+    bytes
+}
+
+#[test]
+fn a_kind_of_a_newer_version_is_unknown_and_a_broken_one_is_refused() {
+    let kind = |field, value: &[u8]| Content::decode(&content_with(field, value)).map(|content| content.kind);
+    assert_eq!(kind(15, b""), Ok(ContentKind::Unknown), "a new kind");
+    assert_eq!(kind(12, b"\x08\x07"), Ok(ContentKind::Unknown), "a new progress");
+    for (field, value, what) in [
+        (9, b"".as_slice(), "an edit of nothing"),
+        (10, b"\x0a\x01x", "a deletion of no id"),
+        (11, b"", "a reaction to nothing"),
+        (12, b"\x08\x01", "a receipt without messages"),
+        (14, b"\x08\xff\xff\xff\xff\x0f", "a life of a century"),
+    ] {
+        assert!(matches!(kind(field, value), Err(DecodeError::Invalid { .. })), "{what}");
+    }
+    let many = [0x12, 0].repeat(limits::RECEIPT_IDS_MAX + 1);
+    let mut receipt = content_with(12, b"");
+    receipt.truncate(receipt.len() - 2);
+    receipt.extend([12 << 3 | 2, u8::try_from(many.len() + 2).unwrap_or(0x7f) | 0x80, 1]);
+    receipt.extend([0x08, 1]);
+    receipt.extend(many);
+    assert_eq!(Content::decode(&receipt), Err(DecodeError::Invalid { id: None, field: "message_ids" }), "too many");
+}
+
+#[test]
+fn a_reaction_has_no_spaces_controls_or_marks_of_direction() {
+    for bad in ["", " ", "a b", "a\u{1b}[2J", "\u{202e}x", "\u{200f}", &"x".repeat(limits::EMOJI_BYTES_MAX + 1)] {
+        assert_eq!(Emoji::new(bad.to_owned()), None, "{bad:?}");
+    }
+    for good in ["👍", "👨\u{200d}👩\u{200d}👧\u{200d}👦", "❤\u{fe0f}", "+1"] {
+        assert!(Emoji::new(good.to_owned()).is_some(), "{good:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -299,15 +364,33 @@ proptest! {
         let at = UnixMillis::new(ms >> 16);
         let envelope = EnvelopeId::new(at, random);
         let text = Text::new(text).unwrap();
-        let copy = ContentKind::Copy { to: AccountTag::new([9; 32]), handle: "bob".to_owned(), text: text.clone() };
+        let copy = ContentKind::Copy { to: AccountTag::new([9; 32]), handle: "bob".to_owned(), said: text.clone().into() };
         let decision = ContentKind::Decision { about: AccountTag::new([9; 32]), handle: String::new(), standing: "blocked".to_owned() };
-        for kind in [ContentKind::Text(text), copy, decision, ContentKind::Unopened(envelope), ContentKind::Unknown] {
+        for kind in [ContentKind::Said(text.into()), copy, decision, ContentKind::Unopened(envelope), ContentKind::Unknown] {
             let content = Content {
                 id: MessageId::new(at, random),
                 sent_at: UnixMillis::new(ms),
                 sender_handle: sender.clone(),
                 kind,
             };
+            prop_assert_eq!(Content::decode(&content.encode()), Ok(content));
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_read_back(said in said(), random in any::<[u8; 10]>()) {
+        let at = UnixMillis::new(9);
+        let copied = !matches!(said, Said::Typing { .. });
+        let copy = ContentKind::Copy { to: AccountTag::new([9; 32]), handle: "bob".to_owned(), said: said.clone() };
+        for kind in std::iter::once(ContentKind::Said(said)).chain(copied.then_some(copy)) {
+            let content = Content { id: MessageId::new(at, random), sent_at: at, sender_handle: None, kind };
+            prop_assert_eq!(Content::decode(&content.encode()), Ok(content));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_content_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        if let Ok(content) = Content::decode(&bytes) {
             prop_assert_eq!(Content::decode(&content.encode()), Ok(content));
         }
     }

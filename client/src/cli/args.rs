@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use endtoend_client::address::ServerAddress;
 use endtoend_client::handle::Handle;
-use endtoend_protocol::{DeviceId, InviteCode};
+use endtoend_protocol::{DeviceId, InviteCode, Lifetime, MessageId};
 
 /// How long a command may take unless told otherwise.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -82,6 +82,62 @@ pub(crate) enum Command {
     Login,
     /// Send a text, and wait until the server has accepted it
     Send(Send),
+    /// Give a message of your own other words, on both sides
+    Edit {
+        #[arg(long)]
+        with: Handle,
+        /// Its id, as `history --json` and `send` print it
+        #[arg(long, value_name = "ID")]
+        message: MessageId,
+        /// The new words
+        #[arg(long)]
+        text: String,
+    },
+    /// Delete a message, on this device or, if it is your own, for everyone
+    Delete {
+        #[arg(long)]
+        with: Handle,
+        /// Its id
+        #[arg(long, value_name = "ID")]
+        message: MessageId,
+        /// On the other side too; what somebody has seen or copied before stays seen
+        #[arg(long)]
+        for_everyone: bool,
+    },
+    /// React to a message
+    React {
+        #[arg(long)]
+        with: Handle,
+        /// Its id
+        #[arg(long, value_name = "ID")]
+        message: MessageId,
+        /// Up to 64 bytes without spaces
+        #[arg(long, required_unless_present = "undo", conflicts_with = "undo")]
+        emoji: Option<String>,
+        /// Take it back
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Show or set after what time messages disappear that either side writes from now on
+    Timer {
+        #[arg(long)]
+        with: Handle,
+        /// From a second to a year, like 1h or 7d
+        #[arg(long, value_name = "DURATION", value_parser = lifetime)]
+        after: Option<Lifetime>,
+        /// Messages stay
+        #[arg(long, conflicts_with = "after")]
+        off: bool,
+    },
+    /// Show or change what others hear of you
+    Settings {
+        /// Whether they hear that their messages came and were seen
+        #[arg(long, value_name = "on|off", value_parser = on_off)]
+        receipts: Option<bool>,
+        /// Whether they hear that you are writing
+        #[arg(long, value_name = "on|off", value_parser = on_off)]
+        typing: Option<bool>,
+    },
     /// Print messages that were not printed before, then those that arrive
     Listen {
         /// Leave after this many
@@ -171,6 +227,19 @@ pub(crate) enum Command {
     },
 }
 
+fn lifetime(text: &str) -> Result<Lifetime, String> {
+    let lifetime = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    Lifetime::new(lifetime).ok_or_else(|| "from one second to 365 days".to_owned())
+}
+
+fn on_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("on or off".to_owned()),
+    }
+}
+
 fn device(text: &str) -> Result<DeviceId, String> {
     let number = text.parse().map_err(|_| "a device has a number from 1 to 127".to_owned())?;
     DeviceId::new(number).map_err(|error| error.to_string())
@@ -184,6 +253,9 @@ pub(crate) struct Send {
     /// What to say; without it the text is read from standard input
     #[arg(long)]
     pub(crate) text: Option<String>,
+    /// Id of the message that it answers
+    #[arg(long, value_name = "ID")]
+    pub(crate) reply_to: Option<MessageId>,
 }
 
 impl Arguments {

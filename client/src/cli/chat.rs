@@ -1,18 +1,20 @@
 //! `chat`: two people, line by line.
 
+use std::cell::Cell;
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use endtoend_client::database::MessageState;
-use endtoend_client::engine::{ConnectionState, Event};
+use endtoend_client::engine::{Change, ConnectionState, Event, SendError};
 use endtoend_client::handle::Handle;
-use endtoend_protocol::{MessageId, Text};
+use endtoend_protocol::MessageId;
 use rustyline::history::MemHistory;
 use rustyline::{Config, Editor, ExternalPrinter};
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::args::Arguments;
+use crate::chat_line::{Meaning, meaning};
 use crate::commands::{open, stop};
 use crate::conversation::{self, Line, show_unread};
 use crate::failure::Failure;
@@ -73,20 +75,41 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
             }
         }
         let mut own: Vec<MessageId> = Vec::new();
-        let mut typing = true;
+        let last: Cell<Option<MessageId>> = Cell::new(None);
+        let (mut typing, mut acted) = (true, false);
         loop {
-            show_unread(&handle, Some(with), u64::MAX, &|line| say(&line.spoken(), line.received_object())).await?;
+            let shown = |line: &Line<'_>| {
+                if let Line::Message(message) = line {
+                    last.set(Some(message.id));
+                }
+                say(&line.spoken(), line.received_object())
+            };
+            show_unread(&handle, Some(with), u64::MAX, &shown).await?;
             waiting.check_connection()?;
-            if !typing && all_settled(&handle, &own).await? {
+            if !typing && all_settled(&handle, &own).await? && (!acted || handle.waiting_for(with.clone()).await? == 0)
+            {
                 return Ok(());
             }
             tokio::select! {
                 line = lines.recv(), if typing => match line {
                     None => typing = false,
                     Some(line) if line.trim().is_empty() => {}
-                    Some(line) => match Text::new(line) {
-                        Err(error) => output::note(&error.to_string()),
-                        Ok(text) => own.push(handle.send(with.clone(), text).await?),
+                    Some(line) => match meaning(&line, &own, last.get()) {
+                        Meaning::Wrong(why) => output::note(&why),
+                        Meaning::Say(text) => own.push(handle.send(with.clone(), text).await?),
+                        Meaning::Answer(id, text) => match handle.answer(with.clone(), text, id).await {
+                            Err(SendError::NotAllowed(why)) => output::note(&why.to_string()),
+                            sent => own.push(sent?),
+                        },
+                        Meaning::Do(deed) => match handle.act(with.clone(), deed).await {
+                            Err(error @ (SendError::NotAllowed(_) | SendError::NoConversation(_))) => {
+                                output::note(&error.to_string());
+                            }
+                            done => {
+                                done?;
+                                acted = true;
+                            }
+                        },
                     },
                 },
                 news = waiting.next() => match news {
@@ -139,8 +162,24 @@ fn mark(
             say(&format!("  ! {}", output::clock_off(*by, *ahead)), output::clock_off_object(*by, *ahead))
         }
         Event::Connection(ConnectionState::Online) => say("  (online)", json!({ "event": "online" })),
+        Event::Changed { id: Some(id), change: change @ (Change::Delivered | Change::Read), .. } => match number(id) {
+            Some(number) => say(
+                &format!("  ✓✓ {number} {}", change.as_str()),
+                output::changed_object(Some(with), Some(*id), *change),
+            ),
+            None => Ok(()),
+        },
+        Event::Changed { with: Some(other), id, change } if other == with => {
+            let text = output::changed(Some(other), *change).unwrap_or_default();
+            match text.is_empty() {
+                true => Ok(()),
+                false => say(&text, output::changed_object(Some(other), *id, *change)),
+            }
+        }
         Event::Connection(_)
+        | Event::Changed { .. }
         | Event::Received { .. }
+        | Event::AllSent { .. }
         | Event::Noticed(_)
         | Event::Delayed { .. }
         | Event::IdentityChanged { .. }
@@ -151,6 +190,7 @@ fn mark(
     }
 }
 
+/// Whether the server has taken everything, or never will.
 async fn all_settled(engine: &endtoend_client::engine::EngineHandle, own: &[MessageId]) -> Result<bool, Failure> {
     for id in own {
         if engine.find(*id).await?.is_some_and(|message| message.state == MessageState::Queued) {

@@ -16,7 +16,7 @@ use crate::args::{Arguments, Command, Send};
 use crate::conversation::{self, show_unread};
 use crate::failure::{Failure, IDENTITY, Kind};
 use crate::waiting::{News, Waiting};
-use crate::{account, chat, output, password};
+use crate::{account, chat, deeds, output, password};
 
 /// One attempt to connect: short enough that a retry fits the default time.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,6 +28,13 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Command::Login => login(arguments).await,
         Command::Send(send) => self::send(arguments, send).await,
+        Command::Edit { with, message, text } => deeds::edit(arguments, with, *message, text).await,
+        Command::Delete { with, message, for_everyone } => {
+            deeds::delete(arguments, with, *message, *for_everyone).await
+        }
+        Command::React { with, message, emoji, .. } => deeds::react(arguments, with, *message, emoji.as_deref()).await,
+        Command::Timer { with, after, off } => deeds::timer(arguments, with, *after, *off).await,
+        Command::Settings { receipts, typing } => deeds::settings(arguments, *receipts, *typing).await,
         Command::Listen { count } => listen(arguments, *count).await,
         Command::History { with, limit } => history(arguments, with, *limit).await,
         Command::Chat { with } => chat::chat(arguments, with).await,
@@ -218,7 +225,11 @@ async fn send(arguments: &Arguments, send: &Send) -> Result<(), Failure> {
     let done = async {
         let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
         // A handle that this device does not know is looked up first.
-        let id = waiting.during(engine.handle().send(send.to.clone(), text)).await??;
+        let (handle, to) = (engine.handle(), send.to.clone());
+        let id = match send.reply_to {
+            Some(answered) => waiting.during(handle.answer(to, text, answered)).await??,
+            None => waiting.during(handle.send(to, text)).await??,
+        };
         let outcome = settled(&engine.handle(), &mut waiting, id, &send.to).await;
         if let Some(message) = engine.handle().find(id).await? {
             match arguments.json {
@@ -240,7 +251,9 @@ async fn settled(engine: &EngineHandle, waiting: &mut Waiting, id: MessageId, to
     loop {
         match engine.find(id).await?.map(|message| message.state) {
             Some(MessageState::Queued) => {}
-            Some(MessageState::Accepted | MessageState::Received) => return Ok(()),
+            Some(MessageState::Accepted | MessageState::Delivered | MessageState::Read | MessageState::Received) => {
+                return Ok(());
+            }
             Some(MessageState::Rejected(RejectReason::UnknownRecipient)) => {
                 return Err(Failure::new(Kind::Refused, format!("nobody has the handle {to}")));
             }
@@ -319,8 +332,17 @@ fn tell(json: bool, event: &Event) -> io::Result<()> {
             true => output::json_line(&json!({ "event": "devices_changed" })),
             false => output::line(DEVICES_CHANGED),
         },
+        Event::Changed { with, id, change } => {
+            let object = output::changed_object(with.as_ref(), *id, *change);
+            match (json, output::changed(with.as_ref(), *change)) {
+                (true, _) => output::json_line(&object),
+                (false, Some(text)) => output::line(&text),
+                (false, None) => Ok(()),
+            }
+        }
         Event::Connection(_)
         | Event::Received { .. }
+        | Event::AllSent { .. }
         | Event::Noticed(_)
         | Event::Sent { .. }
         | Event::Accepted { .. }

@@ -201,6 +201,10 @@ impl From<SendError> for Failure {
             SendError::Blocked(_) => {
                 Self::because(Kind::Failed, &error).hint("take the block back with `block --with … --undo`")
             }
+            SendError::NoConversation(_) => Self::because(Kind::Failed, &error).hint("write something first"),
+            SendError::NotAllowed(_) => {
+                Self::because(Kind::Failed, &error).hint("`history` shows the messages; with --json also their ids")
+            }
             SendError::Oneself | SendError::Stopped => Self::because(Kind::Failed, &error),
         }
     }

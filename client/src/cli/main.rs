@@ -3,8 +3,10 @@
 mod account;
 mod args;
 mod chat;
+mod chat_line;
 mod commands;
 mod conversation;
+mod deeds;
 mod failure;
 mod output;
 mod password;

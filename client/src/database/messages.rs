@@ -1,16 +1,16 @@
 //! Conversations.
 
-use endtoend_protocol::{AccountTag, MessageId, RejectReason, Text, UnixMillis};
+use endtoend_protocol::{AccountTag, Emoji, Lifetime, MessageId, RejectReason, Text, UnixMillis};
 use rusqlite::{Params, Row, params};
 
 use super::contacts::parse_handle;
 use super::{DatabaseError, Store, array, integer, unsigned};
 use crate::handle::Handle;
 
-const KIND: &str = "message";
+pub(super) const KIND: &str = "message";
 
 /// Who wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// The other side.
     In,
@@ -26,6 +26,14 @@ impl Direction {
             Self::Out => "out",
         }
     }
+
+    pub(super) fn read(text: &str, column: &'static str) -> Result<Self, DatabaseError> {
+        match text {
+            "in" => Ok(Self::In),
+            "out" => Ok(Self::Out),
+            _ => Err(DatabaseError::Invalid(column)),
+        }
+    }
 }
 
 /// Where a message stands.
@@ -35,6 +43,10 @@ pub enum MessageState {
     Queued,
     /// Ours, safe: every device it goes to has it, or the server has committed it.
     Accepted,
+    /// Ours, and a device of the other side has said that it came.
+    Delivered,
+    /// Ours, and the other side has said that it was seen.
+    Read,
     /// Ours, and the server will never take it.
     Rejected(RejectReason),
     /// Theirs.
@@ -42,14 +54,22 @@ pub enum MessageState {
 }
 
 impl MessageState {
-    const ALL: [Self; 4] =
-        [Self::Queued, Self::Accepted, Self::Rejected(RejectReason::UnknownRecipient), Self::Received];
+    const ALL: [Self; 6] = [
+        Self::Queued,
+        Self::Accepted,
+        Self::Delivered,
+        Self::Read,
+        Self::Rejected(RejectReason::UnknownRecipient),
+        Self::Received,
+    ];
 
     /// Stable name, for `--json`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Accepted => "accepted",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
             Self::Rejected(RejectReason::UnknownRecipient) => "unknown_recipient",
             Self::Received => "received",
         }
@@ -61,8 +81,38 @@ impl MessageState {
 pub enum Body {
     /// Words.
     Text(Text),
+    /// Its writer has deleted it for everyone.
+    Deleted,
     /// A kind that only a newer version can show.
     Unknown,
+}
+
+/// Names a message within a conversation: two people may have used one id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MessageRef {
+    /// Who wrote it.
+    pub direction: Direction,
+    /// The writer's name for it.
+    pub id: MessageId,
+}
+
+/// What was said about a message, and what has come of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The message that it answers, which may not be here any more.
+    pub reply_to: Option<MessageRef>,
+    /// When its words were last changed, by its writer's clock.
+    pub edited_at: Option<UnixMillis>,
+    /// How long it lives, if not for good.
+    pub lives_for: Option<Lifetime>,
+    /// When the other side's device has said that it came, by this device's clock.
+    pub delivered_at: Option<UnixMillis>,
+    /// When the other side has said that it was seen, by this device's clock.
+    pub read_at: Option<UnixMillis>,
+    /// The other side's reaction.
+    pub their_reaction: Option<Emoji>,
+    /// Our own.
+    pub own_reaction: Option<Emoji>,
 }
 
 /// One message of a conversation.
@@ -92,13 +142,19 @@ pub struct StoredMessage {
     pub wire_bytes: Option<u64>,
     /// Whether a person has seen it. Our own always were.
     pub shown: bool,
+    /// What was said about it.
+    pub marks: Marks,
 }
 
 const COLUMNS: &str = "m.seq, m.peer, c.handle, m.direction, m.message_id, m.state, m.body, m.sent_at, m.accepted_at,
-    m.received_at, m.wire_bytes, m.shown FROM messages m LEFT JOIN contacts c ON c.tag = m.peer";
+    m.received_at, m.wire_bytes, m.shown, m.reply_id, m.reply_direction, m.edited_at, m.deleted, m.lives_for_s,
+    m.delivered_at, m.read_at, t.emoji, o.emoji
+    FROM messages m LEFT JOIN contacts c ON c.tag = m.peer
+    LEFT JOIN reactions t ON t.peer = m.peer AND t.direction = m.direction AND t.message_id = m.message_id AND t.author = 'in'
+    LEFT JOIN reactions o ON o.peer = m.peer AND o.direction = m.direction AND o.message_id = m.message_id AND o.author = 'out'";
 
 /// Where a body belongs.
-fn place(peer: AccountTag, direction: Direction, id: MessageId) -> Vec<u8> {
+pub(super) fn place(peer: AccountTag, direction: Direction, id: MessageId) -> Vec<u8> {
     [peer.as_bytes().as_slice(), direction.as_str().as_bytes(), id.as_bytes()].concat()
 }
 
@@ -111,13 +167,15 @@ impl Store<'_> {
         let place = place(message.peer, message.direction, message.id);
         let body = match &message.body {
             Body::Text(text) => Some(self.sealer.seal(KIND, &place, text.as_str().as_bytes())),
-            Body::Unknown => None,
+            Body::Unknown | Body::Deleted => None,
         };
+        let reply = message.marks.reply_to;
         let added = self
             .connection
             .prepare_cached(
                 "INSERT OR IGNORE INTO messages (peer, direction, message_id, state, body, sent_at, accepted_at,
-                 received_at, wire_bytes, shown) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 received_at, wire_bytes, shown, reply_id, reply_direction, edited_at, deleted, lives_for_s, delivered_at,
+                 read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 message.peer.as_bytes(),
@@ -130,6 +188,13 @@ impl Store<'_> {
                 message.received_at.map(|at| integer(at.get())),
                 message.wire_bytes.map(integer),
                 message.shown,
+                reply.map(|reply| reply.id.as_bytes().to_vec()),
+                reply.map(|reply| reply.direction.as_str()),
+                message.marks.edited_at.map(|at| integer(at.get())),
+                message.body == Body::Deleted,
+                message.marks.lives_for.map(Lifetime::as_secs),
+                message.marks.delivered_at.map(|at| integer(at.get())),
+                message.marks.read_at.map(|at| integer(at.get())),
             ])?;
         Ok(added == 1)
     }
@@ -160,8 +225,8 @@ impl Store<'_> {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn history(&self, peer: AccountTag, limit: u32) -> Result<Vec<StoredMessage>, DatabaseError> {
-        let mut messages =
-            self.select("WHERE m.peer = ? ORDER BY m.seq DESC LIMIT ?", params![peer.as_bytes(), limit])?;
+        let mut messages = self
+            .select("WHERE m.peer = ? AND m.hidden = 0 ORDER BY m.seq DESC LIMIT ?", params![peer.as_bytes(), limit])?;
         messages.reverse();
         Ok(messages)
     }
@@ -174,13 +239,14 @@ impl Store<'_> {
     pub fn unread(&self, peer: Option<AccountTag>, limit: u32) -> Result<Vec<StoredMessage>, DatabaseError> {
         match peer {
             None => self.select(
-                "WHERE m.shown = 0 AND (c.handle IS NOT NULL OR c.claimed IS NULL)
+                "WHERE m.shown = 0 AND m.hidden = 0 AND (c.handle IS NOT NULL OR c.claimed IS NULL)
                    AND c.relation IS NOT 'blocked' AND c.relation IS NOT 'ignored' ORDER BY m.seq LIMIT ?",
                 params![limit],
             ),
-            Some(peer) => {
-                self.select("WHERE m.shown = 0 AND m.peer = ? ORDER BY m.seq LIMIT ?", params![peer.as_bytes(), limit])
-            }
+            Some(peer) => self.select(
+                "WHERE m.shown = 0 AND m.hidden = 0 AND m.peer = ? ORDER BY m.seq LIMIT ?",
+                params![peer.as_bytes(), limit],
+            ),
         }
     }
 
@@ -189,7 +255,9 @@ impl Store<'_> {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn unread_count(&self) -> Result<u64, DatabaseError> {
-        let count = self.connection.query_row("SELECT count(*) FROM messages WHERE shown = 0", [], |row| row.get(0))?;
+        let count =
+            self.connection
+                .query_row("SELECT count(*) FROM messages WHERE shown = 0 AND hidden = 0", [], |row| row.get(0))?;
         unsigned(count, "messages")
     }
 
@@ -203,18 +271,6 @@ impl Store<'_> {
         Ok(found.pop())
     }
 
-    /// Notes that a person has seen these, named by [`StoredMessage::seq`].
-    ///
-    /// # Errors
-    /// See [`DatabaseError`].
-    pub fn mark_shown(&self, seqs: &[i64]) -> Result<(), DatabaseError> {
-        let mut update = self.connection.prepare_cached("UPDATE messages SET shown = 1 WHERE seq = ?")?;
-        for seq in seqs {
-            update.execute([seq])?;
-        }
-        Ok(())
-    }
-
     /// Notes what became of one of our messages to somebody. `false` when there is no such message.
     pub(super) fn set_message_state(
         &self,
@@ -224,12 +280,15 @@ impl Store<'_> {
     ) -> Result<bool, DatabaseError> {
         let changed = self
             .connection
-            .prepare_cached("UPDATE messages SET state = ? WHERE message_id = ? AND peer = ? AND direction = 'out'")?
+            .prepare_cached(
+                "UPDATE messages SET state = iif(?1 = 'accepted' AND state IN ('delivered', 'read'), state, ?1)
+                 WHERE message_id = ?2 AND peer = ?3 AND direction = 'out'",
+            )?
             .execute(params![state.as_str(), id.as_bytes(), to.as_bytes()])?;
         Ok(changed > 0)
     }
 
-    fn select(&self, rest: &str, parameters: impl Params) -> Result<Vec<StoredMessage>, DatabaseError> {
+    pub(super) fn select(&self, rest: &str, parameters: impl Params) -> Result<Vec<StoredMessage>, DatabaseError> {
         let mut query = self.connection.prepare_cached(&format!("SELECT {COLUMNS} {rest}"))?;
         let rows = query.query_map(parameters, Columns::read)?;
         rows.map(|row| self.message(row?)).collect()
@@ -237,13 +296,10 @@ impl Store<'_> {
 
     fn message(&self, row: Columns) -> Result<StoredMessage, DatabaseError> {
         let peer = AccountTag::new(array(&row.peer, "messages.peer")?);
-        let direction = match &*row.direction {
-            "in" => Direction::In,
-            "out" => Direction::Out,
-            _ => return Err(DatabaseError::Invalid("messages.direction")),
-        };
+        let direction = Direction::read(&row.direction, "messages.direction")?;
         let id = MessageId::from_slice(&row.id).map_err(|_| DatabaseError::Invalid("messages.message_id"))?;
         let body = match row.body {
+            None if row.deleted => Body::Deleted,
             None => Body::Unknown,
             Some(sealed) => {
                 let opened = self.sealer.open(KIND, &place(peer, direction, id), &sealed)?;
@@ -268,6 +324,21 @@ impl Store<'_> {
             received_at: time(row.received_at, "messages.received_at")?,
             wire_bytes: row.wire_bytes.map(|bytes| unsigned(bytes, "messages.wire_bytes")).transpose()?,
             shown: row.shown,
+            marks: Marks {
+                reply_to: match (row.reply_id, row.reply_direction) {
+                    (Some(id), Some(direction)) => Some(MessageRef {
+                        id: MessageId::from_slice(&id).map_err(|_| DatabaseError::Invalid("messages.reply_id"))?,
+                        direction: Direction::read(&direction, "messages.reply_direction")?,
+                    }),
+                    _ => None,
+                },
+                edited_at: time(row.edited_at, "messages.edited_at")?,
+                lives_for: row.lives_for_s.and_then(Lifetime::from_secs),
+                delivered_at: time(row.delivered_at, "messages.delivered_at")?,
+                read_at: time(row.read_at, "messages.read_at")?,
+                their_reaction: self.emoji((peer, direction, id), Direction::In, row.their_reaction)?,
+                own_reaction: self.emoji((peer, direction, id), Direction::Out, row.own_reaction)?,
+            },
         })
     }
 }
@@ -286,6 +357,15 @@ struct Columns {
     received_at: Option<i64>,
     wire_bytes: Option<i64>,
     shown: bool,
+    reply_id: Option<Vec<u8>>,
+    reply_direction: Option<String>,
+    edited_at: Option<i64>,
+    deleted: bool,
+    lives_for_s: Option<u32>,
+    delivered_at: Option<i64>,
+    read_at: Option<i64>,
+    their_reaction: Option<Vec<u8>>,
+    own_reaction: Option<Vec<u8>>,
 }
 
 impl Columns {
@@ -303,6 +383,15 @@ impl Columns {
             received_at: row.get(9)?,
             wire_bytes: row.get(10)?,
             shown: row.get(11)?,
+            reply_id: row.get(12)?,
+            reply_direction: row.get(13)?,
+            edited_at: row.get(14)?,
+            deleted: row.get(15)?,
+            lives_for_s: row.get(16)?,
+            delivered_at: row.get(17)?,
+            read_at: row.get(18)?,
+            their_reaction: row.get(19)?,
+            own_reaction: row.get(20)?,
         })
     }
 }

@@ -7,9 +7,11 @@
 //! commit); when it fails or the process dies inside it, nothing happened.
 
 mod account;
+mod amendments;
 mod chains;
 mod contacts;
 mod key_sets;
+mod lives;
 mod messages;
 mod notices;
 mod outbox;
@@ -28,9 +30,11 @@ use endtoend_crypto_e2e::{ReadyKeys, RecordsError};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 pub use account::{Account, AccountState, StoredToken};
+pub use amendments::Amended;
 pub use contacts::{Contact, Standing};
 pub use key_sets::{KeySet, OwnKeys};
-pub use messages::{Body, Direction, MessageState, StoredMessage};
+pub use lives::Settings;
+pub use messages::{Body, Direction, Marks, MessageRef, MessageState, StoredMessage};
 pub use notices::{NOTICES_MAX, Notice, NoticeKind};
 pub use outbox::{OUTBOX_MAX, OutboxItem, SealedItem};
 pub use received::{HELD_MAX_PER_CONTACT, HeldEnvelope, RECEIVED_AGE_MAX, RECEIVED_MAX, UNREADABLE_MAX, Unreadable};

@@ -75,6 +75,21 @@ impl Store<'_> {
         .collect()
     }
 
+    /// How many rows wait that carry a message of a history, but for those to one account.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn messages_waiting(&self, except: Option<AccountTag>) -> Result<usize, DatabaseError> {
+        let count: i64 = self
+            .connection
+            .prepare_cached(
+                "SELECT count(*) FROM outbox o WHERE o.recipient IS NOT ?1 AND EXISTS
+                 (SELECT 1 FROM messages m WHERE m.message_id = o.message_id AND m.direction = 'out')",
+            )?
+            .query_row([except.map(|tag| tag.as_bytes().to_vec())], |row| row.get(0))?;
+        usize::try_from(count).map_err(|_| DatabaseError::Invalid("outbox"))
+    }
+
     /// Gives what waits for one tag to another, and says which messages. None of it has an envelope.
     pub(super) fn readdress(&self, from: AccountTag, to: AccountTag) -> Result<Vec<MessageId>, DatabaseError> {
         let mut query = self.connection.prepare(
@@ -214,6 +229,7 @@ impl Store<'_> {
         if left > 0 || !self.set_message_state(message, recipient, MessageState::Accepted)? {
             return Ok(None);
         }
+        self.begin_own_life(recipient, message)?;
         Ok(Some(message))
     }
 

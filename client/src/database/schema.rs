@@ -181,6 +181,39 @@ CREATE INDEX notices_unseen ON notices (seq) WHERE shown = 0;
 ALTER TABLE contacts ADD COLUMN unblocked_at INTEGER;  -- when a block was last taken back
 ALTER TABLE account ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0; -- deliveries of what was here already
 ",
+    "
+ALTER TABLE messages ADD COLUMN reply_id BLOB;           -- the message that it answers
+ALTER TABLE messages ADD COLUMN reply_direction TEXT;    -- 'in', 'out': who wrote that
+ALTER TABLE messages ADD COLUMN edited_at INTEGER;       -- by the writer's clock
+ALTER TABLE messages ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0; -- 1: for everyone
+ALTER TABLE messages ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;  -- 1: deleted by this person for himself; the row keeps a repeat away
+ALTER TABLE messages ADD COLUMN lives_for_s INTEGER;
+ALTER TABLE messages ADD COLUMN expires_at INTEGER;      -- by the clock of lives, in ms; NULL while it does not run
+ALTER TABLE messages ADD COLUMN delivered_at INTEGER;
+ALTER TABLE messages ADD COLUMN read_at INTEGER;
+CREATE INDEX messages_by_expiry ON messages (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE reactions (
+    peer BLOB NOT NULL,
+    direction TEXT NOT NULL,          -- of the message
+    message_id BLOB NOT NULL,
+    author TEXT NOT NULL,             -- 'in', 'out': who reacts
+    emoji BLOB,                       -- sealed; NULL once taken back
+    at INTEGER NOT NULL,              -- by the author's clock
+    PRIMARY KEY (peer, direction, message_id, author)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE receipts_due (           -- what the writers of messages have still to hear
+    peer BLOB NOT NULL,
+    message_id BLOB NOT NULL,
+    read INTEGER NOT NULL,
+    PRIMARY KEY (peer, message_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE settings (
+    name TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+ALTER TABLE contacts ADD COLUMN lives_for_s INTEGER;     -- of messages that are written from now on
+ALTER TABLE contacts ADD COLUMN timer_at INTEGER NOT NULL DEFAULT 0; -- when that was said
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -229,7 +262,14 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> 
 pub(super) fn downgrade(connection: &Connection) {
     connection
         .execute_batch(
-            "DROP TABLE sent; DROP TABLE unopened; DROP TABLE key_sets;
+            "DROP INDEX messages_by_expiry; DROP TABLE reactions; DROP TABLE receipts_due; DROP TABLE settings;
+             ALTER TABLE messages DROP COLUMN reply_id; ALTER TABLE messages DROP COLUMN reply_direction;
+             ALTER TABLE messages DROP COLUMN edited_at; ALTER TABLE messages DROP COLUMN deleted;
+             ALTER TABLE messages DROP COLUMN hidden; ALTER TABLE messages DROP COLUMN lives_for_s;
+             ALTER TABLE messages DROP COLUMN expires_at; ALTER TABLE messages DROP COLUMN delivered_at;
+             ALTER TABLE messages DROP COLUMN read_at;
+             ALTER TABLE contacts DROP COLUMN lives_for_s; ALTER TABLE contacts DROP COLUMN timer_at;
+             DROP TABLE sent; DROP TABLE unopened; DROP TABLE key_sets;
              DROP TABLE errands; DROP TABLE chains_out; DROP TABLE chains_in; DROP TABLE notices;
              ALTER TABLE contacts DROP COLUMN unblocked_at; ALTER TABLE account DROP COLUMN repeats;
              ALTER TABLE contacts DROP COLUMN session_reset_at; ALTER TABLE contacts DROP COLUMN keys_at;
@@ -281,11 +321,21 @@ mod tests {
             old.pragma_update(None, "user_version", version as i64).unwrap();
             old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
             old.execute("INSERT INTO contacts (tag, handle) VALUES (x'01', 'bob')", []).unwrap();
+            old.execute(
+                "INSERT INTO messages (peer, direction, message_id, state, body, sent_at, shown)
+                 VALUES (x'01', 'in', x'02', 'received', x'03', 4, 0)",
+                [],
+            )
+            .unwrap();
             check_known(&old).unwrap();
             migrate(&mut old).unwrap();
             assert_eq!(shape(&old), shape(&new), "from version {version}");
             let kept: String = old.query_row("SELECT handle FROM contacts", [], |row| row.get(0)).unwrap();
             assert_eq!(kept, "bob");
+            let sql = "SELECT body, deleted, hidden, lives_for_s IS NULL AND expires_at IS NULL FROM messages";
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+            let kept: (Vec<u8>, bool, bool, bool) = old.query_row(sql, [], read).unwrap();
+            assert_eq!(kept, (vec![3], false, false, true), "from version {version}");
             migrate(&mut old).unwrap();
         }
     }

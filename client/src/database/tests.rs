@@ -60,6 +60,7 @@ fn message(n: u8, direction: Direction) -> StoredMessage {
         received_at: None,
         wire_bytes: None,
         shown: direction == Direction::Out,
+        marks: crate::database::Marks::default(),
     }
 }
 

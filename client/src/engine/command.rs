@@ -1,13 +1,15 @@
 //! Everything the engine can be told, with its answers.
 
-use endtoend_protocol::{InviteCode, MessageId, RefusalCode, Text};
+use endtoend_protocol::{InviteCode, Lifetime, MessageId, RefusalCode, Text};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::event::{ConnectionState, OfflineReason};
 use super::requests::{AccountAnswer, AccountRequest, RequestError};
+use super::say::Deed;
 use crate::address::ServerAddress;
-use crate::database::{Contact, DatabaseError, Notice, Standing, StoredMessage, Unreadable};
+use crate::amend::Refused;
+use crate::database::{Contact, DatabaseError, Notice, Settings, Standing, StoredMessage, Unreadable};
 use crate::handle::Handle;
 
 /// Where an answer goes. Nobody may be waiting for it.
@@ -20,8 +22,18 @@ pub enum Command {
     Register(Box<Registration>, Reply<Result<(), AccountError>>),
     /// Connect with the password even if a token is kept. Answered once online.
     Login(Reply<Result<(), AccountError>>),
-    /// Queue a text. Answered once it is on disk.
-    Send(Handle, Text, Reply<Result<MessageId, SendError>>),
+    /// Queue a text, which may answer a message of the same conversation. Answered once it is on disk.
+    Send(Handle, Text, Option<MessageId>, Reply<Result<MessageId, SendError>>),
+    /// Edit, delete, react, or set how long messages live. Answered once it is on disk.
+    Act(Handle, Deed, Reply<Result<(), SendError>>),
+    /// How many rows wait to be accepted for somebody: messages, and what is said about them.
+    Waiting(Handle, Reply<Result<usize, DatabaseError>>),
+    /// How long messages of a conversation live that are written from now on.
+    Timer(Handle, Reply<Result<Option<Lifetime>, DatabaseError>>),
+    /// What was chosen.
+    Settings(Reply<Result<Settings, DatabaseError>>),
+    /// Choose otherwise.
+    SetSettings(Settings, Reply<Result<(), DatabaseError>>),
     /// One of our own messages.
     Find(MessageId, Reply<Result<Option<StoredMessage>, DatabaseError>>),
     /// The last messages with somebody, oldest first.
@@ -112,6 +124,12 @@ pub enum SendError {
     /// Take the block back first.
     #[error("{0} is blocked")]
     Blocked(Handle),
+    /// Nothing was said to them yet, or the server has not said yet which account that is.
+    #[error("there is no conversation with {0} yet")]
+    NoConversation(Handle),
+    /// The rules of conversations do not allow it.
+    #[error(transparent)]
+    NotAllowed(#[from] Refused),
     /// The profile could not be written, or the outbox is at its limit.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -191,7 +209,7 @@ pub struct Status {
     pub registered: bool,
     /// Of the connection.
     pub connection: ConnectionState,
-    /// Rows that wait to be accepted by the server.
+    /// Messages that wait to be accepted by the server: one for each device of their recipients.
     pub outbox: usize,
     /// Messages that nobody has seen.
     pub unread: u64,

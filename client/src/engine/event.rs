@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use endtoend_protocol::{
-    AccountTag, ClosingReason, EnvelopeId, MessageId, RefusalCode, RejectReason, RetryReason, UnixMillis,
+    AccountTag, ClosingReason, EnvelopeId, Lifetime, MessageId, RefusalCode, RejectReason, RetryReason, UnixMillis,
 };
 
 use super::acks::Misnumbered;
@@ -15,6 +15,15 @@ use crate::handle::Handle;
 pub enum Event {
     /// The connection's state changed.
     Connection(ConnectionState),
+    /// Something in a conversation is otherwise than it was.
+    Changed {
+        /// In the conversation with whom; `None` when the name is not known.
+        with: Option<Handle>,
+        /// Which message, when it is one.
+        id: Option<MessageId>,
+        /// What.
+        change: Change,
+    },
     /// This device's clock and the server's are more than [`CLOCK_SKEW_MAX`](endtoend_protocol::limits::CLOCK_SKEW_MAX)
     /// apart: times look wrong, and certificates or tokens may be refused.
     ClockOff {
@@ -50,6 +59,11 @@ pub enum Event {
         id: MessageId,
         /// Why.
         reason: RejectReason,
+    },
+    /// Nothing waits to be sent to somebody any more.
+    AllSent {
+        /// To whom.
+        to: AccountTag,
     },
     /// The server asked to wait; it is tried again.
     Delayed {
@@ -88,6 +102,47 @@ pub enum Event {
         /// Its sender is asked for it again, so it may still come.
         asked_again: bool,
     },
+}
+
+/// What is otherwise in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A text has other words.
+    Edited,
+    /// A message was deleted.
+    Deleted,
+    /// Somebody has reacted to a message, or taken that back.
+    Reacted,
+    /// A message of ours has come.
+    Delivered,
+    /// A message of ours was seen.
+    Read,
+    /// A message's life is over: it is gone.
+    Expired,
+    /// The other side is writing.
+    Typing {
+        /// Not any more.
+        stopped: bool,
+    },
+    /// Messages live so long from now on.
+    Timer(Option<Lifetime>),
+}
+
+impl Change {
+    /// Stable name, for `--json`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Edited => "edited",
+            Self::Deleted => "deleted",
+            Self::Reacted => "reacted",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Expired => "expired",
+            Self::Typing { stopped: false } => "typing",
+            Self::Typing { stopped: true } => "typing_stopped",
+            Self::Timer(_) => "timer",
+        }
+    }
 }
 
 /// Whether there is a server to talk to.

@@ -3,7 +3,7 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use endtoend_protocol::{MessageId, Text};
+use endtoend_protocol::{Lifetime, MessageId, Text};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
@@ -13,7 +13,8 @@ use super::command::{
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::requests::{AccountAnswer, AccountRequest, RequestError};
 use super::run::Runner;
-use crate::database::{Contact, DatabaseError, Notice, Standing, StoredMessage};
+use super::say::Deed;
+use crate::database::{Contact, DatabaseError, Notice, Settings, Standing, StoredMessage};
 use crate::handle::Handle;
 use crate::profile::Profile;
 
@@ -139,7 +140,55 @@ impl EngineHandle {
     /// # Errors
     /// See [`SendError`].
     pub async fn send(&self, to: Handle, text: Text) -> Result<MessageId, SendError> {
-        self.ask(SendError::Stopped, |reply| Command::Send(to, text, reply)).await
+        self.ask(SendError::Stopped, |reply| Command::Send(to, text, None, reply)).await
+    }
+
+    /// See [`Command::Send`].
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn answer(&self, to: Handle, text: Text, message: MessageId) -> Result<MessageId, SendError> {
+        self.ask(SendError::Stopped, |reply| Command::Send(to, text, Some(message), reply)).await
+    }
+
+    /// See [`Command::Act`].
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn act(&self, with: Handle, deed: Deed) -> Result<(), SendError> {
+        self.ask(SendError::Stopped, |reply| Command::Act(with, deed, reply)).await
+    }
+
+    /// See [`Command::Waiting`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn waiting_for(&self, somebody: Handle) -> Result<usize, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::Waiting(somebody, reply)).await
+    }
+
+    /// See [`Command::Timer`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn timer(&self, with: Handle) -> Result<Option<Lifetime>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::Timer(with, reply)).await
+    }
+
+    /// See [`Command::Settings`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn settings(&self) -> Result<Settings, DatabaseError> {
+        self.ask(DatabaseError::Stopped, Command::Settings).await
+    }
+
+    /// See [`Command::SetSettings`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn set_settings(&self, settings: Settings) -> Result<(), DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::SetSettings(settings, reply)).await
     }
 
     /// See [`Command::Find`].

@@ -6,11 +6,12 @@
 //! | [`handle`] | its outside: start it, send commands, hear events |
 //! | `outbox`, `acks` | rules: what to send next, when to acknowledge; no I/O, the time is an argument |
 //! | `seal`, `receive`, `parcel`, `heard` | one message out, one envelope or frame in: each inside one transaction |
+//! | `say` | what is said about messages, by either side, and what disappears |
 //! | `chains` | what is missing of what somebody has said: the rules of [`crate::chain`], kept and told |
 //! | `repair`, `rotation` | rules: a session that broke, keys that grew old |
 //! | `establish` | from nothing to an authenticated connection |
 //! | [`linking`], [`recovery`] | a further device: let in by an existing one, or by the password and a backup |
-//! | `run`, `online`, `account` | the wiring: plans and waits, one live connection, registration and identities |
+//! | `run`, `online`, `account`, `conversing` | the wiring: plans and waits, one live connection, registration and identities |
 //!
 //! Nothing here knows a terminal or a window.
 
@@ -18,6 +19,7 @@ mod account;
 mod acks;
 mod chains;
 pub mod command;
+mod conversing;
 mod establish;
 pub mod event;
 pub mod handle;
@@ -34,6 +36,7 @@ mod repair;
 pub mod requests;
 mod rotation;
 mod run;
+mod say;
 mod seal;
 
 #[cfg(test)]
@@ -41,6 +44,7 @@ mod tests;
 
 pub use acks::Misnumbered;
 pub use command::{AccountError, DecideError, Registration, SendError, Status, Verification, VerifyError};
-pub use event::{ConnectionState, Event, OfflineReason};
+pub use event::{Change, ConnectionState, Event, OfflineReason};
 pub use handle::{Engine, EngineHandle, Options, StartError};
 pub use requests::{AccountAnswer, AccountRequest, OwnDevice, RequestError};
+pub use say::Deed;

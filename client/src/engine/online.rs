@@ -28,6 +28,7 @@ use super::repair::{Queued, content_again};
 use super::requests::Given;
 use super::rotation::{self, AgreedTime};
 use super::run::Runner;
+use super::say;
 use super::seal::{Opened, Sealed, seal_row};
 use crate::backoff::ASKED_MAX;
 use crate::clock::{self, Instant};
@@ -229,7 +230,7 @@ impl Runner {
         while !self.may_leave(online, &mut leave_at) {
             self.pump(online).await?;
             let wake = self.outbox.next_wake().into_iter().chain(online.deadline()).chain([online.care_at]);
-            let wake = wake.chain(leave_at).chain(online.later.next()).min();
+            let wake = wake.chain(leave_at).chain(online.later.next()).chain(self.life_at).min();
             tokio::select! {
                 count = online.inbox.recv_many(&mut frames, BATCH_MAX) => if count == 0 {
                     return Err(LinkError::Closed { said: None }.into());
@@ -237,6 +238,7 @@ impl Runner {
                 command = self.receive_command(), if leave_at.is_none() => self.told(command),
                 () = wait(wake) => {}
             }
+            self.live_on_if_due();
             if online.deadline().is_some_and(|deadline| clock::monotonic() >= deadline) {
                 return Err(End::Silent);
             }
@@ -251,11 +253,12 @@ impl Runner {
         Ok(())
     }
 
-    /// Whether the engine was told to stop, and has nothing left to say to the own other devices or has tried for long enough.
+    /// Whether the engine was told to stop, and has nothing left to say to the own other devices, nor to
+    /// those whose messages were seen, or has tried for long enough.
     fn may_leave(&self, online: &Online, leave_at: &mut Option<Instant>) -> bool {
         let now = clock::monotonic();
         self.is_stopping()
-            && (self.outbox.len_for(online.own.account) == 0
+            && ((self.outbox.len_for(online.own.account) == 0 && self.receipts.is_empty() && !self.owes_receipts)
                 || now >= *leave_at.get_or_insert_with(|| now + FAREWELL_MAX))
     }
 
@@ -312,6 +315,14 @@ impl Runner {
         for stranger in std::mem::take(&mut online.strangers) {
             online.identify(stranger).await?;
         }
+        if std::mem::take(&mut self.owes_receipts) {
+            let (alone, now) = (self.alone, clock::now());
+            let told = self.database().write(|store| say::tell_receipts(store, alone, now))?;
+            for row in told {
+                self.receipts.insert(row.0);
+                self.queued(Some(row));
+            }
+        }
         while self.send_batch(online).await? {}
         Ok(())
     }
@@ -357,7 +368,7 @@ impl Runner {
                     self.outbox.retry(seq, to, now + PAUSE);
                     online.identify(to).await?;
                 }
-                Sealed::Settled => self.outbox.settle(seq, to),
+                Sealed::Settled => self.settle(seq, to),
             }
         }
         Ok(more)
@@ -402,13 +413,19 @@ impl Runner {
         let unsealed: HashMap<AccountTag, Vec<i64>> =
             online.fetching.iter().map(|peer| (*peer, self.outbox.unsealed(*peer))).collect();
         let context = Context { online, rows: &rows, unsealed: &unsealed, now };
+        // Lives that begin with these frames begin now.
+        let life = self.life_at.map(|_| self.life.now(now, clock::monotonic()));
         let effects: Vec<Effect> = self.database().write(|store| {
+            life.map_or(Ok(()), |life| store.set_life(life))?;
             good.into_iter().map(|frame| store_frame(store, &context, frame)).collect::<Result<_, _>>()
         })?;
         for effect in effects {
             self.take_effect(online, effect)?;
         }
         self.tell_notices()?;
+        if self.life_at.is_some() {
+            self.live_on()?;
+        }
         Ok(end)
     }
 
@@ -428,14 +445,14 @@ impl Runner {
                 self.announce(id, arrival);
             }
             Effect::Accepted { row: (to, seq), id, settled, at } => {
-                self.outbox.settle(seq, to);
+                self.settle(seq, to);
                 online.wire_bytes.remove(&id);
                 if let Some(id) = settled {
                     self.tell(Event::Accepted { id, at });
                 }
             }
             Effect::Rejected { row: (to, seq), id, settled, reason } => {
-                self.outbox.settle(seq, to);
+                self.settle(seq, to);
                 online.wire_bytes.remove(&id);
                 if let Some(id) = settled {
                     self.tell(Event::Rejected { id, reason });
@@ -659,7 +676,8 @@ impl Runner {
     /// Tells what an envelope turned out to be.
     pub(super) fn announce(&mut self, id: EnvelopeId, arrival: Arrival) {
         match arrival {
-            Arrival::Message { message, .. } => {
+            Arrival::Message { message, owes, .. } => {
+                self.owes_receipts |= owes;
                 let (peer, id) = (message.peer, message.id);
                 // Whoever was told to wait until this person has accepted him need not any more.
                 self.outbox.release(peer);
@@ -675,7 +693,10 @@ impl Runner {
                 }
             }
             Arrival::Repeat | Arrival::Held { .. } => {}
-            Arrival::Unseen { queued, .. } => self.queued(queued),
+            Arrival::Unseen { queued, news, .. } => {
+                self.queued(queued);
+                news.into_iter().for_each(|news| self.tell_news(news));
+            }
             Arrival::Unreadable { reason, asked } => {
                 self.queued(asked);
                 self.tell(Event::Unreadable { id, reason, asked_again: asked.is_some() });
@@ -689,13 +710,22 @@ impl Runner {
         }
     }
 
+    /// A row is done with.
+    fn settle(&mut self, seq: i64, to: AccountTag) {
+        self.outbox.settle(seq, to);
+        self.receipts.remove(&seq);
+        if self.outbox.len_for(to) == 0 {
+            self.tell(Event::AllSent { to });
+        }
+    }
+
     fn identity_changed(&mut self, tag: AccountTag) {
         self.outbox.block(tag);
         let handle = self.name(tag);
         self.tell(Event::IdentityChanged { tag, handle });
     }
 
-    fn name(&mut self, tag: AccountTag) -> Option<Handle> {
+    pub(super) fn name(&mut self, tag: AccountTag) -> Option<Handle> {
         self.database().read().contact(tag).ok().flatten().and_then(|contact| contact.handle)
     }
 }
@@ -714,7 +744,8 @@ fn pause(refusal: Refusal) -> Duration {
     refusal.retry_after_ms.map_or(PAUSE, |ms| Duration::from_millis(ms.get()).min(ASKED_MAX))
 }
 
-async fn wait(until: Option<Instant>) {
+/// Until then; for good without a time.
+pub(super) async fn wait(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until).await,
         None => std::future::pending().await,

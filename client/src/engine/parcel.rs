@@ -22,7 +22,7 @@ mod tests {
 
     fn packed(sender: Option<&str>) -> Vec<u8> {
         let at = UnixMillis::new(1);
-        let kind = ContentKind::Text(Text::new("hello".to_owned()).unwrap());
+        let kind = ContentKind::Said(Text::new("hello".to_owned()).unwrap().into());
         Content { id: MessageId::new(at, [0; 10]), sent_at: at, sender_handle: sender.map(str::to_owned), kind }
             .encode()
     }

@@ -1,12 +1,15 @@
 //! An envelope arrives: open, verify, store. All of it is one transaction; only afterwards may it be acknowledged.
 
 use endtoend_crypto_e2e::{OpenError, SessionError, learn_identity, open};
-use endtoend_protocol::{AccountTag, Address, Content, ContentKind, Identity, MessageId, Parcel, Text, UnixMillis};
+use endtoend_protocol::{
+    AccountTag, Address, Content, ContentKind, Identity, MessageId, Parcel, Said, UnixMillis, Written,
+};
 
 use super::repair::{Queued, ask_again, send_again};
+use super::say::{self, News, TYPING_AGE_MAX};
 use super::{chains, parcel};
 use crate::database::{
-    Body, DatabaseError, Direction, HeldEnvelope, MessageState, Standing, Store, StoredMessage, Unreadable,
+    Body, DatabaseError, Direction, HeldEnvelope, Marks, MessageState, Standing, Store, StoredMessage, Unreadable,
 };
 use crate::handle::Handle;
 
@@ -18,13 +21,17 @@ pub(super) enum Arrival {
         message: Box<StoredMessage>,
         /// Whether it spent one-time keys.
         new_session: bool,
+        /// Whether its writer is to hear that it came.
+        owes: bool,
     },
     /// It was here before.
     Repeat,
-    /// Something between the two engines, which nobody sees. What it led to waits in the outbox.
+    /// No message of its own. What it led to waits in the outbox.
     Unseen {
         /// Whether it spent one-time keys.
         new_session: bool,
+        /// What it has changed in a conversation.
+        news: Vec<News>,
         /// What was queued.
         queued: Option<Queued>,
     },
@@ -194,13 +201,29 @@ fn arrive(
     let handle = store.contact(peer)?.and_then(|contact| contact.handle);
     store.put_device(peer, opened.from.device)?;
     parcel.copies.iter().try_for_each(|copy| store.remove_unopened(*copy, peer))?;
-    let body = match content.kind {
-        ContentKind::Text(text) => Body::Text(text),
-        ContentKind::Unknown => Body::Unknown,
+    let new_session = opened.new_session;
+    let (body, marks) = match content.kind {
+        ContentKind::Said(Said::Text(Written { text, reply_to, lives_for })) => {
+            let reply_to = reply_to.map(|to| say::referred(to, Direction::In));
+            (Body::Text(text), Marks { reply_to, lives_for, ..Marks::default() })
+        }
+        ContentKind::Unknown => (Body::Unknown, Marks::default()),
+        ContentKind::Said(Said::Typing { .. }) if envelope.received_at.since(envelope.accepted_at) > TYPING_AGE_MAX => {
+            return Ok(Arrival::Unseen { new_session, news: Vec::new(), queued: None });
+        }
+        ContentKind::Said(said) => {
+            // What the rules refuse leaves no trace.
+            let news = say::carry_out(store, peer, Direction::In, &said, content.sent_at, now)?.unwrap_or_default();
+            return Ok(Arrival::Unseen { new_session, news, queued: None });
+        }
         // What another device of ours has said, and what nobody else may claim that we have.
-        ContentKind::Copy { to, handle, text } if from_own_device => {
-            store_copy(store, (content.id, content.sent_at), to, &handle, text, envelope)?;
-            return Ok(Arrival::Unseen { new_session: opened.new_session, queued: None });
+        ContentKind::Copy { to, handle, said: Said::Text(written) } if from_own_device => {
+            store_copy(store, (content.id, content.sent_at), to, &handle, written, envelope)?;
+            return Ok(Arrival::Unseen { new_session, news: Vec::new(), queued: None });
+        }
+        ContentKind::Copy { to, said, .. } if from_own_device => {
+            let news = say::carry_out(store, to, Direction::Out, &said, content.sent_at, now)?.unwrap_or_default();
+            return Ok(Arrival::Unseen { new_session, news, queued: None });
         }
         ContentKind::Decision { about, handle, standing } if from_own_device => {
             let Some(standing) = Standing::named(&standing) else {
@@ -208,14 +231,14 @@ fn arrive(
             };
             store.put_contact(about, handle.parse().ok().as_ref())?;
             store.was_decided(about, standing, content.sent_at)?;
-            return Ok(Arrival::Unseen { new_session: opened.new_session, queued: None });
+            return Ok(Arrival::Unseen { new_session, news: Vec::new(), queued: None });
         }
         ContentKind::Copy { .. } | ContentKind::Decision { .. } => {
             return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
         }
         ContentKind::Unopened(id) => {
             let queued = send_again(store, peer, id)?;
-            return Ok(Arrival::Unseen { new_session: opened.new_session, queued });
+            return Ok(Arrival::Unseen { new_session, news: Vec::new(), queued });
         }
     };
     let message = StoredMessage {
@@ -231,19 +254,23 @@ fn arrive(
         received_at: Some(envelope.received_at),
         wire_bytes: Some(envelope.wire_bytes),
         shown: false,
+        marks,
     };
-    match store.put_message(&message)? {
-        true => Ok(Arrival::Message { message: Box::new(message), new_session: opened.new_session }),
-        false => Ok(Arrival::Repeat),
+    if !store.put_message(&message)? {
+        return Ok(Arrival::Repeat);
     }
+    let owes = !from_own_device && store.owe_delivery(peer, message.id)?;
+    Ok(Arrival::Message { message: Box::new(message), new_session, owes })
 }
 
 /// Whether a message is here already, as far as its kind is kept by its id. What is not is no other for that.
 fn is_known(store: &Store<'_>, peer: AccountTag, content: &Content) -> Result<bool, DatabaseError> {
     match &content.kind {
-        ContentKind::Text(_) | ContentKind::Unknown => store.has_message(peer, Direction::In, content.id),
-        ContentKind::Copy { to, .. } => store.has_message(*to, Direction::Out, content.id),
-        ContentKind::Unopened(_) | ContentKind::Decision { .. } => Ok(true),
+        ContentKind::Said(Said::Text(_)) | ContentKind::Unknown => store.has_message(peer, Direction::In, content.id),
+        ContentKind::Copy { to, said: Said::Text(_), .. } => store.has_message(*to, Direction::Out, content.id),
+        ContentKind::Said(_) | ContentKind::Copy { .. } | ContentKind::Unopened(_) | ContentKind::Decision { .. } => {
+            Ok(true)
+        }
     }
 }
 
@@ -253,7 +280,7 @@ fn store_copy(
     (id, sent_at): (MessageId, UnixMillis),
     to: AccountTag,
     handle: &str,
-    text: Text,
+    Written { text, reply_to, lives_for }: Written,
     envelope: &HeldEnvelope,
 ) -> Result<(), DatabaseError> {
     let handle: Option<Handle> = handle.parse().ok();
@@ -273,8 +300,9 @@ fn store_copy(
         received_at: Some(envelope.received_at),
         wire_bytes: None,
         shown: true,
+        marks: Marks { reply_to: reply_to.map(|to| say::referred(to, Direction::Out)), lives_for, ..Marks::default() },
     })?;
-    Ok(())
+    store.begin_own_life(to, id)
 }
 
 /// One word for why an envelope did not open. A broken database is no reason: the envelope comes again.

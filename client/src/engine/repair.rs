@@ -10,10 +10,11 @@
 
 use std::time::Duration;
 
-use endtoend_protocol::{AccountTag, Content, ContentKind, EnvelopeId, MessageId, UnixMillis, limits};
+use endtoend_protocol::{AccountTag, Content, ContentKind, EnvelopeId, MessageId, Said, UnixMillis, limits};
 use rand::RngExt as _;
 use zeroize::Zeroizing;
 
+use super::say::written;
 use crate::database::{Account, Body, DatabaseError, Store, StoredMessage};
 
 /// New sessions with one account are begun at most this often.
@@ -70,7 +71,11 @@ pub(super) fn content_again(
     message: MessageId,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, DatabaseError> {
     if let Some(errand) = store.errand(message)? {
-        return Ok(Some(errand));
+        return match store.sent_message(message)? {
+            // The words that a text of ours had at first. The own other devices were told the same in another wrapping.
+            Some(edited) if own_tag(store)? == Some(to) => original_copy(store, to, &errand, edited),
+            _ => Ok(Some(errand)),
+        };
     }
     match said(store, to, message)? {
         Some((sent_at, kind)) => encode(store, to, message, sent_at, kind).map(Some),
@@ -104,10 +109,40 @@ fn own_tag(store: &Store<'_>) -> Result<Option<AccountTag>, DatabaseError> {
     Ok(store.account()?.and_then(|account| account.tag))
 }
 
+/// Queues what was said about messages with somebody for the other devices of this account, inside a transaction. `None` for
+/// somebody whose name is not known.
+pub(super) fn copy_of(
+    store: &Store<'_>,
+    with: AccountTag,
+    said: Said,
+    at: UnixMillis,
+) -> Result<Option<Queued>, DatabaseError> {
+    let handle = store.contact(with)?.and_then(|contact| contact.handle);
+    let (Some(own), Some(handle)) = (own_tag(store)?, handle) else { return Ok(None) };
+    let kind = ContentKind::Copy { to: with, handle: handle.to_string(), said };
+    queue_errand(store, own, MessageId::new(at, rand::rng().random()), at, kind).map(Some)
+}
+
+/// What the own other devices have heard of a text whose words were changed since.
+fn original_copy(
+    store: &Store<'_>,
+    own: AccountTag,
+    original: &[u8],
+    message: StoredMessage,
+) -> Result<Option<Zeroizing<Vec<u8>>>, DatabaseError> {
+    let (Ok(Content { kind: ContentKind::Said(said), .. }), Some(handle)) = (Content::decode(original), message.handle)
+    else {
+        return Ok(None);
+    };
+    let kind = ContentKind::Copy { to: message.peer, handle: handle.to_string(), said };
+    encode(store, own, message.id, message.sent_at, kind).map(Some)
+}
+
 /// When a message was sent, and what the own other devices hear of it.
 fn copied(message: StoredMessage) -> Option<(UnixMillis, ContentKind)> {
     let Body::Text(text) = message.body else { return None };
-    Some((message.sent_at, ContentKind::Copy { to: message.peer, handle: message.handle?.to_string(), text }))
+    let said = written(text, &message.marks);
+    Some((message.sent_at, ContentKind::Copy { to: message.peer, handle: message.handle?.to_string(), said }))
 }
 
 /// When and what a message to somebody said.
@@ -120,15 +155,15 @@ fn said(
         return Ok(store.sent_message(message)?.and_then(copied));
     }
     Ok(match store.sent_message(message)? {
-        Some(StoredMessage { peer, sent_at, body: Body::Text(text), .. }) if peer == to => {
-            Some((sent_at, ContentKind::Text(text)))
+        Some(StoredMessage { peer, sent_at, body: Body::Text(text), marks, .. }) if peer == to => {
+            Some((sent_at, ContentKind::Said(written(text, &marks))))
         }
         _ => None,
     })
 }
 
 /// Queues what stands in no history, and keeps it for the time in which it may be asked for again.
-fn queue_errand(
+pub(super) fn queue_errand(
     store: &Store<'_>,
     to: AccountTag,
     id: MessageId,

@@ -1,37 +1,30 @@
 //! The engine's own loop: what it knows, what it plans, and how it answers commands.
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
-use endtoend_crypto_core::refresh::RefreshToken;
-use endtoend_protocol::{
-    AccountTag, ClosingReason, Content, ContentKind, InviteCode, MessageId, NewDevice, RefusalCode, Text, UnixMillis,
-};
-use rand::RngExt as _;
-use tokio::sync::{broadcast, mpsc, watch};
-use tokio::time::sleep_until;
-
 use super::account;
-use super::command::{
-    AccountError, Command, DecideError, Registration, Reply, SendError, Status, Verification, VerifyError,
-};
+use super::command::{AccountError, Command, DecideError, Registration, Reply, Status, Verification, VerifyError};
 use super::establish::{EstablishError, Login, Method, establish, is_passing};
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::handle::Options;
 use super::lookup::{Lookups, Reason};
-use super::online::End;
+use super::online::{End, wait};
 use super::outbox::Outbox;
 use super::repair::{Queued, copy_for_own_devices, decision_for_own_devices};
 use super::requests::{AccountRequest, Asker, RequestError, Requests};
 use crate::backoff::Backoff;
 use crate::clock::{self, Instant};
-use crate::database::{
-    Account, AccountState, Body, Contact, Database, DatabaseError, Direction, MessageState, Notice, OUTBOX_MAX,
-    Standing, StoredMessage,
-};
+use crate::database::{Account, AccountState, Contact, Database, DatabaseError, Notice, Standing};
 use crate::handle::Handle;
+use crate::life::LifeClock;
 use crate::profile::Profile;
 use crate::transport::{LinkError, Said};
+use endtoend_crypto_core::refresh::RefreshToken;
+use endtoend_protocol::{AccountTag, ClosingReason, InviteCode, NewDevice, RefusalCode, UnixMillis};
+use rand::RngExt as _;
+use tokio::sync::{broadcast, mpsc, watch};
 
 /// Questions about somebody's identity that may wait for the server.
 const VERIFYING_MAX: usize = 64;
@@ -76,7 +69,7 @@ pub(super) struct Runner {
     options: Options,
     commands: mpsc::Receiver<Command>,
     events: broadcast::Sender<Event>,
-    state: watch::Sender<ConnectionState>,
+    pub(super) state: watch::Sender<ConnectionState>,
     pub(super) account: Option<Account>,
     pub(super) outbox: Outbox,
     pub(super) verifying: Vec<Verifying>,
@@ -86,6 +79,14 @@ pub(super) struct Runner {
     pub(super) decided: bool,
     /// The last notice that was told of.
     pub(super) noticed: i64,
+    /// Writers of messages may have to hear that these came or were seen.
+    pub(super) owes_receipts: bool,
+    /// Rows that tell them, and are on their way.
+    pub(super) receipts: BTreeSet<i64>,
+    /// By which messages disappear.
+    pub(super) life: LifeClock,
+    /// When messages may disappear next, or the clock is kept. `None` while nothing does.
+    pub(super) life_at: Option<Instant>,
     /// This device is the only one of the account, as far as the server at the other end of the connection has said.
     pub(super) alone: bool,
     backoff: Backoff,
@@ -122,9 +123,10 @@ impl Runner {
             let _later = lookups.want(claimed, Reason::Claim { tag, messages: Vec::new() });
         }
         let (_, noticed) = store.notices_since(0, clock::now())?;
+        let life = LifeClock::start(store.life()?, clock::now(), clock::monotonic());
         let registered = account.as_ref().is_some_and(|account| account.state == AccountState::Registered);
         let plan = if options.online && registered { Plan::Now } else { Plan::Idle };
-        Ok(Self {
+        let mut runner = Self {
             profile,
             options,
             commands,
@@ -137,13 +139,20 @@ impl Runner {
             requests: Requests::default(),
             decided: true,
             noticed,
+            owes_receipts: true,
+            receipts: BTreeSet::new(),
+            life,
+            life_at: None,
             alone: false,
             backoff: Backoff::new(),
             plan,
             means: Means::Account,
             waiting: None,
             stopping: false,
-        })
+        };
+        // What has died while nothing ran is gone before anybody can ask for it.
+        runner.live_on()?;
+        Ok(runner)
     }
 
     pub(super) fn database(&mut self) -> &mut Database {
@@ -169,13 +178,8 @@ impl Runner {
         while !self.stopping {
             match self.plan {
                 Plan::Now => self.connect().await,
-                Plan::Idle => self.next_command().await,
-                Plan::At(when) => {
-                    tokio::select! {
-                        () = sleep_until(when) => self.plan = Plan::Now,
-                        command = self.commands.recv() => self.told(command),
-                    }
-                }
+                Plan::Idle => self.next_command(None).await,
+                Plan::At(when) => self.next_command(Some(when)).await,
             }
         }
         self.abandon_lookups();
@@ -183,9 +187,14 @@ impl Runner {
         self.set_state(ConnectionState::Offline { retry_at: None, why: OfflineReason::Stopped });
     }
 
-    async fn next_command(&mut self) {
-        let command = self.commands.recv().await;
-        self.told(command);
+    /// The next command, or the time to connect, or the end of a message's life.
+    async fn next_command(&mut self, connect_at: Option<Instant>) {
+        tokio::select! {
+            () = wait(connect_at) => self.plan = Plan::Now,
+            () = wait(self.life_at) => {}
+            command = self.commands.recv() => self.told(command),
+        }
+        self.live_on_if_due();
     }
 
     /// The next command, for whoever waits for something else as well.
@@ -363,15 +372,33 @@ impl Runner {
             self.stopping = true;
             return;
         };
+        self.live_on_if_due();
         match command {
             Command::Register(registration, reply) => match self.prepare_registration(*registration) {
                 Ok(means) => self.begin(means, reply),
                 Err(error) => answer(reply, Err(error)),
             },
             Command::Login(reply) => self.begin_login(reply),
-            Command::Send(to, text, reply) => {
-                let queued = self.queue(&to, text);
+            Command::Send(to, text, answered, reply) => {
+                let queued = self.queue(&to, text, answered);
                 answer(reply, queued);
+            }
+            Command::Act(with, deed, reply) => {
+                let done = self.act(&with, deed);
+                answer(reply, done);
+            }
+            Command::Waiting(somebody, reply) => {
+                let tag = self.database().read().peer_of(&somebody);
+                answer(reply, tag.map(|tag| tag.map_or(0, |tag| self.outbox.len_for(tag))));
+            }
+            Command::Timer(with, reply) => {
+                let store = self.database().read();
+                let timer = store.peer_of(&with).and_then(|tag| tag.map_or(Ok(None), |tag| store.timer(tag)));
+                answer(reply, timer);
+            }
+            Command::Settings(reply) => answer(reply, self.database().read().settings()),
+            Command::SetSettings(settings, reply) => {
+                answer(reply, self.database().write(|store| store.set_settings(settings)));
             }
             Command::Find(id, reply) => answer(reply, self.database().read().sent_message(id)),
             Command::History(with, limit, reply) => {
@@ -389,7 +416,10 @@ impl Runner {
                     .and_then(|tag| tag.map_or_else(|| Ok(Vec::new()), |tag| store.unread(Some(tag), limit)));
                 answer(reply, unread);
             }
-            Command::MarkShown(seqs, reply) => answer(reply, self.database().write(|store| store.mark_shown(&seqs))),
+            Command::MarkShown(seqs, reply) => {
+                let shown = self.mark_shown(&seqs);
+                answer(reply, shown);
+            }
             Command::UnseenNotices(of, limit, reply) => {
                 let unseen = self.unseen_notices(of.as_ref(), limit);
                 answer(reply, unseen);
@@ -479,64 +509,6 @@ impl Runner {
         self.options.online = true;
     }
 
-    fn queue(&mut self, to: &Handle, text: Text) -> Result<MessageId, SendError> {
-        let own = self.account.as_ref().filter(|account| account.state == AccountState::Registered);
-        let own = own.ok_or(SendError::NotRegistered)?.handle.clone();
-        if own == *to {
-            return Err(SendError::Oneself);
-        }
-        if self.outbox.len() >= OUTBOX_MAX {
-            return Err(DatabaseError::Limit { table: "the outbox", max: OUTBOX_MAX }.into());
-        }
-        let known = self.database().read().peer_of(to)?;
-        let tag = known.unwrap_or_else(|| AccountTag::new(rand::rng().random()));
-        let now = clock::now();
-        let id = MessageId::new(now, rand::rng().random());
-        let kind = ContentKind::Text(text.clone());
-        let content = Content { id, sent_at: now, sender_handle: Some(own.to_string()), kind };
-        let parcel = zeroize::Zeroizing::new(content.encode());
-        let message = StoredMessage {
-            seq: 0,
-            peer: tag,
-            handle: Some(to.clone()),
-            direction: Direction::Out,
-            id,
-            state: MessageState::Queued,
-            body: Body::Text(text),
-            sent_at: now,
-            accepted_at: None,
-            received_at: None,
-            wire_bytes: None,
-            shown: true,
-        };
-        let alone = self.alone;
-        let (seq, decided, copy) = self.database().write(|store| {
-            match known {
-                Some(_) => store.put_contact(tag, Some(to))?,
-                None => store.put_unaddressed(tag, to)?,
-            }
-            if store.contact(tag)?.is_some_and(|contact| contact.changed_identity.is_some()) {
-                return Err(SendError::IdentityChanged(to.clone()));
-            }
-            if store.contact(tag)?.is_some_and(|contact| contact.standing == Standing::Blocked) {
-                return Err(SendError::Blocked(to.clone()));
-            }
-            // Whoever is written to may answer.
-            let decided = known.is_some() && store.decide(tag, Standing::Accepted, now)?;
-            store.put_message(&message)?;
-            // First, because whoever waits for the message may leave as soon as it is accepted.
-            let copy = if known.is_some() && !alone { copy_for_own_devices(store, id)? } else { None };
-            Ok((store.enqueue(id, tag, &parcel)?, decided, copy))
-        })?;
-        self.queued(copy);
-        self.decided |= decided;
-        self.outbox.push(seq, tag, None);
-        if known.is_none() {
-            self.wait_for_address(tag, to.clone());
-        }
-        Ok(id)
-    }
-
     fn request(&mut self, request: AccountRequest, asker: Asker) {
         let registered = self.account.as_ref().is_some_and(|account| account.state == AccountState::Registered);
         match registered {
@@ -577,7 +549,7 @@ impl Runner {
     }
 
     /// What is written to somebody waits until the server has said which account that is.
-    fn wait_for_address(&mut self, stand_in: AccountTag, handle: Handle) {
+    pub(super) fn wait_for_address(&mut self, stand_in: AccountTag, handle: Handle) {
         self.outbox.block(stand_in);
         // Beyond the bound it is asked on the next connection.
         let _later = self.lookups.want(handle, Reason::Address { stand_in });
@@ -704,10 +676,10 @@ impl Runner {
     fn status(&mut self) -> Result<Status, DatabaseError> {
         let connection = self.state.borrow().clone();
         let account = self.account.clone();
-        // What waits for the own other devices is of no interest to anybody.
-        let copies = account.as_ref().and_then(|account| account.tag).map_or(0, |own| self.outbox.len_for(own));
-        let outbox = self.outbox.len().saturating_sub(copies);
+        let own = account.as_ref().and_then(|account| account.tag);
         let store = self.database().read();
+        // What waits for the own other devices, and what only tells that something came, is of no interest to anybody.
+        let outbox = store.messages_waiting(own)?;
         Ok(Status {
             registered: account.as_ref().is_some_and(|account| account.state == AccountState::Registered),
             handle: account.as_ref().map(|account| account.handle.clone()),

@@ -40,6 +40,7 @@ fn message(text: &str) -> StoredMessage {
         received_at: None,
         wire_bytes: None,
         shown: false,
+        marks: crate::database::Marks::default(),
     }
 }
 

@@ -15,8 +15,9 @@ use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
 use endtoend_crypto_core::{proof, token};
 use endtoend_crypto_e2e::open;
 use endtoend_protocol::{
-    AccountTag, ChainHead, ChainId, ClientFrame, ClosingReason, Content, ContentKind, DeliveryNumber, EnvelopeId,
-    MessageId, Parcel, Place, Request, RequestId, ServerFrame, Text, UnixMillis,
+    AccountTag, ChainHead, ChainId, ClientFrame, ClosingReason, Content, ContentKind, DeliveryNumber, Emoji,
+    EnvelopeId, Lifetime, MessageId, Parcel, Place, Progress, Reference, Request, RequestId, Said, ServerFrame, Text,
+    UnixMillis, Written,
 };
 
 use crate::people::{NOW, Person};
@@ -69,10 +70,26 @@ pub fn content(data: &[u8]) {
 
 pub(crate) fn content_seeds() -> Vec<Vec<u8>> {
     let envelope = EnvelopeId::new(NOW, [3; 10]);
-    let text = ContentKind::Text(Text::new("hello".to_owned()).unwrap());
+    let text = ContentKind::Said(Text::new("hello".to_owned()).unwrap().into());
     let place = Place { chain: ChainId([4; 8]), number: NonZeroU64::MIN, previous: ChainHead([5; 16]) };
-    [text, ContentKind::Unopened(envelope), ContentKind::Unknown]
+    let id = MessageId::new(NOW, [2; 10]);
+    let lives_for = Lifetime::from_secs(60);
+    let words = || Text::new("hello".to_owned()).unwrap();
+    let to = Reference { id, of_reader: true };
+    let said = [
+        Said::Text(Written { text: words(), reply_to: Some(to), lives_for }),
+        Said::Edit { id, text: words() },
+        Said::Delete(id),
+        Said::React { to, emoji: Emoji::new("👍".to_owned()) },
+        Said::Receipt { progress: Progress::Read, ids: vec![id; 2] },
+        Said::Timer(lives_for),
+    ];
+    let copies =
+        said.clone().map(|said| ContentKind::Copy { to: AccountTag::new([9; 32]), handle: "bob".to_owned(), said });
+    [text, ContentKind::Unopened(envelope), ContentKind::Unknown, ContentKind::Said(Said::Typing { stopped: false })]
         .into_iter()
+        .chain(said.map(ContentKind::Said))
+        .chain(copies)
         .flat_map(|kind| {
             let (id, sender_handle) = (MessageId::new(NOW, [1; 10]), Some("alice".to_owned()));
             let content = Content { id, sent_at: NOW, sender_handle, kind }.encode();

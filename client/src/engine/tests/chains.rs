@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use endtoend_crypto_e2e::CONTENT_BYTES_MAX;
-use endtoend_protocol::{Content, ContentKind, DeviceId, Envelope, EnvelopeId, MessageId, Text, UnixMillis, limits};
+use endtoend_protocol::{
+    Content, ContentKind, DeviceId, Envelope, EnvelopeId, Lifetime, MessageId, Reference, Said, Text, UnixMillis,
+    Written, limits,
+};
 
 use super::linking::{linked, sealed};
 use super::messages::{Device, arrived};
@@ -435,9 +438,20 @@ fn the_longest_text_fits_whatever_is_said_beside_it() {
     let now = alice.now();
     let (id, longest) = (MessageId::new(now, [0; 10]), "a".repeat(limits::HANDLE_BYTES_MAX));
     let text = Text::new("x".repeat(limits::TEXT_BYTES_MAX)).unwrap();
+    let marked = Text::new("x".repeat(limits::TEXT_BYTES_MARKED_MAX)).unwrap();
+    let reply_to = Some(Reference { id, of_reader: true });
+    let lives_for = Lifetime::new(limits::LIFETIME_MAX);
+    let said = [
+        Said::from(text),
+        Said::Text(Written { text: marked.clone(), reply_to, lives_for }),
+        Said::Edit { id, text: marked },
+    ];
     let far = UnixMillis::new(u64::MAX);
-    let copy = ContentKind::Copy { to: bob.own.account, handle: longest.clone(), text: text.clone() };
-    for (kind, sender_handle) in [(ContentKind::Text(text), Some(longest)), (copy, None)] {
+    let kinds = said.into_iter().flat_map(|said| {
+        let copy = ContentKind::Copy { to: bob.own.account, handle: longest.clone(), said: said.clone() };
+        [(ContentKind::Said(said), Some(longest.clone())), (copy, None)]
+    });
+    for (kind, sender_handle) in kinds {
         let content = Content { id, sent_at: far, sender_handle, kind }.encode();
         alice
             .database

@@ -70,7 +70,7 @@ fn told(
 /// A claim about what `account` has said to somebody, for its devices.
 fn copy(device: &mut Device, for_account: AccountTag, to: AccountTag) -> endtoend_protocol::Envelope {
     let text = Text::new("never said".to_owned()).unwrap();
-    told(device, for_account, ContentKind::Copy { to, handle: "carol".to_owned(), text }, clock::now())
+    told(device, for_account, ContentKind::Copy { to, handle: "carol".to_owned(), said: text.into() }, clock::now())
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn what_was_decided_last_counts_on_every_device() {
     assert_eq!(standing(&laptop), Standing::Blocked);
     // A message that was written before, and a decision that was taken before, say nothing about now.
     let text = Text::new("written before".to_owned()).unwrap();
-    let earlier = ContentKind::Copy { to, handle: "bob".to_owned(), text };
+    let earlier = ContentKind::Copy { to, handle: "bob".to_owned(), said: text.into() };
     hear(&mut laptop, earlier, UnixMillis::new(999));
     assert_eq!(standing(&laptop), Standing::Blocked);
     laptop.database.write(|store| store.decide(to, Standing::Ignored, UnixMillis::new(2_000))).unwrap();

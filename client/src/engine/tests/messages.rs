@@ -130,7 +130,7 @@ impl Device {
         let now = clock::now();
         let id = MessageId::new(now, rand::random());
         let text = Text::new(text.to_owned()).unwrap();
-        let kind = ContentKind::Text(text.clone());
+        let kind = ContentKind::Said(text.clone().into());
         let parcel = Content { id, sent_at: now, sender_handle: Some(self.handle.to_string()), kind }.encode();
         let message = StoredMessage {
             seq: 0,
@@ -145,6 +145,7 @@ impl Device {
             received_at: None,
             wire_bytes: None,
             shown: true,
+            marks: crate::database::Marks::default(),
         };
         self.database
             .write(|store| {
@@ -179,7 +180,7 @@ impl Device {
             .into_iter()
             .map(|message| match message.body {
                 Body::Text(text) => (message.handle, text.into_string()),
-                Body::Unknown => panic!("not a text"),
+                Body::Unknown | Body::Deleted => panic!("not a text"),
             })
             .collect()
     }

@@ -7,4 +7,5 @@ mod messages;
 mod node;
 mod repair;
 mod rotation;
+mod said;
 mod wiring;

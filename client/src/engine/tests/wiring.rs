@@ -123,7 +123,7 @@ impl Person {
             if messages.len() >= count {
                 let text = |body| match body {
                     Body::Text(text) => text.into_string(),
-                    Body::Unknown => panic!("not a text"),
+                    Body::Unknown | Body::Deleted => panic!("not a text"),
                 };
                 return messages.into_iter().map(|message| text(message.body)).collect();
             }
@@ -592,7 +592,7 @@ async fn nothing_secret_is_shown() {
     alice.settled(id).await;
     let message = alice.engine.handle().find(id).await.unwrap().unwrap();
     let (reply, _) = tokio::sync::oneshot::channel();
-    let command = Command::Send("bob".parse().unwrap(), text.clone(), reply);
+    let command = Command::Send("bob".parse().unwrap(), text.clone(), None, reply);
     let shown = [
         ("the database key", format!("{key:?}"), "DatabaseKey(..)"),
         ("a database", format!("{:?}", profile.database()), "Database"),
@@ -602,7 +602,11 @@ async fn nothing_secret_is_shown() {
         ("a command", format!("{command:?}"), "Send(Handle(\"bob\"), Text(22 B), "),
         ("a body", format!("{:?}", Body::Text(text)), "Text(Text(22 B))"),
         ("a message", format!("{message:?}"), "StoredMessage { "),
-        ("an arrival", format!("{:?}", Arrival::Message { message: message.into(), new_session: true }), "Message { "),
+        (
+            "an arrival",
+            format!("{:?}", Arrival::Message { message: message.into(), new_session: true, owes: false }),
+            "Message { ",
+        ),
         ("the status", format!("{:?}", alice.engine.handle().status().await.unwrap()), "Status { "),
     ];
     let bytes = |bytes: &[u8]| [hex::encode(bytes), format!("{bytes:?}").trim_matches(['[', ']']).to_owned()];

@@ -1,0 +1,181 @@
+//! What this person says and does in conversations, and what disappears from them.
+
+use std::time::Duration;
+
+use endtoend_protocol::{AccountTag, Content, ContentKind, MessageId, Text};
+use rand::RngExt as _;
+
+use super::command::SendError;
+use super::event::{Change, ConnectionState, Event};
+use super::repair::copy_for_own_devices;
+use super::run::Runner;
+use super::say::{self, Deed, News};
+use crate::amend::{Refused, leaves_room};
+use crate::clock;
+use crate::database::{
+    AccountState, Body, DatabaseError, Direction, Marks, MessageState, OUTBOX_MAX, Standing, Store, StoredMessage,
+};
+use crate::handle::Handle;
+
+/// The clock of lives is kept this often while a message may disappear: a crash makes lives longer by no more, and only if the
+/// wall clock is set back too.
+const LIFE_KEPT: Duration = Duration::from_secs(30);
+
+impl Runner {
+    /// Keeps the clock of lives and takes away what has died, if it is time for that.
+    pub(super) fn live_on(&mut self) -> Result<(), DatabaseError> {
+        let (life, now) = (self.life.now(clock::now(), clock::monotonic()), clock::monotonic());
+        let gone = self.database().write(|store| {
+            store.set_life(life)?;
+            store.expire(life.life_ms)
+        })?;
+        if !gone.is_empty() {
+            self.database().empty_log()?;
+        }
+        for (peer, message) in gone {
+            self.tell_news(News { peer, id: Some(message.id), change: Change::Expired });
+        }
+        let store = self.profile.database().read();
+        let next = store.next_expiry()?.map(|at| Duration::from_millis(at.saturating_sub(life.life_ms)));
+        let kept = store.has_mortals()?.then_some(LIFE_KEPT);
+        self.life_at = next.into_iter().chain(kept).min().map(|wait| now + wait);
+        Ok(())
+    }
+
+    /// Does that if it is due. If the disk fails it is tried again.
+    pub(super) fn live_on_if_due(&mut self) {
+        if self.life_at.is_some_and(|at| clock::monotonic() >= at) && self.live_on().is_err() {
+            self.life_at = Some(clock::monotonic() + LIFE_KEPT);
+        }
+    }
+
+    /// Tells what is otherwise in a conversation.
+    pub(super) fn tell_news(&mut self, News { peer, id, change }: News) {
+        let with = self.name(peer);
+        if matches!(change, Change::Timer(_)) {
+            self.life_at = Some(clock::monotonic());
+        }
+        self.tell(Event::Changed { with, id, change });
+    }
+
+    pub(super) fn mark_shown(&mut self, seqs: &[i64]) -> Result<(), DatabaseError> {
+        // Their lives begin now, not when the clock was last kept.
+        let life = self.life.now(clock::now(), clock::monotonic());
+        self.owes_receipts |= self.database().write(|store| {
+            store.set_life(life)?;
+            store.mark_shown(seqs)
+        })?;
+        self.look_at_lives()
+    }
+
+    /// A life may have begun.
+    pub(super) fn look_at_lives(&mut self) -> Result<(), DatabaseError> {
+        if self.life_at.is_none() || self.database().read().has_mortals()? {
+            self.live_on()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn act(&mut self, with: &Handle, deed: Deed) -> Result<(), SendError> {
+        let tag = self.database().read().tag_of(with)?.ok_or_else(|| SendError::NoConversation(with.clone()))?;
+        let (alone, now) = (self.alone, clock::now());
+        let told = !matches!(deed, Deed::DeleteForMe(_));
+        // It would come when it means nothing any more.
+        if matches!(deed, Deed::Typing(_)) && *self.state.borrow() != ConnectionState::Online {
+            return Ok(());
+        }
+        if self.outbox.len() >= OUTBOX_MAX {
+            return Err(DatabaseError::Limit { table: "the outbox", max: OUTBOX_MAX }.into());
+        }
+        let done = self.database().write(|store| {
+            if told {
+                may_write(store, tag, with)?;
+            }
+            Ok::<_, SendError>(say::act(store, tag, deed, alone, now)??)
+        })?;
+        done.queued.into_iter().for_each(|row| self.queued(Some(row)));
+        done.news.into_iter().for_each(|news| self.tell_news(news));
+        self.look_at_lives()?;
+        Ok(())
+    }
+
+    pub(super) fn queue(
+        &mut self,
+        to: &Handle,
+        text: Text,
+        answered: Option<MessageId>,
+    ) -> Result<MessageId, SendError> {
+        let own = self.account.as_ref().filter(|account| account.state == AccountState::Registered);
+        let own = own.ok_or(SendError::NotRegistered)?.handle.clone();
+        if own == *to {
+            return Err(SendError::Oneself);
+        }
+        if self.outbox.len() >= OUTBOX_MAX {
+            return Err(DatabaseError::Limit { table: "the outbox", max: OUTBOX_MAX }.into());
+        }
+        let known = self.database().read().peer_of(to)?;
+        let tag = known.unwrap_or_else(|| AccountTag::new(rand::rng().random()));
+        let now = clock::now();
+        let id = MessageId::new(now, rand::rng().random());
+        let store = self.database().read();
+        let reply_to = match answered {
+            Some(answered) => Some(store.find_in(tag, answered)?.ok_or(Refused::NoSuchMessage)?),
+            None => None,
+        };
+        let marks = Marks { reply_to, lives_for: store.timer(tag)?, ..Marks::default() };
+        if marks != Marks::default() {
+            leaves_room(&text)?;
+        }
+        let kind = ContentKind::Said(say::written(text.clone(), &marks));
+        let content = Content { id, sent_at: now, sender_handle: Some(own.to_string()), kind };
+        let parcel = zeroize::Zeroizing::new(content.encode());
+        let message = StoredMessage {
+            seq: 0,
+            peer: tag,
+            handle: Some(to.clone()),
+            direction: Direction::Out,
+            id,
+            state: MessageState::Queued,
+            body: Body::Text(text),
+            sent_at: now,
+            accepted_at: None,
+            received_at: None,
+            wire_bytes: None,
+            shown: true,
+            marks,
+        };
+        let alone = self.alone;
+        let (seq, decided, copy) = self.database().write(|store| {
+            match known {
+                Some(_) => store.put_contact(tag, Some(to))?,
+                None => store.put_unaddressed(tag, to)?,
+            }
+            may_write(store, tag, to)?;
+            // Whoever is written to may answer.
+            let decided = known.is_some() && store.decide(tag, Standing::Accepted, now)?;
+            store.put_message(&message)?;
+            // First, because whoever waits for the message may leave as soon as it is accepted.
+            let copy = if known.is_some() && !alone { copy_for_own_devices(store, id)? } else { None };
+            Ok::<_, SendError>((store.enqueue(id, tag, &parcel)?, decided, copy))
+        })?;
+        self.queued(copy);
+        self.decided |= decided;
+        self.outbox.push(seq, tag, None);
+        if known.is_none() {
+            self.wait_for_address(tag, to.clone());
+        }
+        Ok(id)
+    }
+}
+
+/// Whether anything may be said to somebody.
+fn may_write(store: &Store<'_>, tag: AccountTag, to: &Handle) -> Result<(), SendError> {
+    let contact = store.contact(tag)?;
+    if contact.as_ref().is_some_and(|contact| contact.changed_identity.is_some()) {
+        return Err(SendError::IdentityChanged(to.clone()));
+    }
+    if contact.is_some_and(|contact| contact.standing == Standing::Blocked) {
+        return Err(SendError::Blocked(to.clone()));
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! What is said about messages, by either side: carried out here and told to whom it concerns. Runs inside a transaction.
+//!
+//! What a peer says about a message passes the same rules as what this person does ([`crate::amend`]); what they refuse leaves no
+//! trace. Everything of it goes the way of a message: inside the ratchet, padded, with a place in the chain.
+
+use std::time::Duration;
+
+use endtoend_protocol::{
+    AccountTag, ContentKind, Emoji, Lifetime, MessageId, Progress, Reference, Said, Text, UnixMillis, Written,
+};
+use rand::RngExt as _;
+
+use super::event::Change;
+use super::repair::{Queued, content_again, copy_of, queue_errand};
+use crate::amend::{Refused, leaves_room, not_after};
+use crate::database::{DatabaseError, Direction, MessageRef, Standing, Store};
+
+/// That somebody is writing means nothing when it is older.
+pub(super) const TYPING_AGE_MAX: Duration = Duration::from_secs(15);
+
+/// What this person does to a conversation, beside writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Other words for a text of his own.
+    Edit(MessageId, Text),
+    /// A message of his own is to be gone on both sides.
+    DeleteForEveryone(MessageId),
+    /// A message is to be gone on this device. Nobody is told.
+    DeleteForMe(MessageId),
+    /// A reaction to a message, or with `None` none any more.
+    React(MessageId, Option<Emoji>),
+    /// How long messages live that either side writes from now on.
+    Timer(Option<Lifetime>),
+    /// He is writing, or with `false` has stopped. Told only if that is wanted.
+    Typing(bool),
+}
+
+/// News for whoever looks at the conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct News {
+    pub(super) peer: AccountTag,
+    pub(super) id: Option<MessageId>,
+    pub(super) change: Change,
+}
+
+fn news(peer: AccountTag, id: MessageId, change: Change) -> Vec<News> {
+    vec![News { peer, id: Some(id), change }]
+}
+
+/// Who wrote the message that `by` refers to.
+pub(super) const fn referred(reference: Reference, by: Direction) -> MessageRef {
+    let direction = match (by, reference.of_reader) {
+        (Direction::Out, false) | (Direction::In, true) => Direction::Out,
+        (Direction::Out, true) | (Direction::In, false) => Direction::In,
+    };
+    MessageRef { direction, id: reference.id }
+}
+
+/// The same, as this person says it.
+pub(super) const fn reference(to: MessageRef) -> Reference {
+    Reference { id: to.id, of_reader: matches!(to.direction, Direction::In) }
+}
+
+/// Carries out what `by` has said at `at`, unless it is a text. The outer error is the database's.
+pub(super) fn carry_out(
+    store: &Store<'_>,
+    peer: AccountTag,
+    by: Direction,
+    said: &Said,
+    at: UnixMillis,
+    now: UnixMillis,
+) -> Result<Result<Vec<News>, Refused>, DatabaseError> {
+    let done = |amended: Result<(), Refused>, id, change| Ok(amended.map(|()| news(peer, id, change)));
+    match said {
+        Said::Text(_) => Ok(Ok(Vec::new())),
+        Said::Edit { id, text } => {
+            if by == Direction::Out {
+                keep_original(store, peer, *id, now)?;
+            }
+            done(store.edit(peer, *id, by, text, at)?, *id, Change::Edited)
+        }
+        Said::Delete(id) => done(store.delete_for_everyone(peer, *id, by)?, *id, Change::Deleted),
+        Said::React { to, emoji } => {
+            let to = referred(*to, by);
+            done(store.react(peer, to, by, emoji.as_ref(), not_after(at, now))?, to.id, Change::Reacted)
+        }
+        Said::Receipt { progress, ids } => {
+            let mut found = Vec::new();
+            for id in ids {
+                match by {
+                    Direction::In if store.progressed(peer, *id, *progress, now)? => {
+                        let change = match progress {
+                            Progress::Delivered => Change::Delivered,
+                            Progress::Read => Change::Read,
+                        };
+                        found.push(News { peer, id: Some(*id), change });
+                    }
+                    Direction::In => {}
+                    // Another device of this account has shown it.
+                    Direction::Out => store.was_shown(peer, *id)?,
+                }
+            }
+            Ok(Ok(found))
+        }
+        Said::Typing { stopped } => {
+            let accepted = store.contact(peer)?.is_some_and(|contact| contact.standing == Standing::Accepted);
+            let change = Change::Typing { stopped: *stopped };
+            Ok(Ok(if accepted { vec![News { peer, id: None, change }] } else { Vec::new() }))
+        }
+        Said::Timer(lifetime) => {
+            let accepted = store.contact(peer)?.is_some_and(|contact| contact.standing == Standing::Accepted);
+            if by == Direction::In && !accepted {
+                return Ok(Err(Refused::NotAccepted));
+            }
+            let changed = store.set_timer(peer, *lifetime, not_after(at, now))?;
+            let change = Change::Timer(*lifetime);
+            Ok(Ok(if changed { vec![News { peer, id: None, change }] } else { Vec::new() }))
+        }
+    }
+}
+
+/// Before the words of one of our messages change: what was sent stays what is sent again, byte for byte.
+fn keep_original(store: &Store<'_>, peer: AccountTag, id: MessageId, now: UnixMillis) -> Result<(), DatabaseError> {
+    if store.errand(id)?.is_none()
+        && let Some(content) = content_again(store, peer, id)?
+    {
+        store.put_errand(id, &content, now)?;
+    }
+    Ok(())
+}
+
+/// What a deed leads to.
+pub(super) struct Done {
+    pub(super) queued: Vec<Queued>,
+    pub(super) news: Vec<News>,
+}
+
+/// Carries out a deed and queues it for the other side and, unless `alone`, for the own other devices.
+pub(super) fn act(
+    store: &Store<'_>,
+    peer: AccountTag,
+    deed: Deed,
+    alone: bool,
+    now: UnixMillis,
+) -> Result<Result<Done, Refused>, DatabaseError> {
+    // A clock that was set back does not make an edit of now older than the one before.
+    let mut at = now;
+    let said = match deed {
+        Deed::Edit(id, text) => {
+            if let Err(refused) = leaves_room(&text) {
+                return Ok(Err(refused));
+            }
+            let subject = store.subject(peer, MessageRef { direction: Direction::Out, id })?;
+            if let Some(before) = subject.and_then(|subject| subject.edited_at) {
+                at = at.max(before.plus(Duration::from_millis(1)));
+            }
+            Said::Edit { id, text }
+        }
+        Deed::DeleteForEveryone(id) => Said::Delete(id),
+        Deed::DeleteForMe(id) => {
+            let Some(message) = store.find_in(peer, id)? else { return Ok(Err(Refused::NoSuchMessage)) };
+            let done = store.delete_for_me(peer, message)?;
+            return Ok(done.map(|()| Done { queued: Vec::new(), news: news(peer, id, Change::Deleted) }));
+        }
+        Deed::React(id, emoji) => {
+            let Some(message) = store.find_in(peer, id)? else { return Ok(Err(Refused::NoSuchMessage)) };
+            Said::React { to: reference(message), emoji }
+        }
+        Deed::Timer(lifetime) => Said::Timer(lifetime),
+        Deed::Typing(on) => {
+            let said = Said::Typing { stopped: !on };
+            let wanted = store.settings()?.typing;
+            let queued = if wanted { vec![tell(store, peer, now, said)?] } else { Vec::new() };
+            return Ok(Ok(Done { queued, news: Vec::new() }));
+        }
+    };
+    let news = match carry_out(store, peer, Direction::Out, &said, at, at)? {
+        Ok(news) => news,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let mut queued = Vec::new();
+    if !alone && let Some(copy) = copy_of(store, peer, said.clone(), at)? {
+        queued.push(copy);
+    }
+    queued.push(tell(store, peer, at, said)?);
+    Ok(Ok(Done { queued, news }))
+}
+
+fn tell(store: &Store<'_>, peer: AccountTag, at: UnixMillis, said: Said) -> Result<Queued, DatabaseError> {
+    queue_errand(store, peer, MessageId::new(at, rand::rng().random()), at, ContentKind::Said(said))
+}
+
+/// Queues what the writers of messages are to hear of them, and what the own other devices are to know.
+pub(super) fn tell_receipts(store: &Store<'_>, alone: bool, now: UnixMillis) -> Result<Vec<Queued>, DatabaseError> {
+    let mut queued = Vec::new();
+    while let Some((peer, progress, ids)) = store.take_receipts()? {
+        let said = Said::Receipt { progress, ids };
+        if progress == Progress::Read
+            && !alone
+            && let Some(copy) = copy_of(store, peer, said.clone(), now)?
+        {
+            queued.push(copy);
+        }
+        queued.push(tell(store, peer, now, said)?);
+    }
+    Ok(queued)
+}
+
+/// What is stored of a text is what was said.
+pub(super) fn written(text: Text, marks: &crate::database::Marks) -> Said {
+    Said::Text(Written { text, reply_to: marks.reply_to.map(reference), lives_for: marks.lives_for })
+}
