@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use endtoend_client::address::ServerAddress;
 use endtoend_client::handle::Handle;
-use endtoend_protocol::{DeviceId, InviteCode, Lifetime, MessageId};
+use endtoend_protocol::{DeviceId, InviteCode, Lifetime, MessageId, UnixMillis};
 
 /// How long a command may take unless told otherwise.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -203,6 +203,44 @@ pub(crate) enum Command {
         with: Handle,
         #[arg(long, default_value_t = 50)]
         limit: u32,
+        /// The page before the message with this id
+        #[arg(long, value_name = "ID", conflicts_with = "after")]
+        before: Option<MessageId>,
+        /// The page after the message with this id
+        #[arg(long, value_name = "ID")]
+        after: Option<MessageId>,
+    },
+    /// List the messages that the server has not taken, and why; or try one again that it has refused
+    Outbox {
+        /// Id of a message to try again
+        #[arg(long, value_name = "ID", requires = "with")]
+        retry: Option<MessageId>,
+        /// To whom it is
+        #[arg(long, requires = "retry")]
+        with: Option<Handle>,
+    },
+    /// Find messages by their words, best first; the last word may be the beginning of one
+    Search {
+        /// Words that a message must have, all of them
+        #[arg(required = true)]
+        words: Vec<String>,
+        /// Only in the conversation with somebody
+        #[arg(long)]
+        with: Option<Handle>,
+        /// Only what they wrote
+        #[arg(long, conflicts_with = "own")]
+        theirs: bool,
+        /// Only what you wrote
+        #[arg(long)]
+        own: bool,
+        /// Only what was written at or after, like 2026-11-01 or 2026-11-01T12:00:00Z
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        since: Option<UnixMillis>,
+        /// Only what was written before
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        until: Option<UnixMillis>,
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
     },
     /// Write to each other, line by line; Ctrl-D leaves
     Chat {
@@ -230,6 +268,13 @@ pub(crate) enum Command {
 fn lifetime(text: &str) -> Result<Lifetime, String> {
     let lifetime = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     Lifetime::new(lifetime).ok_or_else(|| "from one second to 365 days".to_owned())
+}
+
+fn moment(text: &str) -> Result<UnixMillis, String> {
+    let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    let at = humantime::parse_rfc3339_weak(&whole).map_err(|error| error.to_string())?;
+    let since = at.duration_since(std::time::UNIX_EPOCH).map_err(|_| "not before 1970".to_owned())?;
+    u64::try_from(since.as_millis()).map(UnixMillis::new).map_err(|error| error.to_string())
 }
 
 fn on_off(text: &str) -> Result<bool, String> {

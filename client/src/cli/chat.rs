@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use endtoend_client::database::MessageState;
+use endtoend_client::database::{Direction, MessageState, Page, StoredMessage};
 use endtoend_client::engine::{Change, ConnectionState, Event, SendError};
 use endtoend_client::handle::Handle;
 use endtoend_protocol::MessageId;
@@ -63,7 +63,7 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
             false => print(text.to_owned()),
         };
         if !arguments.json {
-            let (messages, notices) = conversation::history(&handle, with, SHOWN_ON_ENTRY).await?;
+            let (messages, notices) = conversation::history(&handle, with, Page::Last, SHOWN_ON_ENTRY).await?;
             for line in conversation::merged(&messages, &notices, true) {
                 let shown = match &line {
                     Line::Message(message) => message.shown,
@@ -75,7 +75,9 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
             }
         }
         let mut own: Vec<MessageId> = Vec::new();
-        let last: Cell<Option<MessageId>> = Cell::new(None);
+        let earlier = handle.history(with.clone(), SHOWN_ON_ENTRY).await?;
+        let theirs = |message: &&StoredMessage| message.direction == Direction::In;
+        let last: Cell<Option<MessageId>> = Cell::new(earlier.iter().rev().find(theirs).map(|message| message.id));
         let (mut typing, mut acted) = (true, false);
         loop {
             let shown = |line: &Line<'_>| {

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use endtoend_client::database::MessageState;
+use endtoend_client::database::{Direction, MessageState, Page, Pending, Question};
 use endtoend_client::engine::{Engine, EngineHandle, Event, Options, Registration};
 use endtoend_client::handle::Handle;
 use endtoend_client::profile::{self, Profile};
@@ -36,7 +36,17 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Timer { with, after, off } => deeds::timer(arguments, with, *after, *off).await,
         Command::Settings { receipts, typing } => deeds::settings(arguments, *receipts, *typing).await,
         Command::Listen { count } => listen(arguments, *count).await,
-        Command::History { with, limit } => history(arguments, with, *limit).await,
+        Command::History { with, limit, before, after } => {
+            let page = before.map(Page::Before).or(after.map(Page::After)).unwrap_or(Page::Last);
+            history(arguments, with, page, *limit).await
+        }
+        Command::Outbox { retry: Some(message), with: Some(with) } => retry(arguments, with, *message).await,
+        Command::Outbox { .. } => outbox(arguments).await,
+        Command::Search { words, with, theirs, own, since, until, limit } => {
+            let direction = theirs.then_some(Direction::In).or(own.then_some(Direction::Out));
+            let question = Question { words: words.join(" "), with: None, direction, since: *since, until: *until };
+            search(arguments, question, with.clone(), *limit).await
+        }
         Command::Chat { with } => chat::chat(arguments, with).await,
         Command::Verify { with, accept } => verify(arguments, with, *accept).await,
         Command::Logout { everywhere } => account::logout(arguments, *everywhere).await,
@@ -353,10 +363,56 @@ fn tell(json: bool, event: &Event) -> io::Result<()> {
     }
 }
 
-async fn history(arguments: &Arguments, with: &Handle, limit: u32) -> Result<(), Failure> {
+/// Messages that `outbox` prints: as many as may wait, but for those to many devices.
+const PENDING_MAX: u32 = 10_000;
+
+async fn outbox(arguments: &Arguments) -> Result<(), Failure> {
+    let engine = open(arguments, false)?;
+    let pending = engine.handle().pending(PENDING_MAX).await;
+    for Pending { message, why } in stop(engine, pending.map_err(Failure::from)).await? {
+        let spoken = format!("{}: {} [{}]", output::peer(&message), output::spoken(&message), why.as_str());
+        match arguments.json {
+            true => output::json_line(&output::pending_object(&message, why))?,
+            false => output::line(&spoken)?,
+        }
+    }
+    Ok(())
+}
+
+async fn retry(arguments: &Arguments, with: &Handle, message: MessageId) -> Result<(), Failure> {
+    let engine = open(arguments, true)?;
+    let done = async {
+        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        engine.handle().retry(with.clone(), message).await?;
+        settled(&engine.handle(), &mut waiting, message, with).await?;
+        if let Some(message) = engine.handle().find(message).await? {
+            match arguments.json {
+                true => output::json_line(&output::sent_object(&message))?,
+                false => output::line(&format!("{} {}", message.state.as_str(), message.id))?,
+            }
+        }
+        Ok(())
+    }
+    .await;
+    stop(engine, done).await
+}
+
+async fn search(arguments: &Arguments, question: Question, with: Option<Handle>, limit: u32) -> Result<(), Failure> {
+    let engine = open(arguments, false)?;
+    let found = engine.handle().search(question, with, limit).await;
+    for message in stop(engine, found.map_err(Failure::from)).await? {
+        match arguments.json {
+            true => output::json_line(&output::history_object(&message))?,
+            false => output::line(&format!("{}: {}", output::peer(&message), output::spoken(&message)))?,
+        }
+    }
+    Ok(())
+}
+
+async fn history(arguments: &Arguments, with: &Handle, page: Page, limit: u32) -> Result<(), Failure> {
     let engine = open(arguments, false)?;
     let done = async {
-        let (messages, notices) = conversation::history(&engine.handle(), with, limit).await?;
+        let (messages, notices) = conversation::history(&engine.handle(), with, page, limit).await?;
         for line in conversation::merged(&messages, &notices, true) {
             match arguments.json {
                 true => output::json_line(&line.history_object())?,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use endtoend_client::database::{Notice, NoticeKind, StoredMessage};
+use endtoend_client::database::{Notice, NoticeKind, Page, StoredMessage};
 use endtoend_client::engine::EngineHandle;
 use endtoend_client::handle::Handle;
 use serde_json::{Value, json};
@@ -81,16 +81,22 @@ pub(crate) async fn show_unread(
     Ok(left)
 }
 
-/// The last `limit` messages with somebody and the notices among them, oldest first.
+/// A page of messages with somebody and the notices among them, oldest first.
 pub(crate) async fn history(
     engine: &EngineHandle,
     with: &Handle,
+    page: Page,
     limit: u32,
 ) -> Result<(Vec<StoredMessage>, Vec<Notice>), Failure> {
-    let messages = engine.history(with.clone(), limit).await?;
+    let messages = engine.history_page(with.clone(), page, limit).await?;
     // With all messages there are, all notices; else those since the first message that is shown.
     let first = messages.first().filter(|_| messages.len() >= limit as usize).map_or(0, |message| message.seq);
-    let notices = engine.notices(with.clone(), first).await?;
+    let mut notices = engine.notices(with.clone(), first).await?;
+    if page != Page::Last {
+        // Those of another page are shown there.
+        let last = messages.last().map_or(i64::MIN, |message| message.seq);
+        notices.retain(|notice| notice.after < last);
+    }
     Ok((messages, notices))
 }
 

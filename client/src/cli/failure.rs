@@ -205,7 +205,7 @@ impl From<SendError> for Failure {
             SendError::NotAllowed(_) => {
                 Self::because(Kind::Failed, &error).hint("`history` shows the messages; with --json also their ids")
             }
-            SendError::Oneself | SendError::Stopped => Self::because(Kind::Failed, &error),
+            SendError::Oneself | SendError::NotRefused | SendError::Stopped => Self::because(Kind::Failed, &error),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::time::{Duration, UNIX_EPOCH};
 
-use endtoend_client::database::{Body, Direction, StoredMessage};
+use endtoend_client::database::{Body, Direction, StoredMessage, Why};
 use endtoend_client::engine::Change;
 use endtoend_client::handle::Handle;
 use endtoend_protocol::{Emoji, Lifetime, MessageId, UnixMillis};
@@ -137,6 +137,14 @@ pub(crate) fn history_object(message: &StoredMessage) -> Value {
         "wire_bytes": message.wire_bytes, "shown": message.shown,
     });
     marked(object, message)
+}
+
+/// A message as `outbox --json` prints it.
+pub(crate) fn pending_object(message: &StoredMessage, why: Why) -> Value {
+    json!({
+        "event": "pending", "to": peer(message), "message_id": message.id.to_string(), "state": message.state.as_str(),
+        "why": why.as_str(), "sent_at_ms": message.sent_at.get(), "text": text(message),
+    })
 }
 
 /// The outcome as `send --json` prints it.

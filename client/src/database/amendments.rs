@@ -49,12 +49,18 @@ impl Store<'_> {
         if let Err(refused) = amend::edit(&subject, by, at) {
             return Ok(Err(refused));
         }
+        self.forget_text(peer, message)?;
         let body = self.sealer.seal(KIND, &place(peer, by, id), text.as_str().as_bytes());
-        self.connection
+        let seq: i64 = self
+            .connection
             .prepare_cached(
-                "UPDATE messages SET body = ?, edited_at = ? WHERE peer = ? AND direction = ? AND message_id = ?",
+                "UPDATE messages SET body = ?, edited_at = ? WHERE peer = ? AND direction = ? AND message_id = ?
+                 RETURNING seq",
             )?
-            .execute(params![body, integer(at.get()), peer.as_bytes(), by.as_str(), id.as_bytes()])?;
+            .query_row(params![body, integer(at.get()), peer.as_bytes(), by.as_str(), id.as_bytes()], |row| {
+                row.get(0)
+            })?;
+        self.index_text(seq, text.as_str())?;
         Ok(Ok(()))
     }
 
@@ -68,6 +74,7 @@ impl Store<'_> {
         if let Err(refused) = amend::delete(&subject, by) {
             return Ok(Err(refused));
         }
+        self.forget_text(peer, message)?;
         self.connection
             .prepare_cached(
                 "UPDATE messages SET body = NULL, deleted = 1, reply_id = NULL, reply_direction = NULL
@@ -92,6 +99,7 @@ impl Store<'_> {
         if self.subject(peer, message)?.is_none() {
             return Ok(Err(Refused::NoSuchMessage));
         }
+        self.forget_text(peer, message)?;
         self.connection
             .prepare_cached(
                 "UPDATE messages SET body = NULL, hidden = 1, shown = 1, reply_id = NULL, reply_direction = NULL

@@ -24,7 +24,7 @@ const RECEIPTS: &str = "receipts";
 const TYPING: &str = "typing";
 
 impl Store<'_> {
-    fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, DatabaseError> {
+    pub(super) fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, DatabaseError> {
         Ok(self
             .connection
             .prepare_cached("SELECT value FROM settings WHERE name = ?")?
@@ -32,7 +32,7 @@ impl Store<'_> {
             .optional()?)
     }
 
-    fn set_setting(&self, name: &str, value: &[u8]) -> Result<(), DatabaseError> {
+    pub(super) fn set_setting(&self, name: &str, value: &[u8]) -> Result<(), DatabaseError> {
         self.connection
             .prepare_cached("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)")?
             .execute(params![name, value])?;
@@ -120,6 +120,7 @@ impl Store<'_> {
             let direction = Direction::read(&direction, "messages.direction")?;
             let id = MessageId::from_slice(&id).map_err(|_| DatabaseError::Invalid("messages.message_id"))?;
             let message = MessageRef { direction, id };
+            self.forget_text(peer, message)?;
             self.forget_about(peer, message)?;
             self.connection
                 .prepare_cached("DELETE FROM messages WHERE peer = ? AND direction = ? AND message_id = ?")?

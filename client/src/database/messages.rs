@@ -1,7 +1,7 @@
 //! Conversations.
 
 use endtoend_protocol::{AccountTag, Emoji, Lifetime, MessageId, RejectReason, Text, UnixMillis};
-use rusqlite::{Params, Row, params};
+use rusqlite::{OptionalExtension as _, Params, Row, params};
 
 use super::contacts::parse_handle;
 use super::{DatabaseError, Store, array, integer, unsigned};
@@ -94,6 +94,17 @@ pub struct MessageRef {
     pub direction: Direction,
     /// The writer's name for it.
     pub id: MessageId,
+}
+
+/// Which part of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The last messages.
+    Last,
+    /// Those just before a message. Empty when it is not there.
+    Before(MessageId),
+    /// Those just after a message. Empty when it is not there.
+    After(MessageId),
 }
 
 /// What was said about a message, and what has come of it.
@@ -196,6 +207,11 @@ impl Store<'_> {
                 message.marks.delivered_at.map(|at| integer(at.get())),
                 message.marks.read_at.map(|at| integer(at.get())),
             ])?;
+        if added == 1
+            && let Body::Text(text) = &message.body
+        {
+            self.index_text(self.connection.last_insert_rowid(), text.as_str())?;
+        }
         Ok(added == 1)
     }
 
@@ -213,6 +229,9 @@ impl Store<'_> {
     /// Puts a conversation under another tag, sealed for its new place.
     pub(super) fn move_messages(&self, from: AccountTag, to: AccountTag) -> Result<(), DatabaseError> {
         let messages = self.select("WHERE m.peer = ? ORDER BY m.seq", params![from.as_bytes()])?;
+        for message in &messages {
+            self.forget_text(from, MessageRef { direction: message.direction, id: message.id })?;
+        }
         self.connection.execute("DELETE FROM messages WHERE peer = ?", [from.as_bytes()])?;
         for message in messages {
             self.put_message(&StoredMessage { peer: to, ..message })?;
@@ -229,6 +248,41 @@ impl Store<'_> {
             .select("WHERE m.peer = ? AND m.hidden = 0 ORDER BY m.seq DESC LIMIT ?", params![peer.as_bytes(), limit])?;
         messages.reverse();
         Ok(messages)
+    }
+
+    /// A page of the messages with `peer`, oldest first. The cost does not grow with the history.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn history_page(&self, peer: AccountTag, page: Page, limit: u32) -> Result<Vec<StoredMessage>, DatabaseError> {
+        let seq = |id: MessageId| -> Result<Option<i64>, DatabaseError> {
+            Ok(self
+                .connection
+                .prepare_cached(
+                    "SELECT seq FROM messages WHERE peer = ? AND message_id = ? ORDER BY direction LIMIT 1",
+                )?
+                .query_row(params![peer.as_bytes(), id.as_bytes()], |row| row.get(0))
+                .optional()?)
+        };
+        match page {
+            Page::Last => self.history(peer, limit),
+            Page::Before(id) => {
+                let Some(seq) = seq(id)? else { return Ok(Vec::new()) };
+                let mut messages = self.select(
+                    "WHERE m.peer = ? AND m.hidden = 0 AND m.seq < ? ORDER BY m.seq DESC LIMIT ?",
+                    params![peer.as_bytes(), seq, limit],
+                )?;
+                messages.reverse();
+                Ok(messages)
+            }
+            Page::After(id) => {
+                let Some(seq) = seq(id)? else { return Ok(Vec::new()) };
+                self.select(
+                    "WHERE m.peer = ? AND m.hidden = 0 AND m.seq > ? ORDER BY m.seq LIMIT ?",
+                    params![peer.as_bytes(), seq, limit],
+                )
+            }
+        }
     }
 
     /// The first `limit` messages that nobody has seen, of one peer or of all, oldest first. Those of somebody whose name

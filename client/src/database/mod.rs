@@ -15,14 +15,18 @@ mod lives;
 mod messages;
 mod notices;
 mod outbox;
+mod pending;
 mod received;
 mod records;
 mod repair;
 mod schema;
 mod sealing;
+mod search;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_search;
 
 use std::path::Path;
 
@@ -34,12 +38,14 @@ pub use amendments::Amended;
 pub use contacts::{Contact, Standing};
 pub use key_sets::{KeySet, OwnKeys};
 pub use lives::Settings;
-pub use messages::{Body, Direction, Marks, MessageRef, MessageState, StoredMessage};
+pub use messages::{Body, Direction, Marks, MessageRef, MessageState, Page, StoredMessage};
 pub use notices::{NOTICES_MAX, Notice, NoticeKind};
 pub use outbox::{OUTBOX_MAX, OutboxItem, SealedItem};
+pub use pending::{Pending, Why};
 pub use received::{HELD_MAX_PER_CONTACT, HeldEnvelope, RECEIVED_AGE_MAX, RECEIVED_MAX, UNREADABLE_MAX, Unreadable};
 pub use repair::{SENT_AGE_MAX, SentEnvelope};
 use sealing::Sealer;
+pub use search::{FOUND_MAX, Question};
 
 use crate::profile::DatabaseKey;
 
@@ -152,7 +158,8 @@ impl Database {
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
              PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;",
         )?;
-        schema::migrate(&mut self.connection)
+        schema::migrate(&mut self.connection)?;
+        self.write(|store| store.index_older())
     }
 
     /// Makes this a database of the first version, as it was.

@@ -214,6 +214,14 @@ CREATE TABLE settings (
 ALTER TABLE contacts ADD COLUMN lives_for_s INTEGER;     -- of messages that are written from now on
 ALTER TABLE contacts ADD COLUMN timer_at INTEGER NOT NULL DEFAULT 0; -- when that was said
 ",
+    "
+-- The words of messages, by messages.seq, without the texts. A word that is deleted is overwritten at once.
+CREATE VIRTUAL TABLE words USING fts5(body, content='', tokenize='unicode61 remove_diacritics 2');
+INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
+",
+    "
+CREATE INDEX messages_pending ON messages (seq) WHERE direction = 'out' AND state IN ('queued', 'unknown_recipient');
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -262,7 +270,8 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> 
 pub(super) fn downgrade(connection: &Connection) {
     connection
         .execute_batch(
-            "DROP INDEX messages_by_expiry; DROP TABLE reactions; DROP TABLE receipts_due; DROP TABLE settings;
+            "DROP INDEX messages_pending; DROP TABLE words;
+             DROP INDEX messages_by_expiry; DROP TABLE reactions; DROP TABLE receipts_due; DROP TABLE settings;
              ALTER TABLE messages DROP COLUMN reply_id; ALTER TABLE messages DROP COLUMN reply_direction;
              ALTER TABLE messages DROP COLUMN edited_at; ALTER TABLE messages DROP COLUMN deleted;
              ALTER TABLE messages DROP COLUMN hidden; ALTER TABLE messages DROP COLUMN lives_for_s;

@@ -12,13 +12,13 @@ use zeroize::Zeroizing;
 
 use super::*;
 
-const PEER: AccountTag = AccountTag::new([2; 32]);
+pub(super) const PEER: AccountTag = AccountTag::new([2; 32]);
 
-fn key() -> DatabaseKey {
+pub(super) fn key() -> DatabaseKey {
     DatabaseKey(Zeroizing::new([7; 32]))
 }
 
-fn new() -> (TempDir, Database) {
+pub(super) fn new() -> (TempDir, Database) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("endtoend.db");
     std::fs::write(&path, b"").unwrap();
@@ -26,15 +26,15 @@ fn new() -> (TempDir, Database) {
     (folder, database)
 }
 
-fn write<T>(database: &mut Database, change: impl FnOnce(&Store<'_>) -> Result<T, DatabaseError>) -> T {
+pub(super) fn write<T>(database: &mut Database, change: impl FnOnce(&Store<'_>) -> Result<T, DatabaseError>) -> T {
     database.write(change).unwrap()
 }
 
-fn at(ms: u64) -> UnixMillis {
+pub(super) fn at(ms: u64) -> UnixMillis {
     UnixMillis::new(ms)
 }
 
-fn message_id(n: u8) -> MessageId {
+pub(super) fn message_id(n: u8) -> MessageId {
     MessageId::new(at(1), [n; 10])
 }
 
@@ -43,7 +43,7 @@ fn envelope(n: u8, device: u32) -> Envelope {
     Envelope { id: EnvelopeId::new(at(1), [n; 10]), to, body: Bytes::from(vec![n; 50]), devices_version: 0 }
 }
 
-fn message(n: u8, direction: Direction) -> StoredMessage {
+pub(super) fn message(n: u8, direction: Direction) -> StoredMessage {
     StoredMessage {
         seq: 0,
         peer: PEER,

@@ -9,7 +9,9 @@ use super::requests::{AccountAnswer, AccountRequest, RequestError};
 use super::say::Deed;
 use crate::address::ServerAddress;
 use crate::amend::Refused;
-use crate::database::{Contact, DatabaseError, Notice, Settings, Standing, StoredMessage, Unreadable};
+use crate::database::{
+    Contact, DatabaseError, Notice, Page, Pending, Question, Settings, Standing, StoredMessage, Unreadable,
+};
 use crate::handle::Handle;
 
 /// Where an answer goes. Nobody may be waiting for it.
@@ -36,8 +38,14 @@ pub enum Command {
     SetSettings(Settings, Reply<Result<(), DatabaseError>>),
     /// One of our own messages.
     Find(MessageId, Reply<Result<Option<StoredMessage>, DatabaseError>>),
-    /// The last messages with somebody, oldest first.
-    History(Handle, u32, Reply<Result<Vec<StoredMessage>, DatabaseError>>),
+    /// The best messages that have some words, at most so many: of one person or of all. Works without a server.
+    Search(Box<Question>, Option<Handle>, u32, Reply<Result<Vec<StoredMessage>, DatabaseError>>),
+    /// Messages of ours that the server has not taken, and why, oldest first, at most so many.
+    Pending(u32, Reply<Result<Vec<Pending>, DatabaseError>>),
+    /// Send a message once more that the server has refused. Answered once it is queued.
+    Retry(Handle, MessageId, Reply<Result<(), SendError>>),
+    /// A page of the messages with somebody, oldest first.
+    History(Handle, Page, u32, Reply<Result<Vec<StoredMessage>, DatabaseError>>),
     /// The first messages that nobody has seen, of one person or of all.
     Unread(Option<Handle>, u32, Reply<Result<Vec<StoredMessage>, DatabaseError>>),
     /// A person has seen these.
@@ -127,6 +135,9 @@ pub enum SendError {
     /// Nothing was said to them yet, or the server has not said yet which account that is.
     #[error("there is no conversation with {0} yet")]
     NoConversation(Handle),
+    /// Only what the server has refused is sent once more by hand; the rest is tried again anyway.
+    #[error("that message was not refused")]
+    NotRefused,
     /// The rules of conversations do not allow it.
     #[error(transparent)]
     NotAllowed(#[from] Refused),

@@ -7,13 +7,14 @@ use rand::RngExt as _;
 
 use super::command::SendError;
 use super::event::{Change, ConnectionState, Event};
-use super::repair::copy_for_own_devices;
+use super::repair::{content_again, copy_for_own_devices};
 use super::run::Runner;
 use super::say::{self, Deed, News};
 use crate::amend::{Refused, leaves_room};
 use crate::clock;
 use crate::database::{
-    AccountState, Body, DatabaseError, Direction, Marks, MessageState, OUTBOX_MAX, Standing, Store, StoredMessage,
+    AccountState, Body, DatabaseError, Direction, Marks, MessageState, OUTBOX_MAX, Question, Standing, Store,
+    StoredMessage,
 };
 use crate::handle::Handle;
 
@@ -66,6 +67,35 @@ impl Runner {
             store.mark_shown(seqs)
         })?;
         self.look_at_lives()
+    }
+
+    pub(super) fn search(
+        &mut self,
+        mut question: Question,
+        with: Option<&Handle>,
+        limit: u32,
+    ) -> Result<Vec<StoredMessage>, DatabaseError> {
+        let store = self.database().read();
+        if let Some(with) = with {
+            // Somebody who is not known has said nothing.
+            let Some(tag) = store.peer_of(with)? else { return Ok(Vec::new()) };
+            question.with = Some(tag);
+        }
+        store.search(&question, limit)
+    }
+
+    pub(super) fn try_again(&mut self, to: &Handle, message: MessageId) -> Result<(), SendError> {
+        let tag = self.database().read().tag_of(to)?.ok_or_else(|| SendError::NoConversation(to.clone()))?;
+        let seq = self.database().write(|store| {
+            may_write(store, tag, to)?;
+            let content = content_again(store, tag, message)?;
+            match content {
+                Some(content) if store.try_again(tag, message)? => Ok(store.enqueue(message, tag, &content)?),
+                _ => Err(SendError::NotRefused),
+            }
+        })?;
+        self.outbox.push(seq, tag, None);
+        Ok(())
     }
 
     /// A life may have begun.

@@ -14,7 +14,7 @@ use super::event::{ConnectionState, Event, OfflineReason};
 use super::requests::{AccountAnswer, AccountRequest, RequestError};
 use super::run::Runner;
 use super::say::Deed;
-use crate::database::{Contact, DatabaseError, Notice, Settings, Standing, StoredMessage};
+use crate::database::{Contact, DatabaseError, Notice, Page, Pending, Question, Settings, Standing, StoredMessage};
 use crate::handle::Handle;
 use crate::profile::Profile;
 
@@ -204,7 +204,49 @@ impl EngineHandle {
     /// # Errors
     /// See [`DatabaseError`].
     pub async fn history(&self, with: Handle, limit: u32) -> Result<Vec<StoredMessage>, DatabaseError> {
-        self.ask(DatabaseError::Stopped, |reply| Command::History(with, limit, reply)).await
+        self.history_page(with, Page::Last, limit).await
+    }
+
+    /// See [`Command::History`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn history_page(
+        &self,
+        with: Handle,
+        page: Page,
+        limit: u32,
+    ) -> Result<Vec<StoredMessage>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::History(with, page, limit, reply)).await
+    }
+
+    /// See [`Command::Pending`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn pending(&self, limit: u32) -> Result<Vec<Pending>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::Pending(limit, reply)).await
+    }
+
+    /// See [`Command::Retry`].
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn retry(&self, to: Handle, message: MessageId) -> Result<(), SendError> {
+        self.ask(SendError::Stopped, |reply| Command::Retry(to, message, reply)).await
+    }
+
+    /// See [`Command::Search`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn search(
+        &self,
+        question: Question,
+        with: Option<Handle>,
+        limit: u32,
+    ) -> Result<Vec<StoredMessage>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::Search(Box::new(question), with, limit, reply)).await
     }
 
     /// See [`Command::Unread`].

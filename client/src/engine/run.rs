@@ -401,11 +401,20 @@ impl Runner {
                 answer(reply, self.database().write(|store| store.set_settings(settings)));
             }
             Command::Find(id, reply) => answer(reply, self.database().read().sent_message(id)),
-            Command::History(with, limit, reply) => {
+            Command::Pending(limit, reply) => answer(reply, self.database().read().pending(limit)),
+            Command::Retry(to, message, reply) => {
+                let queued = self.try_again(&to, message);
+                answer(reply, queued);
+            }
+            Command::Search(question, with, limit, reply) => {
+                let found = self.search(*question, with.as_ref(), limit);
+                answer(reply, found);
+            }
+            Command::History(with, page, limit, reply) => {
                 let store = self.database().read();
                 let history = store
                     .peer_of(&with)
-                    .and_then(|tag| tag.map_or_else(|| Ok(Vec::new()), |tag| store.history(tag, limit)));
+                    .and_then(|tag| tag.map_or_else(|| Ok(Vec::new()), |tag| store.history_page(tag, page, limit)));
                 answer(reply, history);
             }
             Command::Unread(None, limit, reply) => answer(reply, self.database().read().unread(None, limit)),
