@@ -1,16 +1,19 @@
-//! From a TCP connection to a WebSocket: TLS, one HTTP request, and the actor that speaks from then on.
+//! From a TCP connection to a WebSocket: a thread, TLS, one HTTP request, and the actor that speaks from then on.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_codec::{Framed, FramedParts};
 use actix_http::body::{BodySize, MessageBody as _};
+use actix_http::error::DispatchError;
 use actix_http::h1::{Codec as HttpCodec, H1Service, Message as HttpMessage};
 use actix_http::ws::{self, Codec};
 use actix_http::{HttpService, Request, Response, StatusCode, header};
-use actix_service::{ServiceFactory, ServiceFactoryExt as _, fn_service};
+use actix_service::{Service, ServiceFactory, fn_factory, fn_service};
 use actix_web::rt::net::TcpStream;
 use actix_web::rt::time::timeout;
 use endtoend_crypto_core::channel::RECORD_OVERHEAD;
@@ -22,6 +25,7 @@ use rustls::ServerConfig;
 use super::actor::Connection;
 use super::edges::Edges;
 use super::socket;
+use super::threads::Threads;
 use super::tls::TlsStream;
 use crate::limits::Origin;
 use crate::metrics::{Metrics, Step};
@@ -30,16 +34,50 @@ use crate::node::{Node, OpenConnection, OpenConnections, come_back_after};
 /// A peer that does not take what is written to it for this long is gone, or wants us to keep it.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 
-/// What becomes of a TCP connection. It is over when this is.
+/// What becomes of a TCP connection. It is over when this is, and the other way round.
 pub(crate) fn service(
     node: Arc<Node>,
     tls: Arc<ServerConfig>,
     open: OpenConnections,
     edges: Edges,
+    threads: Arc<Threads>,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()> {
-    let metrics = Arc::clone(&node.metrics);
-    fn_service(move |tcp: TcpStream| secure(tcp, edges.clone(), Arc::clone(&tls), open.enter(), Arc::clone(&metrics)))
-        .and_then(http(node).map_err(|error| tracing::debug!(%error, "a connection ended before it was one")))
+    fn_factory(move || {
+        let (node, tls, open, edges) = (Arc::clone(&node), Arc::clone(&tls), open.clone(), edges.clone());
+        let hand_over = threads.next(async move || {
+            let (metrics, http) = (Arc::clone(&node.metrics), Rc::new(http(node).new_service(()).await?));
+            Ok(move |tcp, open| {
+                let (edges, tls, metrics) = (edges.clone(), Arc::clone(&tls), Arc::clone(&metrics));
+                connection(tcp, edges, tls, open, metrics, Rc::clone(&http))
+            })
+        });
+        let carry = move |tcp: TcpStream| {
+            let (tcp, open, hand_over) = (tcp.into_std(), open.enter(), hand_over.clone());
+            async move {
+                if let Ok(tcp) = tcp {
+                    hand_over.carry(tcp, open).await;
+                }
+                Ok(())
+            }
+        };
+        ready(Ok(fn_service(carry)))
+    })
+}
+
+async fn connection(
+    tcp: std::net::TcpStream,
+    edges: Edges,
+    tls: Arc<ServerConfig>,
+    open: OpenConnection,
+    metrics: Arc<Metrics>,
+    http: Rc<impl Service<(TlsStream, Option<SocketAddr>), Error = DispatchError>>,
+) {
+    // Fails only when the system has no room for it.
+    let Ok(tcp) = TcpStream::from_std(tcp) else { return };
+    let Ok(stream) = secure(tcp, edges, tls, open, metrics).await else { return };
+    if let Err(error) = http.call(stream).await {
+        tracing::debug!(%error, "a connection ended before it was one");
+    }
 }
 
 async fn secure(
@@ -74,13 +112,8 @@ async fn secure(
 /// Whatever is no WebSocket for `/v1` is not found.
 fn http(
     node: Arc<Node>,
-) -> impl ServiceFactory<
-    (TlsStream, Option<SocketAddr>),
-    Config = (),
-    Response = (),
-    Error = actix_http::error::DispatchError,
-    InitError = (),
-> {
+) -> impl ServiceFactory<(TlsStream, Option<SocketAddr>), Config = (), Response = (), Error = DispatchError, InitError = ()>
+{
     let service: H1Service<TlsStream, _, _, _, _> = HttpService::build()
         .client_request_timeout(limits::HELLO_DEADLINE)
         .secure()

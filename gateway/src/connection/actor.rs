@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, ActorContext as _, AsyncContext as _, Handler, Recipient, StreamHandler};
+use actix::{Actor, ActorContext as _, Arbiter, AsyncContext as _, Handler, Recipient, StreamHandler};
 use actix::{WrapFuture as _, fut::ActorFutureExt as _};
 use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
 use bytes::Bytes;
@@ -441,10 +441,12 @@ impl Connection {
         if self.leaving.is_asked() {
             return self.refuse(Some(id), RefusalCode::Busy, ctx);
         }
+        // Connections run on arbiters and nowhere else.
+        let Some(thread) = Arbiter::try_current() else { return self.refuse(Some(id), busy(), ctx) };
         let attachment = self.node.next_attachment();
         let connection = Caller::new(ctx.address().recipient());
         let attach = Attach { device: device.device, attachment, connection };
-        match self.node.directory.try_send(AttachTo { account: device.account, attach }) {
+        match self.node.directory.try_send(AttachTo { account: device.account, attach, thread }) {
             Ok(()) => self.attachment = Attachment::Asked(attachment, id),
             Err(full) => {
                 // It is told here, and may ask again.

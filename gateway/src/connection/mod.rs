@@ -11,6 +11,7 @@ mod leaving;
 mod link;
 mod names;
 mod socket;
+mod threads;
 mod tls;
 
 use endtoend_protocol::RetryReason;
@@ -20,6 +21,7 @@ pub(crate) use accept::service;
 pub(crate) use attachment::{Attachment, Leave};
 pub(crate) use edges::Edges;
 pub(crate) use guests::Guests;
+pub(crate) use threads::Threads;
 
 /// How long a sender should wait before it repeats. Limits say it themselves.
 pub(crate) const fn retry_after_ms(reason: RetryReason) -> u64 {

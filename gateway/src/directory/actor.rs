@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, Addr, ArbiterHandle, AsyncContext as _, Context, Handler, Recipient};
+use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Recipient};
 use endtoend_storage::QueueStore;
 use tokio::sync::oneshot;
 
@@ -25,7 +25,6 @@ pub(crate) struct Directory {
     rules: LiveMailboxes<Addr<Mailbox>>,
     /// Whoever waits until there is none. One at most: the node stops once.
     until_empty: Option<oneshot::Sender<()>>,
-    arbiters: Vec<ArbiterHandle>,
     store: Arc<dyn QueueStore>,
     routes: Arc<Routes>,
     persist: Recipient<Persist>,
@@ -34,16 +33,14 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Mailboxes are spread over `arbiters`, one of which there must be.
     pub(crate) fn new(
-        arbiters: Vec<ArbiterHandle>,
         store: Arc<dyn QueueStore>,
         routes: Arc<Routes>,
         persist: Recipient<Persist>,
         forget: Recipient<Forget>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { rules: LiveMailboxes::default(), until_empty: None, arbiters, store, routes, persist, forget, metrics }
+        Self { rules: LiveMailboxes::default(), until_empty: None, store, routes, persist, forget, metrics }
     }
 
     fn tell_if_empty(&mut self) {
@@ -90,12 +87,10 @@ impl Handler<LeaveTo> for Directory {
 
 impl Handler<AttachTo> for Directory {
     type Result = ();
-    fn handle(&mut self, AttachTo { account, attach }: AttachTo, ctx: &mut Self::Context) {
+    fn handle(&mut self, AttachTo { account, attach, thread }: AttachTo, ctx: &mut Self::Context) {
         let around = self.surroundings(ctx);
-        let [first, ..] = account.as_bytes();
-        let arbiter = self.arbiters.get(usize::from(*first) % self.arbiters.len().max(1));
         let start =
-            |generation| Some(Mailbox::start_in_arbiter(arbiter?, move |_| Mailbox::new(account, generation, around)));
+            |generation| Some(Mailbox::start_in_arbiter(&thread, move |_| Mailbox::new(account, generation, around)));
         if let Some(mailbox) = self.rules.attach(account, |mailbox| !mailbox.connected(), start) {
             reply(&mailbox.clone().recipient(), attach);
         }

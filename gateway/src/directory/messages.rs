@@ -1,17 +1,18 @@
 //! What the directory can be told.
 
-use actix::Message;
+use actix::{ArbiterHandle, Message};
 use endtoend_protocol::AccountTag;
 use tokio::sync::oneshot;
 
 use crate::mailbox::{Attach, FromDevice};
 
-/// Attach this connection to the mailbox of its user, which is started if need be.
+/// Attach this connection to the mailbox of its user, which is started if need be, on the connection's thread.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct AttachTo {
     pub account: AccountTag,
     pub attach: Attach,
+    pub thread: ArbiterHandle,
 }
 
 /// The connection is gone before it heard from its mailbox: whatever `AttachTo` did is undone.

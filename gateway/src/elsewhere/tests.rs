@@ -141,8 +141,7 @@ fn node(me: usize, line: &Arc<Line>, claims: &LocalClaims, store: &Arc<Rows>) ->
     let writer = QueueWriter::new(store.clone(), routes.clone(), Some(others.after_commit()), metrics.clone()).start();
     let router = Arc::new(Router::new(routes.clone(), writer.clone().recipient(), Some(others.elsewhere())));
     let (forget, persist) = (writer.clone().recipient(), writer.recipient());
-    let directory =
-        Directory::new(vec![arbiter()], store.clone(), routes.clone(), persist, forget, metrics.clone()).start();
+    let directory = Directory::new(store.clone(), routes.clone(), persist, forget, metrics.clone()).start();
     let mailboxes = (directory.clone().recipient(), directory.recipient());
     let keeper = others.keep_claims(mailboxes, store, routes, &arbiter);
     others.hear(router.clone(), Memory::new(1_000), Box::new(|_| {}), &keeper, &arbiter);
@@ -162,7 +161,7 @@ impl Node {
         let attachment = AttachmentId(self.connections.fetch_add(1, Ordering::Relaxed));
         let connection = Caller::new(Probe(sender).start().recipient());
         let attach = Attach { device: BOB.device, attachment, connection };
-        self.attach.try_send(AttachTo { account: BOB.account, attach }).unwrap();
+        self.attach.try_send(AttachTo { account: BOB.account, attach, thread: Arbiter::current() }).unwrap();
         (attachment, pushes)
     }
 

@@ -188,6 +188,7 @@ pub async fn serve(
     };
     let listen = listeners.first().and_then(|(listener, _)| listener.local_addr().ok()).unwrap_or((ip, 0).into());
     let tls = Arc::new(tls_config(leaf.clone())?);
+    let threads = Arc::new(connection::Threads::start(workers));
     let server = Server::build()
         .workers(workers)
         .max_concurrent_connections(connections_max)
@@ -197,7 +198,11 @@ pub async fn serve(
     let edges = connection::Edges::new(&config.gateway.proxy_from);
     let server = listeners.into_iter().try_fold(server, |server, (listener, address)| {
         let (node, tls, open, edges) = (Arc::clone(&node), Arc::clone(&tls), open.clone(), edges.clone());
-        let connections = move || connection::service(Arc::clone(&node), Arc::clone(&tls), open.clone(), edges.clone());
+        let threads = Arc::clone(&threads);
+        let connections = move || {
+            let (node, tls, threads) = (Arc::clone(&node), Arc::clone(&tls), Arc::clone(&threads));
+            connection::service(node, tls, open.clone(), edges.clone(), threads)
+        };
         server.listen("clients", listener, connections).map_err(|source| ServeError::Listen { address, source })
     })?;
     let listener = start_watched(config.admin.listen, &watched)?;
@@ -382,12 +387,10 @@ fn start_actors(
     let elsewhere = others.as_ref().map(Started::elsewhere);
     let router = Arc::new(Router::new(routes.clone(), writer.clone().recipient(), elsewhere));
     let memory = Memory::new(SENDS_MAX);
-    let mailboxes = std::thread::available_parallelism().map_or(2, usize::from);
-    let mailboxes: Vec<_> = (0..mailboxes).map(|_| arbiter()).collect();
     let (forget, counted) = (writer.clone(), metrics);
     let (kept, owned) = (store.clone(), routes.clone());
     let directory = Directory::start_in_arbiter(&arbiter(), move |_| {
-        Directory::new(mailboxes, store, routes, forget.clone().recipient(), forget.recipient(), counted)
+        Directory::new(store, routes, forget.clone().recipient(), forget.recipient(), counted)
     });
     let remains = Remains { mailboxes: directory.clone().recipient(), writer: writer.recipient(), audit };
     let (attach, leave) = (directory.clone().recipient(), directory.recipient());
