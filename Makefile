@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench load peer soak sabotage torture hostile fuzz fmt lint
+.PHONY: help setup demo test bench load peer soak sabotage torture hostile edge fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ torture: setup ## a hundred faults and 100 000 messages on SQLite, then on Postg
 hostile: setup ## what two people notice of clients that want to use the node up, kind by kind
 	$(CARGO) build --locked --profile bench --workspace --bins
 	"$(CARGO_TARGET_DIR)/release/hostile"
+
+edge: setup ## a thousand changes of nodes behind an edge: what clients notice, how long each takes; SEED=2 for others
+	$(CARGO) build --locked --profile bench --workspace --bins
+	"$(CARGO_TARGET_DIR)/release/edge" --seed $(or $(SEED),1)
 
 fuzz: setup ## search for bytes that break a decoder or a state machine: 10 minutes for each target
 	scripts/fuzz 600

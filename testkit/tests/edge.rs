@@ -110,7 +110,8 @@ async fn nodes_come_drain_go_and_fail_and_clients_notice_nothing() {
     Unsecured::reach(edge.listen(), &[]).await.unwrap();
     drop(talk);
     eventually(PATIENCE, "c is deleted", || edge.server("c").is_null());
-    assert_eq!(number(&edge.status(), "/counts/reloads"), 1, "{}", edge.status());
+    let status = edge.status();
+    assert_eq!((number(&status, "/counts/reloads"), number(&status, "/counts/mended")), (1, 0), "{status}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use endtoend_haproxy::{EdgeView, FilePath, Membership, NotAPath, RuntimeError, Settings};
+use endtoend_haproxy::{EdgeView, FilePath, Membership, NotAPath, Plan, RuntimeError, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -170,6 +170,8 @@ impl<S: Source> Agent<S> {
                 self.applier.pace.attempted(clock::monotonic(), true);
                 self.applied = Some(view.membership);
                 let unwritten = self.applier.unwritten.as_ref().map(alarm);
+                // First, so that whoever sees the generation sees its servers.
+                self.tell().await;
                 tracing::info!(generation, how = how.as_str(), ?took, "applied");
                 self.status.send_modify(|status| {
                     status.generation_wanted = Some(generation);
@@ -179,7 +181,6 @@ impl<S: Source> Agent<S> {
                     status.alarm = unwritten;
                 });
                 self.count(how);
-                self.tell().await;
             }
             Err(ApplyError::Later(_)) => self.applier.pace.attempted(clock::monotonic(), true),
             Err(error) => {
@@ -212,8 +213,8 @@ impl<S: Source> Agent<S> {
             return;
         }
         let there = self.applier.process.look().await;
-        match self.applier.is_good().await {
-            Ok(true) => {
+        match self.applier.look_again().await {
+            Ok(plan) if plan == Plan::Orders(Vec::new()) => {
                 self.silences = 0;
                 self.tell().await;
                 if self.applier.unwritten.is_some() {
@@ -221,9 +222,9 @@ impl<S: Source> Agent<S> {
                     self.applier.pace.attempted(clock::monotonic(), false);
                 }
             }
-            Ok(false) => {
-                self.mend("HAProxy is not any more what it was");
-            }
+            // A server that was taken off the list has lost its last session.
+            Ok(plan) if plan.is_settled() => self.applied = None,
+            Ok(_) => self.mend("HAProxy is not any more what it was"),
             Err(_) if !there => self.mend("HAProxy does not run"),
             Err(error) => {
                 self.status.send_modify(|status| status.alarm = Some(error.to_string()));

@@ -142,16 +142,16 @@ impl Applier {
         Ok(plan)
     }
 
-    /// Whether HAProxy is still what it was last; it is not when somebody else has told it something, or it was started anew.
+    /// What has to be done so that HAProxy is again what it was last: something, when somebody else has told it something or it was
+    /// started anew; or it is to be tidied up.
     ///
     /// # Errors
     /// When it does not answer.
-    pub(super) async fn is_good(&mut self) -> Result<bool, RuntimeError> {
-        let Some(good) = self.good.take() else { return Ok(true) };
+    pub(super) async fn look_again(&mut self) -> Result<Plan, RuntimeError> {
+        let Some(good) = self.good.take() else { return Ok(Plan::Orders(Vec::new())) };
         let plan = self.look(&good).await;
         self.good = Some(good);
-        // Servers without sessions that are not wanted any more are to go, too.
-        plan.map(|plan| plan == Plan::Orders(Vec::new()))
+        plan
     }
 
     async fn change(&mut self, wanted: &Rendered) -> Result<How, ApplyError> {
