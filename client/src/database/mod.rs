@@ -156,7 +156,7 @@ impl Database {
     fn prepare(&mut self) -> Result<(), DatabaseError> {
         self.connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;",
+             PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;",
         )?;
         schema::migrate(&mut self.connection)?;
         self.write(|store| store.index_older())

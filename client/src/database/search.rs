@@ -12,7 +12,7 @@ const WORDS_MAX: usize = 16;
 /// Messages that one answer may have.
 pub const FOUND_MAX: u32 = 1_000;
 /// Of the messages that have the words, so many of the latest are ranked: what has them all ranks none.
-const RANKED_MAX: u32 = 2_000;
+const RANKED_MAX: u32 = 1_000;
 const INDEXED: &str = "indexed";
 
 /// What to look for.
@@ -98,17 +98,29 @@ impl Store<'_> {
     /// See [`DatabaseError`].
     pub fn search(&self, question: &Question, limit: u32) -> Result<Vec<StoredMessage>, DatabaseError> {
         let Some(phrase) = phrase(&question.words) else { return Ok(Vec::new()) };
+        // Texts that are hidden or deleted are not in the index, so only a filter needs the messages themselves.
+        let filtered = question.with.is_some()
+            || question.direction.is_some()
+            || question.since.is_some()
+            || question.until.is_some();
+        let latest = match filtered {
+            false => "SELECT rowid AS seq FROM words WHERE words MATCH ?1 ORDER BY rowid DESC LIMIT ?6",
+            true => {
+                "SELECT w.rowid AS seq FROM words w CROSS JOIN messages m ON m.seq = w.rowid
+                 WHERE w.words MATCH ?1 AND (?2 IS NULL OR m.peer = ?2) AND (?3 IS NULL OR m.direction = ?3)
+                   AND m.sent_at >= ?4 AND m.sent_at < ?5
+                 ORDER BY w.rowid DESC LIMIT ?6"
+            }
+        };
+        // Both forms name every parameter.
         let ranked = self
             .connection
-            .prepare_cached(
-                "WITH found AS MATERIALIZED (
-                     SELECT w.rowid AS seq FROM words w CROSS JOIN messages m ON m.seq = w.rowid
-                     WHERE w.words MATCH ?1 AND m.hidden = 0 AND (?2 IS NULL OR m.peer = ?2)
-                       AND (?3 IS NULL OR m.direction = ?3) AND m.sent_at >= ?4 AND m.sent_at < ?5
-                     ORDER BY w.rowid DESC LIMIT ?6)
+            .prepare_cached(&format!(
+                "WITH found AS MATERIALIZED ({latest})
                  SELECT w.rowid FROM words w WHERE w.words MATCH ?1 AND w.rowid IN (SELECT seq FROM found)
+                   AND coalesce(?2, ?3, ?4, ?5, 1) IS NOT NULL
                  ORDER BY rank, w.rowid DESC LIMIT ?7",
-            )?
+            ))?
             .query_map(
                 params![
                     phrase,
