@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use endtoend_gateway::commands::{self, Environment, Failure};
-use endtoend_gateway::config::{Config, ConfigError, ListenOn, LogConfig, LogFormat};
+use endtoend_gateway::config::{Config, ConfigError, Effective, ListenOn, LogConfig, LogFormat};
 use endtoend_gateway::demo;
 use endtoend_gateway::node::{self, HandedOver, News, Outside, Ready};
 use sd_notify::NotifyState;
@@ -91,9 +91,12 @@ fn serve(options: &Serve, environment: &Environment) -> Result<(), Failure> {
     // Before anything is opened, and before there is a second thread.
     let handed_over = HandedOver::take()
         .map_err(|error| Failure::new("cannot use the sockets that were handed over").because(error.to_string()))?;
-    let config = configure(options, environment)?;
+    let (mut config, connections_are_chosen) = configure(options, environment)?;
     let outside = Outside::read(environment.all())?;
     start_log(&config.log)?;
+    if !connections_are_chosen {
+        node::fit_default(&mut config);
+    }
     let json = options.json;
     let system = actix_web::rt::System::new();
     system.block_on(node::serve(config, outside, handed_over, |news| {
@@ -140,8 +143,11 @@ fn start_log(config: &LogConfig) -> Result<(), Failure> {
     Ok(())
 }
 
-fn configure(options: &Serve, environment: &Environment) -> Result<Config, ConfigError> {
-    let mut config = Config::load(options.config.as_deref(), environment.settings())?;
+/// The configuration, and whether somebody has chosen its number of connections.
+fn configure(options: &Serve, environment: &Environment) -> Result<(Config, bool), ConfigError> {
+    let effective = Effective::load(options.config.as_deref(), environment.settings())?;
+    let connections_are_chosen = !effective.is_default("gateway", "connections_max");
+    let mut config = effective.config;
     if let Some(data) = &options.data {
         config.storage.data.clone_from(data);
     }
@@ -151,7 +157,7 @@ fn configure(options: &Serve, environment: &Environment) -> Result<Config, Confi
     if !options.names.is_empty() {
         config.gateway.names.clone_from(&options.names);
     }
-    Ok(config)
+    Ok((config, connections_are_chosen))
 }
 
 fn announce(ready: &Ready, json: bool) {

@@ -26,6 +26,8 @@ pub struct NodeOptions {
     pub environment: Vec<(&'static str, String)>,
     /// A listening socket that the node is given, as systemd does it, and that stays here.
     pub socket: Option<Arc<TcpListener>>,
+    /// Files that it may have open, if not as many as this process; without `socket`.
+    pub open_files_max: Option<u32>,
     /// What `--listen` says, if it is not what fits the rest.
     pub listen: Option<&'static str>,
 }
@@ -75,6 +77,7 @@ pub struct Node {
     log: PathBuf,
     environment: Vec<(&'static str, String)>,
     socket: Option<Arc<TcpListener>>,
+    open_files_max: Option<u32>,
     listen: SocketAddr,
     address: String,
     admin: Option<SocketAddr>,
@@ -106,10 +109,10 @@ impl Node {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let data = options.data.unwrap_or_else(|| folder.path().join("data"));
         let log = folder.path().join("node.log");
-        let socket = options.socket;
-        let on = On { listen: options.listen, port: options.port, socket: socket.as_deref() };
+        let (socket, open_files_max) = (options.socket, options.open_files_max);
+        let on = On { listen: options.listen, port: options.port, socket: socket.as_deref(), open_files_max };
         let Launched { child, listen, address, admin } = launch(folder.path(), &data, &log, &on, &environment)?;
-        Ok(Self { child, data, log, environment, socket, listen, address, admin, folder })
+        Ok(Self { child, data, log, environment, socket, open_files_max, listen, address, admin, folder })
     }
 
     /// Ends it as a power cut would end it.
@@ -153,7 +156,7 @@ impl Node {
     /// # Errors
     /// When the node ends instead of getting ready.
     pub fn try_restart(&mut self) -> Result<(), NotStarted> {
-        let on = On { listen: None, port: self.listen.port(), socket: self.socket.as_deref() };
+        let on = self.where_it_was();
         let launched = launch(self.folder.path(), &self.data, &self.log, &on, &self.environment)?;
         let Launched { child, listen, address, admin } = launched;
         assert_eq!(self.address, address, "a restart keeps port and pin");
@@ -163,9 +166,14 @@ impl Node {
         Ok(())
     }
 
+    fn where_it_was(&self) -> On<'_> {
+        let (port, socket) = (self.listen.port(), self.socket.as_deref());
+        On { listen: None, port, socket, open_files_max: self.open_files_max }
+    }
+
     /// Starts an ended node and does not wait until it is ready, so that it can be killed before.
     pub fn restart_without_waiting(&mut self) {
-        let on = On { listen: None, port: self.listen.port(), socket: self.socket.as_deref() };
+        let on = self.where_it_was();
         self.child = spawn(self.folder.path(), &self.data, &self.log, &on, &self.environment);
     }
 
@@ -229,6 +237,15 @@ struct On<'a> {
     listen: Option<&'static str>,
     port: u16,
     socket: Option<&'a TcpListener>,
+    open_files_max: Option<u32>,
+}
+
+/// A program that may not open more files than this, whatever it asks for.
+fn with_open_files(program: &Command, files: u32) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\""]).arg(files.to_string()).arg(program.get_program());
+    shell.args(program.get_args()).stdin(Stdio::null());
+    shell
 }
 
 /// A program that finds this socket where systemd would have put it, and goes by its own process number.
@@ -260,6 +277,9 @@ fn spawn(folder: &Path, data: &Path, log: &Path, on: &On<'_>, environment: &[(&'
         }
     };
     let listen = on.listen.map_or(fitting, str::to_owned);
+    if let Some(files) = on.open_files_max {
+        command = with_open_files(&command, files);
+    }
     command
         .args(["serve", "--json", "--listen", &listen, "--data"])
         .arg(data)

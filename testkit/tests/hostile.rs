@@ -2,6 +2,7 @@
 //! does not depend on the clock: the offender is ended or bounded, and the two lose nothing.
 #![expect(clippy::expect_used, reason = "test code: what fails here fails the test")]
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use endtoend_protocol::{
@@ -216,10 +217,10 @@ async fn a_reader_who_takes_nothing_costs_a_window_of_memory() {
     let (mut out, mut back) = mallory.split();
     let before = resident_kib(&node);
     let (mut next, mut open, mut accepted) = (0, 0, 0);
-    let mut again = Vec::new();
+    let mut again = BTreeSet::new();
     while accepted < MESSAGES {
         while open < limits::SEND_WINDOW {
-            let Some(number) = again.pop().or_else(|| (next < MESSAGES).then_some(next)) else { break };
+            let Some(number) = again.pop_first().or_else(|| (next < MESSAGES).then_some(next)) else { break };
             next = next.max(number + 1);
             out.feed(&ClientFrame::Send(numbered(&deaf_is, number, LEN))).await;
             open += 1;
@@ -249,6 +250,20 @@ fn connections_that_the_system_does_not_allow_are_refused_with_the_way_out() {
     options.environment.push(("ENDTOEND_GATEWAY__CONNECTIONS_MAX", "4000000000".to_owned()));
     let why = Node::try_start(options).expect_err("more than any system allows");
     assert!(why.code == Some(1) && why.stderr.contains("connections_max") && why.stderr.contains("ulimit"), "{why:?}");
+}
+
+#[test]
+fn where_nobody_has_chosen_the_connections_as_many_are_admitted_as_the_system_allows() {
+    let few = NodeOptions { open_files_max: Some(600), ..NodeOptions::default() };
+    let node = Node::start(few.clone().watched());
+    // 256 for others than clients, and 10 to a store.
+    assert_eq!(node.scrape().value("endtoend_sockets_max"), 334.0);
+    let log = fs::read_to_string(node.log_path()).expect("the log is text");
+    assert!(log.contains("connections_max=334"), "{log}");
+    let mut chosen = few;
+    chosen.environment.push(("ENDTOEND_GATEWAY__CONNECTIONS_MAX", "10000".to_owned()));
+    let why = Node::try_start(chosen).expect_err("more than was allowed");
+    assert!(why.code == Some(1) && why.stderr.contains("to 334 or less"), "{why:?}");
 }
 
 #[test]

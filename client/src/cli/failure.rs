@@ -10,6 +10,7 @@ use endtoend_client::engine::{
     AccountError, DecideError, OfflineReason, RequestError, SendError, StartError, VerifyError,
 };
 use endtoend_client::profile::ProfileError;
+use endtoend_protocol::RefusalCode;
 
 use crate::output;
 
@@ -111,8 +112,11 @@ impl From<io::Error> for Failure {
 impl From<OfflineReason> for Failure {
     fn from(reason: OfflineReason) -> Self {
         let kind = match &reason {
+            // It says more about the server's moment than about us.
+            OfflineReason::Unreachable(_) | OfflineReason::Refused(RefusalCode::Busy | RefusalCode::Unavailable) => {
+                Kind::Unreachable
+            }
             OfflineReason::Refused(_) => Kind::Refused,
-            OfflineReason::Unreachable(_) => Kind::Unreachable,
             OfflineReason::Idle
             | OfflineReason::Untrusted(_)
             | OfflineReason::Closed(_)

@@ -94,16 +94,25 @@ impl Waiting {
 
     /// The failure for a time that is over: it says whether there was a server to talk to.
     pub(crate) fn timed_out(&self) -> Failure {
-        match &*self.connection.borrow() {
-            ConnectionState::Offline { why: OfflineReason::Idle, .. } | ConnectionState::Online => {
-                Failure::new(Kind::TimedOut, "the time is over")
-            }
-            ConnectionState::Offline { why, .. } => why.clone().into(),
-            ConnectionState::Connecting if self.complained => {
-                Failure::new(Kind::Unreachable, "the server could not be reached in time")
-            }
-            ConnectionState::Connecting => Failure::new(Kind::TimedOut, "the time is over before the server answered"),
+        over(&self.connection.borrow(), self.complained)
+    }
+}
+
+/// `complained`: the connection had troubles.
+fn over(state: &ConnectionState, complained: bool) -> Failure {
+    match state {
+        ConnectionState::Offline { why: OfflineReason::Idle, .. } | ConnectionState::Online => {
+            Failure::new(Kind::TimedOut, "the time is over")
         }
+        // It was there, and would have been asked again.
+        ConnectionState::Offline { why: why @ OfflineReason::Refused(_), retry_at: Some(_) } => {
+            Failure::new(Kind::TimedOut, format!("the time is over: {why}"))
+        }
+        ConnectionState::Offline { why, .. } => why.clone().into(),
+        ConnectionState::Connecting if complained => {
+            Failure::new(Kind::Unreachable, "the server could not be reached in time")
+        }
+        ConnectionState::Connecting => Failure::new(Kind::TimedOut, "the time is over before the server answered"),
     }
 }
 
@@ -124,5 +133,23 @@ impl Interrupt {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use endtoend_protocol::{RefusalCode, UnixMillis};
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_cannot_serve_at_the_moment_is_no_refusal() {
+        let offline = |code, retry_at| ConnectionState::Offline { why: OfflineReason::Refused(code), retry_at };
+        let again = Some(UnixMillis::new(1));
+        assert_eq!(over(&offline(RefusalCode::Unavailable, again), true).exit_code(), 5);
+        assert_eq!(over(&offline(RefusalCode::Rate, again), true).exit_code(), 5);
+        assert_eq!(over(&offline(RefusalCode::BadCredentials, None), false).exit_code(), 3);
+        let once = |code| Failure::from(OfflineReason::Refused(code)).exit_code();
+        assert_eq!([RefusalCode::Unavailable, RefusalCode::Busy, RefusalCode::HandleTaken].map(once), [4, 4, 3]);
     }
 }

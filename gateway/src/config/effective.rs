@@ -88,6 +88,11 @@ impl Effective {
         layers.finish(text.map(|_| path.to_owned()))
     }
 
+    /// Whether nobody has chosen the value of a key.
+    pub fn is_default(&self, section: &str, name: &str) -> bool {
+        matches!(self.origins.get(&Key::new(section, name)), None | Some(Origin::Default))
+    }
+
     /// Every key with its value, in the order of their names.
     pub fn settings(&self) -> Vec<Setting> {
         Values::of(&self.config)

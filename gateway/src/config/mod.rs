@@ -88,7 +88,7 @@ pub struct GatewayConfig {
     /// DNS names and addresses under which clients know the node. The first one is in the printed address.
     /// Default none. Change: restart.
     pub names: Vec<String>,
-    /// Connections at one time. Default 10000. Change: restart.
+    /// Connections at one time. Default 10000, or as many as the system allows open files for. Change: restart.
     pub connections_max: u32,
     /// Of those, connections that have not logged in: the oldest one goes for one more. Default 2500, at least 1; half of
     /// `connections_max` if that is less. Change: restart.

@@ -37,7 +37,7 @@ pub(crate) use identity::{Identity, Introduced};
 pub(crate) use lifecycle::{Lifecycle, come_back_after};
 pub(crate) use move_store::{Moved, move_store};
 pub(crate) use open::{OpenConnection, OpenConnections};
-pub use open_files::TooFewFiles;
+pub use open_files::{TooFewFiles, fit_default};
 pub use secrets::{Outside, OutsideFault, SECRETS, Secret, SecretOrigin, SecretState, secret_states};
 pub(crate) use serve::services_alone;
 pub use serve::{News, Ready, ServeError, serve};

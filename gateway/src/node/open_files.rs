@@ -2,6 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::config::Config;
+
 /// Open files beside connections to clients and to PostgreSQL: the database with its journals, a backup, listeners, the
 /// admin socket, Redis, one event queue for each thread.
 const OTHERS_MAX: u64 = 256;
@@ -16,6 +18,21 @@ pub struct TooFewFiles {
     needed: u64,
     allowed: u64,
     fitting: u64,
+}
+
+/// Lowers `connections_max`, where nobody has chosen it, to what the system allows.
+pub fn fit_default(config: &mut Config) {
+    let (wanted, store) = (config.gateway.connections_max, config.storage.connections_max.get());
+    let Err(TooFewFiles { allowed, fitting, .. }) = raise_limit(wanted, store) else { return };
+    if let Some(connections_max) = u32::try_from(fitting).ok().filter(|fitting| *fitting > 0) {
+        tracing::warn!(
+            allowed,
+            connections_max,
+            "the system allows too few open files for {wanted} connections: fewer are admitted; more with a higher limit \
+             (ulimit -Hn, or LimitNOFILE= of the service)"
+        );
+        config.gateway.connections_max = connections_max;
+    }
 }
 
 /// Raises the process's own limit as far as it may, and compares it with what the connections to clients need beside those
