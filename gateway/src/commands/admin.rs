@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Environment, Failure, Out};
 use crate::admin::{AdminAnswer, AdminRequest, Progress, Status, ask};
@@ -87,11 +87,11 @@ impl Shown {
     }
 
     pub(super) fn report(&mut self, progress: &Progress) -> io::Result<()> {
-        let Progress { what, bytes, bytes_total } = progress;
+        let Some(object) = said(progress) else { return Ok(()) };
         if self.json {
-            let object = json!({ "event": "progress", "what": what, "bytes": bytes, "bytes_total": bytes_total });
             return Out { json: true }.object(&object);
         }
+        let Progress { what, bytes, bytes_total } = progress;
         if self.terminal {
             self.any = true;
             let (now, all) = (bytes / 1_000_000, bytes_total / 1_000_000);
@@ -105,6 +105,12 @@ impl Shown {
             let _ = write!(io::stderr().lock(), "\r\x1b[K");
         }
     }
+}
+
+/// Progress for programs. Work that does not tell how far it is has none: it is only slow.
+fn said(Progress { what, bytes, bytes_total }: &Progress) -> Option<Value> {
+    let object = || json!({ "event": "progress", "what": what, "bytes": bytes, "bytes_total": bytes_total });
+    (!what.is_empty()).then(object)
 }
 
 /// A moment for people: RFC 3339, UTC, to the second.
@@ -205,4 +211,17 @@ pub fn backup(options: &BackupOptions, environment: &Environment) -> Result<(), 
         ));
     }
     Ok(Out { json: options.at.json }.say(&object, &text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_tells_nothing_has_no_progress() {
+        assert_eq!(said(&Progress::default()), None);
+        let told = Progress { what: "database".to_owned(), bytes: 1, bytes_total: 2 };
+        let object = json!({ "event": "progress", "what": "database", "bytes": 1, "bytes_total": 2 });
+        assert_eq!(said(&told), Some(object));
+    }
 }
