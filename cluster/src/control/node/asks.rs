@@ -54,9 +54,11 @@ impl Control {
     pub async fn approve(&self, node: NodeId, deadline: Duration) -> Result<Done, ControlError> {
         let end = Instant::now() + deadline;
         loop {
-            let command = self.inner.approval(node)?;
-            let left = end.saturating_duration_since(Instant::now());
-            match self.propose(command, left).await {
+            let left = || end.saturating_duration_since(Instant::now());
+            // What is agreed upon: this node may not have heard yet of who has asked a moment ago.
+            let (_, state) = self.inner.read(left()).await?;
+            let command = self.inner.approval(&state, node)?;
+            match self.propose(command, left()).await {
                 // Somebody has replaced the secrets meanwhile: once more, with those.
                 Err(ControlError::Refused(Refused::Stale)) if Instant::now() < end => self.inner.pause(end).await,
                 other => return other,
@@ -195,8 +197,7 @@ impl Inner {
     }
 
     /// What lets a node in: its certificate, and the cluster key sealed for it.
-    pub(super) fn approval(&self, node: NodeId) -> Result<Command, ControlError> {
-        let state = self.state();
+    pub(super) fn approval(&self, state: &ClusterState, node: NodeId) -> Result<Command, ControlError> {
         if state.gone().contains_key(&node) {
             return Err(Refused::Removed(node).into());
         }

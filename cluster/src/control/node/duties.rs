@@ -91,7 +91,7 @@ impl Inner {
             Duty::Forget(nodes) => return done(self.change(ChangeMembers::RemoveNodes(ids(&nodes))).await?),
             Duty::Voters(nodes) => return done(self.change_voters(ids(&nodes), membership).await?),
             Duty::Activate(node) => Command::Activate { node },
-            Duty::Approve(node) => self.approval(node).map_err(|_| AnswerError::Malformed)?,
+            Duty::Approve(node) => self.approval(&known.state, node).map_err(|_| AnswerError::Malformed)?,
             Duty::Renew(node) => {
                 let opened = self.opened.borrow().clone().ok_or(AnswerError::Malformed)?;
                 let entry = known.state.members().get(&node).ok_or(AnswerError::Malformed)?;
