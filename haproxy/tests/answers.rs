@@ -1,11 +1,8 @@
 //! What HAProxy prints: recorded answers of it, and any bytes instead.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-mod common;
-
-use common::name;
 use endtoend_haproxy::{
-    Process, ProcessKind, ServerState, Stat, Unreadable, parse_info, parse_proc, parse_servers_state, parse_stat,
+    Name, Process, ProcessKind, ServerState, Stat, Unreadable, parse_info, parse_proc, parse_servers_state, parse_stat,
 };
 use proptest::prelude::*;
 
@@ -13,6 +10,10 @@ const SERVERS_STATE: &str = include_str!("answers/servers-state.txt");
 const STAT: &str = include_str!("answers/stat.txt");
 const INFO: &str = include_str!("answers/info.txt");
 const PROC: &str = include_str!("answers/proc.txt");
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
 
 #[test]
 fn recorded_answers_are_understood() {

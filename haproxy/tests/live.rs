@@ -9,15 +9,29 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use common::{live, member, name};
+use common::{member, name, view};
 use endtoend_haproxy::{
-    Change, EdgeView, Master, MemberState, Plan, ProcessKind, Rendered, Runtime, RuntimeError, Seen, Version, Weight,
-    plan, render,
+    Change, Checks, EdgeView, Master, MemberState, Plan, ProcessKind, Rendered, Runtime, RuntimeError, Seen, Version,
+    Weight, plan, render,
 };
 use endtoend_testkit_haproxy::{Port, Server};
 
 /// Far above what any step takes.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// No nodes, which are asked by connecting, behind an edge at this address.
+fn live(listen: &str, socket: &Path) -> EdgeView {
+    let mut view = view();
+    view.membership.members.clear();
+    view.settings.listen = vec![listen.parse().unwrap()];
+    view.settings.socket = socket.to_str().unwrap().parse().unwrap();
+    view.settings.checks = Checks::Connect;
+    view.settings.times.check_interval_ms = 100;
+    view.settings.times.slow_start_ms = 1;
+    // Two open files each, and a tester may have 1024.
+    view.settings.limits.connections_max = 100;
+    view
+}
 
 struct Edge {
     port: Port,
@@ -28,9 +42,9 @@ struct Edge {
 impl Edge {
     fn start() -> Self {
         let port = Port::reserve();
-        let view = |socket: &Path| live(&port.address().to_string(), socket);
-        let server = Server::start(|socket| render(&view(socket)).text);
-        let view = view(&server.socket());
+        let at = |socket: &Path| live(&port.address().to_string(), socket);
+        let server = Server::start(|socket| render(&at(socket)).text);
+        let view = at(&server.socket());
         Self { port, server, view }
     }
 

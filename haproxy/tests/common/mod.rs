@@ -1,7 +1,5 @@
 //! Views for tests.
 
-use std::path::Path;
-
 use endtoend_haproxy::{
     Checks, EdgeView, Limits, Member, MemberState, Membership, Mode, Name, Settings, Times, Weight,
 };
@@ -38,19 +36,4 @@ pub(crate) fn view() -> EdgeView {
             peers: Vec::new(),
         },
     }
-}
-
-/// No nodes, which are asked by connecting, behind an edge at this address.
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses some of these")]
-pub(crate) fn live(listen: &str, socket: &Path) -> EdgeView {
-    let mut view = view();
-    view.membership.members.clear();
-    view.settings.listen = vec![listen.parse().unwrap()];
-    view.settings.socket = socket.to_str().unwrap().parse().unwrap();
-    view.settings.checks = Checks::Connect;
-    view.settings.times.check_interval_ms = 100;
-    view.settings.times.slow_start_ms = 1;
-    // Two open files each, and a tester may have 1024.
-    view.settings.limits.connections_max = 100;
-    view
 }
