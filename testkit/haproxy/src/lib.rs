@@ -6,8 +6,6 @@
 //! Whatever goes wrong here panics with what HAProxy said. A missing HAProxy is a failure, not a reason to skip.
 #![expect(clippy::expect_used, reason = "test code: a failed step fails the test, with its words")]
 
-mod clock;
-mod keeper;
 mod port;
 mod server;
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+use endtoend_testkit_keeper::{Keeper, Kept, PATIENCE, eventually};
 use tempfile::TempDir;
 
-use crate::clock::{PATIENCE, eventually};
-use crate::keeper::Keeper;
+const HAPROXY: Kept =
+    Kept { name: "HAProxy", start: "haproxy -W -S \"$0/master.sock\" -f \"$0/haproxy.cfg\"", children: true };
 
 /// A HAProxy that can be killed, hung up and started again.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ impl Server {
     pub fn start(config: impl FnOnce(&Path) -> String) -> Self {
         // The keeper removes it.
         let folder = folder().keep();
-        let server = Self { keeper: Mutex::new(Keeper::of(&folder)), folder };
+        let server = Self { keeper: Mutex::new(Keeper::of(&folder, HAPROXY)), folder };
         server.configure(&config(&server.socket()));
         server.restart();
         server

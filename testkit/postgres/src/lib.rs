@@ -7,7 +7,6 @@
 //! Whatever goes wrong here panics with what the programs said. A missing PostgreSQL is a failure, not a reason to skip.
 #![expect(clippy::expect_used, clippy::panic, reason = "test code: a failed step fails the test, with its words")]
 
-mod clock;
 mod programs;
 mod server;
 mod watchdog;

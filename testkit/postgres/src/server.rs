@@ -10,10 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use endtoend_testkit_keeper::{PATIENCE, eventually};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::clock::{PATIENCE, eventually};
 use crate::programs::{self, User};
 use crate::watchdog::Watchdog;
 

@@ -8,8 +8,14 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{PATIENCE, eventually};
-use crate::keeper::Keeper;
+use endtoend_testkit_keeper::{Keeper, Kept, PATIENCE, eventually};
+
+const REDIS: Kept = Kept {
+    name: "Redis",
+    start: "redis-server --port 0 --unixsocket \"$0/socket\" --unixsocketperm 700 --dir \"$0\" --save '' --appendonly no \
+            --daemonize no",
+    children: false,
+};
 
 /// A Redis that can be killed, hung up and started again on the same address. It keeps nothing from one life to the next.
 #[derive(Debug)]
@@ -26,7 +32,7 @@ impl Server {
         assert!(found.is_ok(), "no redis-server in PATH: run scripts/setup");
         // Short: the path of a Unix socket has at most 107 bytes. The keeper removes it.
         let folder = tempfile::Builder::new().prefix("e2e-redis-").tempdir().expect("a temporary directory").keep();
-        let keeper = Mutex::new(Keeper::of(&folder));
+        let keeper = Mutex::new(Keeper::of(&folder, REDIS));
         let server = Self { folder, keeper };
         server.restart();
         server

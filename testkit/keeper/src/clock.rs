@@ -5,12 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Far above what any step takes: only a hanging program meets it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Waits until `holds`; `false` when that does not happen.
-pub(crate) fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + PATIENCE;
     while !holds() {
         if Instant::now() >= end {
