@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use endtoend_testkit_keeper::{Keeper, Kept, PATIENCE, eventually};
+use endtoend_keeper::{Keeper, Kept, PATIENCE, Place, eventually};
 use tempfile::TempDir;
 
 const HAPROXY: Kept =
@@ -47,9 +47,10 @@ impl Server {
     /// # Panics
     /// When there is no HAProxy, or it does not start.
     pub fn start(config: impl FnOnce(&Path) -> String) -> Self {
-        // The keeper removes it.
-        let folder = folder().keep();
-        let server = Self { keeper: Mutex::new(Keeper::of(&folder, HAPROXY)), folder };
+        // Short: the path of a Unix socket has at most 107 bytes.
+        let place = Place::passing("e2e-edge-").expect("a temporary directory");
+        let keeper = Mutex::new(Keeper::of(&place, HAPROXY, &[]).expect("a shell"));
+        let server = Self { keeper, folder: place.folder().to_owned() };
         server.configure(&config(&server.socket()));
         server.restart();
         server
@@ -99,6 +100,6 @@ impl Server {
     }
 
     fn order(&self, order: &str) {
-        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).order(order);
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).order(order).expect("the shell lives");
     }
 }

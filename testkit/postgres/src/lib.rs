@@ -5,10 +5,8 @@
 //! that with the other end of a pipe.
 //!
 //! Whatever goes wrong here panics with what the programs said. A missing PostgreSQL is a failure, not a reason to skip.
-#![expect(clippy::expect_used, clippy::panic, reason = "test code: a failed step fails the test, with its words")]
+#![expect(clippy::expect_used, reason = "test code: a failed step fails the test, with its words")]
 
-mod programs;
 mod server;
-mod watchdog;
 
 pub use server::{Server, Settings};

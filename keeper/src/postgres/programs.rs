@@ -5,6 +5,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::error::KeeperError;
+use crate::program;
+
 /// The oldest that the store accepts.
 const VERSION_MIN: u32 = 15;
 /// Debian keeps the server's programs here, outside of the path.
@@ -12,27 +15,25 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 
 /// A folder with `initdb` and `postgres` of one version.
 ///
-/// # Panics
+/// # Errors
 /// When there is none that is new enough.
-pub(crate) fn folder() -> PathBuf {
+pub(super) fn folder() -> Result<PathBuf, KeeperError> {
     let mut found: Vec<_> = folders().into_iter().filter_map(|folder| Some((version(&folder)?, folder))).collect();
     found.sort();
     match found.pop() {
-        Some((VERSION_MIN.., folder)) => folder,
-        Some((version, folder)) => {
-            panic!("PostgreSQL {version} in {} is too old: {VERSION_MIN} or later is needed", folder.display())
-        }
-        None => panic!("no initdb and postgres in PATH or below {DEBIAN}: run scripts/setup"),
+        Some((VERSION_MIN.., folder)) => Ok(folder),
+        Some((version, folder)) => Err(KeeperError::TooOld { version, folder, oldest: VERSION_MIN }),
+        None => Err(KeeperError::Missing { program: "initdb and postgres", package: "postgresql" }),
     }
 }
 
 /// `pg_dump`, which need not lie beside the server's programs.
 ///
-/// # Panics
+/// # Errors
 /// When there is none.
-pub(crate) fn dump() -> PathBuf {
+pub(super) fn dump() -> Result<PathBuf, KeeperError> {
     let found = folders().into_iter().map(|folder| folder.join("pg_dump")).rfind(|program| program.is_file());
-    found.unwrap_or_else(|| panic!("no pg_dump in PATH or below {DEBIAN}: run scripts/setup"))
+    found.ok_or(KeeperError::Missing { program: "pg_dump", package: "postgresql-client" })
 }
 
 fn folders() -> Vec<PathBuf> {
@@ -49,29 +50,29 @@ fn version(folder: &Path) -> Option<u32> {
         return None;
     }
     // postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
-    let said = Command::new(postgres).arg("--version").output().ok()?.stdout;
+    let said = program::command(&postgres).arg("--version").output().ok()?.stdout;
     let said = String::from_utf8_lossy(&said).into_owned();
     said.split_whitespace().find_map(|word| word.split('.').next()?.parse().ok())
 }
 
 /// A user and a group, as numbers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct User {
-    pub(crate) user: u32,
-    pub(crate) group: u32,
+pub(super) struct User {
+    pub(super) user: u32,
+    pub(super) group: u32,
 }
 
-/// As whom the server has to run: PostgreSQL refuses root. `None` for whoever runs the test.
+/// As whom the server has to run: PostgreSQL refuses root. `None` for whoever runs this.
 ///
-/// # Panics
-/// When root runs the test, and there is nobody else.
-pub(crate) fn unprivileged() -> Option<User> {
-    let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-    root.then(|| {
-        let users = fs::read_to_string("/etc/passwd").expect("/etc/passwd is readable");
-        let user = ["postgres", "nobody"].iter().find_map(|name| find(&users, name));
-        user.expect("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
-    })
+/// # Errors
+/// When root runs this, and there is nobody else.
+pub(super) fn unprivileged() -> Result<Option<User>, KeeperError> {
+    if !fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+        return Ok(None);
+    }
+    let users = fs::read_to_string("/etc/passwd").map_err(KeeperError::io("read /etc/passwd"))?;
+    let user = ["postgres", "nobody"].iter().find_map(|name| find(&users, name));
+    user.map(Some).ok_or(KeeperError::NobodyToRunAs)
 }
 
 fn find(users: &str, name: &str) -> Option<User> {
@@ -83,12 +84,12 @@ fn find(users: &str, name: &str) -> Option<User> {
     })
 }
 
-/// A program of that folder, to run as that user, with nothing of the tester's own settings.
-pub(crate) fn command(program: &Path, as_user: Option<User>) -> Command {
+/// A program of that folder, to run as that user, with nothing of the caller's own settings.
+pub(super) fn command(program: &Path, as_user: Option<User>) -> Command {
     let mut command = match as_user {
-        None => Command::new(program),
+        None => program::command(program),
         Some(User { user, group }) => {
-            let mut command = Command::new("setpriv");
+            let mut command = program::command(Path::new("setpriv"));
             command.args([&format!("--reuid={user}"), &format!("--regid={group}"), "--clear-groups", "--"]);
             command.arg(program);
             command

@@ -1,10 +1,14 @@
-//! Cleans up after a test program, however it ends.
+//! Cleans up after whoever has started the server, however that ends.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
-/// Reads until the test program is gone, then ends the server and removes the folder. A process id that is in use by
+use crate::error::KeeperError;
+use crate::place::Place;
+use crate::program::command;
+
+/// Reads until whoever has started it is gone, then ends the server, and removes the folder if that does not stay. A process id that is in use by
 /// somebody else by now is left alone: the server's command line names the folder.
 const SCRIPT: &str = r#"
 cat >/dev/null
@@ -13,27 +17,28 @@ if [ -n "$pid" ] && grep -q "$0" "/proc/$pid/cmdline" 2>/dev/null; then
     kill -QUIT "$pid"
     while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
 fi
-rm -rf "$0"
+[ "$1" = passing ] && rm -rf "$0"
 "#;
 
 /// Holds the pipe. It is closed by the end of the program, or by dropping this.
 #[derive(Debug)]
-pub(crate) struct Watchdog(Child);
+pub(super) struct Watchdog(Child);
 
 impl Watchdog {
-    /// # Panics
+    /// # Errors
     /// Without a shell.
-    pub(crate) fn over(folder: &Path) -> Self {
-        let child = Command::new("sh")
+    pub(super) fn over(place: &Place) -> Result<Self, KeeperError> {
+        let child = command(Path::new("sh"))
             .args(["-c", SCRIPT])
-            .arg(folder)
+            .arg(place.folder())
+            .arg(place.word())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Out of reach of a Ctrl-C that is meant for the tests.
+            // Out of reach of a Ctrl-C that is meant for whoever asks.
             .process_group(0)
             .spawn();
-        Self(child.expect("sh runs"))
+        child.map(Self).map_err(KeeperError::io("start a shell"))
     }
 }
 
