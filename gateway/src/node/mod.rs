@@ -1,13 +1,17 @@
 //! One running node: what its parts are, and how they are put together.
 
+mod care;
 mod certificates;
 mod data_dir;
 mod drain;
+mod error;
 mod identity;
 mod lifecycle;
 mod move_store;
 mod open;
 mod open_files;
+mod opening;
+mod parts;
 mod secrets;
 mod serve;
 mod sockets;
@@ -32,6 +36,7 @@ use crate::sessions::Notice;
 pub use certificates::{CertificateError, KeyHash};
 pub(crate) use data_dir::{DATABASE, ELSEWHERE, LOCK, UNFINISHED, has_store};
 pub use data_dir::{DataDir, DataDirError};
+pub use error::ServeError;
 pub use identity::Pin;
 pub(crate) use identity::{Identity, Introduced};
 pub(crate) use lifecycle::{Lifecycle, come_back_after};
@@ -39,8 +44,8 @@ pub(crate) use move_store::{Moved, move_store};
 pub(crate) use open::{OpenConnection, OpenConnections};
 pub use open_files::{TooFewFiles, fit_default};
 pub use secrets::{Outside, OutsideFault, SECRETS, Secret, SecretOrigin, SecretState, secret_states};
-pub(crate) use serve::services_alone;
-pub use serve::{News, Ready, ServeError, serve};
+pub(crate) use opening::services_alone;
+pub use serve::{News, Ready, serve};
 pub use sockets::HandedOver;
 pub use store::OpenStoreError;
 pub(crate) use store::{ChosenStore, configured_url, url_in};

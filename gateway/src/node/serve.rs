@@ -1,101 +1,44 @@
 //! From a configuration to a running node, and back.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor as _, Arbiter, ArbiterHandle};
 use actix_server::Server;
 use actix_web::rt::task::JoinHandle;
-use endtoend_crypto_core::opaque::ServerSetup;
-use endtoend_crypto_core::oprf::OprfKey;
-use endtoend_crypto_core::signature::SigningKey;
-use endtoend_protocol::UnixMillis;
-use endtoend_storage::{Maintenance, QueueStore, Store, StoreError};
-use socket2::{Domain, Socket, Type};
+use endtoend_storage::Maintenance;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::certificates::{Authority, CertificateError, Leaf, leaf_names, tls_config};
-use super::data_dir::{DataDir, DataDirError};
-use super::drain::{ENDING_MAX, Remains, StopSignals, drain};
+use super::Common;
+use super::care::take_care;
+use super::certificates::{Leaf, leaf_names, tls_config};
+use super::data_dir::DataDir;
+use super::drain::{ENDING_MAX, StopSignals, drain};
+use super::error::ServeError;
 use super::identity::{Identity, Pin};
 use super::lifecycle::Lifecycle;
 use super::open::OpenConnections;
-use super::open_files::{TooFewFiles, raise_limit};
-use super::secrets::{CA_KEY, IDENTITY_KEY, OPAQUE_SETUP, OPRF_KEY, Outside, STORE_KEY, Secret, TOKEN_KEY};
+use super::open_files::raise_limit;
+use super::opening::open;
+use super::parts::start_actors;
+use super::secrets::Outside;
 use super::sockets::{HandedOver, Sockets};
-use super::store::{ChosenStore, NodeStore, OpenStoreError};
-use super::{Common, Node, SENDS_MAX, Ways};
+use super::store::ChosenStore;
 use crate::admin::{AdminContext, AdminSocket, Running, SOCKET};
 use crate::clock;
 use crate::config::Config;
 use crate::connection;
-use crate::directory::Directory;
-use crate::elsewhere::{Others, Started};
 use crate::health::{self, AdminListener, Readiness, Watched};
-use crate::limits::{Limits, LimitsConfig};
-use crate::memory::Memory;
-use crate::metrics::{Metrics, StoreCall, Swept};
-use crate::queue_writer::QueueWriter;
-use crate::router::{Router, Routes};
-use crate::services::{Auditor, Policy, Registration, ServerPassword, ServiceSecrets, Services};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::services::{Auditor, Policy, ServerPassword, Services};
 
 /// What the store gets to end what is under way, and SQLite to write its log back.
 const STORE_CLOSE_MAX: Duration = Duration::from_secs(5);
-/// Connections that the kernel completes while nobody takes them: those of clients that come back within a few seconds. The
-/// kernel cuts it to `net.core.somaxconn`, which is 4096 by default.
-const BACKLOG: i32 = 4096;
-/// How often expired envelopes and the age of the leaf are looked at.
-const CARE_INTERVAL: Duration = Duration::from_secs(600);
-/// Expired rows of one deletion, so that it does not hold up the writer.
-const EXPIRED_ROWS_MAX: u32 = 1_000;
-/// How long the audit is kept.
-const AUDIT_AGE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
-
-/// Why a node does not run. Each text says what to do next.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    #[error(transparent)]
-    OpenFiles(#[from] TooFewFiles),
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    #[error(transparent)]
-    Store(#[from] OpenStoreError),
-    #[error("the database stopped answering: look at its log, then start again")]
-    Unanswered(#[from] StoreError),
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    #[error("{0} is in use: stop what listens there, or choose another address with --listen HOST:PORT")]
-    AddressInUse(SocketAddr),
-    #[error("cannot listen on {address}: choose another address with --listen HOST:PORT")]
-    Listen { address: SocketAddr, source: io::Error },
-    #[error("cannot listen on {address}: free it, or change [admin] listen")]
-    AdminListen { address: SocketAddr, source: io::Error },
-    #[error("cannot make {}: the data directory must lie on a file system that has sockets", path.display())]
-    AdminSocket { path: PathBuf, source: io::Error },
-    #[error(
-        "{path} has no password of 1 to 256 bytes in its first line: write one, or leave [accounts] server_password_file empty"
-    )]
-    ServerPassword { path: PathBuf, source: Option<io::Error> },
-    #[error(
-        "[gateway] listen is \"systemd\", and no socket was handed over: start the node through its socket unit, or give an \
-         address with --listen HOST:PORT"
-    )]
-    NothingHandedOver,
-    #[error(
-        "a socket was handed over, and [gateway] listen names {0}: write listen = \"systemd\", or start the node without its \
-         socket unit"
-    )]
-    NotListenedOn(SocketAddr),
-    #[error("the listener failed")]
-    Listener(#[source] io::Error),
-    #[error("the system gives no signals, so that nothing could end the node in order")]
-    Signals(#[source] io::Error),
-}
 
 /// What a node tells when it is ready.
 #[derive(Clone, Debug)]
@@ -176,16 +119,7 @@ pub async fn serve(
 
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let connections_max = (config.gateway.connections_max as usize).div_ceil(workers);
-    let listeners = match sockets {
-        Sockets::Own(address) => {
-            let listener = listen_on(address).map_err(|source| match source.kind() {
-                io::ErrorKind::AddrInUse => ServeError::AddressInUse(address),
-                _ => ServeError::Listen { address, source },
-            })?;
-            vec![(listener, address)]
-        }
-        Sockets::HandedOver(sockets) => sockets,
-    };
+    let listeners = sockets.listeners()?;
     let listen = listeners.first().and_then(|(listener, _)| listener.local_addr().ok()).unwrap_or((ip, 0).into());
     let tls = Arc::new(tls_config(leaf.clone())?);
     let threads = Arc::new(connection::Threads::start(workers));
@@ -298,199 +232,6 @@ fn server_password(path: &Path) -> Result<Option<ServerPassword>, ServeError> {
     let bytes = bytes.map_err(|error| unusable(Some(error)))?;
     let line = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
     ServerPassword::new(Zeroizing::new(line.to_vec())).map(Some).ok_or_else(|| unusable(None))
-}
-
-/// The secrets and the store that depends on them. New secrets are made only for a store that has no accounts.
-async fn open(data: DataDir, chosen: &ChosenStore) -> Result<(DataDir, Secrets, NodeStore), ServeError> {
-    match chosen {
-        // The file is what tells a second start from the first one, so it comes last.
-        ChosenStore::Sqlite(_) => {
-            let secrets = Secrets::load(&data)?;
-            let store = chosen.open().await?;
-            Ok((data, secrets, store))
-        }
-        ChosenStore::Postgres(_) => {
-            let store = chosen.open().await?;
-            let data = data.with_accounts(store.maintenance().stats().await?.accounts);
-            let secrets = Secrets::load(&data)?;
-            data.mark_elsewhere(&chosen.place())
-                .map_err(|source| DataDirError::NotWritable { path: data.path().to_owned(), source })?;
-            tracing::info!(database = chosen.place(), "opened the store");
-            Ok((data, secrets, store))
-        }
-    }
-}
-
-/// What only this node knows. Made on the first run.
-struct Secrets {
-    authority: Authority,
-    identity: SigningKey,
-    services: ServiceSecrets,
-}
-
-impl Secrets {
-    fn load(data: &DataDir) -> Result<Self, ServeError> {
-        let new_key = Authority::new_key()?;
-        let ca_key = data.secret(&CA_KEY, || Zeroizing::new(new_key))?;
-        let authority = Authority::from_key(&ca_key).map_err(|_| data.damaged(&CA_KEY))?;
-        let setup = data.secret(&OPAQUE_SETUP, || ServerSetup::generate(&mut rand::rng()).to_bytes())?;
-        let opaque = ServerSetup::from_bytes(&setup).map_err(|_| data.damaged(&OPAQUE_SETUP))?;
-        let signing_key = |secret: &Secret| {
-            let seed =
-                data.secret(secret, || Zeroizing::new(SigningKey::generate(&mut rand::rng()).seed().to_vec()))?;
-            let seed = seed.as_slice().try_into().map_err(|_| data.damaged(secret))?;
-            Ok::<_, ServeError>(SigningKey::from_seed(seed))
-        };
-        let bytes = |secret: &Secret, make: fn() -> Zeroizing<[u8; 32]>| {
-            let bytes = data.secret(secret, || Zeroizing::new(make().to_vec()))?;
-            let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| data.damaged(secret))?;
-            Ok::<_, ServeError>(Zeroizing::new(bytes))
-        };
-        // A scalar like any other: the one time in 2^252 that there is none, the next start makes one.
-        let new_oprf_key =
-            || OprfKey::generate(&mut rand::rng()).map_or_else(|_| Zeroizing::default(), |key| key.to_bytes());
-        let oprf = OprfKey::from_bytes(&*bytes(&OPRF_KEY, new_oprf_key)?).map_err(|_| data.damaged(&OPRF_KEY))?;
-        let store = bytes(&STORE_KEY, || Zeroizing::new(rand::random()))?;
-        let services = ServiceSecrets::new(opaque, oprf, signing_key(&TOKEN_KEY)?, &store);
-        Ok(Self { authority, identity: signing_key(&IDENTITY_KEY)?, services })
-    }
-}
-
-/// The services of a stopped node, for one command.
-pub(crate) fn services_alone(data: &DataDir, store: Arc<dyn Store>) -> Result<Arc<Services>, ServeError> {
-    let secrets = Secrets::load(data)?.services;
-    let audit = Auditor::start(store.clone(), secrets.audit(), Arc::new(Metrics::new(clock::monotonic())));
-    // Nobody comes who could ask for these.
-    let limits = Arc::new(Limits::new(&LimitsConfig::default(), Zeroizing::new(rand::random())));
-    let policy =
-        Policy { registration: Registration::Closed, server_password: None, password_device_delay: Duration::ZERO };
-    Ok(Arc::new(Services::new(store, secrets, policy, limits, Arc::default(), audit)))
-}
-
-/// Starts the actors, last stage first, so that none is ever half bound.
-fn start_actors(
-    identity: Arc<Identity>,
-    services: Arc<Services>,
-    store: Arc<dyn QueueStore>,
-    audit: Auditor,
-    common: Common,
-    others: Option<Others>,
-) -> (Node, Remains) {
-    let metrics = common.metrics.clone();
-    let routes = Arc::new(Routes::default());
-    let others = others.map(|others| others.start(&routes, &arbiter, metrics.clone()));
-    let writer = {
-        let (store, routes, metrics) = (store.clone(), routes.clone(), metrics.clone());
-        let after_commit = others.as_ref().map(Started::after_commit);
-        QueueWriter::start_in_arbiter(&arbiter(), move |_| QueueWriter::new(store, routes, after_commit, metrics))
-    };
-    let elsewhere = others.as_ref().map(Started::elsewhere);
-    let router = Arc::new(Router::new(routes.clone(), writer.clone().recipient(), elsewhere));
-    let memory = Memory::new(SENDS_MAX);
-    let (forget, counted) = (writer.clone(), metrics);
-    let (kept, owned) = (store.clone(), routes.clone());
-    let directory = Directory::start_in_arbiter(&arbiter(), move |_| {
-        Directory::new(store, routes, forget.clone().recipient(), forget.recipient(), counted)
-    });
-    let remains = Remains { mailboxes: directory.clone().recipient(), writer: writer.recipient(), audit };
-    let (attach, leave) = (directory.clone().recipient(), directory.recipient());
-    let ways = match others {
-        None => Ways { directory: attach, leave, departed: None },
-        Some(others) => {
-            let claims = others.keep_claims((attach, leave), kept, owned, &arbiter);
-            services.sessions.tell_peers(others.peers());
-            let services = services.clone();
-            let news = Box::new(move |news| services.heard_from_peer(news));
-            others.hear(router.clone(), memory.clone(), news, &claims, &arbiter);
-            let (directory, leave) = (claims.clone().recipient(), claims.clone().recipient());
-            Ways { directory, leave, departed: Some(claims.recipient()) }
-        }
-    };
-    let node = Node::new(identity, services, router, memory, ways, common);
-    (node, remains)
-}
-
-/// A socket that clients connect to.
-fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // A restart need not wait until the connections of before are forgotten.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// A thread for actors; it ends with the actix system.
-fn arbiter() -> ArbiterHandle {
-    Arbiter::new().handle()
-}
-
-/// Forgets expired envelopes, renews the leaf and the static keys, for as long as the node runs.
-async fn take_care(
-    store: Arc<dyn Store>,
-    limits: Arc<Limits>,
-    leaf: Arc<Leaf>,
-    identity: Arc<Identity>,
-    metrics: Arc<Metrics>,
-) {
-    let mut interval = tokio::time::interval(CARE_INTERVAL);
-    loop {
-        interval.tick().await;
-        forget_expired(&*store, &metrics).await;
-        metrics.sweeps.one();
-        limits.forget_idle();
-        if identity.renew_if_due(clock::now()) {
-            tracing::info!("renewed the static keys of the secure channel");
-        }
-        match leaf.renew_if_due(clock::now()) {
-            Ok(true) => {
-                metrics.certificate_expires_at(leaf.expires_at());
-                tracing::info!("renewed the TLS certificate");
-            }
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "cannot renew the TLS certificate"),
-        }
-    }
-}
-
-/// A few rows at a time, so that what is written meanwhile need not wait for all of them.
-async fn forget_expired(store: &dyn Store, metrics: &Metrics) {
-    let now = clock::now();
-    let audit_before = UnixMillis::new(now.get().saturating_sub(AUDIT_AGE_MAX.as_millis() as u64));
-    forget(metrics, Swept::Envelopes, async || store.delete_expired(now, EXPIRED_ROWS_MAX).await).await;
-    forget(metrics, Swept::Tokens, async || store.remove_expired_families(now, EXPIRED_ROWS_MAX).await).await;
-    forget(metrics, Swept::Audit, async || store.prune_audit(audit_before, EXPIRED_ROWS_MAX).await).await;
-    // These are few.
-    for forgotten in [store.remove_expired_invites(now).await, store.remove_expired_links(now).await] {
-        if let Err(error) = forgotten {
-            metrics.store_errors.one(StoreCall::Sweep);
-            tracing::warn!(%error, "cannot forget what has expired");
-        }
-    }
-}
-
-/// Repeats a bounded deletion until it finds less than it may take.
-async fn forget(metrics: &Metrics, what: Swept, some: impl AsyncFn() -> Result<u64, StoreError>) {
-    let (mut forgotten, name) = (0, what.as_str());
-    loop {
-        match some().await {
-            Ok(rows) => {
-                forgotten += rows;
-                if rows < u64::from(EXPIRED_ROWS_MAX) {
-                    break;
-                }
-            }
-            Err(error) => {
-                metrics.store_errors.one(StoreCall::Sweep);
-                tracing::warn!(%error, what = name, "cannot forget what has expired");
-                break;
-            }
-        }
-    }
-    metrics.swept.add(what, forgotten);
-    if forgotten > 0 {
-        tracing::info!(rows = forgotten, what = name, "forgot what has expired");
-    }
 }
 
 /// The one line that a person hands to another.

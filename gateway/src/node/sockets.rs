@@ -8,11 +8,14 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use listenfd::ListenFd;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
-use super::serve::ServeError;
+use super::error::ServeError;
 use crate::config::ListenOn;
 
+/// Connections that the kernel completes while nobody takes them: those of clients that come back within a few seconds. The
+/// kernel cuts it to `net.core.somaxconn`, which is 4096 by default.
+const BACKLOG: i32 = 4096;
 /// Listening sockets that whoever has started this program hands over, by systemd's protocol: sd_listen_fds(3).
 #[derive(Debug, Default)]
 pub struct HandedOver(Vec<(TcpListener, SocketAddr)>);
@@ -76,4 +79,31 @@ impl Sockets {
     pub(super) fn stay(&self) -> bool {
         matches!(self, Self::HandedOver(_))
     }
+
+    /// All of them, listening, each with its address.
+    ///
+    /// # Errors
+    /// `AddressInUse`, `Listen`.
+    pub(super) fn listeners(self) -> Result<Vec<(TcpListener, SocketAddr)>, ServeError> {
+        match self {
+            Self::Own(address) => {
+                let listener = listen_on(address).map_err(|source| match source.kind() {
+                    io::ErrorKind::AddrInUse => ServeError::AddressInUse(address),
+                    _ => ServeError::Listen { address, source },
+                })?;
+                Ok(vec![(listener, address)])
+            }
+            Self::HandedOver(sockets) => Ok(sockets),
+        }
+    }
+}
+
+/// A socket that clients connect to.
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A restart need not wait until the connections of before are forgotten.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
