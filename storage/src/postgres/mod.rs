@@ -10,6 +10,7 @@
 
 mod maintenance;
 mod open;
+mod owner;
 mod queue;
 #[cfg(test)]
 mod tests;

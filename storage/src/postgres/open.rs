@@ -11,9 +11,10 @@ use super::{ConnectionUrl, Postgres};
 use crate::StoreLimits;
 use crate::failure::Reported;
 
-pub(super) const MIGRATIONS: [(i64, &str, &str); 2] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "first", include_str!("../../migrations/postgres/0001_first.sql")),
     (2, "queue depths", include_str!("../../migrations/postgres/0002_queue_depths.sql")),
+    (3, "cluster", include_str!("../../migrations/postgres/0003_cluster.sql")),
 ];
 
 /// `server_version_num` of the oldest server that is known to work: 15.0.

@@ -37,7 +37,7 @@ pub(crate) struct Table {
 /// It has one row from its beginning on.
 pub(crate) const AUDIT_ENDS: &str = "audit_ends";
 
-/// All tables but the migrator's.
+/// All tables but the migrator's, and `cluster`, which says whose database this is and not what is in it.
 pub(crate) static TABLES: [Table; 11] = [
     Table {
         name: "accounts",

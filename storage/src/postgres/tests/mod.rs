@@ -112,6 +112,19 @@ async fn numbers_are_told() {
     assert!(stats.bytes > 0);
 }
 
+#[tokio::test]
+async fn a_database_is_of_one_cluster() {
+    let (store, url) = empty().await;
+    let other = open(&url).await;
+    assert_eq!(store.cluster().await.expect("read"), None);
+    let (one, two) = tokio::join!(store.take_for_cluster([1; 16]), other.take_for_cluster([2; 16]));
+    let (one, two) = (one.expect("confirmed"), two.expect("confirmed"));
+    assert!(one == two && [[1; 16], [2; 16]].contains(&one), "{one:?} {two:?}");
+    assert_eq!(other.take_for_cluster(one).await.expect("confirmed"), one);
+    assert_eq!(other.take_for_cluster([3; 16]).await.expect("confirmed"), one);
+    assert_eq!(store.cluster().await.expect("read"), Some(one));
+}
+
 // --- the queue under several nodes ---
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
