@@ -27,7 +27,7 @@ pub use node::{
 pub use plan::VOTERS_MAX;
 pub use state::{
     ADDRESS_BYTES_MAX, AUTHORITIES_MAX, BLOB_BYTES_MAX, BadState, Broken, CERTIFICATE_BYTES_MAX, ClusterState, Entry,
-    Gone, MEMBERS_MAX, PENDING_LIFE, PENDING_MAX, REMOVED_MAX, TOKEN_LIFE_MAX, TOKENS_MAX, Token,
+    Gone, MEMBERS_MAX, PENDING_LIFE, PENDING_MAX, REMOVED_MAX, TOKEN_KEPT, TOKEN_LIFE_MAX, TOKENS_MAX, Token,
 };
 pub use store::OpenError;
 pub use timings::{BadTimings, Timings};

@@ -12,6 +12,8 @@ use crate::clock;
 pub struct PeerHealth {
     /// For how long it has lived. `None`: there is none.
     pub connected_for: Option<Duration>,
+    /// Since when nothing came over it: zero while it lives, `None` when it never did.
+    pub silent_for: Option<Duration>,
     /// How long the last question whether it lives took.
     pub rtt: Option<Duration>,
     /// Bytes of the control plane that wait to be written.
@@ -47,7 +49,7 @@ impl Counters {
         }
     }
 
-    const fn plus(self, other: Self) -> Self {
+    pub(super) const fn plus(self, other: Self) -> Self {
         Self {
             read_bytes: self.read_bytes.saturating_add(other.read_bytes),
             written_bytes: self.written_bytes.saturating_add(other.written_bytes),
@@ -60,10 +62,11 @@ impl Counters {
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     pub(super) connected_at: Option<Instant>,
+    ended_at: Option<Instant>,
     lives: u64,
     last_error: Option<String>,
     /// Of lives that have ended.
-    counters: Counters,
+    pub(super) counters: Counters,
 }
 
 impl Standing {
@@ -73,6 +76,7 @@ impl Standing {
     }
     pub(super) fn ended(&mut self, why: Ended, counters: Counters) {
         self.last_error = Some(why.to_string());
+        self.ended_at = Some(clock::monotonic());
         self.counters = self.counters.plus(counters);
     }
     pub(super) fn failed(&mut self, why: String) {
@@ -81,6 +85,7 @@ impl Standing {
 
     pub(super) fn health(&self, life: Option<&Life>) -> PeerHealth {
         let earlier = PeerHealth {
+            silent_for: self.ended_at.map(|at| clock::monotonic().saturating_duration_since(at)),
             last_error: self.last_error.clone(),
             lives: self.lives,
             counters: self.counters,
@@ -89,6 +94,7 @@ impl Standing {
         let Some(life) = life else { return earlier };
         let (control_bytes, traffic_bytes) = life.waiting();
         PeerHealth {
+            silent_for: Some(Duration::ZERO),
             connected_for: Some(clock::monotonic().saturating_duration_since(life.since)),
             rtt: life.rtt(),
             control_bytes,

@@ -61,6 +61,8 @@ struct Inner {
     /// Set by [`Links::start`].
     view: OnceLock<watch::Receiver<ClusterView>>,
     standings: Mutex<BTreeMap<NodeId, Standing>>,
+    /// Of links to nodes that are no members any more.
+    gone: Mutex<Counters>,
 }
 
 /// The links that live.
@@ -110,6 +112,7 @@ impl Links {
             ears: Arc::default(),
             view: OnceLock::new(),
             standings: Mutex::default(),
+            gone: Mutex::default(),
         }))
     }
 
@@ -134,6 +137,18 @@ impl Links {
     /// The link to `node`, if it lives.
     pub fn link(&self, node: NodeId) -> Option<PeerLink> {
         self.0.lives().of.get(&node).map(|life| life.link)
+    }
+
+    /// How many links there have been, and the counts of all of them.
+    pub fn totals(&self) -> (u64, Counters) {
+        let mut sum = *self.0.gone();
+        for life in self.0.lives().by_life.values() {
+            sum = sum.plus(Counters::of(life));
+        }
+        for standing in self.0.standings().values() {
+            sum = sum.plus(standing.counters);
+        }
+        (self.0.last_life.load(Relaxed), sum)
     }
 
     /// How each link is, whether it lives or not.
@@ -192,6 +207,10 @@ impl Inner {
         self.standings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn gone(&self) -> MutexGuard<'_, Counters> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn own<'a>(&'a self, view: &'a ClusterView) -> Own<'a> {
         Own { key: &self.config.key, run: self.config.run, view }
     }
@@ -232,8 +251,13 @@ impl Drop for Living<'_> {
     fn drop(&mut self) {
         self.life.end(Ended::Stopped);
         self.inner.lives_mut().remove(self.life);
-        if let Some(standing) = self.inner.standings().get_mut(&self.life.node()) {
-            standing.ended(self.why, Counters::of(self.life));
+        let counters = Counters::of(self.life);
+        match self.inner.standings().get_mut(&self.life.node()) {
+            Some(standing) => standing.ended(self.why, counters),
+            None => {
+                let mut gone = self.inner.gone();
+                *gone = gone.plus(counters);
+            }
         }
         tracing::info!(node = %self.life.node(), why = %self.why, "a link has ended");
         self.life.is_gone();
@@ -290,7 +314,14 @@ impl Keeper {
             let members = view.members.iter().filter(|(node, member)| may_link(&view, own, **node, &member.key));
             members.map(|(node, _)| *node).collect()
         };
-        self.inner.standings().retain(|node, _| wanted.contains(node));
+        self.inner.standings().retain(|node, standing| {
+            let stays = wanted.contains(node);
+            if !stays {
+                let mut gone = self.inner.gone();
+                *gone = gone.plus(standing.counters);
+            }
+            stays
+        });
         for node in &wanted {
             self.inner.standings().entry(*node).or_default();
         }

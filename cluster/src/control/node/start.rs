@@ -1,5 +1,6 @@
 //! How a node's control plane begins: as the first of a cluster, as a new member, or as what it was.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -164,6 +165,28 @@ impl Control {
         self.propose(Command::Found(Box::new(founding)), FOUNDING_DEADLINE).await?;
         self.inner.follow_once();
         Ok(())
+    }
+
+    /// The secrets of the cluster as a member that does not run has them: those of `path`, opened with its keys.
+    ///
+    /// # Errors
+    /// `Nothing` when it is no member, `Secrets` when they are not for it; [`StartError`].
+    pub async fn read_stopped(path: &Path, keys: &NodeKeys) -> Result<Secrets, StartError> {
+        let log = |error: super::super::raft::StorageError| StartError::Log(error.to_string());
+        let file = Arc::new(ControlFile::open(path, keys.node()).await?);
+        let read = async {
+            let state = Machine::restore(Arc::clone(&file)).await.map_err(log)?.foresee().await.map_err(log)?;
+            let state = match admitted(&file).await.map_err(log)? {
+                Some(told) if state.cluster().is_none() => told.check(keys, None, None)?.0,
+                _ => state,
+            };
+            let cluster = state.cluster().ok_or(StartError::Nothing)?;
+            let key = ClusterKey::open(state.sealed(), cluster, keys.node(), keys.sealing())?;
+            Ok(key.open_blob(&state.sealed().blob)?)
+        };
+        let read = read.await;
+        file.close().await;
+        read
     }
 
     /// A member has told this node what has changed while it was away: it believes that until its log has come so far.

@@ -32,6 +32,8 @@ pub const PENDING_MAX: usize = 16;
 pub const TOKENS_MAX: usize = 64;
 /// Longest life of a join token.
 pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long an expired token is remembered, to tell *expired* from *unknown*.
+pub const TOKEN_KEPT: Duration = Duration::from_secs(30 * 60);
 /// A node that nobody approves for so long is forgotten, and may ask again.
 pub const PENDING_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Removed nodes that are remembered; the oldest is forgotten. Without a new token it still cannot ask.
@@ -219,9 +221,11 @@ impl ClusterState {
         (tokens, members) != (self.tokens.len(), self.members.len())
     }
 
-    /// Whether [`Command::Expire`] would change something at this time.
+    /// Whether it is time for [`Command::Expire`].
     pub fn is_expiring(&self, now: UnixMillis) -> bool {
-        self.tokens.values().any(|token| now >= token.expires_at)
+        // Until then somebody who comes too late is told so, unless others need the room.
+        let kept = if self.tokens.len() < TOKENS_MAX / 2 { TOKEN_KEPT } else { Duration::ZERO };
+        self.tokens.values().any(|token| now >= token.expires_at.plus(kept))
             || self.pending().any(|(_, entry)| now.since(entry.since) >= PENDING_LIFE)
     }
 

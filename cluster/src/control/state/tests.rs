@@ -169,7 +169,7 @@ fn a_token_is_good_for_one_node_until_it_expires() {
     assert_eq!(say(&mut state, NOW, ask(&THIRD, 2)), Err(Refused::TokenUsed));
     let late = NOW.plus(Duration::from_secs(60));
     assert_eq!(say(&mut state, late, ask(&THIRD, 3)), Err(Refused::TokenExpired));
-    assert!(state.is_expiring(late));
+    assert!(!state.is_expiring(late) && state.is_expiring(late.plus(TOKEN_KEPT)));
     assert_eq!(say(&mut state, late, Command::Expire), Ok(true));
     assert_eq!(say(&mut state, late, ask(&THIRD, 3)), Err(Refused::UnknownToken));
     assert_eq!(say(&mut state, NOW, ask(&THIRD, 3)), Err(Refused::UnknownToken), "a late clock does not bring it back");
