@@ -1,16 +1,19 @@
 //! `endtoend`: the server and its operator's commands.
 
+use std::cell::Cell;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use endtoend_cluster::{JoinToken, NodeId};
 use endtoend_gateway::commands::{self, Environment, Failure};
 use endtoend_gateway::config::{Config, ConfigError, Effective, ListenOn, LogConfig, LogFormat};
 use endtoend_gateway::demo;
-use endtoend_gateway::node::{self, HandedOver, News, Outside, Ready};
+use endtoend_gateway::node::{self, HandedOver, Joining, News, Outside, Ready};
 use sd_notify::NotifyState;
 use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
 
 /// A self-hosted, end-to-end encrypted messenger with post-quantum protection: the server.
 #[derive(Parser)]
@@ -40,6 +43,8 @@ enum Command {
     Audit(commands::audit::Options),
     /// Show how the limits are used.
     Abuse(commands::abuse::Options),
+    /// Look at the nodes of a cluster, let new ones in, drain them, take them out.
+    Cluster(commands::cluster::Options),
     /// Look at the database of a stopped node, or move it from SQLite to PostgreSQL and back.
     Db(commands::db::Options),
     /// Keep a HAProxy in front of nodes as the list of nodes says, or show how it is.
@@ -62,10 +67,25 @@ struct Serve {
     /// A name under which clients know the node; may be repeated. Overrides the configuration.
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
+    /// Ask the node at this address, the `[cluster] listen` of any node of a cluster, to let this one in.
+    #[arg(long, value_name = "HOST:PORT")]
+    join: Option<String>,
+    /// What `endtoend cluster token create` has shown. Others on this machine may see it here: prefer --token-file, or the
+    /// variable ENDTOEND_JOIN_TOKEN.
+    #[arg(long, value_name = "TOKEN", requires = "join", conflicts_with = "token_file")]
+    token: Option<String>,
+    /// File with the token in its first line.
+    #[arg(long, value_name = "FILE", requires = "join")]
+    token_file: Option<PathBuf>,
     /// Print one JSON object per line on standard output.
     #[arg(long)]
     json: bool,
 }
+
+/// Where a join token may be in the environment.
+const TOKEN_VARIABLE: &str = "ENDTOEND_JOIN_TOKEN";
+/// The cluster does not want this node: starting it again changes nothing.
+const REFUSED: u8 = 3;
 
 fn main() -> ExitCode {
     let environment = Environment::new(std::env::vars_os());
@@ -80,6 +100,7 @@ fn main() -> ExitCode {
         Command::User(options) => (commands::user::run(&options, &environment), options.json()),
         Command::Audit(options) => (commands::audit::run(&options, &environment), options.json()),
         Command::Abuse(options) => (commands::abuse::run(&options, &environment), options.json()),
+        Command::Cluster(options) => (commands::cluster::run(&options, &environment), options.json()),
         Command::Db(options) => (commands::db::run(&options, &environment), options.json()),
         Command::Edge(options) => (edge(&options), options.json()),
         Command::Restore(options) => (commands::restore::run(&options, &environment), options.at.json),
@@ -93,19 +114,50 @@ fn serve(options: &Serve, environment: &Environment) -> Result<(), Failure> {
         .map_err(|error| Failure::new("cannot use the sockets that were handed over").because(error.to_string()))?;
     let (mut config, connections_are_chosen) = configure(options, environment)?;
     let outside = Outside::read(environment.all())?;
+    let joining = joining(options, environment)?;
     start_log(&config.log)?;
     if !connections_are_chosen {
         node::fit_default(&mut config);
     }
     let json = options.json;
     let system = actix_web::rt::System::new();
-    system.block_on(node::serve(config, outside, handed_over, |news| {
-        if let News::Ready(ready) = news {
-            announce(ready, json);
+    let waits = Cell::new(false);
+    let served = system.block_on(node::serve(config, outside, handed_over, joining, |news| {
+        match news {
+            News::Ready(ready) => announce(ready, json),
+            News::Pending { node, name, seed } if !waits.replace(true) => announce_pending(node, name, seed, json),
+            News::Pending { .. } | News::Stopping { .. } => {}
         }
         tell_systemd(news);
-    }))?;
-    Ok(())
+    }));
+    served.map_err(|error| {
+        let is_refusal = error.is_refusal();
+        let failure = Failure::from(error);
+        if is_refusal { failure.with_code(REFUSED) } else { failure }
+    })
+}
+
+/// Which cluster the node is to join, if it is to. The token comes from where it was given, and goes nowhere else.
+fn joining(options: &Serve, environment: &Environment) -> Result<Option<Joining>, Failure> {
+    let Some(seed) = options.join.clone() else { return Ok(None) };
+    let variable = || environment.all().find(|(name, _)| name == TOKEN_VARIABLE).map(|(_, value)| value);
+    let text = match (&options.token, &options.token_file) {
+        (Some(token), _) => token.clone(),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::new(format!("cannot read the token in {}", path.display())).because(error.to_string())
+            })?;
+            text.lines().next().unwrap_or_default().to_owned()
+        }
+        (None, None) => match variable() {
+            Some(value) => value.to_string_lossy().into_owned(),
+            None => {
+                return Err(Failure::new(format!("--join needs a token: --token, --token-file or {TOKEN_VARIABLE}")));
+            }
+        },
+    };
+    let text = Zeroizing::new(text);
+    Ok(Some(Joining { seed, token: text.parse::<JoinToken>()? }))
 }
 
 fn edge(options: &commands::edge::Options) -> Result<(), Failure> {
@@ -122,7 +174,12 @@ fn edge(options: &commands::edge::Options) -> Result<(), Failure> {
 /// For units of `Type=notify`; whoever else has started the node does not hear it.
 fn tell_systemd(news: News<'_>) {
     let told = match news {
-        News::Ready(_) => sd_notify::notify(&[NotifyState::Ready]),
+        News::Ready(_) => sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("")]),
+        // An operator may take hours.
+        News::Pending { node, .. } => sd_notify::notify(&[
+            NotifyState::Status(&format!("pending: approve node {node}")),
+            NotifyState::ExtendTimeoutUsec(30_000_000),
+        ]),
         News::Stopping { within } => {
             let micros = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
             sd_notify::notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros)])
@@ -160,6 +217,19 @@ fn configure(options: &Serve, environment: &Environment) -> Result<(Config, bool
     Ok((config, connections_are_chosen))
 }
 
+fn announce_pending(node: NodeId, name: &str, seed: &str, json: bool) {
+    let text = if json {
+        let line = serde_json::json!({ "event": "pending", "node": node.to_string(), "name": name, "seed": seed });
+        format!("{line}\n")
+    } else {
+        format!(
+            "pending: approve node {node} ({name}) on any node of the cluster:\n  endtoend cluster approve {node}\n"
+        )
+    };
+    tracing::info!(%node, name, seed, "pending: an operator has to approve this node");
+    print(&text);
+}
+
 fn announce(ready: &Ready, json: bool) {
     let Ready { listen, pin, address, admin } = ready;
     let text = if json {
@@ -178,6 +248,10 @@ fn announce(ready: &Ready, json: bool) {
              \nCreate an account:\n  endtoend-cli --server '{address}' register --handle alice\n"
         )
     };
+    print(&text);
+}
+
+fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     // Nobody may be reading any more; the node runs all the same.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

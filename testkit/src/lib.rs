@@ -5,6 +5,7 @@
 
 mod cli;
 mod clock;
+mod cluster;
 mod edge;
 mod node;
 mod program;
@@ -17,8 +18,9 @@ pub use endtoend_gateway::demo::search::find_in_trees;
 
 pub use cli::{Cli, Outcome, Running, demo, operate};
 pub use clock::{PATIENCE, eventually, monotonic};
+pub use cluster::{Cluster, cluster_command, free_address, nodes, text};
 pub use edge::{Behind, Edge};
-pub use node::{Node, NodeOptions, NotStarted};
+pub use node::{Beginning, Node, NodeOptions, NotStarted};
 pub use scene::Scene;
 pub use watch::{Family, Scrape};
 pub use wire::{

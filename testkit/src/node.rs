@@ -30,6 +30,8 @@ pub struct NodeOptions {
     pub open_files_max: Option<u32>,
     /// What `--listen` says, if it is not what fits the rest.
     pub listen: Option<&'static str>,
+    /// Further arguments of its first start.
+    pub arguments: Vec<String>,
 }
 
 impl NodeOptions {
@@ -37,6 +39,26 @@ impl NodeOptions {
     #[must_use]
     pub fn on_postgres(mut self, url: &str) -> Self {
         self.environment.push(("ENDTOEND_STORAGE__URL", url.to_owned()));
+        self
+    }
+
+    /// As one of several, of this name, whom others reach at this address.
+    #[must_use]
+    pub fn in_cluster(self, name: &str, listen: SocketAddr, postgres: &str, redis: &str) -> Self {
+        let mut options = self.on_postgres(postgres);
+        options.environment.extend([
+            ("ENDTOEND_LIMITS__REDIS", redis.to_owned()),
+            ("ENDTOEND_CLUSTER__LISTEN", listen.to_string()),
+            ("ENDTOEND_CLUSTER__NAME", name.to_owned()),
+        ]);
+        options
+    }
+
+    /// It asks the node at this address to let it in.
+    #[must_use]
+    pub fn joining(mut self, seed: &str, token: &str) -> Self {
+        self.arguments = vec!["--join".to_owned(), seed.to_owned()];
+        self.environment.push(("ENDTOEND_JOIN_TOKEN", token.to_owned()));
         self
     }
 
@@ -104,6 +126,11 @@ impl Node {
     /// # Errors
     /// When the node ends instead of getting ready.
     pub fn try_start(options: NodeOptions) -> Result<Self, NotStarted> {
+        Self::begin(options).ready()
+    }
+
+    /// Starts a node and does not wait until it is ready.
+    pub fn begin(options: NodeOptions) -> Beginning {
         let mut environment = options.environment;
         environment.extend(options.log_filter.map(|filter| ("ENDTOEND_LOG__FILTER", filter.to_owned())));
         let folder = tempfile::tempdir().expect("a temporary directory");
@@ -111,8 +138,8 @@ impl Node {
         let log = folder.path().join("node.log");
         let (socket, open_files_max) = (options.socket, options.open_files_max);
         let on = On { listen: options.listen, port: options.port, socket: socket.as_deref(), open_files_max };
-        let Launched { child, listen, address, admin } = launch(folder.path(), &data, &log, &on, &environment)?;
-        Ok(Self { child, data, log, environment, socket, open_files_max, listen, address, admin, folder })
+        let child = spawn(folder.path(), &data, &log, &on, &environment, &options.arguments);
+        Beginning { begun: Begun::of(child), data, log, environment, socket, open_files_max, folder }
     }
 
     /// Ends it as a power cut would end it.
@@ -157,8 +184,8 @@ impl Node {
     /// When the node ends instead of getting ready.
     pub fn try_restart(&mut self) -> Result<(), NotStarted> {
         let on = self.where_it_was();
-        let launched = launch(self.folder.path(), &self.data, &self.log, &on, &self.environment)?;
-        let Launched { child, listen, address, admin } = launched;
+        let child = spawn(self.folder.path(), &self.data, &self.log, &on, &self.environment, &[]);
+        let Launched { child, listen, address, admin } = Begun::of(child).ready(&self.log)?;
         assert_eq!(self.address, address, "a restart keeps port and pin");
         self.child = child;
         self.listen = listen;
@@ -174,7 +201,7 @@ impl Node {
     /// Starts an ended node and does not wait until it is ready, so that it can be killed before.
     pub fn restart_without_waiting(&mut self) {
         let on = self.where_it_was();
-        self.child = spawn(self.folder.path(), &self.data, &self.log, &on, &self.environment);
+        self.child = spawn(self.folder.path(), &self.data, &self.log, &on, &self.environment, &[]);
     }
 
     /// Its process stands still, until [`Self::resume`].
@@ -224,6 +251,85 @@ impl Drop for Node {
     }
 }
 
+/// A node that is not ready yet. Dropping it kills it.
+#[derive(Debug)]
+pub struct Beginning {
+    begun: Begun,
+    data: PathBuf,
+    log: PathBuf,
+    environment: Vec<(&'static str, String)>,
+    socket: Option<Arc<TcpListener>>,
+    open_files_max: Option<u32>,
+    folder: TempDir,
+}
+
+impl Beginning {
+    /// Waits until it says that an operator has to approve it; its id.
+    ///
+    /// # Panics
+    /// When it says something else.
+    pub fn pending(&self) -> String {
+        let line = self.begun.lines.next().unwrap_or_else(|| panic!("it ended: {}", self.said()));
+        let said: Value = serde_json::from_str(&line).expect("a line is JSON");
+        assert_eq!(said.get("event").and_then(Value::as_str), Some("pending"), "{line}");
+        said.get("node").and_then(Value::as_str).expect("it says who it is").to_owned()
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// When the node ends instead of getting ready.
+    pub fn ready(self) -> Result<Node, NotStarted> {
+        let Self { begun, data, log, environment, socket, open_files_max, folder } = self;
+        let Launched { child, listen, address, admin } = begun.ready(&log)?;
+        Ok(Node { child, data, log, environment, socket, open_files_max, listen, address, admin, folder })
+    }
+
+    /// Ends it as a power cut would end it.
+    pub fn kill_9(self) {
+        drop(self.begun);
+    }
+
+    /// What it has said on standard error.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+/// A process that was started, with what it says.
+#[derive(Debug)]
+struct Begun {
+    child: Guarded,
+    lines: Lines,
+}
+
+/// Killed when it is dropped, unless it was taken out.
+#[derive(Debug)]
+struct Guarded(Option<Child>);
+
+impl Guarded {
+    fn take(mut self) -> Child {
+        self.0.take().expect("a process is taken out once")
+    }
+
+    fn get(&mut self) -> &mut Child {
+        self.0.as_mut().expect("a process that was taken out is nobody's")
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.0.iter_mut().for_each(program::kill);
+    }
+}
+
+impl Begun {
+    fn of(mut child: Child) -> Self {
+        let lines = Lines::of(child.stdout.take().expect("stdout is piped"));
+        Self { child: Guarded(Some(child)), lines }
+    }
+}
+
 /// A node that is ready.
 struct Launched {
     child: Child,
@@ -263,7 +369,14 @@ fn with_socket(program: &Command, socket: &TcpListener) -> Command {
     shell
 }
 
-fn spawn(folder: &Path, data: &Path, log: &Path, on: &On<'_>, environment: &[(&'static str, String)]) -> Child {
+fn spawn(
+    folder: &Path,
+    data: &Path,
+    log: &Path,
+    on: &On<'_>,
+    environment: &[(&'static str, String)],
+    arguments: &[String],
+) -> Child {
     let stderr = File::options().create(true).append(true).open(log).expect("a log file");
     let mut command = program::command("endtoend");
     let fitting = match on.socket {
@@ -283,6 +396,7 @@ fn spawn(folder: &Path, data: &Path, log: &Path, on: &On<'_>, environment: &[(&'
     command
         .args(["serve", "--json", "--listen", &listen, "--data"])
         .arg(data)
+        .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(folder)
         .stdout(Stdio::piped())
@@ -291,23 +405,24 @@ fn spawn(folder: &Path, data: &Path, log: &Path, on: &On<'_>, environment: &[(&'
         .expect("endtoend starts")
 }
 
-fn launch(
-    folder: &Path,
-    data: &Path,
-    log: &Path,
-    on: &On<'_>,
-    environment: &[(&'static str, String)],
-) -> Result<Launched, NotStarted> {
-    let mut child = spawn(folder, data, log, on, environment);
-    let lines = Lines::of(child.stdout.take().expect("stdout is piped"));
-    let Some(line) = lines.next() else {
-        let code = program::wait(&mut child, "a node that closed its output").code();
-        return Err(NotStarted { code, stderr: fs::read_to_string(log).expect("the log is text") });
-    };
-    let ready: Value = serde_json::from_str(&line).expect("the ready line is JSON");
-    let field = |name: &str| ready.get(name).and_then(Value::as_str).expect("the ready line is complete").to_owned();
-    assert_eq!(field("event"), "ready");
-    let parse = |text: &str| text.parse().expect("an address and a port");
-    let admin = ready.get("admin").and_then(Value::as_str).map(parse);
-    Ok(Launched { child, listen: parse(&field("listen")), address: field("address"), admin })
+impl Begun {
+    /// Waits until it is ready; what it says before does not matter.
+    fn ready(mut self, log: &Path) -> Result<Launched, NotStarted> {
+        let ready = loop {
+            let Some(line) = self.lines.next() else {
+                let code = program::wait(self.child.get(), "a node that closed its output").code();
+                return Err(NotStarted { code, stderr: fs::read_to_string(log).expect("the log is text") });
+            };
+            let said: Value = serde_json::from_str(&line).expect("a line is JSON");
+            match said.get("event").and_then(Value::as_str) {
+                Some("ready") => break said,
+                event => assert_eq!(event, Some("pending"), "{line}"),
+            }
+        };
+        let field =
+            |name: &str| ready.get(name).and_then(Value::as_str).expect("the ready line is complete").to_owned();
+        let parse = |text: &str| text.parse().expect("an address and a port");
+        let admin = ready.get("admin").and_then(Value::as_str).map(parse);
+        Ok(Launched { child: self.child.take(), listen: parse(&field("listen")), address: field("address"), admin })
+    }
 }

@@ -13,7 +13,9 @@ use super::request::{AdminAnswer, AdminRequest, Opening, Progress};
 use super::socket::{Reachable, SOCKET};
 use super::{LINE_BYTES_MAX, LINE_DEADLINE, SILENCE_MAX};
 use crate::config::StorageConfig;
-use crate::node::{ChosenStore, DataDir, DataDirError, OpenStoreError, Outside, ServeError, has_store, services_alone};
+use crate::node::{
+    ChosenStore, DataDir, DataDirError, OpenStoreError, Outside, ServeError, has_store, services_alone, shared_secrets,
+};
 
 /// How often a node that starts or stops just now is tried again, and the pause between.
 const TRIES: u32 = 20;
@@ -132,9 +134,10 @@ async fn alone(
     let data = data.with_outside(outside.clone());
     let services = match request.opening() {
         Opening::AsFound => None,
-        Opening::Migrated => Some(services_alone(&data, store.store())?),
+        Opening::Migrated => Some(services_alone(&data, store.store()).await?),
     };
-    let context = AdminContext::new(store.maintenance(), path, outside.files(), services, None);
+    let shared = shared_secrets(&data).await?;
+    let context = AdminContext::new(store.maintenance(), path, outside.files(), services, None).with_shared(shared);
     let answer = execute_reporting(request, &context, async |progress| report(&progress)).await;
     drop(context);
     store.close().await;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use endtoend_cluster::Secrets;
 use endtoend_protocol::UnixMillis;
 use endtoend_storage::Maintenance;
 use tokio::sync::{Semaphore, watch};
@@ -11,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::health::Readiness;
-use crate::node::Lifecycle;
+use crate::node::{Lifecycle, Membership};
 use crate::services::Services;
 
 /// A node, running or stopped, as commands see it.
@@ -25,6 +26,8 @@ pub(crate) struct AdminContext {
     services: Option<Arc<Services>>,
     /// `None` when the node is stopped and the command has opened its directory itself.
     pub(crate) running: Option<Running>,
+    /// What the nodes of the cluster share, of a member that is stopped.
+    shared: Option<Arc<Secrets>>,
     /// One backup at a time: two would only wait for the same disk.
     pub(crate) backups: Semaphore,
 }
@@ -40,6 +43,8 @@ pub(crate) struct Running {
     /// What it was started with.
     pub(crate) config: Config,
     pub(crate) lifecycle: watch::Receiver<Lifecycle>,
+    /// None when it is alone.
+    pub(crate) membership: Option<Arc<Membership>>,
 }
 
 impl AdminContext {
@@ -50,7 +55,22 @@ impl AdminContext {
         services: Option<Arc<Services>>,
         running: Option<Running>,
     ) -> Self {
-        Self { store, data, outside, services, running, backups: Semaphore::new(1) }
+        Self { store, data, outside, services, running, shared: None, backups: Semaphore::new(1) }
+    }
+
+    /// Of a member that is stopped.
+    #[must_use]
+    pub(super) fn with_shared(self, shared: Option<Arc<Secrets>>) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// The secrets of the cluster, for a member of one: they are not in files.
+    pub(crate) fn shared(&self) -> Option<Arc<Secrets>> {
+        let running = self.running.as_ref().and_then(|running| running.membership.as_ref());
+        match running {
+            Some(membership) => membership.control.secrets().get().map(|(_, secrets)| secrets),
+            None => self.shared.clone(),
+        }
     }
 
     /// What commands on accounts work with.

@@ -1,6 +1,7 @@
 //! From a request to its answer, the same on a running and on a stopped node.
 
 use super::PROGRESS_INTERVAL;
+use super::cluster;
 use super::context::AdminContext;
 use super::operators;
 use super::request::{AdminAnswer, AdminRequest, Progress, Reporter, RunningStatus, Status};
@@ -15,6 +16,7 @@ pub(crate) async fn execute(request: AdminRequest, context: &AdminContext, repor
         AdminRequest::Backup { to } => {
             backup::make(context, &to, reporter).await.map(AdminAnswer::Backup).map_err(Failure::from)
         }
+        AdminRequest::Cluster(request) => cluster::execute(request, context).await,
         request => operators::execute(request, context).await,
     };
     answer.unwrap_or_else(AdminAnswer::Failed)

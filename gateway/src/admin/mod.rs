@@ -13,6 +13,7 @@
 //! `status` is the shortest example of all three.
 
 mod client;
+mod cluster;
 mod context;
 mod execute;
 mod operators;
@@ -23,6 +24,9 @@ mod socket;
 mod tests;
 
 pub(crate) use client::ask;
+pub(crate) use cluster::{
+    Change, Changed, ClusterAnswer, ClusterRequest, ClusterStatus, NodeView, TokenView, WAIT_MAX,
+};
 pub(crate) use context::{AdminContext, Running};
 pub(crate) use request::{
     AdminAnswer, AdminRequest, AuditView, InviteView, LimitView, Named, Progress, Reporter, Status, UserView,

@@ -67,7 +67,10 @@ pub(super) async fn execute(request: AdminRequest, context: &AdminContext) -> Re
             AuditVerdict::Intact { rows } => AdminAnswer::AuditVerdict { rows: Some(rows), broken: None },
             AuditVerdict::Broken { seq } => AdminAnswer::AuditVerdict { rows: None, broken: Some(seq) },
         },
-        AdminRequest::Status {} | AdminRequest::Backup { .. } | AdminRequest::AbuseStats {} => {
+        AdminRequest::Status {}
+        | AdminRequest::Backup { .. }
+        | AdminRequest::AbuseStats {}
+        | AdminRequest::Cluster(_) => {
             return Err(Failure::new("this is no command on accounts"));
         }
     })

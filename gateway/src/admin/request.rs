@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::cluster::{ClusterAnswer, ClusterRequest};
 use crate::backup::BackupDone;
 use crate::commands::Failure;
 use crate::limits::Operation;
@@ -59,6 +60,7 @@ pub(crate) enum AdminRequest {
     },
     AuditVerify {},
     AbuseStats {},
+    Cluster(ClusterRequest),
 }
 
 /// How a request names an account. `Debug` shows no handle.
@@ -92,7 +94,7 @@ impl AdminRequest {
     pub(super) const fn opening(&self) -> Opening {
         match self {
             // A backup before an upgrade must be possible with the newer program, and must keep the older schema.
-            Self::Status {} | Self::Backup { .. } | Self::AbuseStats {} => Opening::AsFound,
+            Self::Status {} | Self::Backup { .. } | Self::AbuseStats {} | Self::Cluster(_) => Opening::AsFound,
             Self::InviteCreate { .. }
             | Self::InviteList {}
             | Self::InviteRevoke { .. }
@@ -148,6 +150,7 @@ pub(crate) enum AdminAnswer {
         accounts: u64,
         limits: Vec<LimitView>,
     },
+    Cluster(ClusterAnswer),
     Failed(Failure),
 }
 

@@ -36,6 +36,7 @@ async fn serve(folder: &Path) -> Served {
     let memory = Memory::new(SENDS_MAX);
     let readiness = Readiness::new(Arc::new(store.clone()), metrics, memory, watch::channel(Lifecycle::Accepting).1);
     let running = Running {
+        membership: None,
         since: UnixMillis::new(1_800_000_000_000),
         listen: ([127, 0, 0, 1], 8443).into(),
         address: "endtoend://localhost:8443/#pin=0".to_owned(),

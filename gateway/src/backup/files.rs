@@ -1,7 +1,7 @@
 //! Files that are written once, hashed on the way, and on disk when the call returns.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,14 @@ pub(super) fn copy(from: &Path, to: &Path, name: &str, piece: impl FnMut(u64)) -
     Ok(entry)
 }
 
+/// Writes a new file.
+pub(super) fn write_new(mut bytes: &[u8], to: &Path, name: &str) -> io::Result<Entry> {
+    let mut written = create_private(to)?;
+    let entry = read_all(&mut bytes, name, |piece| written.write_all(piece), |_| {})?;
+    written.sync_all()?;
+    Ok(entry)
+}
+
 /// Hashes a file and puts it on disk.
 pub(super) fn hash_and_sync(path: &Path, name: &str, piece: impl FnMut(u64)) -> io::Result<Entry> {
     let mut file = File::open(path)?;
@@ -40,7 +48,7 @@ pub(super) fn hash_and_sync(path: &Path, name: &str, piece: impl FnMut(u64)) -> 
 }
 
 fn read_all(
-    file: &mut File,
+    file: &mut impl io::Read,
     name: &str,
     mut each: impl FnMut(&[u8]) -> io::Result<()>,
     mut piece: impl FnMut(u64),

@@ -9,8 +9,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use endtoend_protocol::UnixMillis;
 use endtoend_storage::{CopyError, Sqlite, StoreError};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
-use super::files::{Temporary, copy, hash_and_sync};
+use super::files::{Temporary, copy, hash_and_sync, write_new};
 use super::manifest::{FORMAT, MANIFEST, Manifest};
 use crate::admin::{AdminContext, Progress, Reporter};
 use crate::clock;
@@ -149,15 +150,28 @@ async fn copy_database(
     }
 }
 
-/// Secrets to copy, and those that are elsewhere.
-fn secrets(context: &AdminContext) -> Result<(Vec<&'static str>, Vec<String>), BackupError> {
+/// A secret that goes into a backup.
+enum ToKeep {
+    /// From the file of this name.
+    File(&'static str),
+    /// Into the file of this name: a member of a cluster has it from the others.
+    Shared(&'static str, Zeroizing<Vec<u8>>),
+}
+
+/// Secrets to keep, and those that are elsewhere.
+fn secrets(context: &AdminContext) -> Result<(Vec<ToKeep>, Vec<String>), BackupError> {
     let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
+    let shared = context.shared();
     for secret in SECRETS {
+        if let Some(bytes) = shared.as_ref().and_then(|shared| shared.get(secret.name())) {
+            here.push(ToKeep::Shared(secret.file, Zeroizing::new(bytes.to_vec())));
+            continue;
+        }
         let path = context.data.join(secret.file);
         if context.outside.contains(&secret.file) {
             elsewhere.push(secret.file.to_owned());
         } else if path.exists() {
-            here.push(secret.file);
+            here.push(ToKeep::File(secret.file));
         } else if context.running.is_some() {
             return Err(BackupError::LostSecret { path, loss: secret.loss });
         } else {
@@ -172,7 +186,7 @@ fn finish(
     folder: Temporary,
     data: &Path,
     path: &Path,
-    secrets: &[&'static str],
+    secrets: &[ToKeep],
     mut manifest: Manifest,
     reporter: &Reporter,
 ) -> Result<BackupDone, BackupError> {
@@ -187,7 +201,10 @@ fn finish(
     });
     manifest.files.push(hashed.map_err(write)?);
     for secret in secrets {
-        let copied = copy(&data.join(secret), &folder.path().join(secret), secret, |_| {});
+        let copied = match secret {
+            ToKeep::File(name) => copy(&data.join(name), &folder.path().join(name), name, |_| {}),
+            ToKeep::Shared(name, bytes) => write_new(bytes, &folder.path().join(name), name),
+        };
         manifest.files.push(copied.map_err(write)?);
     }
     manifest.write(folder.path()).map_err(write)?;

@@ -137,6 +137,9 @@ fn check(read: &Read, environment: &Environment) -> Result<(), Failure> {
                 };
                 (Value::from(from), Value::from(origin.place()), origin.to_string())
             }
+            SecretState::Shared => {
+                (Value::from("cluster"), Value::Null, "shared by the nodes of the cluster, in control.db".to_owned())
+            }
             SecretState::ToBeMade => (Value::Null, Value::Null, "not there: the first start makes it".to_owned()),
             SecretState::Refused(error) => (Value::Null, Value::Null, format!("NOT USABLE: {error}")),
         };

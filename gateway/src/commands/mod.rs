@@ -6,6 +6,7 @@
 pub mod abuse;
 pub mod admin;
 pub mod audit;
+pub mod cluster;
 pub mod config;
 pub mod db;
 pub mod edge;
@@ -49,12 +50,20 @@ impl Environment {
 pub struct Failure {
     text: String,
     causes: Vec<String>,
+    /// What the program ends with.
+    #[serde(default = "one")]
+    code: u8,
+}
+
+/// Of most failures.
+const fn one() -> u8 {
+    1
 }
 
 impl Failure {
     /// A failure without an error below it.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), causes: Vec::new() }
+        Self { text: text.into(), causes: Vec::new(), code: one() }
     }
 
     /// Adds what it comes from.
@@ -64,11 +73,17 @@ impl Failure {
         self
     }
 
-    /// Ends the program with code 1, and says why.
+    /// Ends the program with this code instead of 1.
+    #[must_use]
+    pub fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+
+    /// Ends the program with its code, and says why.
     pub fn report(&self, json: bool) -> ExitCode {
         if json {
             let object = json!({
-                "event": "error", "error": "failed", "exit_code": 1, "text": self.text, "causes": self.causes,
+                "event": "error", "error": "failed", "exit_code": self.code, "text": self.text, "causes": self.causes,
             });
             // Nobody may be reading any more; the exit code tells.
             let _ = Out { json }.object(&object);
@@ -78,7 +93,7 @@ impl Failure {
                 eprintln!("  because: {cause}");
             }
         }
-        ExitCode::FAILURE
+        ExitCode::from(self.code)
     }
 }
 
@@ -94,7 +109,7 @@ impl<E: Error> From<E> for Failure {
             }
             (said, cause) = (text, error.source());
         }
-        Self { text, causes }
+        Self { text, causes, code: one() }
     }
 }
 

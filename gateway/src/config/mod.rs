@@ -5,6 +5,7 @@
 //! shown has no place here: it is a secret, see `node::secrets`. The two exceptions may hold a password and show all but
 //! that: [`StoreUrl`], [`RedisUrl`].
 
+mod cluster;
 mod effective;
 mod keys;
 mod listen;
@@ -26,6 +27,7 @@ use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
+pub use cluster::ClusterConfig;
 pub use effective::{Effective, Origin, Setting};
 pub use keys::Key;
 pub(crate) use keys::nearest;
@@ -62,6 +64,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     pub log: LogConfig,
     pub admin: AdminConfig,
+    pub cluster: ClusterConfig,
 }
 
 /// `[storage]`
@@ -272,6 +275,22 @@ impl Config {
             ("admin", "listen"),
             "is reached from other machines, without TLS and without a login".to_owned(),
             "listen on 127.0.0.1:9464, or set `beyond_loopback = true` where only those who watch reach it",
+        );
+        for (name, text, hint) in self.cluster.broken_rules() {
+            rule(false, ("cluster", name), text, hint);
+        }
+        let shares = self.storage.url.get().is_some() || !self.storage.url_file.as_os_str().is_empty();
+        rule(
+            self.cluster.listen.is_none() || shares,
+            ("cluster", "listen"),
+            "needs a store that all nodes reach, and a SQLite file is this node's alone".to_owned(),
+            "set `url` or `url_file` in [storage], the same on all nodes",
+        );
+        rule(
+            self.cluster.listen.is_none() || self.limits.redis.is_some(),
+            ("cluster", "listen"),
+            "needs a Redis that all nodes reach".to_owned(),
+            "set `redis` in [limits], the same on all nodes",
         );
         if let Err(error) = EnvFilter::try_new(&self.log.filter) {
             rule(false, ("log", "filter"), error.to_string(), "write a level such as \"info\"");

@@ -120,7 +120,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_one_that_was_meant() {
     let (line, text) = mistake("[gatewey]\nlisten = \"127.0.0.1:8\"\n");
     assert!(line == 1 && text.contains("did you mean [gateway]?"), "{text}");
     let (line, text) = mistake("[log]\nlisten = \"127.0.0.1:8\"\n");
-    assert!(line == 2 && text.contains("did you mean `listen` in [gateway]?"), "{text}");
+    assert!(line == 2 && text.contains("did you mean `listen` in [cluster]?"), "{text}");
     let (line, text) = mistake("listen = \"127.0.0.1:8\"\n");
     assert!(line == 1 && text.contains("`listen` below [gateway]"), "{text}");
     let (_, text) = mistake("[gateway]\nzzzzzzzzzz = 1\n");
@@ -129,7 +129,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_one_that_was_meant() {
         "{text}"
     );
     let (_, text) = mistake("[zzzzzzzzzz]\na = 1\n");
-    assert!(text.contains("there are [accounts], [admin], [gateway]"), "{text}");
+    assert!(text.contains("there are [accounts], [admin], [cluster], [gateway]"), "{text}");
 }
 
 #[test]
@@ -252,6 +252,40 @@ fn edges_are_networks() {
     assert!(line == 2 && text.contains("192.0.2.0/24"), "{text}");
     let many = format!("[gateway]\nproxy_from = {:?}\n", ["::1"; 65]);
     assert!(mistake(&many).1.contains("at most 64"));
+}
+
+#[test]
+fn a_node_of_several_says_where_it_is_reached_and_shares_its_store_and_its_redis() {
+    let shared = "[storage]\nurl = \"postgres://db/e2e\"\n[limits]\nredis = \"redis://cache\"\n";
+    let with = |cluster: &str| format!("{shared}[cluster]\n{cluster}\n");
+    for (cluster, address) in [
+        ("", None),
+        ("listen = \"192.0.2.1:7443\"", Some("192.0.2.1:7443")),
+        ("listen = \"0.0.0.0:7443\"\naddress = \"node1.example:7443\"", Some("node1.example:7443")),
+        ("listen = \"[::]:7443\"\naddress = \"[2001:db8::1]:7443\"", Some("[2001:db8::1]:7443")),
+    ] {
+        let config = config(&with(cluster), &[]);
+        assert_eq!(config.cluster.peer_address().as_deref(), address);
+        assert_eq!(config.cluster.timings(), Ok(endtoend_cluster::link::LinkTimings::LAN));
+    }
+    for (line, cluster) in [
+        (6, "listen = \"0.0.0.0:7443\""),
+        (6, "listen = \"192.0.2.1:0\""),
+        (7, "listen = \"192.0.2.1:7443\"\naddress = \"node1.example\""),
+        (7, "listen = \"192.0.2.1:7443\"\naddress = \"2001:db8::1:7443\""),
+        (6, "name = \"Node 1\""),
+        (6, "ping_every_ms = 9"),
+        (6, "pings_unanswered_max = 1"),
+        (7, "ping_every_ms = 2000\nstall_seconds = 7"),
+        (6, "handshake_seconds = 61"),
+        (6, "redial_max_ms = 0"),
+    ] {
+        let (found, text) = mistake(&with(cluster));
+        assert_eq!(found, line, "{text}");
+    }
+    let broken = mistakes("[cluster]\nlisten = \"192.0.2.1:7443\"\n", &[]);
+    let said = format!("{broken:?}");
+    assert!(broken.len() == 2 && said.contains("SQLite") && said.contains("[limits]"), "{said}");
 }
 
 #[test]

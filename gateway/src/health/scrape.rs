@@ -8,7 +8,7 @@ use endtoend_protocol::UnixMillis;
 use super::readiness::Readiness;
 use crate::clock;
 use crate::metrics::{Levels, ProcessLevels};
-use crate::node::{Node, OpenConnections, SENDS_MAX};
+use crate::node::{Membership, Node, OpenConnections, SENDS_MAX};
 
 /// What answers those who watch.
 pub(crate) struct Watched {
@@ -19,6 +19,8 @@ pub(crate) struct Watched {
     pub(crate) store: &'static str,
     pub(crate) started: UnixMillis,
     pub(crate) connections_max: u32,
+    /// None when it is alone.
+    pub(crate) membership: Option<Arc<Membership>>,
 }
 
 impl Watched {
@@ -44,6 +46,7 @@ impl Watched {
             sharing: services.limits.sharing(),
             audit_waiting,
             audit_missed,
+            cluster: self.membership.as_deref().map(Membership::levels).unwrap_or_default(),
             process,
         })
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::events::{Metrics, Present};
 use super::kinds::Label;
-use super::levels::{Levels, ProcessLevels};
+use super::levels::{ClusterLevels, Levels, ProcessLevels};
 use super::text::Text;
 use crate::health::Reason;
 use crate::limits::{LimitStats, Sharing};
@@ -17,6 +17,7 @@ impl Metrics {
         self.messages(&mut text);
         self.store(levels, &mut text);
         self.elsewhere(levels, &mut text);
+        cluster(&levels.cluster, &mut text);
         self.mailboxes(levels, &mut text);
         self.connections(levels, &mut text);
         limits(levels, &mut text);
@@ -139,6 +140,36 @@ impl Metrics {
         let expires = Duration::from_millis(self.certificate_expires().get());
         text.level("endtoend_certificate_expires_timestamp_seconds", help, seconds(expires));
     }
+}
+
+/// Of several nodes; zero on one that is alone.
+fn cluster(levels: &ClusterLevels, text: &mut Text) {
+    text.level("endtoend_cluster_term", "Grows with each election.", levels.term);
+    text.level("endtoend_cluster_leads", "1 on the node that leads with a majority.", u8::from(levels.leads));
+    let help = "1 when this node knows a leader with a majority.";
+    text.level("endtoend_cluster_led", help, u8::from(levels.led));
+    let states = ["pending", "joining", "active", "draining"].into_iter().zip(levels.members);
+    text.levels("endtoend_cluster_members", "Nodes of the cluster by where they stand.", "state", states);
+    text.level("endtoend_cluster_voters", "Those of them who vote.", levels.voters);
+    let ends = ["written", "applied"].into_iter().zip(levels.log);
+    text.levels("endtoend_cluster_log_index", "Up to where this node has the log.", "end", ends);
+    text.level("endtoend_cluster_log_bytes", "Bytes of the log on disk.", levels.log_bytes);
+    let help = "1 when the directory of claims in Redis answers.";
+    text.level("endtoend_cluster_claims_answer", help, u8::from(levels.claims_answer));
+    let help = "When this node's certificate for links ends, in Unix time; it is renewed at half its life.";
+    let name = "endtoend_cluster_certificate_expires_timestamp_seconds";
+    text.level(name, help, seconds(levels.certificate_expires));
+    let links = ["living", "wanted"].into_iter().zip(levels.links);
+    text.levels("endtoend_links", "Links to other nodes.", "state", links);
+    text.total("endtoend_link_lives_total", "Links that were made.", levels.link_lives);
+    let directions = ["read", "written"].into_iter().zip(levels.link_bytes);
+    text.totals("endtoend_link_bytes_total", "Bytes of frames on links.", "direction", directions);
+    let queues = ["control", "traffic"].into_iter().zip(levels.link_waiting_bytes);
+    text.levels("endtoend_link_waiting_bytes", "Bytes that wait to be written to links.", "queue", queues);
+    let help = "What was to be sent over a link and found no room.";
+    text.total("endtoend_link_no_room_total", help, levels.link_no_room);
+    let help = "How long the slowest of the other nodes took to answer a ping.";
+    text.level("endtoend_link_rtt_seconds", help, seconds(levels.link_rtt));
 }
 
 fn limits(levels: &Levels, text: &mut Text) {

@@ -32,7 +32,37 @@ pub(crate) struct Levels {
     pub(crate) sharing: Sharing,
     pub(crate) audit_waiting: usize,
     pub(crate) audit_missed: u64,
+    pub(crate) cluster: ClusterLevels,
     pub(crate) process: ProcessLevels,
+}
+
+/// Of the cluster, as this node sees it. All zero on a node that is alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClusterLevels {
+    pub(crate) term: u64,
+    pub(crate) leads: bool,
+    /// A leader with a majority is known.
+    pub(crate) led: bool,
+    /// Pending, joining, active, draining.
+    pub(crate) members: [usize; 4],
+    pub(crate) voters: usize,
+    /// Up to where the log is written, and applied.
+    pub(crate) log: [u64; 2],
+    pub(crate) log_bytes: u64,
+    /// Of the own certificate for links, in Unix time.
+    pub(crate) certificate_expires: Duration,
+    /// Links that live, and those that there should be.
+    pub(crate) links: [usize; 2],
+    pub(crate) link_lives: u64,
+    /// Read, and written.
+    pub(crate) link_bytes: [u64; 2],
+    /// Of the control plane, and of traffic.
+    pub(crate) link_waiting_bytes: [usize; 2],
+    pub(crate) link_no_room: u64,
+    /// The longest of all links.
+    pub(crate) link_rtt: Duration,
+    /// Whether the directory of claims answers.
+    pub(crate) claims_answer: bool,
 }
 
 /// What the system says of this process. What it does not say is zero.

@@ -14,5 +14,5 @@ mod text;
 
 pub(crate) use events::{Metrics, Presence, Present, Step, StoreCall, Swept};
 pub(crate) use kinds::{Label, Share, label};
-pub(crate) use levels::{Levels, ProcessLevels};
+pub(crate) use levels::{ClusterLevels, Levels, ProcessLevels};
 pub(crate) use text::CONTENT_TYPE;

@@ -106,6 +106,11 @@ impl DataDir {
         self.write(&path, line.as_bytes())
     }
 
+    /// Where secrets may come from besides the directory.
+    pub(super) const fn outside(&self) -> &Outside {
+        &self.outside
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -153,7 +158,11 @@ impl DataDir {
         DataDirError::Damaged { path: self.path.join(secret.file) }
     }
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    /// Writes a file of the directory whole or not at all, for its owner only.
+    ///
+    /// # Errors
+    /// When the directory takes no files.
+    pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let temporary = path.with_extension("new");
         let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
         file.write_all(bytes)?;

@@ -8,6 +8,7 @@ use endtoend_storage::StoreError;
 
 use super::certificates::CertificateError;
 use super::data_dir::DataDirError;
+use super::member::MemberError;
 use super::open_files::TooFewFiles;
 use super::store::OpenStoreError;
 
@@ -46,8 +47,20 @@ pub enum ServeError {
          socket unit"
     )]
     NotListenedOn(SocketAddr),
+    #[error(transparent)]
+    Member(#[from] MemberError),
     #[error("the listener failed")]
     Listener(#[source] io::Error),
     #[error("the system gives no signals, so that nothing could end the node in order")]
     Signals(#[source] io::Error),
+}
+
+impl ServeError {
+    /// Whether the cluster does not want this node, so that starting it again changes nothing.
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Member(error) => error.is_refusal(),
+            _ => false,
+        }
+    }
 }

@@ -12,7 +12,8 @@ const SPREAD_MIN: Duration = Duration::from_secs(1);
 /// No client is sent away for longer than this, however many they are. Below `COME_BACK_MAX` of the protocol.
 const SPREAD_MAX: Duration = Duration::from_secs(60);
 
-/// What a node takes on. It moves in one direction only, and readiness shows it.
+/// What a node takes on. It moves in one direction, but that a member whose cluster has drained it may be told to serve again.
+/// Readiness shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifecycle {
     /// Everything.

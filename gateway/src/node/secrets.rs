@@ -16,6 +16,7 @@ use endtoend_crypto_core::signature::SEED_BYTES;
 use zeroize::Zeroizing;
 
 use super::data_dir::{DataDirError, has_store};
+use super::member::is_member;
 use crate::config::nearest;
 
 /// `ENDTOEND_SECRET_IDENTITY` holds `identity.key`, in hexadecimal digits.
@@ -81,7 +82,8 @@ pub(super) const STORE_KEY: Secret = Secret {
 pub static SECRETS: [&Secret; 6] = [&CA_KEY, &IDENTITY_KEY, &OPAQUE_SETUP, &TOKEN_KEY, &OPRF_KEY, &STORE_KEY];
 
 impl Secret {
-    fn name(&self) -> &'static str {
+    /// That of its file without `.key`.
+    pub(crate) fn name(&self) -> &'static str {
         self.file.trim_end_matches(".key")
     }
 
@@ -264,6 +266,8 @@ pub(super) fn read_file(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
 pub enum SecretState {
     /// It is there and has a length that it can have.
     Found(SecretOrigin),
+    /// The nodes of the cluster share it: this node has it from them.
+    Shared,
     /// The first start makes it.
     ToBeMade,
     /// A start will be refused for this reason.
@@ -273,6 +277,7 @@ pub enum SecretState {
 /// How each secret stands. Takes no lock and changes nothing.
 pub fn secret_states(data: &Path, outside: &Outside) -> Vec<(&'static Secret, SecretState)> {
     let state = |secret: &Secret| match find(data, outside, secret) {
+        _ if is_member(data) => SecretState::Shared,
         Ok(Some(found)) => SecretState::Found(found.origin),
         Ok(None) if has_store(data) => {
             SecretState::Refused(DataDirError::Lost { path: data.join(secret.file), loss: secret.loss })

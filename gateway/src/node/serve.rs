@@ -1,13 +1,14 @@
 //! From a configuration to a running node, and back.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_server::Server;
 use actix_web::rt::task::JoinHandle;
+use endtoend_cluster::NodeId;
 use endtoend_storage::Maintenance;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -21,9 +22,12 @@ use super::drain::{ENDING_MAX, StopSignals, drain};
 use super::error::ServeError;
 use super::identity::{Identity, Pin};
 use super::lifecycle::Lifecycle;
+use super::member::{
+    Begun, Intended, Joining, MemberError, STOP_MAX, follow_secrets, follow_state, is_member, until_out,
+};
 use super::open::OpenConnections;
 use super::open_files::raise_limit;
-use super::opening::open;
+use super::opening;
 use super::parts::start_actors;
 use super::secrets::Outside;
 use super::sockets::{HandedOver, Sockets};
@@ -54,6 +58,15 @@ pub struct Ready {
 /// What a node tells whoever has started it.
 #[derive(Clone, Copy, Debug)]
 pub enum News<'a> {
+    /// It has asked to join a cluster, where an operator has to approve it. Told again each time that it was asked.
+    Pending {
+        /// Who.
+        node: NodeId,
+        /// What people call it.
+        name: &'a str,
+        /// Whom it asks.
+        seed: &'a str,
+    },
     /// Clients may come.
     Ready(&'a Ready),
     /// It was told to stop, and ends within this time.
@@ -66,25 +79,32 @@ pub enum News<'a> {
 /// Runs a node until SIGTERM or SIGINT, inside an actix system, and then drains it: see `drain`.
 ///
 /// # Errors
-/// When it cannot start, or the listener fails. The data directory is untouched by a start that fails.
+/// When it cannot start, the listener fails, or its cluster does not let it go on. Accounts and secrets are untouched by a
+/// start that fails.
 pub async fn serve(
     config: Config,
     outside: Outside,
     handed_over: HandedOver,
+    joining: Option<Joining>,
     tell: impl Fn(News<'_>),
 ) -> Result<(), ServeError> {
     raise_limit(config.gateway.connections_max, config.storage.connections_max.get())?;
     let sockets = Sockets::choose(config.gateway.listen, handed_over)?;
     let outside_files = outside.files();
     let data = DataDir::open(&config.storage.data)?.with_outside(outside);
-    let (data, secrets, opened) = open(data, &ChosenStore::of(&config.storage)?).await?;
-    let (ip, they_stay) = (sockets.ip(), sockets.stay());
-    let leaf = Leaf::new(secrets.authority, leaf_names(&config.gateway.names, ip), clock::now())?;
+    let sockets = sockets.bind()?;
+    let (listen, they_stay) = (sockets.address(), sockets.stay());
+    let host = host(&config.gateway.names, listen.ip());
+    let open = OpenConnections::none();
+    let begun = begin(&config, data, with_port(&host, listen.port()), joining, open.clone(), &tell).await?;
+    let Begun { data, member, secrets, store: opened } = begun;
+    let membership = member.as_ref().map(|member| Arc::clone(&member.membership));
+
+    let leaf = Leaf::new(secrets.authority, leaf_names(&config.gateway.names, listen.ip()), clock::now())?;
     let identity = Arc::new(Identity::new(secrets.identity, clock::now()));
     let pin = Pin { tls: leaf.pin(), identity: identity.fingerprint() };
     let (leaf, store) = (Arc::new(leaf), opened.store());
     let (lifecycle, seen) = watch::channel(Lifecycle::Accepting);
-    let open = OpenConnections::none();
     let drain_time = Duration::from_secs(u64::from(config.gateway.drain_seconds));
     let limits = Arc::new(Limits::new(&config.limits, secrets.services.limits()));
     let (started, metrics) = (clock::now(), Arc::new(Metrics::new(clock::monotonic())));
@@ -95,6 +115,7 @@ pub async fn serve(
         server_password: server_password(&config.accounts.server_password_file)?,
         password_device_delay: Duration::from_secs(u64::from(config.accounts.password_device_delay_hours) * 3600),
     };
+    let others = member.as_ref().map(|member| member.others(secrets.services.names()));
     let (sessions, auditor) = (Arc::default(), audit.clone());
     let services = Arc::new(Services::new(store.clone(), secrets.services, policy, limits.clone(), sessions, audit));
     let guests_max = config.gateway.guests_max.min(config.gateway.connections_max / 2).max(1) as usize;
@@ -104,7 +125,7 @@ pub async fn serve(
         store.clone(),
         auditor,
         Common { guests_max, lifecycle: seen.clone(), metrics: metrics.clone() },
-        None,
+        others,
     );
     let node = Arc::new(node);
     let readiness = Arc::new(Readiness::new(opened.maintenance(), metrics.clone(), node.memory.clone(), seen.clone()));
@@ -115,12 +136,11 @@ pub async fn serve(
         store: opened.kind(),
         started,
         connections_max: config.gateway.connections_max,
+        membership: membership.clone(),
     });
 
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let connections_max = (config.gateway.connections_max as usize).div_ceil(workers);
-    let listeners = sockets.listeners()?;
-    let listen = listeners.first().and_then(|(listener, _)| listener.local_addr().ok()).unwrap_or((ip, 0).into());
     let tls = Arc::new(tls_config(leaf.clone())?);
     let threads = Arc::new(connection::Threads::start(workers));
     let server = Server::build()
@@ -130,7 +150,7 @@ pub async fn serve(
         .shutdown_timeout(drain_time.as_secs() + 60)
         .disable_signals();
     let edges = connection::Edges::new(&config.gateway.proxy_from);
-    let server = listeners.into_iter().try_fold(server, |server, (listener, address)| {
+    let server = sockets.listen()?.into_iter().try_fold(server, |server, (listener, address)| {
         let (node, tls, open, edges) = (Arc::clone(&node), Arc::clone(&tls), open.clone(), edges.clone());
         let threads = Arc::clone(&threads);
         let connections = move || {
@@ -141,10 +161,6 @@ pub async fn serve(
     })?;
     let listener = start_watched(config.admin.listen, &watched)?;
     let admin_listen = listener.as_ref().map(|listener| listener.address);
-    let host = config.gateway.names.first().cloned().unwrap_or_else(|| match listen.ip() {
-        ip if ip.is_unspecified() => "localhost".to_owned(),
-        ip => ip.to_string(),
-    });
     let address = endtoend_address(&host, listen.port(), pin);
     let server = server.run();
     let handle = server.handle();
@@ -156,21 +172,45 @@ pub async fn serve(
         config,
         lifecycle: seen,
         readiness,
+        membership: membership.clone(),
     };
-    let admin = start_admin(&data, opened.maintenance(), outside_files, services, running)?;
+    let admin = start_admin(&data, opened.maintenance(), outside_files, services.clone(), running)?;
     // Whoever is told that the node is ready may end it at once.
     let mut signals = StopSignals::listen().map_err(ServeError::Signals)?;
+    let followed = membership.as_ref().map(|membership| {
+        actix_web::rt::spawn(follow_secrets(Arc::clone(&membership.control), services));
+        let control = Arc::clone(&membership.control);
+        actix_web::rt::spawn(follow_state(control, lifecycle.clone(), open.clone(), drain_time))
+    });
     tell(News::Ready(&Ready { listen, pin, address, admin: admin_listen }));
     actix_web::rt::spawn(take_care(store.clone(), limits, leaf, identity, metrics));
     let mut serving = actix_web::rt::spawn(server);
+    let out = async {
+        match &membership {
+            Some(membership) => until_out(&membership.control).await,
+            None => std::future::pending().await,
+        }
+    };
     let served = tokio::select! {
         ended = &mut serving => ended.unwrap_or_else(|stopped| Err(io::Error::other(stopped))).map_err(ServeError::Listener),
         () = signals.next() => Ok(()),
+        out = out => {
+            tracing::error!("{out}");
+            Err(out.into())
+        }
     };
-    // Readiness goes red before anything else happens.
-    lifecycle.send_modify(|now| *now = now.stop(open.count(), drain_time, clock::monotonic()));
-    tell(News::Stopping { within: drain_time + ENDING_MAX + STORE_CLOSE_MAX });
+    // Nobody opens again what is about to end.
+    if let Some(followed) = followed {
+        followed.abort();
+    }
+    // Readiness goes red before anything else happens. A drain that its cluster has begun goes on.
+    if lifecycle.borrow().is_accepting() {
+        lifecycle.send_modify(|now| *now = now.stop(open.count(), drain_time, clock::monotonic()));
+    }
+    tell(News::Stopping { within: drain_time + ENDING_MAX + STORE_CLOSE_MAX + STOP_MAX });
     tracing::info!(connections = open.count(), seconds = drain_time.as_secs(), "draining; another signal ends it now");
+    let given_away =
+        membership.map(|membership| actix_web::rt::spawn(async move { membership.give_away_leadership().await }));
     // Nobody comes in: those who knock are told so, or wait at the socket for the next process.
     if they_stay {
         drop(handle.pause());
@@ -184,6 +224,12 @@ pub async fn serve(
         let _aborted = serving.await;
     }
     remains.flush().await;
+    if let Some(given_away) = given_away {
+        let _given_or_not = given_away.await;
+    }
+    if let Some(member) = member {
+        member.stop().await;
+    }
     // Its socket goes before the lock, so that nobody waits for an answer.
     admin.abort();
     let _ = admin.await;
@@ -196,6 +242,28 @@ pub async fn serve(
     served?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Store, secrets, and, for a node of several, its place among them.
+async fn begin(
+    config: &Config,
+    data: DataDir,
+    client_address: String,
+    joining: Option<Joining>,
+    open: OpenConnections,
+    tell: &impl Fn(News<'_>),
+) -> Result<Begun, ServeError> {
+    if config.cluster.listen.is_some() {
+        return Intended { config, data, client_address, joining, open }.begin(tell).await;
+    }
+    if joining.is_some() {
+        return Err(MemberError::NoListen.into());
+    }
+    if is_member(data.path()) {
+        return Err(MemberError::NotAlone(data.path().to_owned()).into());
+    }
+    let (data, secrets, store) = opening::open(data, &ChosenStore::of(&config.storage)?).await?;
+    Ok(Begun { data, member: None, secrets, store })
 }
 
 /// Answers programs that watch the node, where the operator wants that.
@@ -234,8 +302,19 @@ fn server_password(path: &Path) -> Result<Option<ServerPassword>, ServeError> {
     ServerPassword::new(Zeroizing::new(line.to_vec())).map(Some).ok_or_else(|| unusable(None))
 }
 
+/// Under what clients reach the node.
+fn host(names: &[String], listen: IpAddr) -> String {
+    names.first().cloned().unwrap_or_else(|| match listen {
+        ip if ip.is_unspecified() => "localhost".to_owned(),
+        ip => ip.to_string(),
+    })
+}
+
+fn with_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 /// The one line that a person hands to another.
 pub(super) fn endtoend_address(host: &str, port: u16, pin: Pin) -> String {
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    format!("endtoend://{host}:{port}/#pin={pin}")
+    format!("endtoend://{}/#pin={pin}", with_port(host, port))
 }

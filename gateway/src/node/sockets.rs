@@ -5,7 +5,7 @@
 //! keeps has one queue for both.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use listenfd::ListenFd;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -43,7 +43,7 @@ impl HandedOver {
     }
 }
 
-/// Where the node listens.
+/// Where the node is to listen.
 #[derive(Debug)]
 pub(super) enum Sockets {
     /// An address that it opens itself.
@@ -67,43 +67,72 @@ impl Sockets {
         }
     }
 
-    /// The address that they are reached at.
-    pub(super) fn ip(&self) -> IpAddr {
+    /// Takes its address. Nobody can connect yet.
+    ///
+    /// # Errors
+    /// `AddressInUse`, `Listen`.
+    pub(super) fn bind(self) -> Result<Bound, ServeError> {
+        Ok(match self {
+            Self::Own(asked) => {
+                let (socket, address) = bind(asked).map_err(|source| failed(asked, source))?;
+                Bound::Own { socket, asked, address }
+            }
+            Self::HandedOver(sockets) => Bound::HandedOver(sockets),
+        })
+    }
+}
+
+/// Sockets that have their addresses.
+#[derive(Debug)]
+pub(super) enum Bound {
+    /// The node's own.
+    Own { socket: Socket, asked: SocketAddr, address: SocketAddr },
+    /// See [`Sockets::HandedOver`].
+    HandedOver(Vec<(TcpListener, SocketAddr)>),
+}
+
+impl Bound {
+    /// Where they are reached, the first one of several.
+    pub(super) fn address(&self) -> SocketAddr {
         match self {
-            Self::Own(address) => address.ip(),
-            Self::HandedOver(handed) => handed.first().map_or(Ipv4Addr::LOCALHOST.into(), |(_, address)| address.ip()),
+            Self::Own { address, .. } => *address,
+            Self::HandedOver(handed) => handed.first().map_or((Ipv4Addr::LOCALHOST, 0).into(), |(_, address)| *address),
         }
     }
 
     /// Whether they go on taking connections when the node does not.
-    pub(super) fn stay(&self) -> bool {
+    pub(super) const fn stay(&self) -> bool {
         matches!(self, Self::HandedOver(_))
     }
 
-    /// All of them, listening, each with its address.
+    /// From now on clients may connect: each socket with the address that was asked for.
     ///
     /// # Errors
     /// `AddressInUse`, `Listen`.
-    pub(super) fn listeners(self) -> Result<Vec<(TcpListener, SocketAddr)>, ServeError> {
+    pub(super) fn listen(self) -> Result<Vec<(TcpListener, SocketAddr)>, ServeError> {
         match self {
-            Self::Own(address) => {
-                let listener = listen_on(address).map_err(|source| match source.kind() {
-                    io::ErrorKind::AddrInUse => ServeError::AddressInUse(address),
-                    _ => ServeError::Listen { address, source },
-                })?;
-                Ok(vec![(listener, address)])
+            Self::Own { socket, asked, .. } => {
+                socket.listen(BACKLOG).map_err(|source| failed(asked, source))?;
+                Ok(vec![(socket.into(), asked)])
             }
             Self::HandedOver(sockets) => Ok(sockets),
         }
     }
 }
 
-/// A socket that clients connect to.
-fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+fn failed(address: SocketAddr, source: io::Error) -> ServeError {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => ServeError::AddressInUse(address),
+        _ => ServeError::Listen { address, source },
+    }
+}
+
+/// A socket that clients will connect to, and its address.
+fn bind(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // A restart need not wait until the connections of before are forgotten.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    let bound = socket.local_addr()?.as_socket().unwrap_or(address);
+    Ok((socket, bound))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use endtoend_storage::{
     ConnectionUrl, InvalidUrl, Maintenance, OpenError, Postgres, PostgresOpenError, PostgresOptions, Sqlite, Store,
-    StoreLimits,
+    StoreError, StoreLimits,
 };
 use zeroize::Zeroizing;
 
@@ -158,6 +158,28 @@ impl NodeStore {
         match self {
             Self::Sqlite(store) => Arc::new(store.clone()),
             Self::Postgres(store) => Arc::new(store.clone()),
+        }
+    }
+
+    /// The cluster whose nodes use it; none for a file, which has one node.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(super) async fn cluster(&self) -> Result<Option<[u8; 16]>, StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(None),
+            Self::Postgres(store) => store.cluster().await,
+        }
+    }
+
+    /// From now on the nodes of this cluster use it, unless those of another one do. Whose it is then.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(super) async fn take_for_cluster(&self, cluster: [u8; 16]) -> Result<[u8; 16], StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(cluster),
+            Self::Postgres(store) => store.take_for_cluster(cluster).await,
         }
     }
 

@@ -1,8 +1,9 @@
 //! The secrets that services need.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use endtoend_cluster::claims::NameKey;
 use endtoend_crypto_core::handle::Handle;
 use endtoend_crypto_core::opaque::ServerSetup;
 use endtoend_crypto_core::oprf::OprfKey;
@@ -15,19 +16,33 @@ use zeroize::Zeroizing;
 const RELATION_CONTEXT: &str = "endtoend 2026-11 relation v1";
 const REFRESH_CONTEXT: &str = "endtoend 2026-11 refresh key v1";
 const LIMITS_CONTEXT: &str = "endtoend 2026-11 limits v1";
+const NAMES_CONTEXT: &str = "endtoend 2026-11 names of claims v1";
 const INVITE_CONTEXT: &str = "endtoend 2026-11 invitation v1";
 
 /// What turns accounts, codes and tokens into what the store keeps. `Debug` shows nothing.
 pub(crate) struct ServiceSecrets {
     pub(super) opaque: ServerSetup,
     pub(super) oprf: OprfKey,
-    pub(super) token: Arc<SigningKey>,
-    pub(super) token_verifier: Arc<VerifyingKey>,
+    token: RwLock<TokenKey>,
     pub(super) refresh: RefreshKey,
     relation: Zeroizing<[u8; 32]>,
     invite: Zeroizing<[u8; 32]>,
     limits: Zeroizing<[u8; 32]>,
+    names: Zeroizing<[u8; 32]>,
     audit: AuditKey,
+}
+
+/// What access tokens are signed with, and checked.
+#[derive(Clone)]
+pub(super) struct TokenKey {
+    pub(super) signing: Arc<SigningKey>,
+    pub(super) verifying: Arc<VerifyingKey>,
+}
+
+impl TokenKey {
+    fn new(key: SigningKey) -> Self {
+        Self { verifying: Arc::new(key.verifying_key()), signing: Arc::new(key) }
+    }
 }
 
 impl fmt::Debug for ServiceSecrets {
@@ -39,19 +54,32 @@ impl fmt::Debug for ServiceSecrets {
 impl ServiceSecrets {
     /// `store` is the secret of 32 bytes from which the keys for hashes are derived.
     pub(crate) fn new(opaque: ServerSetup, oprf: OprfKey, token: SigningKey, store: &[u8; 32]) -> Self {
-        let token_verifier = Arc::new(token.verifying_key());
         let derive = |context| Zeroizing::new(blake3::derive_key(context, store));
         Self {
             opaque,
             oprf,
-            token: Arc::new(token),
-            token_verifier,
+            token: RwLock::new(TokenKey::new(token)),
             refresh: RefreshKey::from_bytes(&derive(REFRESH_CONTEXT)),
             relation: derive(RELATION_CONTEXT),
             invite: derive(INVITE_CONTEXT),
             limits: derive(LIMITS_CONTEXT),
+            names: derive(NAMES_CONTEXT),
             audit: AuditKey::new(store),
         }
+    }
+
+    pub(super) fn token(&self) -> TokenKey {
+        self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on nothing that was signed with the key before is believed: devices go on with their refresh tokens.
+    pub(super) fn replace_token_key(&self, key: SigningKey) {
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = TokenKey::new(key);
+    }
+
+    /// What devices are called in the directory of claims.
+    pub(crate) fn names(&self) -> NameKey {
+        NameKey::derive(&self.names)
     }
 
     pub(crate) fn audit(&self) -> AuditKey {

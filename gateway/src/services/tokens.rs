@@ -1,10 +1,9 @@
 //! Tokens: what a device shows instead of the password, and what becomes of a refresh token that is shown.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use endtoend_crypto_core::proof::Purpose;
 use endtoend_crypto_core::refresh::RefreshToken;
+use endtoend_crypto_core::signature::SigningKey;
 use endtoend_crypto_core::token;
 use endtoend_protocol::{AccountTag, Address, Answer, DeviceId, Refusal, RefusalCode, UnixMillis, limits};
 use endtoend_storage::{Family, FamilyId};
@@ -59,6 +58,11 @@ pub(super) fn judge(family: &Family, shown: (u32, [u8; 32]), next: [u8; 32], now
 }
 
 impl Services {
+    /// The key of access tokens was replaced, here and on all nodes.
+    pub(crate) fn replace_token_key(&self, key: SigningKey) {
+        self.secrets.replace_token_key(key);
+    }
+
     /// A new family for a device that has just logged in, and both tokens.
     pub(super) async fn begin_family(&self, device: Address, now: UnixMillis) -> Answered<(Login, Answer)> {
         let refresh = RefreshToken::first(&mut rand::rng());
@@ -138,7 +142,7 @@ impl Services {
     ) -> Answered<(Login, Answer)> {
         self.admit(Operation::Login, guest).await?;
         let bad = || Refusal::from(RefusalCode::BadCredentials);
-        let (verifier, bytes) = (Arc::clone(&self.secrets.token_verifier), token.clone());
+        let (verifier, bytes) = (self.secrets.token().verifying, token.clone());
         let skew = u64::try_from(limits::CLOCK_SKEW_MAX.as_millis()).unwrap_or_default();
         let claims = off_thread(move || token::verify(&verifier, &bytes, now.get(), skew)).await?.map_err(|_| bad())?;
         let device = DeviceId::new(claims.device.into()).map_err(|_| bad())?;
@@ -185,7 +189,7 @@ impl Services {
         now: UnixMillis,
     ) -> Answered<(Login, Answer)> {
         let expires = now.plus(limits::ACCESS_TOKEN_LIFE);
-        let key = Arc::clone(&self.secrets.token);
+        let key = self.secrets.token().signing;
         let token = off_thread(move || {
             let account = device.account.as_bytes();
             token::issue(&key, account, device.device.get(), &family.0, now.get(), expires.get())

@@ -34,9 +34,8 @@ impl Postgres {
                 .bind(cluster.to_vec())
                 .execute(transaction.connection())
                 .await?;
-            let name: Vec<u8> = sqlx::query_scalar("SELECT name FROM cluster WHERE id = 1")
-                .fetch_one(transaction.connection())
-                .await?;
+            let name: Vec<u8> =
+                sqlx::query_scalar("SELECT name FROM cluster WHERE id = 1").fetch_one(transaction.connection()).await?;
             transaction.commit().await?;
             read(name)
         })

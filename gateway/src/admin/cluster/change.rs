@@ -1,0 +1,135 @@
+//! Changes, and the time until they are in force.
+
+use std::time::Duration;
+
+use endtoend_cluster::control::{Command, ControlError};
+use endtoend_cluster::peers::Peers as _;
+use endtoend_cluster::{ClusterView, MemberState, NodeId};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::find::find;
+use super::{Change, Changed, ClusterAnswer, DECISION_MIN, refused, status};
+use crate::commands::Failure;
+use crate::node::Membership;
+
+/// How often it is looked whether the connections of a node have left.
+const LOOK_EACH: Duration = Duration::from_millis(100);
+
+/// Changes a node, and waits until that is in force.
+pub(super) async fn node(
+    cluster: &Membership,
+    what: Change,
+    text: &str,
+    wait: Duration,
+) -> Result<ClusterAnswer, Failure> {
+    let (control, deadline) = (&cluster.control, wait.max(DECISION_MIN));
+    // What is agreed upon: this node may not have heard yet of who has asked a moment ago.
+    let state = control.read(deadline).await.map_err(refused)?;
+    let (node, member) = find(&state, text)?;
+    if what == Change::Remove && node == control.node() {
+        return Err(Failure::new(
+            "a node that is removed is cut off: ask another node of the cluster to remove this one",
+        ));
+    }
+    let done = match what {
+        Change::Approve => control.approve(node, deadline).await,
+        Change::Reject => control.propose(Command::Reject { node }, deadline).await,
+        Change::Drain => control.propose(Command::Drain { node }, deadline).await,
+        Change::Undrain => control.propose(Command::Undrain { node }, deadline).await,
+        Change::Remove => control.remove(node, deadline).await,
+    };
+    let done = done.map_err(refused)?;
+    let mut answer = Changed {
+        what,
+        id: node.to_string(),
+        name: member.name,
+        state: None,
+        changed: done.changed,
+        connections: None,
+    };
+    let in_force = |view: &ClusterView| match (what, view.members.get(&node).map(|member| member.state)) {
+        (Change::Approve, Some(state)) => matches!(state, MemberState::Active | MemberState::Draining),
+        (Change::Drain, state) => state == Some(MemberState::Draining),
+        (Change::Undrain, state) => state == Some(MemberState::Active),
+        (Change::Reject | Change::Remove, state) => state.is_none(),
+        (Change::Approve, None) => false,
+    };
+    let end = Instant::now() + wait;
+    let mut view = control.view();
+    let reached = matches!(timeout(wait, view.wait_for(in_force)).await, Ok(Ok(_)));
+    let now = view.borrow().clone();
+    answer.state = now.members.get(&node).map(|member| member.state.to_string());
+    if !wait.is_zero() && !reached {
+        return Err(not_yet(&answer, wait));
+    }
+    if what == Change::Drain {
+        answer.connections = until_gone(cluster, node, end).await;
+    }
+    Ok(ClusterAnswer::Changed(answer))
+}
+
+fn not_yet(Changed { what, id, state, .. }: &Changed, wait: Duration) -> Failure {
+    let state = state.as_deref().unwrap_or("out");
+    let next = match what {
+        Change::Approve => "see that it runs and reaches the others; it becomes active by itself",
+        _ => "it goes on by itself: see `endtoend cluster status`",
+    };
+    Failure::new(format!(
+        "node {id} is {} and after {} still {state}: {next}",
+        what.done(),
+        humantime::format_duration(wait)
+    ))
+}
+
+/// Waits until nobody is connected to the node; says who still is, if the node says so.
+async fn until_gone(cluster: &Membership, node: NodeId, end: Instant) -> Option<u64> {
+    loop {
+        let report = match node == cluster.control.node() {
+            true => Some(cluster.reports.own()),
+            false => cluster.reports.of(node, &cluster.links).await,
+        };
+        let connections = report.map(|report| report.connections);
+        if connections == Some(0) || Instant::now() >= end {
+            return connections;
+        }
+        sleep(LOOK_EACH).await;
+    }
+}
+
+/// Lets that node lead, or any other than the one that does.
+pub(super) async fn leader(cluster: &Membership, text: Option<&str>, wait: Duration) -> Result<ClusterAnswer, Failure> {
+    let (control, deadline) = (&cluster.control, wait.max(DECISION_MIN));
+    let state = control.read(deadline).await.map_err(refused)?;
+    let view = control.view().borrow().clone();
+    let to = match text {
+        Some(text) => find(&state, text)?.0,
+        None => {
+            let linked = cluster.links.links();
+            let reached = |node: &NodeId| *node == control.node() || linked.iter().any(|link| link.run.node == *node);
+            let heir = view.voters.iter().find(|voter| view.leader != Some(**voter) && reached(voter));
+            *heir
+                .ok_or_else(|| Failure::new("there is no other node that could lead: see `endtoend cluster status`"))?
+        }
+    };
+    control.transfer_leader(to, deadline).await.map_err(|error| match error {
+        ControlError::NoLeader => {
+            Failure::new(format!("node {to} does not lead after {}", humantime::format_duration(deadline)))
+        }
+        error => refused(error),
+    })?;
+    let view = control.view().borrow().clone();
+    let name = view.members.get(&to).map(|member| member.name.clone()).unwrap_or_default();
+    Ok(ClusterAnswer::Leads { leader: to.to_string(), name, term: view.term })
+}
+
+/// New secrets for the same nodes, and waits until this one has them.
+pub(super) async fn secrets(cluster: &Membership, wait: Duration) -> Result<ClusterAnswer, Failure> {
+    let (control, deadline) = (&cluster.control, wait.max(DECISION_MIN));
+    let before = control.read(deadline).await.map_err(refused)?.sealed().generation;
+    control.rotate(deadline).await.map_err(refused)?;
+    let mut secrets = control.secrets();
+    let renewed = async { while status::generation(control) <= before && secrets.changed().await {} };
+    // They are agreed upon; that this node has not opened them yet is its own log's to say.
+    let _opened = timeout(deadline, renewed).await;
+    Ok(ClusterAnswer::Rotated { generation: status::generation(control) })
+}

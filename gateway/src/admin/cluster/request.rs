@@ -1,0 +1,145 @@
+//! What can be asked about the cluster, with the answers.
+
+use serde::{Deserialize, Serialize};
+
+/// On the wire: `{"cluster":{"status":{}}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum ClusterRequest {
+    TokenCreate {
+        life_ms: u64,
+    },
+    TokenList {},
+    TokenRevoke {
+        id: String,
+    },
+    Status {},
+    /// `node`: an id, the beginning of one, or a name.
+    Change {
+        what: Change,
+        node: String,
+        wait_ms: u64,
+    },
+    TransferLeader {
+        node: Option<String>,
+        wait_ms: u64,
+    },
+    Rotate {
+        wait_ms: u64,
+    },
+}
+
+/// What is to become of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Change {
+    Approve,
+    Reject,
+    Drain,
+    Undrain,
+    Remove,
+}
+
+impl Change {
+    /// As it is said when it was done.
+    pub(crate) const fn done(self) -> &'static str {
+        match self {
+            Self::Approve => "approved",
+            Self::Reject => "rejected",
+            Self::Drain => "drained",
+            Self::Undrain => "undrained",
+            Self::Remove => "removed",
+        }
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum ClusterAnswer {
+    /// The token is in no other answer. `seed`: where a node joins with it.
+    TokenCreated {
+        token: String,
+        seed: String,
+        view: TokenView,
+    },
+    Tokens {
+        tokens: Vec<TokenView>,
+    },
+    TokenRevoked {
+        id: String,
+    },
+    Status(Box<ClusterStatus>),
+    Changed(Changed),
+    Leads {
+        leader: String,
+        name: String,
+        term: u64,
+    },
+    /// The generation of the secrets.
+    Rotated {
+        generation: u64,
+    },
+}
+
+/// A join token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenView {
+    pub(crate) id: String,
+    pub(crate) expires_at: u64,
+    pub(crate) used_by: Option<String>,
+}
+
+/// What has become of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Changed {
+    pub(crate) what: Change,
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// None when it is out.
+    pub(crate) state: Option<String>,
+    /// `false`: it was so already.
+    pub(crate) changed: bool,
+    /// Of clients, if it says so.
+    pub(crate) connections: Option<u64>,
+}
+
+/// The cluster, as one node sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClusterStatus {
+    pub(crate) cluster: String,
+    pub(crate) me: String,
+    pub(crate) leader: Option<String>,
+    pub(crate) term: u64,
+    /// Of what edges follow.
+    pub(crate) generation: u64,
+    /// Of the shared secrets.
+    pub(crate) secrets: u64,
+    pub(crate) nodes: Vec<NodeView>,
+}
+
+/// A node, as another one or itself sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeView {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) state: String,
+    /// `leader`, `voter`, `learner`; `none` before it is approved.
+    pub(crate) role: String,
+    pub(crate) address: String,
+    pub(crate) client_address: String,
+    /// `self`, `up`, `down` with the last fault of its link; `waiting` before it is approved.
+    pub(crate) health: String,
+    pub(crate) fault: Option<String>,
+    /// Of clients, if it answers.
+    pub(crate) connections: Option<u64>,
+    pub(crate) version: String,
+    pub(crate) certificate_expires_at: Option<u64>,
+    /// None when it was never heard.
+    pub(crate) last_heard_ms: Option<u64>,
+    pub(crate) rtt_us: Option<u64>,
+}
