@@ -11,8 +11,11 @@ use super::{DatabaseError, Direction, MessageRef, Store, StoredMessage, array, i
 const WORDS_MAX: usize = 16;
 /// Messages that one answer may have.
 pub const FOUND_MAX: u32 = 1_000;
-/// Of the messages that have the words, so many of the latest are ranked: what has them all ranks none.
+/// Of the messages that have the words, so many of the latest are ranked.
 const RANKED_MAX: u32 = 1_000;
+/// Words that more messages have than this tell nothing about one of them, and counting them all is what ranking costs: then the
+/// latest come first.
+const COMMON: u32 = 5_000;
 const INDEXED: &str = "indexed";
 
 /// What to look for.
@@ -30,15 +33,19 @@ pub struct Question {
     pub until: Option<UnixMillis>,
 }
 
-/// What people type, as a question without operators. `None` when there is no word in it.
-fn phrase(words: &str) -> Option<String> {
-    let quoted: Vec<String> = words
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .take(WORDS_MAX)
-        .map(|word| format!("\"{word}\""))
-        .collect();
-    (!quoted.is_empty()).then(|| format!("{}*", quoted.join(" ")))
+/// Shorter beginnings of words are none: half of all words would have to be read for them.
+const BEGINNING_CHARS_MIN: usize = 2;
+
+/// What people type, as questions without operators: one for whole words, and one where the last is the beginning of a word. No
+/// question when there is no word.
+fn phrases(words: &str) -> (Option<String>, Option<String>) {
+    let words = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words: Vec<&str> = words.take(WORDS_MAX).collect();
+    let Some(last) = words.last() else { return (None, None) };
+    let whole: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    let whole = whole.join(" ");
+    let begun = last.chars().nth(BEGINNING_CHARS_MIN - 1).map(|_| format!("{whole}*"));
+    (Some(whole), begun)
 }
 
 impl Store<'_> {
@@ -92,34 +99,64 @@ impl Store<'_> {
         self.set_setting(INDEXED, &[1])
     }
 
-    /// The messages that have the words, best first; at most `limit` and [`FOUND_MAX`].
+    /// The messages that have the words, best first; at most `limit` and [`FOUND_MAX`]. Those that have the last as a whole word come
+    /// before those where it only begins one.
     ///
     /// # Errors
     /// See [`DatabaseError`].
     pub fn search(&self, question: &Question, limit: u32) -> Result<Vec<StoredMessage>, DatabaseError> {
-        let Some(phrase) = phrase(&question.words) else { return Ok(Vec::new()) };
+        let limit = limit.min(FOUND_MAX);
+        let (whole, begun) = phrases(&question.words);
+        let mut seqs = match whole {
+            Some(phrase) => self.ranked(&phrase, question, limit)?,
+            None => Vec::new(),
+        };
+        // Beginnings of words are dear, and nobody asks for more than `limit`.
+        if let Some(phrase) = begun
+            && seqs.len() < limit as usize
+        {
+            let more = self.ranked(&phrase, question, limit)?;
+            let more: Vec<i64> = more.into_iter().filter(|seq| !seqs.contains(seq)).collect();
+            seqs.extend(more);
+            seqs.truncate(limit as usize);
+        }
+        let mut found = Vec::with_capacity(seqs.len());
+        for seq in seqs {
+            found.extend(self.select("WHERE m.seq = ?", [seq])?);
+        }
+        Ok(found)
+    }
+
+    fn ranked(&self, phrase: &str, question: &Question, limit: u32) -> Result<Vec<i64>, DatabaseError> {
+        let common: u32 = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)")?
+            .query_row(params![phrase, COMMON + 1], |row| row.get(0))?;
+        let score = if common > COMMON { "0" } else { "w.rank" };
         // Texts that are hidden or deleted are not in the index, so only a filter needs the messages themselves.
         let filtered = question.with.is_some()
             || question.direction.is_some()
             || question.since.is_some()
             || question.until.is_some();
         let latest = match filtered {
-            false => "SELECT rowid AS seq FROM words WHERE words MATCH ?1 ORDER BY rowid DESC LIMIT ?6",
-            true => {
-                "SELECT w.rowid AS seq FROM words w CROSS JOIN messages m ON m.seq = w.rowid
+            false => format!(
+                "SELECT w.rowid AS seq, {score} AS score FROM words w WHERE w.words MATCH ?1
+                 ORDER BY w.rowid DESC LIMIT ?6"
+            ),
+            true => format!(
+                "SELECT w.rowid AS seq, {score} AS score FROM words w CROSS JOIN messages m ON m.seq = w.rowid
                  WHERE w.words MATCH ?1 AND (?2 IS NULL OR m.peer = ?2) AND (?3 IS NULL OR m.direction = ?3)
                    AND m.sent_at >= ?4 AND m.sent_at < ?5
                  ORDER BY w.rowid DESC LIMIT ?6"
-            }
+            ),
         };
-        // Both forms name every parameter.
+        // One pass: a second look at the index for each of them would cost more than all the rest. Both forms name every
+        // parameter.
         let ranked = self
             .connection
             .prepare_cached(&format!(
-                "WITH found AS MATERIALIZED ({latest})
-                 SELECT w.rowid FROM words w WHERE w.words MATCH ?1 AND w.rowid IN (SELECT seq FROM found)
-                   AND coalesce(?2, ?3, ?4, ?5, 1) IS NOT NULL
-                 ORDER BY rank, w.rowid DESC LIMIT ?7",
+                "SELECT seq FROM ({latest}) WHERE coalesce(?2, ?3, ?4, ?5, 1) IS NOT NULL
+                 ORDER BY score, seq DESC LIMIT ?7",
             ))?
             .query_map(
                 params![
@@ -129,15 +166,11 @@ impl Store<'_> {
                     question.since.map_or(0, |at| integer(at.get())),
                     question.until.map_or(i64::MAX, |at| integer(at.get())),
                     RANKED_MAX,
-                    limit.min(FOUND_MAX),
+                    limit,
                 ],
                 |row| row.get::<_, i64>(0),
             )?
             .collect::<Result<Vec<_>, _>>()?;
-        let mut found = Vec::with_capacity(ranked.len());
-        for seq in ranked {
-            found.extend(self.select("WHERE m.seq = ?", [seq])?);
-        }
-        Ok(found)
+        Ok(ranked)
     }
 }
