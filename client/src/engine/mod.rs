@@ -11,15 +11,20 @@
 //! | `repair`, `rotation` | rules: a session that broke, keys that grew old |
 //! | `establish` | from nothing to an authenticated connection |
 //! | [`linking`], [`recovery`] | a further device: let in by an existing one, or by the password and a backup |
-//! | `run`, `online`, `account`, `conversing` | the wiring: plans and waits, one live connection, registration and identities |
+//! | `run`, `told` | the wiring: plans and waits; commands and their answers |
+//! | `online`, `asking`, `sending`, `effects`, `answers` | one live connection |
+//! | `account`, `people`, `conversing` | registration and identities; the other side; what is said to it |
 //!
 //! Nothing here knows a terminal or a window.
 
 mod account;
 mod acks;
+mod answers;
+mod asking;
 mod chains;
 pub mod command;
 mod conversing;
+mod effects;
 mod establish;
 pub mod event;
 pub mod handle;
@@ -30,6 +35,7 @@ mod lookup;
 mod online;
 mod outbox;
 mod parcel;
+mod people;
 mod receive;
 pub mod recovery;
 mod repair;
@@ -38,6 +44,8 @@ mod rotation;
 mod run;
 mod say;
 mod seal;
+mod sending;
+mod told;
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,175 @@
+//! The people on the other side: whose accounts are looked up, who they are, and what is decided about them.
+
+use endtoend_protocol::{AccountTag, RefusalCode};
+
+use super::account;
+use super::command::{Command, DecideError, Reply, Verification, VerifyError};
+use super::establish::is_passing;
+use super::event::Event;
+use super::lookup::Reason;
+use super::repair::{Queued, copy_for_own_devices, decision_for_own_devices};
+use super::run::{Runner, Verifying};
+use super::told::answer;
+use crate::clock;
+use crate::database::{Account, DatabaseError, Standing};
+use crate::handle::Handle;
+
+/// Questions about somebody's identity that may wait for the server.
+const VERIFYING_MAX: usize = 64;
+/// Handles of people who wait to be written to, looked up on a connection; the rest on the next.
+const UNADDRESSED_MAX: u32 = 16;
+
+impl Runner {
+    pub(super) fn decide(&mut self, about: &Handle, standing: Standing) -> Result<(), DecideError> {
+        let tag = self.database().read().tag_of(about)?.ok_or_else(|| DecideError::Unknown(about.clone()))?;
+        let (alone, now) = (self.alone, clock::now());
+        let (decided, for_others) = self.database().write(|store| -> Result<_, DatabaseError> {
+            let decided = store.decide(tag, standing, now)?;
+            let told = if decided && !alone { decision_for_own_devices(store, tag, now)? } else { None };
+            Ok((decided, told))
+        })?;
+        self.decided |= decided;
+        self.queued(for_others);
+        Ok(())
+    }
+
+    pub(super) fn verify(&mut self, with: Handle, reply: Reply<Result<Verification, VerifyError>>) {
+        let known = self.database().read().tag_of(&with);
+        match (self.verification(&with), known) {
+            (Err(VerifyError::Unknown(_)), Ok(Some(tag)))
+                if self.options.online && self.verifying.len() < VERIFYING_MAX =>
+            {
+                self.verifying.push((tag, with, reply));
+            }
+            (Err(VerifyError::Unknown(_)), Ok(None)) if self.options.online => {
+                self.look_up(with.clone(), Command::Verify(with, reply));
+            }
+            (result, _) => answer(reply, result),
+        }
+    }
+
+    /// What is written to somebody waits until the server has said which account that is.
+    pub(super) fn wait_for_address(&mut self, stand_in: AccountTag, handle: Handle) {
+        self.outbox.block(stand_in);
+        // Beyond the bound it is asked on the next connection.
+        let _later = self.lookups.want(handle, Reason::Address { stand_in });
+    }
+
+    /// On every connection: those whose account is not known yet.
+    pub(super) fn look_up_unaddressed(&mut self) -> Result<(), DatabaseError> {
+        for (stand_in, handle) in self.database().read().unaddressed(UNADDRESSED_MAX)? {
+            self.wait_for_address(stand_in, handle);
+        }
+        Ok(())
+    }
+
+    /// Carries out a command when the account of the handle that it is about is known.
+    pub(super) fn look_up(&mut self, handle: Handle, command: Command) {
+        if let Err(reason) = self.lookups.want(handle.clone(), Reason::Command(Box::new(command))) {
+            self.not_found(handle, reason, None);
+        }
+    }
+
+    /// The server has said which account a handle belongs to.
+    pub(super) fn found(&mut self, handle: &Handle, tag: AccountTag) -> Result<(), DatabaseError> {
+        let reasons = self.lookups.answered(handle);
+        let own = self.account.as_ref().and_then(|account| account.tag) == Some(tag);
+        let wanted = reasons.iter().any(|reason| match reason {
+            Reason::Command(_) => !own,
+            Reason::Claim { tag: claimed, .. } => *claimed == tag,
+            Reason::Address { .. } => false,
+        });
+        if wanted {
+            self.database().write(|store| store.put_contact(tag, Some(handle)))?;
+        }
+        for reason in reasons {
+            match reason {
+                Reason::Command(command) => self.told(Some(*command)),
+                Reason::Address { stand_in } => {
+                    let (alone, now) = (self.alone, clock::now());
+                    let copies: Vec<Queued> = self.database().write(|store| {
+                        let messages = store.address(stand_in, tag, handle, now)?.into_iter().filter(|_| !alone);
+                        messages.filter_map(|message| copy_for_own_devices(store, message).transpose()).collect()
+                    })?;
+                    copies.into_iter().for_each(|copy| self.queued(Some(copy)));
+                    self.outbox.readdress(stand_in, tag);
+                    self.decided = true;
+                }
+                Reason::Claim { tag: claimed, messages } => {
+                    let name = if claimed == tag { Some(handle.clone()) } else { None };
+                    if name.is_none() {
+                        self.database().write(|store| store.refuse_claim(claimed))?;
+                    }
+                    messages.into_iter().for_each(|id| self.tell(Event::Received { from: name.clone(), id }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The server does not say it, or cannot be asked.
+    pub(super) fn not_found(&mut self, handle: Handle, reason: Reason, refused: Option<RefusalCode>) {
+        match reason {
+            Reason::Command(command) => match *command {
+                Command::Verify(_, reply) => {
+                    let error = refused.map_or(VerifyError::Unknown(handle), VerifyError::Refused);
+                    answer(reply, Err(error));
+                }
+                Command::Decide(_, _, reply) => {
+                    let error = refused.map_or(DecideError::Unknown(handle), DecideError::Refused);
+                    answer(reply, Err(error));
+                }
+                _ => {}
+            },
+            // Asked again on the next connection, if not before.
+            Reason::Address { .. } => {}
+            // Nameless until the next message, which says the handle again. Without a server it is asked again later.
+            Reason::Claim { tag, messages } => {
+                if refused.is_some_and(|code| !is_passing(code)) {
+                    // If it fails the handle is asked about again on the next start.
+                    let _kept = self.database().write(|store| store.refuse_claim(tag));
+                }
+                messages.into_iter().for_each(|id| self.tell(Event::Received { from: None, id }));
+            }
+        }
+    }
+
+    pub(super) fn abandon_lookups(&mut self) {
+        for (handle, reason) in self.lookups.give_up() {
+            self.not_found(handle, reason, None);
+        }
+    }
+
+    /// What to compare with somebody whose identity is known here.
+    pub(super) fn verification(&mut self, with: &Handle) -> Result<Verification, VerifyError> {
+        let own = self.account.as_ref().and_then(Account::address).ok_or(VerifyError::NotRegistered)?;
+        account::verification(&self.database().read(), own, with)
+    }
+
+    pub(super) fn accept_identity(&mut self, with: &Handle) -> Result<Verification, VerifyError> {
+        let own = self.account.as_ref().and_then(Account::address).ok_or(VerifyError::NotRegistered)?;
+        let opened = account::accept_identity(self.database(), own, with)?;
+        if let Some(tag) = self.database().read().tag_of(with)? {
+            self.outbox.unblock(tag);
+        }
+        for (envelope, arrival) in opened {
+            self.announce(envelope.id, arrival);
+        }
+        self.tell_notices()?;
+        self.verification(with)
+    }
+
+    /// Answers those who wait for somebody's identity.
+    pub(super) fn answer_verifying(&mut self, tag: AccountTag, failure: Option<&dyn Fn(Handle) -> VerifyError>) {
+        let (done, waiting) = std::mem::take(&mut self.verifying).into_iter().partition(|(of, ..)| *of == tag);
+        self.verifying = waiting;
+        let done: Vec<Verifying> = done;
+        for (_, with, reply) in done {
+            let result = match failure {
+                Some(error) => Err(error(with)),
+                None => self.verification(&with),
+            };
+            answer(reply, result);
+        }
+    }
+}
