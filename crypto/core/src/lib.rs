@@ -18,5 +18,6 @@ mod random;
 pub mod refresh;
 pub mod sealing;
 pub mod signature;
+pub mod stream;
 pub mod token;
 pub mod work;
