@@ -2,7 +2,8 @@
 //!
 //! What was said about a message arrives in any order when its sender has several devices. Each change therefore counts or does
 //! not by what it says and not by when it comes: the latest edit by the sender's clock is in force, none after a deletion, and
-//! a deletion is never taken back. What is said about a message that is not here is refused, so that nobody fills a disk with it.
+//! a deletion is never taken back. What is said about a message that is not here is refused; what somebody who is accepted says may be kept for a while,
+//! within bounds ([`crate::database::EARLY_MAX`]), so that nobody fills a disk with it.
 
 use endtoend_protocol::{Text, UnixMillis, limits};
 

@@ -8,7 +8,8 @@
 //! | [`chain`] | rules: which messages of a sender did not come |
 //! | [`amend`], [`life`] | rules: who may change what in a conversation; when messages disappear |
 //! | [`transport`] | the one place that opens sockets |
-//! | [`address`], [`mod@handle`] | how servers and people are called |
+//! | [`address`], [`mod@handle`], [`nickname`] | how servers and people are called |
+//! | [`contact_link`] | a person as people pass him on |
 //! | [`backoff`], [`clock`] | when to try again; the one place that reads clocks |
 
 pub mod address;
@@ -16,9 +17,11 @@ pub mod amend;
 pub mod backoff;
 pub mod chain;
 pub mod clock;
+pub mod contact_link;
 pub mod database;
 pub mod engine;
 pub mod handle;
 pub mod life;
+pub mod nickname;
 pub mod profile;
 pub mod transport;

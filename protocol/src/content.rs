@@ -23,6 +23,9 @@ pub struct Content {
     pub kind: ContentKind,
 }
 
+/// Grows with every build that understands kinds of content which the one before did not.
+pub const KINDS_VERSION: u32 = 1;
+
 /// The kinds of content that this build understands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContentKind {

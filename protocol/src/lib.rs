@@ -23,7 +23,7 @@ mod wire {
 }
 
 pub use codec::{DecodeError, PreparedServerFrame};
-pub use content::{Acquaintance, Content, ContentKind, Provision, Text, TextError};
+pub use content::{Acquaintance, Content, ContentKind, KINDS_VERSION, Provision, Text, TextError};
 pub use frame::{
     Answer, ClientFrame, ClosingReason, Deliver, DeliveryNumber, Envelope, ListedDevice, Refusal, RefusalCode,
     Registration, RejectReason, Relation, Request, RequestId, RetryReason, ServerFrame, Work,

@@ -313,3 +313,26 @@ fn whom_one_device_blocks_the_other_blocks() {
         laptop.run(&["contacts"]).done().field("standing") == "blocked"
     });
 }
+
+#[test]
+fn a_note_to_oneself_is_on_all_devices() {
+    let linking = Linking::start();
+    let Linking { scene, laptop, .. } = &linking;
+    let [alice, _] = scene.handles();
+    scene.alice.send(alice, "before there was another").done();
+    linking.link();
+    scene.alice.send(alice, "buy milk").done();
+    let come = |cli: &Cli, notes: &[(String, String)]| {
+        eventually(PATIENCE, "the notes", || {
+            cli.run(&["--timeout", "2s", "listen"]);
+            history(cli, alice) == notes
+        });
+    };
+    come(laptop, &[said("out", "buy milk")]);
+    laptop.send(alice, "bought").done();
+    come(&scene.alice, &["before there was another", "buy milk", "bought"].map(|text| said("out", text)));
+    for device in [laptop, &scene.alice] {
+        let known = device.run(&["contacts"]).done();
+        assert!(known.lines.iter().all(|contact| contact["with"] != alice), "{known:?}");
+    }
+}

@@ -99,3 +99,32 @@ fn a_deleted_account_frees_its_handle() {
     other.register(alice).done();
     other.send(bob, "somebody else").done();
 }
+
+#[test]
+fn a_link_and_a_number_make_verified_contacts() {
+    let scene = Scene::start();
+    let [alice, bob] = scene.handles();
+    let shown = scene.bob.run(&["contacts", "--own-link"]).done();
+    let link = shown.field("link").as_str().unwrap_or_default().to_owned();
+    assert!(link.starts_with("endtoend://"), "{shown:?}");
+    let added = scene.alice.run(&["contacts", "--add", &link, "--compared"]).done();
+    assert_eq!((added.field("with"), added.field("verified")), (&bob.into(), &true.into()));
+    scene.alice.run(&["contacts", "--nickname", bob, "Bobby"]).done();
+    scene.alice_says("by your link");
+    assert_eq!(scene.bob.listen(1), ["by your link"]);
+    let listed = scene.alice.run(&["contacts"]).done();
+    assert_eq!((listed.field("nickname"), listed.field("verified")), (&"Bobby".into(), &true.into()));
+
+    let number = added.field("safety_number").as_str().unwrap_or_default().to_owned();
+    let last = if number.ends_with('0') { '1' } else { '0' };
+    let wrong = format!("{}{last}", number.get(..number.len() - 1).unwrap_or_default());
+    let refused = scene.bob.run(&["verify", "--with", alice, "--number", &wrong]);
+    assert_eq!((refused.code, refused.field("verified")), (Some(1), &false.into()), "{refused:?}");
+    let grouped = number.as_bytes().chunks(5).map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ");
+    let compared = scene.bob.run(&["verify", "--with", alice, "--number", &grouped]).done();
+    assert_eq!(*compared.field("verified"), true);
+    let unmarked = scene.bob.run(&["verify", "--with", alice, "--unmark"]).done();
+    assert_eq!(*unmarked.field("verified"), false);
+    let cut = scene.alice.run(&["contacts", "--add", link.get(..link.len() - 1).unwrap_or_default()]);
+    assert_eq!(cut.code, Some(2), "{cut:?}");
+}

@@ -1,11 +1,10 @@
-//! Commands about the account, its devices, and the people that it knows.
+//! Commands about the account and its devices.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
 
 use endtoend_client::address::ServerAddress;
 use endtoend_client::clock;
-use endtoend_client::database::{Contact, Standing};
 use endtoend_client::engine::linking::{self, LinkDeviceError, LinkNews};
 use endtoend_client::engine::recovery::Returning;
 use endtoend_client::engine::{AccountAnswer, AccountRequest, OwnDevice};
@@ -18,7 +17,7 @@ use serde_json::{Value, json};
 use crate::args::Arguments;
 use crate::commands::{CONNECT_TIMEOUT, home, open, open_with_password, start, stop};
 use crate::failure::{Failure, Kind};
-use crate::waiting::{News, Waiting};
+use crate::waiting::Waiting;
 use crate::{output, password};
 
 /// Asks the server, within the command's time.
@@ -51,7 +50,7 @@ fn confirm(arguments: &Arguments, yes: bool, what: &str, word: &str) -> Result<(
     if answer.trim() == word { Ok(()) } else { Err(Failure::new(Kind::Failed, "nothing was changed")) }
 }
 
-fn done(arguments: &Arguments, object: &Value, text: &str) -> Result<(), Failure> {
+pub(crate) fn done(arguments: &Arguments, object: &Value, text: &str) -> Result<(), Failure> {
     match arguments.json {
         true => output::json_line(object)?,
         false => output::line(text)?,
@@ -258,74 +257,6 @@ fn device_line(device: &OwnDevice, waits: bool) -> String {
     let added = output::time(device.added_at);
     let waits = if waits { format!(", may begin {}", output::time(device.active_at)) } else { String::new() };
     format!("device {}{name}, added {added}{waits}", device.device)
-}
-
-pub(crate) async fn contacts(
-    arguments: &Arguments,
-    requests: bool,
-    accept: Option<&Handle>,
-    ignore: Option<&Handle>,
-) -> Result<(), Failure> {
-    match (accept, ignore) {
-        (Some(handle), _) => return decide(arguments, handle, Standing::Accepted).await,
-        (None, Some(handle)) => return decide(arguments, handle, Standing::Ignored).await,
-        (None, None) => {}
-    }
-    let engine = open(arguments, false)?;
-    let listed = engine.handle().contacts().await.map_err(Failure::from);
-    for contact in stop(engine, listed).await? {
-        if !requests || contact.standing == Standing::Request {
-            done(arguments, &contact_object(&contact), &contact_line(&contact))?;
-        }
-    }
-    Ok(())
-}
-
-fn name(contact: &Contact) -> String {
-    contact.handle.as_ref().map_or_else(|| format!("#{}", hex::encode(contact.tag.as_bytes())), Handle::to_string)
-}
-
-fn contact_object(contact: &Contact) -> Value {
-    json!({
-        "event": "contact", "with": name(contact), "standing": contact.standing.as_str(),
-        "identity_changed": contact.changed_identity.is_some(),
-    })
-}
-
-fn contact_line(contact: &Contact) -> String {
-    let changed = if contact.changed_identity.is_some() { ", identity has changed" } else { "" };
-    format!("{} ({}{changed})", name(contact), contact.standing.as_str())
-}
-
-pub(crate) async fn block(arguments: &Arguments, with: &Handle, undo: bool) -> Result<(), Failure> {
-    decide(arguments, with, if undo { Standing::Accepted } else { Standing::Blocked }).await
-}
-
-/// Decides, and waits until the server has heard of it: a block that only this device knows keeps nobody away.
-async fn decide(arguments: &Arguments, about: &Handle, standing: Standing) -> Result<(), Failure> {
-    let engine = open(arguments, true)?;
-    let decided = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
-        waiting.during(engine.handle().decide(about.clone(), standing)).await??;
-        loop {
-            let contacts = engine.handle().contacts().await?;
-            if contacts.iter().any(|contact| contact.handle.as_ref() == Some(about) && contact.told) {
-                return Ok(());
-            }
-            waiting.check_connection()?;
-            match waiting.next().await {
-                News::Event(_) => {}
-                News::TimedOut => return Err(waiting.timed_out()),
-                News::Interrupted => {
-                    return Err(Failure::new(Kind::Failed, "interrupted; the server hears of it later"));
-                }
-            }
-        }
-    }
-    .await;
-    stop(engine, decided).await?;
-    let text = format!("{about} is {}", standing.as_str());
-    done(arguments, &json!({ "event": "decided", "with": about.as_str(), "standing": standing.as_str() }), &text)
 }
 
 /// First at the server, then here: if the second fails, the profile opens with the old password and says so.

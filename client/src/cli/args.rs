@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use endtoend_client::address::ServerAddress;
+use endtoend_client::contact_link::ContactLink;
 use endtoend_client::handle::Handle;
 use endtoend_protocol::{DeviceId, InviteCode, Lifetime, MessageId, UnixMillis};
 
@@ -165,18 +166,8 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
-    /// List the people that this device knows, and decide about requests
-    Contacts {
-        /// Only those who have written and about whom nothing is decided
-        #[arg(long)]
-        requests: bool,
-        /// Let somebody write
-        #[arg(long, value_name = "HANDLE", conflicts_with = "requests")]
-        accept: Option<Handle>,
-        /// Leave somebody's request unanswered, and show no more of it
-        #[arg(long, value_name = "HANDLE", conflicts_with_all = ["requests", "accept"])]
-        ignore: Option<Handle>,
-    },
+    /// List the people that this device knows, decide about requests, and pass people on
+    Contacts(Contacts),
     /// Keep somebody from writing; the server drops what they send, and does not tell them
     Block {
         #[arg(long)]
@@ -247,14 +238,8 @@ pub(crate) enum Command {
         #[arg(long)]
         with: Handle,
     },
-    /// Print the safety number to compare with somebody
-    Verify {
-        #[arg(long)]
-        with: Handle,
-        /// Trust the identity that has changed: compare the safety number first
-        #[arg(long)]
-        accept: bool,
-    },
+    /// Print the safety number to compare with somebody, and remember that it was compared
+    Verify(Verify),
     /// Print what is known of account, outbox and unread messages, without connecting
     Status,
     /// Destroy this profile: its keys first, then everything else. Needs no password
@@ -288,6 +273,52 @@ fn on_off(text: &str) -> Result<bool, String> {
 fn device(text: &str) -> Result<DeviceId, String> {
     let number = text.parse().map_err(|_| "a device has a number from 1 to 127".to_owned())?;
     DeviceId::new(number).map_err(|error| error.to_string())
+}
+
+#[derive(Args)]
+pub(crate) struct Contacts {
+    /// Only those who have written and about whom nothing is decided
+    #[arg(long)]
+    pub(crate) requests: bool,
+    /// Let somebody write
+    #[arg(long, value_name = "HANDLE", conflicts_with = "requests")]
+    pub(crate) accept: Option<Handle>,
+    /// Leave somebody's request unanswered, and show no more of it
+    #[arg(long, value_name = "HANDLE", conflicts_with_all = ["requests", "accept"])]
+    pub(crate) ignore: Option<Handle>,
+    /// Print this account's link, also as a QR code: who has it can add you and knows your identity
+    #[arg(long, conflicts_with_all = ["requests", "accept", "ignore"])]
+    pub(crate) own_link: bool,
+    /// Let somebody write whose link you have: another identity than the one in it is not trusted
+    #[arg(long, value_name = "LINK", conflicts_with_all = ["requests", "accept", "ignore", "own_link"])]
+    pub(crate) add: Option<ContactLink>,
+    /// You have the link from their own screen, so that nothing is left to compare
+    #[arg(long, requires = "add")]
+    pub(crate) compared: bool,
+    /// What to call somebody on this device; an empty name takes it back
+    #[arg(
+        long, num_args = 2, value_names = ["HANDLE", "NAME"],
+        conflicts_with_all = ["requests", "accept", "ignore", "own_link", "add"]
+    )]
+    pub(crate) nickname: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Verify {
+    #[arg(long)]
+    pub(crate) with: Handle,
+    /// Trust the identity that has changed: compare the safety number first
+    #[arg(long)]
+    pub(crate) accept: bool,
+    /// The number that they see: if it is the same, the contact counts as verified
+    #[arg(long, value_name = "DIGITS", conflicts_with = "accept")]
+    pub(crate) number: Option<String>,
+    /// You have compared the number: the contact counts as verified until their identity changes
+    #[arg(long, conflicts_with_all = ["accept", "number"])]
+    pub(crate) mark: bool,
+    /// The contact does not count as verified any more
+    #[arg(long, conflicts_with_all = ["accept", "number", "mark"])]
+    pub(crate) unmark: bool,
 }
 
 #[derive(Args)]

@@ -16,7 +16,7 @@ use crate::args::{Arguments, Command, Send};
 use crate::conversation::{self, show_unread};
 use crate::failure::{Failure, IDENTITY, Kind};
 use crate::waiting::{News, Waiting};
-use crate::{account, chat, deeds, output, password};
+use crate::{account, chat, deeds, output, password, people};
 
 /// One attempt to connect: short enough that a retry fits the default time.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
             search(arguments, question, with.clone(), *limit).await
         }
         Command::Chat { with } => chat::chat(arguments, with).await,
-        Command::Verify { with, accept } => verify(arguments, with, *accept).await,
+        Command::Verify(verify) => people::verify(arguments, verify).await,
         Command::Logout { everywhere } => account::logout(arguments, *everywhere).await,
         Command::Link { server_password_file } => account::link(arguments, server_password_file.as_deref()).await,
         Command::Devices { link: Some(code), .. } => account::let_in(arguments, code).await,
@@ -58,10 +58,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Command::Recovery { on, .. } => account::recovery(arguments, *on).await,
         Command::Devices { remove, yes, .. } => account::devices(arguments, *remove, *yes).await,
-        Command::Contacts { requests, accept, ignore } => {
-            account::contacts(arguments, *requests, accept.as_ref(), ignore.as_ref()).await
-        }
-        Command::Block { with, undo } => account::block(arguments, with, *undo).await,
+        Command::Contacts(contacts) => people::contacts(arguments, contacts).await,
+        Command::Block { with, undo } => people::block(arguments, with, *undo).await,
         Command::Password { new_password_file } => account::password(arguments, new_password_file.as_deref()).await,
         Command::DeleteAccount { yes } => account::delete(arguments, *yes).await,
         Command::Status => status(arguments).await,
@@ -423,63 +421,6 @@ async fn history(arguments: &Arguments, with: &Handle, page: Page, limit: u32) -
     }
     .await;
     stop(engine, done).await
-}
-
-async fn verify(arguments: &Arguments, with: &Handle, accept: bool) -> Result<(), Failure> {
-    let engine = open(arguments, !accept)?;
-    let done = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
-        let handle = engine.handle();
-        let verification = match accept {
-            true => handle.accept_identity(with.clone()).await?,
-            false => {
-                let mut question = std::pin::pin!(handle.verify(with.clone()));
-                loop {
-                    waiting.check_connection()?;
-                    tokio::select! {
-                        biased;
-                        answer = &mut question => break answer?,
-                        news = waiting.next() => match news {
-                            News::Event(_) => {}
-                            News::TimedOut => return Err(waiting.timed_out()),
-                            News::Interrupted => return Err(Failure::new(Kind::Failed, "interrupted")),
-                        }
-                    }
-                }
-            }
-        };
-        if arguments.json {
-            output::json_line(&json!({
-                "event": "verify", "with": with.as_str(), "safety_number": verification.safety_number,
-                "own_identity": hex::encode(verification.own_identity),
-                "peer_identity": hex::encode(verification.peer_identity),
-                "changed": verification.changed, "accepted": accept,
-            }))?;
-            return Ok(());
-        }
-        output::line(&format!("safety number with {with}:"))?;
-        output::line(&format!("  {}", grouped(&verification.safety_number)))?;
-        match (verification.changed, accept) {
-            (true, _) => output::line(&format!("the identity of {with} has changed: {IDENTITY}"))?,
-            (false, true) => output::line("the new identity is trusted from now on")?,
-            (false, false) => output::line("if it is the same on the other side, nobody sits between you")?,
-        }
-        Ok(())
-    }
-    .await;
-    stop(engine, done).await
-}
-
-/// Groups of five digits, as people read them to each other.
-fn grouped(digits: &str) -> String {
-    let mut text = String::with_capacity(digits.len() * 2);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && at % 5 == 0 {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 async fn status(arguments: &Arguments) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use endtoend_client::database::DatabaseError;
 use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::{
-    AccountError, DecideError, OfflineReason, RequestError, SendError, StartError, VerifyError,
+    AccountError, AddError, DecideError, NicknameError, OfflineReason, RequestError, SendError, StartError, VerifyError,
 };
 use endtoend_client::profile::ProfileError;
 use endtoend_protocol::RefusalCode;
@@ -209,7 +209,7 @@ impl From<SendError> for Failure {
             SendError::NotAllowed(_) => {
                 Self::because(Kind::Failed, &error).hint("`history` shows the messages; with --json also their ids")
             }
-            SendError::Oneself | SendError::NotRefused | SendError::Stopped => Self::because(Kind::Failed, &error),
+            SendError::NotRefused | SendError::Stopped => Self::because(Kind::Failed, &error),
         }
     }
 }
@@ -267,9 +267,38 @@ impl From<VerifyError> for Failure {
             VerifyError::Database(error) => error.into(),
             VerifyError::Refused(code) => OfflineReason::Refused(code).into(),
             VerifyError::NotRegistered => Self::because(Kind::Failed, &error).hint(REGISTER),
+            VerifyError::NotCompared(_) => Self::because(Kind::Failed, &error).hint(IDENTITY),
             VerifyError::Unknown(_) | VerifyError::NotChanged(_) | VerifyError::BadKeys(_) | VerifyError::Stopped => {
                 Self::because(Kind::Failed, &error)
             }
+        }
+    }
+}
+
+impl From<NicknameError> for Failure {
+    fn from(error: NicknameError) -> Self {
+        match error {
+            NicknameError::Database(error) => error.into(),
+            NicknameError::Unknown(_) => {
+                Self::because(Kind::Failed, &error).hint("write to them first, or add them by their link")
+            }
+            NicknameError::Stopped => Self::because(Kind::Failed, &error),
+        }
+    }
+}
+
+impl From<AddError> for Failure {
+    fn from(error: AddError) -> Self {
+        match error {
+            AddError::Database(error) => error.into(),
+            AddError::Refused(code) => OfflineReason::Refused(code).into(),
+            AddError::Unknown(_) => Self::because(Kind::Unreachable, &error).hint("connect once"),
+            AddError::NotRegistered => Self::because(Kind::Failed, &error).hint(REGISTER),
+            AddError::OtherServer => {
+                Self::because(Kind::Failed, &error).hint("people of different servers cannot write to each other")
+            }
+            AddError::OtherIdentity(_) => Self::because(Kind::Failed, &error).hint(IDENTITY),
+            AddError::Oneself | AddError::BadKey | AddError::Stopped => Self::because(Kind::Failed, &error),
         }
     }
 }

@@ -10,6 +10,8 @@ mod deeds;
 mod failure;
 mod output;
 mod password;
+mod people;
+mod qr;
 mod waiting;
 
 use std::process::ExitCode;

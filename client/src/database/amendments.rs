@@ -77,7 +77,7 @@ impl Store<'_> {
         self.forget_text(peer, message)?;
         self.connection
             .prepare_cached(
-                "UPDATE messages SET body = NULL, deleted = 1, reply_id = NULL, reply_direction = NULL
+                "UPDATE messages SET body = NULL, raw = NULL, deleted = 1, reply_id = NULL, reply_direction = NULL
                  WHERE peer = ? AND direction = ? AND message_id = ?",
             )?
             .execute(params![peer.as_bytes(), by.as_str(), id.as_bytes()])?;
@@ -102,7 +102,7 @@ impl Store<'_> {
         self.forget_text(peer, message)?;
         self.connection
             .prepare_cached(
-                "UPDATE messages SET body = NULL, hidden = 1, shown = 1, reply_id = NULL, reply_direction = NULL
+                "UPDATE messages SET body = NULL, raw = NULL, hidden = 1, shown = 1, reply_id = NULL, reply_direction = NULL
                  WHERE peer = ? AND direction = ? AND message_id = ?",
             )?
             .execute(params![peer.as_bytes(), message.direction.as_str(), message.id.as_bytes()])?;

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::{DatabaseError, Store, array, integer, unsigned};
 use crate::handle::Handle;
+use crate::nickname::Nickname;
 
 /// What was decided about somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,10 @@ pub struct Contact {
     pub standing: Standing,
     /// Whether the server has heard of that.
     pub told: bool,
+    /// What they are called on this device.
+    pub nickname: Option<Nickname>,
+    /// Whether a person has compared their identity, and no other was met since.
+    pub verified: bool,
 }
 
 impl Store<'_> {
@@ -90,19 +95,25 @@ impl Store<'_> {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn contact(&self, tag: AccountTag) -> Result<Option<Contact>, DatabaseError> {
-        type Row = (Option<String>, Option<Vec<u8>>, Option<String>, bool);
+        type Row = (Option<String>, Option<Vec<u8>>, Option<String>, bool, Option<Vec<u8>>, Option<Vec<u8>>);
         let row: Option<Row> = self
             .connection
-            .prepare_cached("SELECT handle, changed_identity, relation, untold FROM contacts WHERE tag = ?")?
-            .query_row([tag.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .prepare_cached(
+                "SELECT handle, changed_identity, relation, untold, nickname, verified FROM contacts WHERE tag = ?",
+            )?
+            .query_row([tag.as_bytes()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+            })
             .optional()?;
-        let Some((handle, identity, relation, untold)) = row else { return Ok(None) };
+        let Some((handle, identity, relation, untold, nickname, compared)) = row else { return Ok(None) };
         Ok(Some(Contact {
             tag,
             handle: parse_handle(handle)?,
             changed_identity: identity.map(|key| array(&key, "contacts.changed_identity")).transpose()?,
             standing: Standing::read(relation)?,
             told: !untold,
+            nickname: nickname.map(|sealed| self.nickname(tag, &sealed)).transpose()?,
+            verified: self.is_verified(tag, compared)?,
         }))
     }
 
@@ -243,8 +254,12 @@ impl Store<'_> {
         handle: &Handle,
         now: UnixMillis,
     ) -> Result<Vec<MessageId>, DatabaseError> {
+        let nickname = self.contact(stand_in)?.and_then(|contact| contact.nickname);
         self.connection.execute("UPDATE contacts SET handle = NULL WHERE tag = ?", [stand_in.as_bytes()])?;
         self.put_contact(tag, Some(handle))?;
+        if nickname.is_some() {
+            self.set_nickname(tag, nickname.as_ref())?;
+        }
         self.decide(tag, Standing::Accepted, now)?;
         self.move_messages(stand_in, tag)?;
         let messages = self.readdress(stand_in, tag)?;
@@ -325,14 +340,16 @@ impl Store<'_> {
         rows.map(|tag| Ok(AccountTag::new(array(&tag?, "contacts.tag")?))).collect()
     }
 
-    /// Notes a changed identity, or with `None` that it was accepted.
+    /// Notes a changed identity, or with `None` that it was accepted. Whatever was compared before does not count any more.
     ///
     /// # Errors
     /// See [`DatabaseError`].
     pub fn set_changed_identity(&self, tag: AccountTag, key: Option<&[u8; 33]>) -> Result<(), DatabaseError> {
         self.put_contact(tag, None)?;
-        self.connection
-            .execute("UPDATE contacts SET changed_identity = ? WHERE tag = ?", params![key, tag.as_bytes()])?;
+        self.connection.execute(
+            "UPDATE contacts SET changed_identity = ?, verified = NULL WHERE tag = ?",
+            params![key, tag.as_bytes()],
+        )?;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod account;
 mod amendments;
 mod chains;
 mod contacts;
+mod early;
 mod key_sets;
 mod lives;
 mod messages;
@@ -22,6 +23,8 @@ mod repair;
 mod schema;
 mod sealing;
 mod search;
+mod trust;
+mod unknown;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +39,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 pub use account::{Account, AccountState, StoredToken};
 pub use amendments::Amended;
 pub use contacts::{Contact, Standing};
+pub use early::{EARLY_AGE_MAX, EARLY_MAX, EARLY_MAX_PER_PEER, SaidEarly};
 pub use key_sets::{KeySet, OwnKeys};
 pub use lives::Settings;
 pub use messages::{Body, Direction, Marks, MessageRef, MessageState, Page, StoredMessage};
@@ -46,6 +50,7 @@ pub use received::{HELD_MAX_PER_CONTACT, HeldEnvelope, RECEIVED_AGE_MAX, RECEIVE
 pub use repair::{SENT_AGE_MAX, SentEnvelope};
 use sealing::Sealer;
 pub use search::{FOUND_MAX, Question};
+pub use unknown::Unread;
 
 use crate::profile::DatabaseKey;
 

@@ -243,9 +243,14 @@ impl Store<'_> {
         if left > 0 {
             return Ok(None);
         }
-        let elsewhere = self.sent_message(message)?.is_some_and(|message| message.accepted_at.is_some());
+        // A note to oneself that no other device can have is as safe as it will be.
+        let note = self.account()?.is_some_and(|account| account.tag == Some(recipient));
+        let elsewhere = note || self.sent_message(message)?.is_some_and(|message| message.accepted_at.is_some());
         let state = if elsewhere { MessageState::Accepted } else { MessageState::Rejected(reason) };
         let known = self.set_message_state(message, recipient, state)?;
+        if note && known {
+            self.begin_own_life(recipient, message)?;
+        }
         Ok((known && !elsewhere).then_some(message))
     }
 

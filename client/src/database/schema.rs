@@ -222,6 +222,24 @@ INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
     "
 CREATE INDEX messages_pending ON messages (seq) WHERE direction = 'out' AND state IN ('queued', 'unknown_recipient');
 ",
+    "
+ALTER TABLE contacts ADD COLUMN nickname BLOB;           -- sealed: how they are called on this device
+ALTER TABLE contacts ADD COLUMN verified BLOB;           -- the identity key that a person has compared; NULL when another was met
+",
+    "
+CREATE TABLE early (                  -- what was said about messages that have not come
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    peer BLOB NOT NULL,
+    direction TEXT NOT NULL,          -- of the message
+    message_id BLOB NOT NULL,
+    author TEXT NOT NULL,             -- 'in', 'out': who has said it
+    content BLOB NOT NULL,            -- sealed
+    until INTEGER NOT NULL
+) STRICT;
+CREATE INDEX early_by_message ON early (peer, direction, message_id);
+ALTER TABLE messages ADD COLUMN raw BLOB;                -- sealed: content of a kind that this version does not know
+CREATE INDEX messages_raw ON messages (seq) WHERE raw IS NOT NULL;
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -270,7 +288,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> 
 pub(super) fn downgrade(connection: &Connection) {
     connection
         .execute_batch(
-            "DROP INDEX messages_pending; DROP TABLE words;
+            "DROP TABLE early; DROP INDEX messages_raw; ALTER TABLE messages DROP COLUMN raw;
+             ALTER TABLE contacts DROP COLUMN nickname; ALTER TABLE contacts DROP COLUMN verified;
+             DROP INDEX messages_pending; DROP TABLE words;
              DROP INDEX messages_by_expiry; DROP TABLE reactions; DROP TABLE receipts_due; DROP TABLE settings;
              ALTER TABLE messages DROP COLUMN reply_id; ALTER TABLE messages DROP COLUMN reply_direction;
              ALTER TABLE messages DROP COLUMN edited_at; ALTER TABLE messages DROP COLUMN deleted;

@@ -1,14 +1,14 @@
 //! Registration and identities: what goes into the database around them.
 
 use endtoend_crypto_e2e::{
-    NewKeys, RecordKey, Records as _, accept_identity as trust, create_identity, identity_public, new_device_keys,
-    registration_id, safety_number,
+    NewKeys, accept_identity as trust, create_identity, identity_public, new_device_keys, registration_id,
+    safety_number,
 };
 use endtoend_protocol::{AccountTag, Address, DeviceId, DeviceKeys, KeyCounts, NewDevice, limits};
 use rand::Rng as _;
 use zeroize::Zeroizing;
 
-use super::command::{AccountError, Verification, VerifyError};
+use super::command::{AccountError, AddError, Verification, VerifyError};
 use super::receive::{self, Arrival};
 use super::rotation;
 use crate::address::ServerAddress;
@@ -124,29 +124,43 @@ pub(super) fn more_keys(
 pub(super) fn trust_oneself(store: &Store<'_>, own: AccountTag) -> Result<(), DatabaseError> {
     let invalid = || DatabaseError::Invalid("identity");
     let identity = identity_public(store).map_err(|_| invalid())?;
-    if trusted_identity(store, own)? != Some(identity) {
+    if store.trusted_identity(own)? != Some(identity) {
         store.apply(&trust(own, &identity).map_err(|_| invalid())?)?;
     }
     Ok(())
 }
 
-pub(super) fn trusted_identity(store: &Store<'_>, peer: AccountTag) -> Result<Option<[u8; 33]>, DatabaseError> {
-    let stored = store.get(&RecordKey::PeerIdentity(peer))?;
-    stored.map(|key| key.as_slice().try_into().map_err(|_| DatabaseError::Invalid("identity"))).transpose()
+/// Trusts an identity that somebody has shown by another way than the server, unless another is known already.
+pub(super) fn expect_identity(
+    store: &Store<'_>,
+    tag: AccountTag,
+    with: &Handle,
+    identity: &[u8; 33],
+) -> Result<(), AddError> {
+    let changed = store.contact(tag)?.is_some_and(|contact| contact.changed_identity.is_some());
+    match store.trusted_identity(tag)? {
+        _ if changed => Err(AddError::OtherIdentity(with.clone())),
+        Some(known) if known == *identity => Ok(()),
+        Some(_) => Err(AddError::OtherIdentity(with.clone())),
+        None => Ok(store.apply(&trust(tag, identity).map_err(|_| AddError::BadKey)?)?),
+    }
 }
 
 /// What to compare with somebody whose identity is known here.
 pub(super) fn verification(store: &Store<'_>, own: Address, with: &Handle) -> Result<Verification, VerifyError> {
     let tag = store.tag_of(with)?.ok_or_else(|| VerifyError::Unknown(with.clone()))?;
-    let changed = store.contact(tag)?.and_then(|contact| contact.changed_identity);
+    let contact = store.contact(tag)?;
+    let verified = contact.as_ref().is_some_and(|contact| contact.verified);
+    let changed = contact.and_then(|contact| contact.changed_identity);
     let peer_identity = match changed {
         Some(identity) => identity,
-        None => trusted_identity(store, tag)?.ok_or_else(|| VerifyError::Unknown(with.clone()))?,
+        None => store.trusted_identity(tag)?.ok_or_else(|| VerifyError::Unknown(with.clone()))?,
     };
     let own_identity = identity_public(store).map_err(|_| VerifyError::NotRegistered)?;
     let safety_number = safety_number(&own.account, &own_identity, &tag, &peer_identity)
         .map_err(|_| VerifyError::BadKeys(with.clone()))?;
-    Ok(Verification { with: with.clone(), safety_number, own_identity, peer_identity, changed: changed.is_some() })
+    let changed = changed.is_some();
+    Ok(Verification { with: with.clone(), safety_number, own_identity, peer_identity, changed, verified })
 }
 
 /// Trusts the changed identity of somebody, and opens what was held because of it.

@@ -9,10 +9,12 @@ use super::requests::{AccountAnswer, AccountRequest, RequestError};
 use super::say::Deed;
 use crate::address::ServerAddress;
 use crate::amend::Refused;
+use crate::contact_link::ContactLink;
 use crate::database::{
     Contact, DatabaseError, Notice, Page, Pending, Question, Settings, Standing, StoredMessage, Unreadable,
 };
 use crate::handle::Handle;
+use crate::nickname::Nickname;
 
 /// Where an answer goes. Nobody may be waiting for it.
 pub type Reply<T> = oneshot::Sender<T>;
@@ -64,6 +66,22 @@ pub enum Command {
     Decide(Handle, Standing, Reply<Result<(), DecideError>>),
     /// What to compare with somebody. Asks the server when that person's identity is not known yet.
     Verify(Handle, Reply<Result<Verification, VerifyError>>),
+    /// Note that a person has compared this identity key of somebody, or with `None` that he takes that back.
+    MarkVerified(Handle, Option<[u8; 33]>, Reply<Result<Verification, VerifyError>>),
+    /// Call somebody otherwise on this device, or by his handle again. Works without a server.
+    Nickname(Handle, Option<Nickname>, Reply<Result<(), NicknameError>>),
+    /// How this account is passed on.
+    OwnLink(Reply<Result<ContactLink, VerifyError>>),
+    /// Accept somebody whose link was given by another way than the server, which has then to show the identity in it.
+    /// `compared`: a person has it from the other himself, so that nothing is left to compare.
+    AddContact {
+        /// Who.
+        link: Box<ContactLink>,
+        /// Whether the contact counts as verified.
+        compared: bool,
+        /// Where the answer goes.
+        reply: Reply<Result<Verification, AddError>>,
+    },
     /// Trust the changed identity of somebody. Answered with what there is to compare now.
     AcceptIdentity(Handle, Reply<Result<Verification, VerifyError>>),
     /// How things are.
@@ -123,9 +141,6 @@ pub enum SendError {
     /// Register first.
     #[error("this profile has no account yet")]
     NotRegistered,
-    /// Notes to oneself need a second device.
-    #[error("that is this account's own handle")]
-    Oneself,
     /// Compare safety numbers, then accept the new identity.
     #[error("the identity of {0} has changed")]
     IdentityChanged(Handle),
@@ -179,6 +194,8 @@ pub struct Verification {
     pub peer_identity: [u8; 33],
     /// Whether it is another than the one trusted so far: sending waits for it to be accepted.
     pub changed: bool,
+    /// Whether a person has compared it before.
+    pub verified: bool,
 }
 
 /// Why there is nothing to compare.
@@ -193,12 +210,61 @@ pub enum VerifyError {
     /// There is nothing to accept.
     #[error("the identity of {0} has not changed")]
     NotChanged(Handle),
+    /// Compare anew.
+    #[error("the identity of {0} is not the one that was compared")]
+    NotCompared(Handle),
     /// The server said no.
     #[error("the server refused: {0}")]
     Refused(RefusalCode),
     /// The server's keys for that person contradict each other.
     #[error("the keys that the server gave for {0} do not verify")]
     BadKeys(Handle),
+    /// The profile could not be read or written.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The engine ended first.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// Why somebody is not called otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum NicknameError {
+    /// Write to him first, or add him by his link.
+    #[error("{0} is not known on this device")]
+    Unknown(Handle),
+    /// The profile could not be written.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The engine ended first.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// Why somebody was not added by his link. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// Register first.
+    #[error("this profile has no account yet")]
+    NotRegistered,
+    /// The link is this account's own.
+    #[error("that is this account's own link")]
+    Oneself,
+    /// Nobody can write from one server to another.
+    #[error("the link is of another server")]
+    OtherServer,
+    /// Go online once: only the server can say which account a handle belongs to.
+    #[error("{0} is not known on this device yet, and the server cannot be asked")]
+    Unknown(Handle),
+    /// The server does not say which account a handle belongs to.
+    #[error("the server refused to look up the handle: {0}")]
+    Refused(RefusalCode),
+    /// Compare safety numbers: the link is an old one, or somebody is in between.
+    #[error("the link has another identity of {0} than is known on this device")]
+    OtherIdentity(Handle),
+    /// The link is of no use.
+    #[error("the identity in the link is no key")]
+    BadKey,
     /// The profile could not be read or written.
     #[error(transparent)]
     Database(#[from] DatabaseError),

@@ -135,15 +135,18 @@ impl Runner {
         text: Text,
         answered: Option<MessageId>,
     ) -> Result<MessageId, SendError> {
-        let own = self.account.as_ref().filter(|account| account.state == AccountState::Registered);
-        let own = own.ok_or(SendError::NotRegistered)?.handle.clone();
-        if own == *to {
-            return Err(SendError::Oneself);
-        }
+        let account = self.account.as_ref().filter(|account| account.state == AccountState::Registered);
+        let account = account.ok_or(SendError::NotRegistered)?;
+        let (own, own_tag) = (account.handle.clone(), account.tag);
         if self.outbox.len() >= OUTBOX_MAX {
             return Err(DatabaseError::Limit { table: "the outbox", max: OUTBOX_MAX }.into());
         }
-        let known = self.database().read().peer_of(to)?;
+        // A note to oneself goes to nobody but the own other devices.
+        let note = own == *to;
+        let known = if note { own_tag } else { self.database().read().peer_of(to)? };
+        if note && known.is_none() {
+            return Err(SendError::NotRegistered);
+        }
         let tag = known.unwrap_or_else(|| AccountTag::new(rand::rng().random()));
         let now = clock::now();
         let id = MessageId::new(now, rand::rng().random());
@@ -165,7 +168,8 @@ impl Runner {
             handle: Some(to.clone()),
             direction: Direction::Out,
             id,
-            state: MessageState::Queued,
+            // Where there is no other device it is as safe as it will be.
+            state: if note && self.alone { MessageState::Accepted } else { MessageState::Queued },
             body: Body::Text(text),
             sent_at: now,
             accepted_at: None,
@@ -175,22 +179,33 @@ impl Runner {
             marks,
         };
         let alone = self.alone;
-        let (seq, decided, copy) = self.database().write(|store| {
+        let (row, decided, copy) = self.database().write(|store| {
             match known {
                 Some(_) => store.put_contact(tag, Some(to))?,
                 None => store.put_unaddressed(tag, to)?,
             }
             may_write(store, tag, to)?;
+            if note {
+                store.put_message(&message)?;
+                let copy = if alone { None } else { copy_for_own_devices(store, id)? };
+                if copy.is_none() {
+                    store.begin_own_life(tag, id)?;
+                }
+                return Ok((None, false, copy));
+            }
             // Whoever is written to may answer.
             let decided = known.is_some() && store.decide(tag, Standing::Accepted, now)?;
             store.put_message(&message)?;
             // First, because whoever waits for the message may leave as soon as it is accepted.
             let copy = if known.is_some() && !alone { copy_for_own_devices(store, id)? } else { None };
-            Ok::<_, SendError>((store.enqueue(id, tag, &parcel)?, decided, copy))
+            Ok::<_, SendError>((Some((store.enqueue(id, tag, &parcel)?, tag)), decided, copy))
         })?;
         self.queued(copy);
         self.decided |= decided;
-        self.outbox.push(seq, tag, None);
+        self.queued(row);
+        if note {
+            self.look_at_lives()?;
+        }
         if known.is_none() {
             self.wait_for_address(tag, to.clone());
         }

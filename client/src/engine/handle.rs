@@ -8,14 +8,17 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
 use super::command::{
-    AccountError, Command, DecideError, Registration, Reply, SendError, Status, Verification, VerifyError,
+    AccountError, AddError, Command, DecideError, NicknameError, Registration, Reply, SendError, Status, Verification,
+    VerifyError,
 };
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::requests::{AccountAnswer, AccountRequest, RequestError};
 use super::run::Runner;
 use super::say::Deed;
+use crate::contact_link::ContactLink;
 use crate::database::{Contact, DatabaseError, Notice, Page, Pending, Question, Settings, Standing, StoredMessage};
 use crate::handle::Handle;
+use crate::nickname::Nickname;
 use crate::profile::Profile;
 
 /// Commands that may wait for the engine. Whoever sends another waits.
@@ -319,6 +322,39 @@ impl EngineHandle {
     /// See [`VerifyError`].
     pub async fn verify(&self, with: Handle) -> Result<Verification, VerifyError> {
         self.ask(VerifyError::Stopped, |reply| Command::Verify(with, reply)).await
+    }
+
+    /// See [`Command::MarkVerified`].
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn mark_verified(&self, with: Handle, compared: Option<[u8; 33]>) -> Result<Verification, VerifyError> {
+        self.ask(VerifyError::Stopped, |reply| Command::MarkVerified(with, compared, reply)).await
+    }
+
+    /// See [`Command::Nickname`].
+    ///
+    /// # Errors
+    /// See [`NicknameError`].
+    pub async fn set_nickname(&self, of: Handle, nickname: Option<Nickname>) -> Result<(), NicknameError> {
+        self.ask(NicknameError::Stopped, |reply| Command::Nickname(of, nickname, reply)).await
+    }
+
+    /// See [`Command::OwnLink`].
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn own_link(&self) -> Result<ContactLink, VerifyError> {
+        self.ask(VerifyError::Stopped, Command::OwnLink).await
+    }
+
+    /// See [`Command::AddContact`].
+    ///
+    /// # Errors
+    /// See [`AddError`].
+    pub async fn add_contact(&self, link: ContactLink, compared: bool) -> Result<Verification, AddError> {
+        let link = Box::new(link);
+        self.ask(AddError::Stopped, |reply| Command::AddContact { link, compared, reply }).await
     }
 
     /// See [`Command::AcceptIdentity`].

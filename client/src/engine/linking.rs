@@ -14,7 +14,7 @@ use endtoend_protocol::{Acquaintance, Address, Answer, DeviceId, Provision, Requ
 use rand::Rng as _;
 use zeroize::Zeroizing;
 
-use super::account::{self, trusted_identity};
+use super::account;
 use super::command::AccountError;
 use super::establish::{EstablishError, Talk, open_talk};
 use super::event::OfflineReason;
@@ -278,7 +278,7 @@ pub(super) fn provision(
     for contact in store.contacts()?.into_iter().filter(|contact| contact.tag != own.account) {
         let Some(handle) = &contact.handle else { continue };
         // A changed identity is decided about on the device that noticed it.
-        let identity = if contact.changed_identity.is_none() { trusted_identity(store, contact.tag)? } else { None };
+        let identity = if contact.changed_identity.is_none() { store.trusted_identity(contact.tag)? } else { None };
         let standing = contact.standing.relation().map_or("", |_| contact.standing.as_str()).to_owned();
         people.push(Acquaintance { account: contact.tag, handle: handle.to_string(), identity, standing });
     }

@@ -51,7 +51,9 @@ mod told;
 mod tests;
 
 pub use acks::Misnumbered;
-pub use command::{AccountError, DecideError, Registration, SendError, Status, Verification, VerifyError};
+pub use command::{
+    AccountError, AddError, DecideError, NicknameError, Registration, SendError, Status, Verification, VerifyError,
+};
 pub use event::{Change, ConnectionState, Event, OfflineReason};
 pub use handle::{Engine, EngineHandle, Options, StartError};
 pub use requests::{AccountAnswer, AccountRequest, OwnDevice, RequestError};

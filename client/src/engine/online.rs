@@ -277,6 +277,7 @@ impl Runner {
             {
                 online.ask(Asked::Rotate(set), Request::PublishKeys(Box::new(keys))).await?;
             }
+            self.database().write(|store| store.forget_early(clock::now()))?;
             self.database().empty_log()?;
             self.tell_due()?;
         }

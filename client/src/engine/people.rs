@@ -1,9 +1,10 @@
 //! The people on the other side: whose accounts are looked up, who they are, and what is decided about them.
 
+use endtoend_crypto_e2e::identity_public;
 use endtoend_protocol::{AccountTag, RefusalCode};
 
-use super::account;
-use super::command::{Command, DecideError, Reply, Verification, VerifyError};
+use super::account::{self, expect_identity};
+use super::command::{AddError, Command, DecideError, NicknameError, Reply, Verification, VerifyError};
 use super::establish::is_passing;
 use super::event::Event;
 use super::lookup::Reason;
@@ -11,8 +12,10 @@ use super::repair::{Queued, copy_for_own_devices, decision_for_own_devices};
 use super::run::{Runner, Verifying};
 use super::told::answer;
 use crate::clock;
-use crate::database::{Account, DatabaseError, Standing};
+use crate::contact_link::ContactLink;
+use crate::database::{Account, AccountState, DatabaseError, Standing};
 use crate::handle::Handle;
+use crate::nickname::Nickname;
 
 /// Questions about somebody's identity that may wait for the server.
 const VERIFYING_MAX: usize = 64;
@@ -33,6 +36,73 @@ impl Runner {
         Ok(())
     }
 
+    /// Whether a handle is this account's own: nobody has to be asked whose it is.
+    pub(super) fn is_own(&self, handle: &Handle) -> bool {
+        self.account.as_ref().is_some_and(|account| account.handle == *handle)
+    }
+
+    pub(super) fn own_link(&mut self) -> Result<ContactLink, VerifyError> {
+        let account = self.account.as_ref().filter(|account| account.state == AccountState::Registered);
+        let Account { server, handle, .. } = account.cloned().ok_or(VerifyError::NotRegistered)?;
+        let identity = identity_public(&self.database().read()).map_err(|_| VerifyError::NotRegistered)?;
+        Ok(ContactLink { server, handle, identity })
+    }
+
+    pub(super) fn add_contact(&mut self, link: &ContactLink, compared: bool) -> Result<Verification, AddError> {
+        let ContactLink { server, handle, identity } = link;
+        let account = self.account.as_ref().filter(|account| account.state == AccountState::Registered);
+        let account = account.ok_or(AddError::NotRegistered)?;
+        let own = account.address().ok_or(AddError::NotRegistered)?;
+        // A node may get another address and another certificate; its identity is what it is known by.
+        if account.server.pin.identity != server.pin.identity {
+            return Err(AddError::OtherServer);
+        }
+        if account.handle == *handle {
+            return Err(AddError::Oneself);
+        }
+        let tag = self.database().read().tag_of(handle)?.ok_or_else(|| AddError::Unknown(handle.clone()))?;
+        self.database().write(|store| {
+            expect_identity(store, tag, handle, identity)?;
+            match compared {
+                true => Ok::<_, AddError>(store.set_verified(tag, Some(identity))?),
+                false => Ok(()),
+            }
+        })?;
+        self.decide(handle, Standing::Accepted).map_err(|error| match error {
+            DecideError::Database(error) => AddError::Database(error),
+            DecideError::Unknown(_) | DecideError::Refused(_) | DecideError::Stopped => {
+                AddError::Unknown(handle.clone())
+            }
+        })?;
+        account::verification(&self.database().read(), own, handle).map_err(|error| match error {
+            VerifyError::Database(error) => AddError::Database(error),
+            _ => AddError::BadKey,
+        })
+    }
+
+    pub(super) fn mark_verified(
+        &mut self,
+        with: &Handle,
+        compared: Option<[u8; 33]>,
+    ) -> Result<Verification, VerifyError> {
+        self.database().write(|store| {
+            let tag = store.tag_of(with)?.ok_or_else(|| VerifyError::Unknown(with.clone()))?;
+            let changed = store.contact(tag)?.is_some_and(|contact| contact.changed_identity.is_some());
+            if compared.is_some() && (changed || store.trusted_identity(tag)? != compared) {
+                return Err(VerifyError::NotCompared(with.clone()));
+            }
+            Ok(store.set_verified(tag, compared.as_ref())?)
+        })?;
+        self.verification(with)
+    }
+
+    pub(super) fn set_nickname(&mut self, of: &Handle, nickname: Option<&Nickname>) -> Result<(), NicknameError> {
+        self.database().write(|store| {
+            let tag = store.peer_of(of)?.ok_or_else(|| NicknameError::Unknown(of.clone()))?;
+            Ok(store.set_nickname(tag, nickname)?)
+        })
+    }
+
     pub(super) fn verify(&mut self, with: Handle, reply: Reply<Result<Verification, VerifyError>>) {
         let known = self.database().read().tag_of(&with);
         match (self.verification(&with), known) {
@@ -41,7 +111,7 @@ impl Runner {
             {
                 self.verifying.push((tag, with, reply));
             }
-            (Err(VerifyError::Unknown(_)), Ok(None)) if self.options.online => {
+            (Err(VerifyError::Unknown(_)), Ok(None)) if self.options.online && !self.is_own(&with) => {
                 self.look_up(with.clone(), Command::Verify(with, reply));
             }
             (result, _) => answer(reply, result),
@@ -118,6 +188,9 @@ impl Runner {
                 Command::Decide(_, _, reply) => {
                     let error = refused.map_or(DecideError::Unknown(handle), DecideError::Refused);
                     answer(reply, Err(error));
+                }
+                Command::AddContact { reply, .. } => {
+                    answer(reply, Err(refused.map_or(AddError::Unknown(handle), AddError::Refused)));
                 }
                 _ => {}
             },

@@ -9,7 +9,8 @@ use super::repair::{Queued, ask_again, send_again};
 use super::say::{self, News, TYPING_AGE_MAX};
 use super::{chains, parcel};
 use crate::database::{
-    Body, DatabaseError, Direction, HeldEnvelope, Marks, MessageState, Standing, Store, StoredMessage, Unreadable,
+    Body, DatabaseError, Direction, HeldEnvelope, Marks, MessageRef, MessageState, Standing, Store, StoredMessage,
+    Unreadable,
 };
 use crate::handle::Handle;
 
@@ -212,17 +213,18 @@ fn arrive(
             return Ok(Arrival::Unseen { new_session, news: Vec::new(), queued: None });
         }
         ContentKind::Said(said) => {
-            // What the rules refuse leaves no trace.
-            let news = say::carry_out(store, peer, Direction::In, &said, content.sent_at, now)?.unwrap_or_default();
+            let said_at = (content.id, content.sent_at);
+            let news = say::carry_out_or_keep(store, peer, Direction::In, said, said_at, now)?;
             return Ok(Arrival::Unseen { new_session, news, queued: None });
         }
         // What another device of ours has said, and what nobody else may claim that we have.
         ContentKind::Copy { to, handle, said: Said::Text(written) } if from_own_device => {
-            store_copy(store, (content.id, content.sent_at), to, &handle, written, envelope)?;
+            let came = (Some(envelope.accepted_at), Some(envelope.received_at));
+            store_copy(store, (content.id, content.sent_at), to, &handle, written, came, now)?;
             return Ok(Arrival::Unseen { new_session, news: Vec::new(), queued: None });
         }
         ContentKind::Copy { to, said, .. } if from_own_device => {
-            let news = say::carry_out(store, to, Direction::Out, &said, content.sent_at, now)?.unwrap_or_default();
+            let news = say::carry_out_or_keep(store, to, Direction::Out, said, (content.id, content.sent_at), now)?;
             return Ok(Arrival::Unseen { new_session, news, queued: None });
         }
         ContentKind::Decision { about, handle, standing } if from_own_device => {
@@ -259,6 +261,11 @@ fn arrive(
     if !store.put_message(&message)? {
         return Ok(Arrival::Repeat);
     }
+    let named = MessageRef { direction: Direction::In, id: message.id };
+    match message.body {
+        Body::Unknown => store.keep_raw(peer, named, &parcel.content)?,
+        Body::Text(_) | Body::Deleted => say::catch_up(store, peer, named, now)?,
+    }
     let owes = !from_own_device && store.owe_delivery(peer, message.id)?;
     Ok(Arrival::Message { message: Box::new(message), new_session, owes })
 }
@@ -281,13 +288,14 @@ fn store_copy(
     to: AccountTag,
     handle: &str,
     Written { text, reply_to, lives_for }: Written,
-    envelope: &HeldEnvelope,
+    (accepted_at, received_at): (Option<UnixMillis>, Option<UnixMillis>),
+    now: UnixMillis,
 ) -> Result<(), DatabaseError> {
     let handle: Option<Handle> = handle.parse().ok();
     store.put_contact(to, handle.as_ref())?;
     // Whoever is written to may answer, unless something was decided since.
     store.was_decided(to, Standing::Accepted, sent_at)?;
-    store.put_message(&StoredMessage {
+    let added = store.put_message(&StoredMessage {
         seq: 0,
         peer: to,
         handle,
@@ -296,13 +304,54 @@ fn store_copy(
         state: MessageState::Accepted,
         body: Body::Text(text),
         sent_at,
-        accepted_at: Some(envelope.accepted_at),
-        received_at: Some(envelope.received_at),
+        accepted_at,
+        received_at,
         wire_bytes: None,
         shown: true,
         marks: Marks { reply_to: reply_to.map(|to| say::referred(to, Direction::Out)), lives_for, ..Marks::default() },
     })?;
-    store.begin_own_life(to, id)
+    store.begin_own_life(to, id)?;
+    match added {
+        true => say::catch_up(store, to, MessageRef { direction: Direction::Out, id }, now),
+        false => Ok(()),
+    }
+}
+
+/// Reads again what a version before did not understand, once after an update, inside a transaction. A text takes the place
+/// of its message, and counts as unseen; what is said about messages is carried out.
+pub(super) fn read_again(store: &Store<'_>, own: Option<AccountTag>, now: UnixMillis) -> Result<(), DatabaseError> {
+    let mut seq = 0;
+    while let Some((message, raw)) = store.next_raw(seq)? {
+        seq = message.seq;
+        let Ok(Content { id, sent_at, kind, .. }) = Content::decode(&raw) else { continue };
+        let from_own_device = own == Some(message.peer);
+        match kind {
+            ContentKind::Unknown => {}
+            ContentKind::Said(Said::Text(written)) => {
+                let reply_to = written.reply_to.map(|to| say::referred(to, Direction::In));
+                store.fill_in(&message, &written, reply_to)?;
+                say::catch_up(store, message.peer, MessageRef { direction: message.direction, id }, now)?;
+            }
+            ContentKind::Said(said) => {
+                store.remove_unknown(seq)?;
+                say::carry_out_or_keep(store, message.peer, Direction::In, said, (id, sent_at), now)?;
+            }
+            ContentKind::Copy { to, handle, said: Said::Text(written) } if from_own_device => {
+                store.remove_unknown(seq)?;
+                let came = (message.accepted_at, message.received_at);
+                store_copy(store, (id, sent_at), to, &handle, written, came, now)?;
+            }
+            ContentKind::Copy { to, said, .. } if from_own_device => {
+                store.remove_unknown(seq)?;
+                say::carry_out_or_keep(store, to, Direction::Out, said, (id, sent_at), now)?;
+            }
+            // Too old to matter, or nothing that this sender may say.
+            ContentKind::Copy { .. } | ContentKind::Decision { .. } | ContentKind::Unopened(_) => {
+                store.remove_unknown(seq)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// One word for why an envelope did not open. A broken database is no reason: the envelope comes again.

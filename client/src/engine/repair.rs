@@ -105,7 +105,7 @@ pub(super) fn decision_for_own_devices(
     queue_errand(store, own, MessageId::new(now, rand::rng().random()), now, kind).map(Some)
 }
 
-fn own_tag(store: &Store<'_>) -> Result<Option<AccountTag>, DatabaseError> {
+pub(super) fn own_tag(store: &Store<'_>) -> Result<Option<AccountTag>, DatabaseError> {
     Ok(store.account()?.and_then(|account| account.tag))
 }
 
@@ -130,9 +130,11 @@ fn original_copy(
     original: &[u8],
     message: StoredMessage,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, DatabaseError> {
-    let (Ok(Content { kind: ContentKind::Said(said), .. }), Some(handle)) = (Content::decode(original), message.handle)
-    else {
-        return Ok(None);
+    let (said, handle) = match (Content::decode(original), message.handle) {
+        (Ok(Content { kind: ContentKind::Said(said), .. }), Some(handle)) => (said, handle),
+        // A note to oneself was a copy from the beginning.
+        (Ok(Content { kind: ContentKind::Copy { .. }, .. }), _) => return Ok(Some(Zeroizing::new(original.to_vec()))),
+        _ => return Ok(None),
     };
     let kind = ContentKind::Copy { to: message.peer, handle: handle.to_string(), said };
     encode(store, own, message.id, message.sent_at, kind).map(Some)

@@ -11,6 +11,7 @@ use super::handle::Options;
 use super::lookup::{Lookups, Reason};
 use super::online::{End, wait};
 use super::outbox::Outbox;
+use super::receive::read_again;
 use super::requests::Requests;
 use super::told::answer;
 use crate::backoff::Backoff;
@@ -145,6 +146,11 @@ impl Runner {
             waiting: None,
             stopping: false,
         };
+        let (own, now) = (runner.account.as_ref().and_then(|account| account.tag), clock::now());
+        runner.database().write(|store| {
+            store.forget_early(now)?;
+            if store.understands_more()? { read_again(store, own, now) } else { Ok(()) }
+        })?;
         // What has died while nothing ran is gone before anybody can ask for it.
         runner.live_on()?;
         Ok(runner)

@@ -6,14 +6,15 @@
 use std::time::Duration;
 
 use endtoend_protocol::{
-    AccountTag, ContentKind, Emoji, Lifetime, MessageId, Progress, Reference, Said, Text, UnixMillis, Written,
+    AccountTag, Content, ContentKind, Emoji, Lifetime, MessageId, Progress, Reference, Said, Text, UnixMillis, Written,
 };
 use rand::RngExt as _;
+use zeroize::Zeroizing;
 
 use super::event::Change;
-use super::repair::{Queued, content_again, copy_of, queue_errand};
+use super::repair::{Queued, content_again, copy_of, own_tag, queue_errand};
 use crate::amend::{Refused, leaves_room, not_after};
-use crate::database::{DatabaseError, Direction, MessageRef, Standing, Store};
+use crate::database::{DatabaseError, Direction, EARLY_AGE_MAX, MessageRef, Standing, Store};
 
 /// That somebody is writing means nothing when it is older.
 pub(super) const TYPING_AGE_MAX: Duration = Duration::from_secs(15);
@@ -119,6 +120,54 @@ pub(super) fn carry_out(
     }
 }
 
+/// Carries out what `by` has said, like [`carry_out`]. What is about a message that has not come is kept for a while, if it is
+/// said by somebody who is accepted or by another device of this account. What the rules refuse leaves no trace.
+pub(super) fn carry_out_or_keep(
+    store: &Store<'_>,
+    peer: AccountTag,
+    by: Direction,
+    said: Said,
+    (id, at): (MessageId, UnixMillis),
+    now: UnixMillis,
+) -> Result<Vec<News>, DatabaseError> {
+    let refused = match carry_out(store, peer, by, &said, at, now)? {
+        Ok(news) => return Ok(news),
+        Err(refused) => refused,
+    };
+    let about = match &said {
+        Said::Edit { id, .. } | Said::Delete(id) => MessageRef { direction: by, id: *id },
+        Said::React { to, .. } => referred(*to, by),
+        Said::Text(_) | Said::Receipt { .. } | Said::Typing { .. } | Said::Timer(_) => return Ok(Vec::new()),
+    };
+    let accepted = store.contact(peer)?.is_some_and(|contact| contact.standing == Standing::Accepted);
+    if refused == Refused::NoSuchMessage && (accepted || by == Direction::Out) {
+        let life = store.timer(peer)?.map(|timer| Duration::from_secs(timer.as_secs().into()));
+        // Nothing of a conversation is kept longer than its messages.
+        let until = now.plus(life.map_or(EARLY_AGE_MAX, |life| life.min(EARLY_AGE_MAX)));
+        let content = Content { id, sent_at: at, sender_handle: None, kind: ContentKind::Said(said) };
+        store.put_early(peer, about, by, &Zeroizing::new(content.encode()), until)?;
+        store.forget_early(now)?;
+    }
+    Ok(Vec::new())
+}
+
+/// A message has come: carries out what was said about it before.
+pub(super) fn catch_up(
+    store: &Store<'_>,
+    peer: AccountTag,
+    message: MessageRef,
+    now: UnixMillis,
+) -> Result<(), DatabaseError> {
+    store.forget_early(now)?;
+    for (by, content) in store.take_early(peer, message)? {
+        if let Ok(Content { kind: ContentKind::Said(said), sent_at, .. }) = Content::decode(&content) {
+            // What the rules refuse leaves no trace, and whoever hears of the message sees it as it is now.
+            let _done = carry_out(store, peer, by, &said, sent_at, now)?;
+        }
+    }
+    Ok(())
+}
+
 /// Before the words of one of our messages change: what was sent stays what is sent again, byte for byte.
 fn keep_original(store: &Store<'_>, peer: AccountTag, id: MessageId, now: UnixMillis) -> Result<(), DatabaseError> {
     if store.errand(id)?.is_none()
@@ -143,6 +192,7 @@ pub(super) fn act(
     alone: bool,
     now: UnixMillis,
 ) -> Result<Result<Done, Refused>, DatabaseError> {
+    let note = own_tag(store)? == Some(peer);
     // A clock that was set back does not make an edit of now older than the one before.
     let mut at = now;
     let said = match deed {
@@ -167,6 +217,8 @@ pub(super) fn act(
             Said::React { to: reference(message), emoji }
         }
         Deed::Timer(lifetime) => Said::Timer(lifetime),
+        // Nobody else looks at notes to oneself.
+        Deed::Typing(_) if note => return Ok(Ok(Done { queued: Vec::new(), news: Vec::new() })),
         Deed::Typing(on) => {
             let said = Said::Typing { stopped: !on };
             let wanted = store.settings()?.typing;
@@ -182,7 +234,9 @@ pub(super) fn act(
     if !alone && let Some(copy) = copy_of(store, peer, said.clone(), at)? {
         queued.push(copy);
     }
-    queued.push(tell(store, peer, at, said)?);
+    if !note {
+        queued.push(tell(store, peer, at, said)?);
+    }
     Ok(Ok(Done { queued, news }))
 }
 

@@ -1,7 +1,7 @@
 //! How commands are answered: at once, or noted for the connection.
 
 use super::account;
-use super::command::{AccountError, Command, DecideError, Registration, Reply, Status};
+use super::command::{AccountError, AddError, Command, DecideError, Registration, Reply, Status};
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::requests::{AccountRequest, Asker, RequestError};
 use super::run::{Means, Plan, Runner};
@@ -95,12 +95,30 @@ impl Runner {
                 answer(reply, contacts.map(others));
             }
             Command::Decide(about, standing, reply) => match self.decide(&about, standing) {
-                Err(DecideError::Unknown(_)) if self.options.online => {
+                Err(DecideError::Unknown(_)) if self.options.online && !self.is_own(&about) => {
                     self.look_up(about.clone(), Command::Decide(about, standing, reply));
                 }
                 decided => answer(reply, decided),
             },
             Command::Verify(with, reply) => self.verify(with, reply),
+            Command::MarkVerified(with, compared, reply) => {
+                let marked = self.mark_verified(&with, compared);
+                answer(reply, marked);
+            }
+            Command::Nickname(of, nickname, reply) => {
+                let named = self.set_nickname(&of, nickname.as_ref());
+                answer(reply, named);
+            }
+            Command::OwnLink(reply) => {
+                let link = self.own_link();
+                answer(reply, link);
+            }
+            Command::AddContact { link, compared, reply } => match self.add_contact(&link, compared) {
+                Err(AddError::Unknown(handle)) if self.options.online => {
+                    self.look_up(handle, Command::AddContact { link, compared, reply });
+                }
+                added => answer(reply, added),
+            },
             Command::AcceptIdentity(with, reply) => {
                 let accepted = self.accept_identity(&with);
                 answer(reply, accepted);

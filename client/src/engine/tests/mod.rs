@@ -1,10 +1,12 @@
 //! Messages between two databases, then whole engines against a small node over real TLS.
 
 mod chains;
+mod early;
 mod lies;
 mod linking;
 mod messages;
 mod node;
+mod people;
 mod repair;
 mod rotation;
 mod said;

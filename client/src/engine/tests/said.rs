@@ -39,12 +39,12 @@ fn with_a_message() -> (Device, Device, MessageId) {
 }
 
 impl Device {
-    fn all(&self, with: AccountTag) -> Vec<StoredMessage> {
+    pub(super) fn all(&self, with: AccountTag) -> Vec<StoredMessage> {
         self.database.read().history(with, 99).unwrap()
     }
 
     /// What a peer that follows no rules can say, at any time by its clock.
-    fn says(&mut self, to: &mut Device, said: Said, at: UnixMillis) -> Arrival {
+    pub(super) fn says(&mut self, to: &mut Device, said: Said, at: UnixMillis) -> Arrival {
         let (own, account, now) = (self.own, to.own.account, self.now());
         let id = MessageId::new(now, rand::random());
         let (seq, _) =
@@ -56,7 +56,7 @@ impl Device {
     }
 }
 
-fn changes(arrival: &Arrival) -> usize {
+pub(super) fn changes(arrival: &Arrival) -> usize {
     match arrival {
         Arrival::Unseen { news, .. } => news.len(),
         other => panic!("{other:?}"),
