@@ -5,6 +5,7 @@
 //! | [`engine`] | commands in, events out: start reading here |
 //! | [`profile`] | a folder that one password opens |
 //! | [`database`] | what is kept in it |
+//! | [`backup`] | all of it in one file |
 //! | [`chain`] | rules: which messages of a sender did not come |
 //! | [`amend`], [`life`] | rules: who may change what in a conversation; when messages disappear |
 //! | [`transport`] | the one place that opens sockets |
@@ -15,6 +16,7 @@
 pub mod address;
 pub mod amend;
 pub mod backoff;
+pub mod backup;
 pub mod chain;
 pub mod clock;
 pub mod contact_link;

@@ -37,7 +37,7 @@ const CHANGED: &str = "the password is changed; other devices are logged out, an
 const DIGITS_LINE_MAX: u64 = 64;
 
 /// What cannot be undone is done when a person has typed the word.
-fn confirm(arguments: &Arguments, yes: bool, what: &str, word: &str) -> Result<(), Failure> {
+pub(crate) fn confirm(arguments: &Arguments, yes: bool, what: &str, word: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use endtoend_client::address::ServerAddress;
 use endtoend_client::contact_link::ContactLink;
 use endtoend_client::handle::Handle;
+use endtoend_client::profile::ProfileName;
 use endtoend_protocol::{DeviceId, InviteCode, Lifetime, MessageId, UnixMillis};
 
 /// How long a command may take unless told otherwise.
@@ -22,6 +23,9 @@ pub(crate) struct Arguments {
     /// Folder of the profile [default: $XDG_DATA_HOME/endtoend or ~/.local/share/endtoend]
     #[arg(long, global = true, env = "ENDTOEND_HOME", value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
+    /// Name of a further profile beside the first one, in the folder `profiles` of that: 1 to 32 of a-z, 0-9, '-' and '_'
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<ProfileName>,
     /// Address that `endtoend serve` prints: endtoend://host:port/#pin=…; remembered after `register`
     #[arg(long, global = true, value_name = "ADDRESS")]
     pub(crate) server: Option<ServerAddress>,
@@ -240,6 +244,41 @@ pub(crate) enum Command {
     },
     /// Print the safety number to compare with somebody, and remember that it was compared
     Verify(Verify),
+    /// Write everything that this profile has into one file, sealed under a passphrase
+    Backup {
+        /// The file to make
+        #[arg(long, value_name = "PATH")]
+        to: PathBuf,
+        /// Read the passphrase from the first line of a file
+        #[arg(long, value_name = "PATH")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Come back from a backup, as a new device of its account; the password is the account's
+    Restore {
+        /// The file that `backup` made
+        #[arg(long, value_name = "PATH")]
+        from: PathBuf,
+        /// Read the passphrase from the first line of a file
+        #[arg(long, value_name = "PATH")]
+        passphrase_file: Option<PathBuf>,
+        /// Only what was said, without the server: `link` or `recover` makes the profile a device later
+        #[arg(long)]
+        history_only: bool,
+        /// File with the server's own password in its first line, for a server that asks for one
+        #[arg(long, value_name = "PATH")]
+        server_password_file: Option<PathBuf>,
+    },
+    /// Write people and messages into one file that anybody can read
+    Export {
+        /// The file to make
+        #[arg(long, value_name = "PATH")]
+        to: PathBuf,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List the profiles that lie side by side
+    Profiles,
     /// Print what is known of account, outbox and unread messages, without connecting
     Status,
     /// Destroy this profile: its keys first, then everything else. Needs no password
@@ -341,6 +380,12 @@ impl Arguments {
 
     /// The profile's folder. `None` when the environment names no home.
     pub(crate) fn home(&self) -> Option<PathBuf> {
+        let first = self.first_home()?;
+        Some(self.profile.as_ref().map_or_else(|| first.clone(), |name| name.folder(&first)))
+    }
+
+    /// The folder of the first profile.
+    pub(crate) fn first_home(&self) -> Option<PathBuf> {
         let below = |variable: &str, rest: &str| {
             let base = PathBuf::from(std::env::var_os(variable).filter(|value| !value.is_empty())?);
             base.is_absolute().then(|| base.join(rest))

@@ -16,7 +16,7 @@ use crate::args::{Arguments, Command, Send};
 use crate::conversation::{self, show_unread};
 use crate::failure::{Failure, IDENTITY, Kind};
 use crate::waiting::{News, Waiting};
-use crate::{account, chat, deeds, output, password, people};
+use crate::{account, chat, deeds, output, password, people, whole};
 
 /// One attempt to connect: short enough that a retry fits the default time.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,13 +62,24 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Block { with, undo } => people::block(arguments, with, *undo).await,
         Command::Password { new_password_file } => account::password(arguments, new_password_file.as_deref()).await,
         Command::DeleteAccount { yes } => account::delete(arguments, *yes).await,
+        Command::Backup { to, passphrase_file } => whole::backup(arguments, to, passphrase_file.as_deref()).await,
+        Command::Restore { from, passphrase_file, history_only, server_password_file } => {
+            let server_password = server_password_file.as_deref();
+            whole::restore(arguments, from, passphrase_file.as_deref(), *history_only, server_password).await
+        }
+        Command::Export { to, yes } => whole::export(arguments, to, *yes).await,
+        Command::Profiles => profiles(arguments),
         Command::Status => status(arguments).await,
         Command::Wipe { yes } => wipe(arguments, *yes),
     }
 }
 
 pub(crate) fn home(arguments: &Arguments) -> Result<PathBuf, Failure> {
-    arguments.home().ok_or_else(|| Failure::new(Kind::Usage, "no folder for the profile").hint("name one with --home"))
+    arguments.home().ok_or_else(no_home)
+}
+
+fn no_home() -> Failure {
+    Failure::new(Kind::Usage, "no folder for the profile").hint("name one with --home")
 }
 
 /// Opens the profile and starts its engine.
@@ -104,6 +115,21 @@ pub(crate) fn start(
 pub(crate) async fn stop<T>(engine: Engine, result: Result<T, Failure>) -> Result<T, Failure> {
     engine.stop().await;
     result
+}
+
+/// Lists the profiles that lie side by side.
+fn profiles(arguments: &Arguments) -> Result<(), Failure> {
+    let first = arguments.first_home().ok_or_else(no_home)?;
+    for (name, home) in profile::profiles(&first)? {
+        let name = name.as_ref().map(ToString::to_string);
+        match arguments.json {
+            true => {
+                output::json_line(&json!({ "event": "profile", "profile": name, "home": home.display().to_string() }))?;
+            }
+            false => output::line(&format!("{}  {}", name.as_deref().unwrap_or("(first)"), home.display()))?,
+        }
+    }
+    Ok(())
 }
 
 /// What no wipe reaches.

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
+use endtoend_client::backup::{BackupError, RestoreError};
 use endtoend_client::database::DatabaseError;
 use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::{
@@ -123,6 +124,7 @@ impl From<OfflineReason> for Failure {
             | OfflineReason::Protocol
             | OfflineReason::Misnumbered(_)
             | OfflineReason::Storage(_)
+            | OfflineReason::Locked
             | OfflineReason::Stopped => Kind::Failed,
         };
         let failure = Self::new(kind, reason.to_string());
@@ -233,6 +235,9 @@ impl From<LinkDeviceError> for Failure {
             LinkDeviceError::Registered => {
                 Self::because(Kind::Failed, &error).hint("name another folder with --home for another account")
             }
+            LinkDeviceError::OtherAccount => {
+                Self::because(Kind::Failed, &error).hint("name another folder with --home for another account")
+            }
             LinkDeviceError::NoBackup => Self::because(Kind::Failed, &error).hint(
                 "use `link`, if a device is still in the account; `recovery --on` leaves a backup for the next time",
             ),
@@ -271,6 +276,39 @@ impl From<VerifyError> for Failure {
             VerifyError::Unknown(_) | VerifyError::NotChanged(_) | VerifyError::BadKeys(_) | VerifyError::Stopped => {
                 Self::because(Kind::Failed, &error)
             }
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Database(error) => error.into(),
+            BackupError::NotRegistered => Self::because(Kind::Failed, &error).hint(REGISTER),
+            BackupError::Exists(_) => Self::because(Kind::Failed, &error).hint("name another file: none is replaced"),
+            BackupError::Derive => Self::because(Kind::Failed, &error).hint("64 MiB of memory are needed for this"),
+            BackupError::Unusable { .. } => {
+                Self::because(Kind::Failed, &error).hint("the folder must be writable, on a disk with room")
+            }
+            BackupError::Busy | BackupError::GivenUp => Self::because(Kind::Failed, &error),
+        }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Database(error) => error.into(),
+            RestoreError::Profile(error) => error.into(),
+            RestoreError::WrongPassphrase => Self::because(Kind::Failed, &error).hint("try again, or use another copy"),
+            RestoreError::Derive => {
+                Self::because(Kind::Failed, &error).hint("as much memory as on the other machine is needed")
+            }
+            RestoreError::Newer => Self::because(Kind::Failed, &error).hint("install the newer version"),
+            RestoreError::Unusable { .. }
+            | RestoreError::Read(_)
+            | RestoreError::NotABackup
+            | RestoreError::Damaged => Self::because(Kind::Failed, &error).hint("use another copy of the file"),
         }
     }
 }

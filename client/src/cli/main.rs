@@ -13,6 +13,7 @@ mod password;
 mod people;
 mod qr;
 mod waiting;
+mod whole;
 
 use std::process::ExitCode;
 

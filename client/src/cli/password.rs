@@ -48,20 +48,30 @@ pub(crate) fn ask(arguments: &Arguments, new: bool) -> Result<Zeroizing<String>,
 
 /// The password to come.
 pub(crate) fn new_password(path: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
-    let password = match path {
+    another("new password", "--new-password-file", path, true)
+}
+
+/// The passphrase of a backup, twice when it is a new one and a person types it.
+pub(crate) fn passphrase(path: Option<&Path>, new: bool) -> Result<Zeroizing<String>, Failure> {
+    another("passphrase of the backup", "--passphrase-file", path, new)
+}
+
+/// A secret beside the password.
+fn another(what: &str, option: &str, path: Option<&Path>, new: bool) -> Result<Zeroizing<String>, Failure> {
+    let secret = match path {
         Some(path) => from_file(path)?,
         None if !io::stderr().is_terminal() && !io::stdin().is_terminal() => {
-            return Err(Failure::new(Kind::Usage, "there is no terminal to ask for the new password on")
-                .hint("use --new-password-file PATH"));
+            let text = format!("there is no terminal to ask for the {what} on");
+            return Err(Failure::new(Kind::Usage, text).hint(format!("use {option} PATH")));
         }
         None => {
-            output::note("The new password:");
-            typed(true)?
+            output::note(&format!("The {what}:"));
+            typed(new)?
         }
     };
-    match password.len() {
-        1..=PASSWORD_BYTES_MAX => Ok(password),
-        _ => Err(Failure::new(Kind::Usage, format!("the new password must have 1 to {PASSWORD_BYTES_MAX} bytes"))),
+    match secret.len() {
+        1..=PASSWORD_BYTES_MAX => Ok(secret),
+        _ => Err(Failure::new(Kind::Usage, format!("the {what} must have 1 to {PASSWORD_BYTES_MAX} bytes"))),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Messages that disappear, what was seen, and what their writers hear of it. The clock of lives is [`crate::life`]'s.
 
+use std::time::Duration;
+
 use endtoend_protocol::{AccountTag, Lifetime, MessageId, Progress, UnixMillis, limits};
 use rusqlite::{OptionalExtension as _, params};
 
@@ -22,6 +24,7 @@ pub struct Settings {
 const LIFE: &str = "life";
 const RECEIPTS: &str = "receipts";
 const TYPING: &str = "typing";
+const LOCK_AFTER: &str = "lock after";
 
 impl Store<'_> {
     pub(super) fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, DatabaseError> {
@@ -59,6 +62,25 @@ impl Store<'_> {
             self.connection.execute("DELETE FROM receipts_due", [])?;
         }
         Ok(())
+    }
+
+    /// After what time without anybody the profile locks itself; `None`: never.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn lock_after(&self) -> Result<Option<Duration>, DatabaseError> {
+        let Some(kept) = self.setting(LOCK_AFTER)? else { return Ok(None) };
+        let seconds = u64::from_le_bytes(array(&kept, "settings.lock_after")?);
+        Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
+    }
+
+    /// Keeps that. Fractions of a second are dropped, and less than one is one.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn set_lock_after(&self, after: Option<Duration>) -> Result<(), DatabaseError> {
+        let seconds = after.map_or(0, |after| after.as_secs().max(1));
+        self.set_setting(LOCK_AFTER, &seconds.to_le_bytes())
     }
 
     /// The clock of lives as it was last kept.

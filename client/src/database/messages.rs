@@ -27,12 +27,17 @@ impl Direction {
         }
     }
 
-    pub(super) fn read(text: &str, column: &'static str) -> Result<Self, DatabaseError> {
-        match text {
-            "in" => Ok(Self::In),
-            "out" => Ok(Self::Out),
-            _ => Err(DatabaseError::Invalid(column)),
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "in" => Some(Self::In),
+            "out" => Some(Self::Out),
+            _ => None,
         }
+    }
+
+    pub(super) fn read(text: &str, column: &'static str) -> Result<Self, DatabaseError> {
+        Self::named(text).ok_or(DatabaseError::Invalid(column))
     }
 }
 
@@ -73,6 +78,11 @@ impl MessageState {
             Self::Rejected(RejectReason::UnknownRecipient) => "unknown_recipient",
             Self::Received => "received",
         }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 }
 
@@ -368,10 +378,7 @@ impl Store<'_> {
             handle: parse_handle(row.handle)?,
             direction,
             id,
-            state: MessageState::ALL
-                .into_iter()
-                .find(|state| state.as_str() == row.state)
-                .ok_or(DatabaseError::Invalid("messages.state"))?,
+            state: MessageState::named(&row.state).ok_or(DatabaseError::Invalid("messages.state"))?,
             body,
             sent_at: UnixMillis::new(unsigned(row.sent_at, "messages.sent_at")?),
             accepted_at: time(row.accepted_at, "messages.accepted_at")?,

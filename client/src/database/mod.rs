@@ -25,6 +25,7 @@ mod sealing;
 mod search;
 mod trust;
 mod unknown;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -84,7 +85,7 @@ pub enum DatabaseError {
         max: usize,
     },
     /// The engine that owns the database has stopped.
-    #[error("the engine has stopped")]
+    #[error("the engine has stopped, or the profile is locked")]
     Stopped,
     /// A ratchet's record could not be read.
     #[error("a ratchet's record could not be read")]
@@ -115,6 +116,8 @@ pub struct Database {
     connection: Connection,
     sealer: Sealer,
     ready_keys: ReadyKeys,
+    /// For a second connection. SQLCipher and the sealer have it anyway.
+    key: DatabaseKey,
 }
 
 impl std::fmt::Debug for Database {
@@ -155,7 +158,8 @@ impl Database {
         connection.execute_batch(&sealing::key_pragma(key))?;
         // The first read: a wrong key shows here.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        Ok(Self { connection, sealer: Sealer::new(key), ready_keys: ReadyKeys::default() })
+        let key_again = DatabaseKey(key.0.clone());
+        Ok(Self { connection, sealer: Sealer::new(key), ready_keys: ReadyKeys::default(), key: key_again })
     }
 
     fn prepare(&mut self) -> Result<(), DatabaseError> {

@@ -1,5 +1,8 @@
 //! Everything the engine can be told, with its answers.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use endtoend_protocol::{InviteCode, Lifetime, MessageId, RefusalCode, Text};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
@@ -9,15 +12,26 @@ use super::requests::{AccountAnswer, AccountRequest, RequestError};
 use super::say::Deed;
 use crate::address::ServerAddress;
 use crate::amend::Refused;
+use crate::backup::{BackupError, Summary};
 use crate::contact_link::ContactLink;
 use crate::database::{
     Contact, DatabaseError, Notice, Page, Pending, Question, Settings, Standing, StoredMessage, Unreadable,
 };
 use crate::handle::Handle;
 use crate::nickname::Nickname;
+use crate::profile::ProfileError;
 
 /// Where an answer goes. Nobody may be waiting for it.
 pub type Reply<T> = oneshot::Sender<T>;
+
+/// A password. `Debug` shows nothing of it.
+pub struct Password(pub Zeroizing<String>);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
 
 /// What the engine can be told. [`super::EngineHandle`] has a method for each.
 #[derive(Debug)]
@@ -84,6 +98,21 @@ pub enum Command {
     },
     /// Trust the changed identity of somebody. Answered with what there is to compare now.
     AcceptIdentity(Handle, Reply<Result<Verification, VerifyError>>),
+    /// Close the connection and the profile, and forget its keys and the password. Answered once that is done. Until the profile is
+    /// unlocked, whatever else is asked is answered as by an engine that has stopped, and nothing is received.
+    Lock(Reply<Result<(), Stopped>>),
+    /// Open the profile again, and connect if the engine was connected before.
+    Unlock(Password, Reply<Result<(), UnlockError>>),
+    /// Somebody is there: the time after which the profile locks itself begins anew. Without the first of these it never does.
+    Active,
+    /// After what time without anybody the profile locks itself; `None`: never.
+    LockAfter(Reply<Result<Option<Duration>, DatabaseError>>),
+    /// Sets that: a second or more. It is kept in the profile.
+    SetLockAfter(Option<Duration>, Reply<Result<(), DatabaseError>>),
+    /// Write everything into one file, sealed under a passphrase. Answered when it is whole. The engine goes on meanwhile.
+    Backup(PathBuf, Password, Reply<Result<Summary, BackupError>>),
+    /// Write people and messages into one file that anybody can read.
+    Export(PathBuf, Reply<Result<Summary, BackupError>>),
     /// How things are.
     Status(Reply<Result<Status, DatabaseError>>),
     /// Close the connection and the profile.
@@ -131,7 +160,7 @@ pub enum AccountError {
     #[error("the keys of this device could not be made")]
     Keys,
     /// The engine ended first.
-    #[error("the engine has stopped")]
+    #[error("the engine has stopped, or the profile is locked")]
     Stopped,
 }
 
@@ -160,7 +189,7 @@ pub enum SendError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The engine ended first.
-    #[error("the engine has stopped")]
+    #[error("the engine has stopped, or the profile is locked")]
     Stopped,
 }
 
@@ -177,7 +206,7 @@ pub enum DecideError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The engine ended first.
-    #[error("the engine has stopped")]
+    #[error("the engine has stopped, or the profile is locked")]
     Stopped,
 }
 
@@ -223,7 +252,29 @@ pub enum VerifyError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The engine ended first.
-    #[error("the engine has stopped")]
+    #[error("the engine has stopped, or the profile is locked")]
+    Stopped,
+}
+
+/// The engine has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine has stopped")]
+pub struct Stopped;
+
+/// Why a profile was not unlocked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnlockError {
+    /// It is open.
+    #[error("the profile is not locked")]
+    NotLocked,
+    /// Most likely the password.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The profile could not be read.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The engine ended first.
+    #[error("the engine has stopped, or the profile is locked")]
     Stopped,
 }
 
@@ -237,7 +288,7 @@ pub enum NicknameError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The engine ended first.
-    #[error("the engine has stopped")]
+    #[error("the engine has stopped, or the profile is locked")]
     Stopped,
 }
 
@@ -269,7 +320,7 @@ pub enum AddError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The engine ended first.
-    #[error("the engine has stopped")]
+    #[error("the engine has stopped, or the profile is locked")]
     Stopped,
 }
 

@@ -188,6 +188,9 @@ pub enum OfflineReason {
     /// The profile could not be read or written.
     #[error("the profile failed: {0}")]
     Storage(String),
+    /// The profile is locked: unlock it.
+    #[error("the profile is locked")]
+    Locked,
     /// The engine ended.
     #[error("stopped")]
     Stopped,

@@ -1,5 +1,6 @@
 //! The outside of the engine: a thread to start, commands to send, events to hear.
 
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -8,13 +9,15 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
 use super::command::{
-    AccountError, AddError, Command, DecideError, NicknameError, Registration, Reply, SendError, Status, Verification,
-    VerifyError,
+    AccountError, AddError, Command, DecideError, NicknameError, Password, Registration, Reply, SendError, Status,
+    Stopped, UnlockError, Verification, VerifyError,
 };
 use super::event::{ConnectionState, Event, OfflineReason};
+use super::lock::{Outside, keep};
 use super::requests::{AccountAnswer, AccountRequest, RequestError};
 use super::run::Runner;
 use super::say::Deed;
+use crate::backup::{BackupError, Summary};
 use crate::contact_link::ContactLink;
 use crate::database::{Contact, DatabaseError, Notice, Page, Pending, Question, Settings, Standing, StoredMessage};
 use crate::handle::Handle;
@@ -73,10 +76,11 @@ impl Engine {
         let first = ConnectionState::Offline { retry_at: None, why: OfflineReason::Idle };
         let (state, connection) = watch::channel(first);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let runner = Runner::new(profile, options, inbox, events.clone(), state)?;
+        let outside = Outside { commands: inbox, events: events.clone(), state };
+        let runner = Runner::new(profile, options, outside).map_err(|(error, _)| error)?;
         let thread = std::thread::Builder::new()
             .name("endtoend-engine".to_owned())
-            .spawn(move || runtime.block_on(runner.run()))?;
+            .spawn(move || runtime.block_on(keep(runner)))?;
         Ok(Self { handle: EngineHandle { commands }, events, connection, thread: Some(thread) })
     }
 
@@ -363,6 +367,60 @@ impl EngineHandle {
     /// See [`VerifyError`].
     pub async fn accept_identity(&self, with: Handle) -> Result<Verification, VerifyError> {
         self.ask(VerifyError::Stopped, |reply| Command::AcceptIdentity(with, reply)).await
+    }
+
+    /// See [`Command::Lock`].
+    ///
+    /// # Errors
+    /// When the engine has stopped.
+    pub async fn lock(&self) -> Result<(), Stopped> {
+        self.ask(Stopped, Command::Lock).await
+    }
+
+    /// See [`Command::Unlock`].
+    ///
+    /// # Errors
+    /// See [`UnlockError`]. The profile stays locked then.
+    pub async fn unlock(&self, password: Zeroizing<String>) -> Result<(), UnlockError> {
+        self.ask(UnlockError::Stopped, |reply| Command::Unlock(Password(password), reply)).await
+    }
+
+    /// See [`Command::Active`].
+    pub async fn active(&self) {
+        // An engine that has stopped has nothing left to lock.
+        let _sent = self.commands.send(Command::Active).await;
+    }
+
+    /// See [`Command::LockAfter`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn lock_after(&self) -> Result<Option<Duration>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, Command::LockAfter).await
+    }
+
+    /// See [`Command::SetLockAfter`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn set_lock_after(&self, after: Option<Duration>) -> Result<(), DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::SetLockAfter(after, reply)).await
+    }
+
+    /// See [`Command::Backup`].
+    ///
+    /// # Errors
+    /// See [`BackupError`].
+    pub async fn backup(&self, path: PathBuf, passphrase: Zeroizing<String>) -> Result<Summary, BackupError> {
+        self.ask(BackupError::GivenUp, |reply| Command::Backup(path, Password(passphrase), reply)).await
+    }
+
+    /// See [`Command::Export`].
+    ///
+    /// # Errors
+    /// See [`BackupError`].
+    pub async fn export(&self, path: PathBuf) -> Result<Summary, BackupError> {
+        self.ask(BackupError::GivenUp, |reply| Command::Export(path, reply)).await
     }
 
     /// See [`Command::Status`].

@@ -50,6 +50,9 @@ pub enum LinkDeviceError {
     /// The other device's answer makes no sense.
     #[error("the other device's answer makes no sense")]
     Malformed,
+    /// The history in this profile is another account's.
+    #[error("the history that was restored here is another account's")]
+    OtherAccount,
     /// The server has none: link this device from one that is in the account.
     #[error("there is no backup of this account")]
     NoBackup,
@@ -140,6 +143,9 @@ pub(super) async fn enter(
     let Here { mut talk, channel_binding, challenge, oprf_key } = here;
     if given.oprf_key != oprf_key {
         return Err(EstablishError::OtherHandles.into());
+    }
+    if profile.database().read().restored()?.is_some_and(|account| account != given.account) {
+        return Err(LinkDeviceError::OtherAccount);
     }
     let mut seed = Zeroizing::new([0; 64]);
     rand::rng().fill_bytes(seed.as_mut());
@@ -253,6 +259,12 @@ async fn wait_for(
 /// Notes what the other device knew of somebody.
 pub(super) fn meet(store: &Store<'_>, person: &Acquaintance) -> Result<(), LinkDeviceError> {
     let handle: Option<Handle> = person.handle.parse().ok();
+    // What was restored may have somebody of that name whose account was not known.
+    let taken = |handle: &Handle| Ok::<_, DatabaseError>(store.peer_of(handle)?.is_some_and(|of| of != person.account));
+    let handle = match handle {
+        Some(handle) if taken(&handle)? => None,
+        handle => handle,
+    };
     store.put_contact(person.account, handle.as_ref())?;
     if let Some(standing) = Standing::named(&person.standing) {
         // When is not known: whatever is decided from now on is later.

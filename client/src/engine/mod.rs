@@ -11,6 +11,7 @@
 //! | `repair`, `rotation` | rules: a session that broke, keys that grew old |
 //! | `establish` | from nothing to an authenticated connection |
 //! | [`linking`], [`recovery`] | a further device: let in by an existing one, or by the password and a backup |
+//! | `lock`, `idle` | a profile that is closed until the password comes; when it closes itself |
 //! | `run`, `told` | the wiring: plans and waits; commands and their answers |
 //! | `online`, `asking`, `sending`, `effects`, `answers` | one live connection |
 //! | `account`, `people`, `conversing` | registration and identities; the other side; what is said to it |
@@ -24,13 +25,16 @@ mod asking;
 mod chains;
 pub mod command;
 mod conversing;
+mod copying;
 mod effects;
 mod establish;
 pub mod event;
 pub mod handle;
 mod heard;
+mod idle;
 mod later;
 pub mod linking;
+mod lock;
 mod lookup;
 mod online;
 mod outbox;
@@ -52,7 +56,8 @@ mod tests;
 
 pub use acks::Misnumbered;
 pub use command::{
-    AccountError, AddError, DecideError, NicknameError, Registration, SendError, Status, Verification, VerifyError,
+    AccountError, AddError, DecideError, NicknameError, Registration, SendError, Status, Stopped, UnlockError,
+    Verification, VerifyError,
 };
 pub use event::{Change, ConnectionState, Event, OfflineReason};
 pub use handle::{Engine, EngineHandle, Options, StartError};

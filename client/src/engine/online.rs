@@ -205,7 +205,7 @@ impl Runner {
             Ok(()) => End::Stopped,
             Err(end) => end,
         };
-        if matches!(end, End::Stopped) {
+        if matches!(end, End::Stopped) && !self.is_locking() {
             // The goodbye is a courtesy: what matters is stored and acknowledged.
             let _left = online.sender.close().await;
         }
@@ -219,7 +219,8 @@ impl Runner {
         while !self.may_leave(online, &mut leave_at) {
             self.pump(online).await?;
             let wake = self.outbox.next_wake().into_iter().chain(online.deadline()).chain([online.care_at]);
-            let wake = wake.chain(leave_at).chain(online.later.next()).chain(self.life_at).min();
+            let wake = wake.chain(leave_at).chain(online.later.next()).chain(self.life_at);
+            let wake = wake.chain(self.idle.look_at(clock::monotonic())).min();
             tokio::select! {
                 count = online.inbox.recv_many(&mut frames, BATCH_MAX) => if count == 0 {
                     return Err(LinkError::Closed { said: None }.into());
@@ -228,6 +229,7 @@ impl Runner {
                 () = wait(wake) => {}
             }
             self.live_on_if_due();
+            self.lock_if_idle();
             if online.deadline().is_some_and(|deadline| clock::monotonic() >= deadline) {
                 return Err(End::Silent);
             }
@@ -243,11 +245,12 @@ impl Runner {
     }
 
     /// Whether the engine was told to stop, and has nothing left to say to the own other devices, nor to
-    /// those whose messages were seen, or has tried for long enough.
+    /// those whose messages were seen, or has tried for long enough. A lock waits for nobody.
     fn may_leave(&self, online: &Online, leave_at: &mut Option<Instant>) -> bool {
         let now = clock::monotonic();
         self.is_stopping()
-            && ((self.outbox.len_for(online.own.account) == 0 && self.receipts.is_empty() && !self.owes_receipts)
+            && (self.is_locking()
+                || (self.outbox.len_for(online.own.account) == 0 && self.receipts.is_empty() && !self.owes_receipts)
                 || now >= *leave_at.get_or_insert_with(|| now + FAREWELL_MAX))
     }
 

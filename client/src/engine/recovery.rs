@@ -35,6 +35,22 @@ impl Returning {
         password: &[u8],
         connect_timeout: Duration,
     ) -> Result<Self, LinkDeviceError> {
+        Self::prove_with(server, server_password, handle, password, connect_timeout, None).await
+    }
+
+    /// Proves the password, and takes what a backup file has in the place of what was left at the server.
+    ///
+    /// # Errors
+    /// `OtherAccount` when the server leads from the handle to another account than the file's; otherwise see
+    /// [`Returning::prove`].
+    pub async fn prove_with(
+        server: ServerAddress,
+        server_password: Option<Zeroizing<Vec<u8>>>,
+        handle: Handle,
+        password: &[u8],
+        connect_timeout: Duration,
+        given: Option<Provision>,
+    ) -> Result<Self, LinkDeviceError> {
         let mut here = Here::arrive(&server, server_password.as_ref(), connect_timeout).await?;
         let account = evaluate(&mut here.talk, &handle, &here.oprf_key).await?;
         let (attempt, opaque) = ClientLogin::start(&mut rand::rng(), password).map_err(EstablishError::from)?;
@@ -48,10 +64,16 @@ impl Returning {
         else {
             return Err(EstablishError::Protocol.into());
         };
-        let sealed = backup.ok_or(LinkDeviceError::NoBackup)?;
-        let opened = backup::open(&done.export_key, account.as_bytes(), &sealed);
-        let opened = opened.map_err(|_| LinkDeviceError::Malformed)?;
-        let given = Provision::decode(&opened).map_err(|_| LinkDeviceError::Malformed)?;
+        let given = match given {
+            Some(given) if given.account == account => given,
+            Some(_) => return Err(LinkDeviceError::OtherAccount),
+            None => {
+                let sealed = backup.ok_or(LinkDeviceError::NoBackup)?;
+                let opened = backup::open(&done.export_key, account.as_bytes(), &sealed);
+                let opened = opened.map_err(|_| LinkDeviceError::Malformed)?;
+                Provision::decode(&opened).map_err(|_| LinkDeviceError::Malformed)?
+            }
+        };
         if given.account != account {
             return Err(LinkDeviceError::Malformed);
         }

@@ -105,6 +105,20 @@ pub(super) fn decision_for_own_devices(
     queue_errand(store, own, MessageId::new(now, rand::rng().random()), now, kind).map(Some)
 }
 
+/// Puts what waits and is in no outbox into it, as far as that has room, inside a transaction. It may have left before the backup
+/// was restored that it comes from: under its id nobody sees it twice.
+pub(super) fn queue_stranded(store: &Store<'_>) -> Result<(), DatabaseError> {
+    for (to, message) in store.stranded()? {
+        let Some(content) = content_again(store, to, message)? else { continue };
+        match store.enqueue(message, to, &content) {
+            Ok(_) => {}
+            Err(DatabaseError::Limit { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn own_tag(store: &Store<'_>) -> Result<Option<AccountTag>, DatabaseError> {
     Ok(store.account()?.and_then(|account| account.tag))
 }

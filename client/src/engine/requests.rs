@@ -123,7 +123,7 @@ pub enum RequestError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The engine ended first.
-    #[error("the engine has stopped")]
+    #[error("the engine has stopped, or the profile is locked")]
     Stopped,
 }
 

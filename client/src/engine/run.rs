@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
-use super::command::{AccountError, Command, Reply, Verification, VerifyError};
+use super::command::{AccountError, Command, Reply, Stopped, Verification, VerifyError};
+use super::copying::Copying;
 use super::establish::{EstablishError, Login, Method, establish};
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::handle::Options;
+use super::idle::Idle;
+use super::lock::{Left, Locked, Outside};
 use super::lookup::{Lookups, Reason};
 use super::online::{End, wait};
 use super::outbox::Outbox;
 use super::receive::read_again;
+use super::repair::queue_stranded;
 use super::requests::Requests;
 use super::told::answer;
 use crate::backoff::Backoff;
@@ -59,6 +63,59 @@ pub(super) enum Means {
 /// Somebody whose identity the server has to be asked for, and who wants to know it.
 pub(super) type Verifying = (AccountTag, Handle, Reply<Result<Verification, VerifyError>>);
 
+/// Why the loop is to end.
+pub(super) enum Stopping {
+    /// For good.
+    End,
+    /// Until somebody gives the password; he hears when the profile is closed.
+    Lock(Option<Reply<Result<(), Stopped>>>),
+}
+
+/// What a profile has of the engine's state.
+struct Kept {
+    account: Option<Account>,
+    outbox: Outbox,
+    lookups: Lookups,
+    noticed: i64,
+    life: LifeClock,
+    idle: Idle,
+}
+
+impl Kept {
+    fn read(profile: &mut Profile) -> Result<Self, DatabaseError> {
+        let now = clock::now();
+        let own = profile.database().read().account()?.and_then(|account| account.tag);
+        profile.database().write(|store| {
+            store.forget_early(now)?;
+            if store.understands_more()? {
+                read_again(store, own, now)?;
+            }
+            if own.is_some() { queue_stranded(store) } else { Ok(()) }
+        })?;
+        let store = profile.database().read();
+        let account = store.account()?;
+        let mut outbox = Outbox::default();
+        for row in store.outbox()? {
+            outbox.push(row.seq, row.recipient, row.envelope);
+        }
+        for contact in store.blocked_contacts()? {
+            outbox.block(contact);
+        }
+        for (stand_in, _) in store.unaddressed(u32::MAX)? {
+            outbox.block(stand_in);
+        }
+        let mut lookups = Lookups::default();
+        for (tag, claimed) in store.claims(CLAIMS_MAX)? {
+            // Beyond the bound the rest waits for another start.
+            let _later = lookups.want(claimed, Reason::Claim { tag, messages: Vec::new() });
+        }
+        let (_, noticed) = store.notices_since(0, now)?;
+        let life = LifeClock::start(store.life()?, now, clock::monotonic());
+        let idle = Idle::new(store.lock_after()?);
+        Ok(Self { account, outbox, lookups, noticed, life, idle })
+    }
+}
+
 /// Owns the profile, the rules' state and the plan. Lives on the engine's thread.
 pub(super) struct Runner {
     pub(super) profile: Profile,
@@ -83,6 +140,10 @@ pub(super) struct Runner {
     pub(super) life: LifeClock,
     /// When messages may disappear next, or the clock is kept. `None` while nothing does.
     pub(super) life_at: Option<Instant>,
+    /// When the profile locks itself.
+    pub(super) idle: Idle,
+    /// A backup or export that is being written.
+    pub(super) copying: Copying,
     /// This device is the only one of the account, as far as the server at the other end of the connection has said.
     pub(super) alone: bool,
     backoff: Backoff,
@@ -90,38 +151,23 @@ pub(super) struct Runner {
     pub(super) means: Means,
     /// Who asked for the registration or login that is under way.
     pub(super) waiting: Option<Reply<Result<(), AccountError>>>,
-    pub(super) stopping: bool,
+    pub(super) stopping: Option<Stopping>,
 }
 
 impl Runner {
+    /// Reads what the profile has. When that fails the engine's side is given back.
     pub(super) fn new(
         mut profile: Profile,
         options: Options,
-        commands: mpsc::Receiver<Command>,
-        events: broadcast::Sender<Event>,
-        state: watch::Sender<ConnectionState>,
-    ) -> Result<Self, DatabaseError> {
-        let store = profile.database().read();
-        let account = store.account()?;
-        let mut outbox = Outbox::default();
-        for row in store.outbox()? {
-            outbox.push(row.seq, row.recipient, row.envelope);
-        }
-        for contact in store.blocked_contacts()? {
-            outbox.block(contact);
-        }
-        for (stand_in, _) in store.unaddressed(u32::MAX)? {
-            outbox.block(stand_in);
-        }
-        let mut lookups = Lookups::default();
-        for (tag, claimed) in store.claims(CLAIMS_MAX)? {
-            // Beyond the bound the rest waits for another start.
-            let _later = lookups.want(claimed, Reason::Claim { tag, messages: Vec::new() });
-        }
-        let (_, noticed) = store.notices_since(0, clock::now())?;
-        let life = LifeClock::start(store.life()?, clock::now(), clock::monotonic());
+        outside: Outside,
+    ) -> Result<Self, (DatabaseError, Outside)> {
+        let Kept { account, outbox, lookups, noticed, life, idle } = match Kept::read(&mut profile) {
+            Ok(kept) => kept,
+            Err(error) => return Err((error, outside)),
+        };
         let registered = account.as_ref().is_some_and(|account| account.state == AccountState::Registered);
         let plan = if options.online && registered { Plan::Now } else { Plan::Idle };
+        let Outside { commands, events, state } = outside;
         let mut runner = Self {
             profile,
             options,
@@ -139,21 +185,23 @@ impl Runner {
             receipts: BTreeSet::new(),
             life,
             life_at: None,
+            idle,
+            copying: Copying::default(),
             alone: false,
             backoff: Backoff::new(),
             plan,
             means: Means::Account,
             waiting: None,
-            stopping: false,
+            stopping: None,
         };
-        let (own, now) = (runner.account.as_ref().and_then(|account| account.tag), clock::now());
-        runner.database().write(|store| {
-            store.forget_early(now)?;
-            if store.understands_more()? { read_again(store, own, now) } else { Ok(()) }
-        })?;
         // What has died while nothing ran is gone before anybody can ask for it.
-        runner.live_on()?;
-        Ok(runner)
+        match runner.live_on() {
+            Ok(()) => Ok(runner),
+            Err(error) => {
+                let Self { commands, events, state, .. } = runner;
+                Err((error, Outside { commands, events, state }))
+            }
+        }
     }
 
     pub(super) fn database(&mut self) -> &mut Database {
@@ -171,12 +219,12 @@ impl Runner {
     }
 
     pub(super) const fn is_stopping(&self) -> bool {
-        self.stopping
+        self.stopping.is_some()
     }
 
-    /// Runs until told to stop, or until nobody is left to tell.
-    pub(super) async fn run(mut self) {
-        while !self.stopping {
+    /// Runs until told to stop or to lock, or until nobody is left to tell. The profile is closed then.
+    pub(super) async fn run(mut self) -> Left {
+        while !self.is_stopping() {
             match self.plan {
                 Plan::Now => self.connect().await,
                 Plan::Idle => self.next_command(None).await,
@@ -184,8 +232,37 @@ impl Runner {
             }
         }
         self.abandon_lookups();
-        self.requests.give_up(&OfflineReason::Stopped);
-        self.set_state(ConnectionState::Offline { retry_at: None, why: OfflineReason::Stopped });
+        match self.stopping.take() {
+            Some(Stopping::Lock(asker)) => {
+                self.requests.give_up(&OfflineReason::Locked);
+                let Self { profile, options, commands, events, state, .. } = self;
+                let Options { online, connect_timeout, .. } = options;
+                let (home, outside) = (profile.home().to_owned(), Outside { commands, events, state });
+                Left::Locked(Box::new(Locked { home, online, connect_timeout, outside }), asker)
+            }
+            Some(Stopping::End) | None => {
+                self.requests.give_up(&OfflineReason::Stopped);
+                self.set_state(ConnectionState::Offline { retry_at: None, why: OfflineReason::Stopped });
+                Left::Stopped
+            }
+        }
+    }
+
+    /// Ends the loop, to open the profile again with the password only.
+    pub(super) fn lock(&mut self, asker: Option<Reply<Result<(), Stopped>>>) {
+        self.stopping.get_or_insert(Stopping::Lock(asker));
+    }
+
+    /// Whether it is to lock, for which nobody waits.
+    pub(super) const fn is_locking(&self) -> bool {
+        matches!(self.stopping, Some(Stopping::Lock(_)))
+    }
+
+    /// Somebody was not there for too long.
+    pub(super) fn lock_if_idle(&mut self) {
+        if self.idle.is_over(clock::monotonic(), clock::now()) {
+            self.lock(None);
+        }
     }
 
     /// The next command, or the time to connect, or the end of a message's life.
@@ -193,9 +270,11 @@ impl Runner {
         tokio::select! {
             () = wait(connect_at) => self.plan = Plan::Now,
             () = wait(self.life_at) => {}
+            () = wait(self.idle.look_at(clock::monotonic())) => {}
             command = self.commands.recv() => self.told(command),
         }
         self.live_on_if_due();
+        self.lock_if_idle();
     }
 
     /// The next command, for whoever waits for something else as well.
@@ -214,9 +293,11 @@ impl Runner {
         let result = loop {
             tokio::select! {
                 result = &mut attempt => break result,
+                () = wait(self.idle.look_at(clock::monotonic())) => {}
                 command = self.commands.recv() => self.told(command),
             }
-            if self.stopping {
+            self.lock_if_idle();
+            if self.is_stopping() {
                 return;
             }
         };

@@ -1,10 +1,11 @@
 //! How commands are answered: at once, or noted for the connection.
 
 use super::account;
-use super::command::{AccountError, AddError, Command, DecideError, Registration, Reply, Status};
+use super::command::{AccountError, AddError, Command, DecideError, Registration, Reply, Status, UnlockError};
+use super::copying::Copy;
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::requests::{AccountRequest, Asker, RequestError};
-use super::run::{Means, Plan, Runner};
+use super::run::{Means, Plan, Runner, Stopping};
 use crate::clock;
 use crate::database::{AccountState, Contact, DatabaseError, Notice};
 use crate::handle::Handle;
@@ -13,7 +14,7 @@ impl Runner {
     /// Carries out a command, or notes what the connection has to do for it. `None`: nobody is left to give any.
     pub(super) fn told(&mut self, command: Option<Command>) {
         let Some(command) = command else {
-            self.stopping = true;
+            self.stopping = Some(Stopping::End);
             return;
         };
         self.live_on_if_due();
@@ -127,7 +128,20 @@ impl Runner {
                 let status = self.status();
                 answer(reply, status);
             }
-            Command::Shutdown => self.stopping = true,
+            Command::Lock(reply) => self.lock(Some(reply)),
+            Command::Unlock(_, reply) => answer(reply, Err(UnlockError::NotLocked)),
+            Command::Backup(path, passphrase, reply) => self.copy(path, Copy::Sealed(passphrase), reply),
+            Command::Export(path, reply) => self.copy(path, Copy::Plain, reply),
+            Command::Active => self.idle.seen(clock::monotonic(), clock::now()),
+            Command::LockAfter(reply) => answer(reply, self.database().read().lock_after()),
+            Command::SetLockAfter(after, reply) => {
+                let set = self.database().write(|store| store.set_lock_after(after));
+                if set.is_ok() {
+                    self.idle.set(after);
+                }
+                answer(reply, set);
+            }
+            Command::Shutdown => self.stopping = Some(Stopping::End),
         }
     }
 

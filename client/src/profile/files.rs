@@ -43,6 +43,19 @@ fn unfinished(path: &Path) -> PathBuf {
     path.with_extension("new")
 }
 
+/// Removes a database with its side files.
+pub(super) fn remove_database(path: &Path) -> io::Result<()> {
+    for side in ["-wal", "-shm", ""] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(side);
+        match std::fs::remove_file(Path::new(&file)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
 /// Renames the file, if it is there, to the first free `name.orphan-N`. Its side files go with it.
 pub(super) fn set_aside(path: &Path) -> io::Result<()> {
     if !path.exists() {

@@ -6,12 +6,16 @@
 //! | `endtoend.db` | SQLCipher database: see [`crate::database`] |
 //! | `lock` | held while a process uses the profile; empty |
 //!
+//! Further profiles of the same person lie side by side in the folder `profiles` of the first, each with a name, and know nothing
+//! of each other.
+//!
 //! The vault is written last when a profile is made: a folder without one is no profile yet. A database that cannot be
 //! read is reported and left alone.
 
 mod cost;
 mod files;
 mod lock;
+mod names;
 pub mod vault;
 mod wipe;
 
@@ -23,6 +27,7 @@ use std::path::{Path, PathBuf};
 use endtoend_crypto_core::passphrase::Params;
 use zeroize::Zeroizing;
 
+pub use names::{BadProfileName, ProfileName, profiles};
 pub use wipe::{Wiped, wipe};
 
 use crate::database::{Database, DatabaseError};
@@ -51,6 +56,7 @@ impl std::fmt::Debug for DatabaseKey {
 /// An open profile. Dropping it closes the database and lets other processes in.
 #[derive(Debug)]
 pub struct Profile {
+    home: PathBuf,
     database: Database,
     _lock: ProfileLock,
 }
@@ -117,22 +123,53 @@ impl Profile {
         Self::create_with(home, password, cost::measured())
     }
 
+    /// Makes a profile like [`Profile::create`], with what `fill` puts into its database: all of that, or there is no profile.
+    ///
+    /// # Errors
+    /// Those of `fill`, and see [`ProfileError`].
+    pub fn create_filled<T, E: From<ProfileError>>(
+        home: &Path,
+        password: &[u8],
+        fill: impl FnOnce(&mut Database) -> Result<T, E>,
+    ) -> Result<(Self, T), E> {
+        Self::create_filled_with(home, password, cost::measured(), fill)
+    }
+
     pub(crate) fn create_with(home: &Path, password: &[u8], params: Params) -> Result<Self, ProfileError> {
+        let (profile, ()) = Self::create_filled_with(home, password, params, |_| Ok::<_, ProfileError>(()))?;
+        Ok(profile)
+    }
+
+    pub(crate) fn create_filled_with<T, E: From<ProfileError>>(
+        home: &Path,
+        password: &[u8],
+        params: Params,
+        fill: impl FnOnce(&mut Database) -> Result<T, E>,
+    ) -> Result<(Self, T), E> {
         files::private_folder(home).map_err(unusable(home))?;
         let lock = ProfileLock::take(&home.join(LOCK_FILE))?;
         if Self::exists(home) {
-            return Err(ProfileError::Exists(home.to_owned()));
+            return Err(ProfileError::Exists(home.to_owned()).into());
         }
         let rng = &mut rand::rng();
         let (vault, key) = Vault::create(rng, password, params).map_err(|_| ProfileError::Derive)?;
         let path = home.join(DATABASE_FILE);
         files::set_aside(&path).map_err(unusable(&path))?;
         files::private_file(&path).map_err(unusable(&path))?;
-        let database = Database::create(&path, &key).map_err(|error| database_error(&path, error))?;
+        let mut database = Database::create(&path, &key).map_err(|error| database_error(&path, error))?;
+        let filled = match fill(&mut database) {
+            Ok(filled) => filled,
+            Err(error) => {
+                drop(database);
+                // Nobody has its key any more.
+                files::remove_database(&path).map_err(unusable(&path))?;
+                return Err(error);
+            }
+        };
         // From here on the folder is a profile.
         let path = home.join(VAULT_FILE);
         files::write_atomically(&path, &vault.to_bytes()).map_err(unusable(&path))?;
-        Ok(Self { database, _lock: lock })
+        Ok((Self { home: home.to_owned(), database, _lock: lock }, filled))
     }
 
     /// Opens the profile in `home`. A vault that costs a guess less than today's floor is sealed anew.
@@ -158,7 +195,7 @@ impl Profile {
         if cost::is_cheaper_than(vault.params(), floor) {
             reseal(home, password, cost::measured(), &key)?;
         }
-        Ok(Self { database, _lock: lock })
+        Ok(Self { home: home.to_owned(), database, _lock: lock })
     }
 
     /// Seals the database's key under another password. The database itself is not touched.
@@ -186,10 +223,20 @@ impl Profile {
         reseal(home, new, params, &key)
     }
 
+    /// Its folder.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// The profile's database.
     pub fn database(&mut self) -> &mut Database {
         &mut self.database
     }
+}
+
+/// What a guess of a backup's passphrase is to cost, by a measurement that takes a moment.
+pub(crate) fn backup_params() -> Params {
+    cost::measured()
 }
 
 fn unlock(home: &Path, password: &[u8]) -> Result<(Vault, DatabaseKey), ProfileError> {

@@ -447,3 +447,36 @@ fn what_only_has_the_names_of_a_profile_is_left_alone() {
         assert!(files(&home) == before, "{folder:?}");
     }
 }
+
+// --- side by side ---
+
+#[test]
+fn profiles_lie_side_by_side_and_each_has_its_own_end() {
+    let home = home();
+    assert_eq!(profiles(home.path()).unwrap(), []);
+    let [work, play]: [ProfileName; 2] = ["work", "play_2"].map(|name| name.parse().unwrap());
+    let all = [create(&home), named(&home, &work), named(&home, &play)];
+    let listed = |home: &TempDir| -> Vec<_> {
+        profiles(home.path()).unwrap().into_iter().map(|(name, _)| name.map(|name| name.to_string())).collect()
+    };
+    assert_eq!(listed(&home), [None, Some("play_2".to_owned()), Some("work".to_owned())]);
+    fs::create_dir(home.path().join("profiles/not a profile")).unwrap();
+    drop(all);
+    wipe(&work.folder(home.path())).unwrap();
+    assert_eq!(listed(&home), [None, Some("play_2".to_owned())]);
+    // The end of the first is not that of the others.
+    wipe(home.path()).unwrap();
+    assert_eq!(listed(&home), [Some("play_2".to_owned())]);
+    drop(Profile::open_with(&play.folder(home.path()), PASSWORD, FAST).unwrap());
+}
+
+fn named(home: &TempDir, name: &ProfileName) -> Profile {
+    Profile::create_with(&name.folder(home.path()), PASSWORD, FAST).unwrap()
+}
+
+#[test]
+fn a_name_of_a_profile_is_the_name_of_a_folder() {
+    for bad in ["", ".", "..", "a/b", "A", "ü", "a b", &"x".repeat(33)] {
+        assert_eq!(bad.parse::<ProfileName>(), Err(BadProfileName), "{bad:?}");
+    }
+}

@@ -26,7 +26,7 @@ const SEALED_BYTES: usize = 36 + 32 + aead::OVERHEAD;
 const VAULT_BYTES: usize = HEADER_BYTES + SEALED_BYTES + 32;
 
 /// Limits on what a vault may demand, so that a planted one cannot take all memory: 1 GiB, 16 passes, 16 lanes.
-pub(super) const PARAMS_MAX: Params = Params { memory_kib: 1024 * 1024, passes: 16, lanes: 16 };
+pub(crate) const PARAMS_MAX: Params = Params { memory_kib: 1024 * 1024, passes: 16, lanes: 16 };
 
 /// The sealed database key. See the module's table for its bytes.
 #[derive(Clone)]

@@ -4,6 +4,7 @@ mod chains;
 mod early;
 mod lies;
 mod linking;
+mod lock;
 mod messages;
 mod node;
 mod people;

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::node::Node;
 use crate::database::{Account, Body, DatabaseError, KeySet, MessageState, SealedItem, Standing, Store, StoredToken};
-use crate::engine::command::Command;
+use crate::engine::command::{Command, Password};
 use crate::engine::establish::{Established, Login, Method};
 use crate::engine::receive::Arrival;
 use crate::engine::{AccountError, ConnectionState, Engine, Event, OfflineReason, Options, Registration, SendError};
@@ -23,7 +23,7 @@ use crate::profile::vault::Vault;
 /// Far above what any step takes; only a hanging test meets it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const FAST: Params = Params { memory_kib: 8, passes: 1, lanes: 1 };
-const PASSWORD: &str = "correct horse";
+pub(super) const PASSWORD: &str = "correct horse";
 
 pub(super) struct Person {
     home: TempDir,
@@ -90,6 +90,10 @@ impl Person {
             assert!(crate::clock::monotonic() < deadline, "the server hears nothing");
             tokio::task::yield_now().await;
         }
+    }
+
+    pub(super) fn home(&self) -> &std::path::Path {
+        self.home.path()
     }
 
     pub(super) async fn send(&self, to: &str, text: &str) -> MessageId {
@@ -593,13 +597,16 @@ async fn nothing_secret_is_shown() {
     let message = alice.engine.handle().find(id).await.unwrap().unwrap();
     let (reply, _) = tokio::sync::oneshot::channel();
     let command = Command::Send("bob".parse().unwrap(), text.clone(), None, reply);
+    let (reply, _) = tokio::sync::oneshot::channel();
+    let unlock = Command::Unlock(Password(Zeroizing::new(PASSWORD.to_owned())), reply);
     let shown = [
         ("the database key", format!("{key:?}"), "DatabaseKey(..)"),
         ("a database", format!("{:?}", profile.database()), "Database"),
-        ("a profile", format!("{profile:?}"), "Profile { database: Database, _lock: "),
+        ("a profile", format!("{profile:?}"), "Profile { home: "),
         ("an engine", format!("{:?}", alice.engine), "Engine { "),
         ("its handle", format!("{:?}", alice.engine.handle()), "EngineHandle { "),
         ("a command", format!("{command:?}"), "Send(Handle(\"bob\"), Text(22 B), "),
+        ("an unlocking", format!("{unlock:?}"), "Unlock(Password(..), "),
         ("a body", format!("{:?}", Body::Text(text)), "Text(Text(22 B))"),
         ("a message", format!("{message:?}"), "StoredMessage { "),
         (

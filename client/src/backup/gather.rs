@@ -1,0 +1,120 @@
+//! From a database to records.
+
+use std::collections::HashSet;
+
+use endtoend_crypto_e2e::export_identity;
+use endtoend_protocol::{AccountTag, Emoji, Lifetime, UnixMillis};
+
+use super::file::BackupError;
+use super::record::{ContactRecord, End, Head, MessageRecord, Record, Reply, Secrets, VERSION};
+use crate::database::{AccountState, Body, Contact, DatabaseError, Store, StoredMessage};
+use crate::handle::Handle;
+
+/// Messages that are in memory at one time.
+const PAGE: u32 = 256;
+
+/// Gives every record of a database, in its order. Says how many there were.
+pub(super) fn gather(
+    store: &Store<'_>,
+    secrets: bool,
+    now: UnixMillis,
+    stop: &dyn Fn() -> bool,
+    put: &mut dyn FnMut(&Record) -> Result<(), BackupError>,
+) -> Result<End, BackupError> {
+    let (head, own) = head(store, secrets, now)?;
+    put(&Record::Head(Box::new(head)))?;
+    let unaddressed: HashSet<AccountTag> = store.unaddressed(u32::MAX)?.into_iter().map(|(tag, _)| tag).collect();
+    let mut end = End::default();
+    for contact in store.contacts()?.into_iter().filter(|contact| contact.tag != own) {
+        let stands_in = unaddressed.contains(&contact.tag);
+        put(&Record::Contact(Box::new(self::contact(store, contact, stands_in)?)))?;
+        end.contacts += 1;
+    }
+    let mut seq = 0;
+    loop {
+        let page = store.lasting_after(seq, PAGE)?;
+        let Some(last) = page.last() else { break };
+        seq = last.seq;
+        for message in page {
+            put(&Record::Message(Box::new(self::message(store, message)?)))?;
+            end.messages += 1;
+        }
+        if stop() {
+            return Err(BackupError::GivenUp);
+        }
+    }
+    put(&Record::End(end))?;
+    Ok(end)
+}
+
+fn head(store: &Store<'_>, secrets: bool, now: UnixMillis) -> Result<(Head, AccountTag), BackupError> {
+    let account = store.account()?.filter(|account| account.state == AccountState::Registered);
+    let account = account.ok_or(BackupError::NotRegistered)?;
+    let (Some(tag), Some(oprf_key)) = (account.tag, account.oprf_key) else { return Err(BackupError::NotRegistered) };
+    let settings = store.settings()?;
+    let secrets = match secrets {
+        true => {
+            let identity = export_identity(store).map_err(|_| DatabaseError::Invalid("identity"))?;
+            Some(Secrets { oprf_key: hex::encode(oprf_key), identity: hex::encode(&*identity) })
+        }
+        false => None,
+    };
+    let head = Head {
+        version: VERSION,
+        made_at_ms: now.get(),
+        server: account.server.to_string(),
+        handle: account.handle.to_string(),
+        account: hex::encode(tag.as_bytes()),
+        receipts: settings.receipts,
+        typing: settings.typing,
+        secrets,
+    };
+    Ok((head, tag))
+}
+
+fn contact(store: &Store<'_>, contact: Contact, unaddressed: bool) -> Result<ContactRecord, DatabaseError> {
+    Ok(ContactRecord {
+        account: hex::encode(contact.tag.as_bytes()),
+        unaddressed,
+        handle: contact.handle.as_ref().map(Handle::to_string),
+        nickname: contact.nickname.map(|name| name.as_str().to_owned()),
+        standing: contact.standing.as_str().to_owned(),
+        identity: store.trusted_identity(contact.tag)?.map(hex::encode),
+        verified: contact.verified,
+        lives_for_s: store.timer(contact.tag)?.map(Lifetime::as_secs),
+    })
+}
+
+fn message(store: &Store<'_>, message: StoredMessage) -> Result<MessageRecord, DatabaseError> {
+    let unknown = match &message.body {
+        Body::Unknown => store.raw_of(&message)?.map(|raw| hex::encode(&*raw)),
+        Body::Text(_) | Body::Deleted => None,
+    };
+    let marks = message.marks;
+    let emoji = |emoji: Option<Emoji>| emoji.map(|emoji| emoji.as_str().to_owned());
+    Ok(MessageRecord {
+        with: hex::encode(message.peer.as_bytes()),
+        direction: message.direction.as_str().to_owned(),
+        id: message.id.to_string(),
+        state: message.state.as_str().to_owned(),
+        deleted: message.body == Body::Deleted,
+        text: match message.body {
+            Body::Text(text) => Some(text.into_string()),
+            Body::Deleted | Body::Unknown => None,
+        },
+        unknown,
+        sent_at_ms: message.sent_at.get(),
+        accepted_at_ms: message.accepted_at.map(UnixMillis::get),
+        received_at_ms: message.received_at.map(UnixMillis::get),
+        wire_bytes: message.wire_bytes,
+        shown: message.shown,
+        reply_to: marks
+            .reply_to
+            .map(|reply| Reply { direction: reply.direction.as_str().to_owned(), id: reply.id.to_string() }),
+        edited_at_ms: marks.edited_at.map(UnixMillis::get),
+        delivered_at_ms: marks.delivered_at.map(UnixMillis::get),
+        read_at_ms: marks.read_at.map(UnixMillis::get),
+        their_reaction: emoji(marks.their_reaction),
+        own_reaction: emoji(marks.own_reaction),
+    })
+}
