@@ -55,6 +55,11 @@ impl Cluster {
         cluster
     }
 
+    /// The URL of the database that they share.
+    pub fn postgres(&self) -> &str {
+        &self.postgres
+    }
+
     /// For a further node.
     pub fn options(&self, name: &str, listen: SocketAddr) -> NodeOptions {
         NodeOptions::without_limits().watched().in_cluster(name, listen, &self.postgres, &self.redis)

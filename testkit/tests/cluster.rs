@@ -1,9 +1,12 @@
 //! Several real nodes on a real PostgreSQL and a real Redis: they join, carry messages, drain, lose their leader, and go.
 #![expect(clippy::unwrap_used, reason = "test code: what fails here fails the test")]
 
+use std::path::Path;
 use std::sync::OnceLock;
 
-use endtoend_testkit::{Cli, Cluster, Node, PATIENCE, cluster_command, eventually, free_address, nodes, text};
+use endtoend_testkit::{
+    Cli, Cluster, Node, NodeOptions, PATIENCE, cluster_command, eventually, free_address, nodes, operate, text,
+};
 use endtoend_testkit_postgres::{Server as Postgres, Settings};
 use endtoend_testkit_redis::Server as Redis;
 use serde_json::Value;
@@ -196,12 +199,62 @@ async fn three_nodes_go_on_without_their_leader_and_it_comes_back() {
 }
 
 #[tokio::test]
+async fn a_member_is_backed_up_and_operated_like_any_node() {
+    let (mut cluster, _redis) = cluster(2).await;
+    let homes = tempfile::tempdir().unwrap();
+    person(&homes, "alice.in.backups", &cluster.nodes[0]);
+    let (data, url) = (cluster.nodes[1].data_dir().to_owned(), cluster.postgres().to_owned());
+    let on = |command: &[&str]| {
+        let arguments = [command, &["--data", data.to_str().unwrap()]].concat();
+        operate(homes.path(), &arguments, &[("ENDTOEND_STORAGE__URL", &*url)])
+    };
+    let read = |folder: &Path, name: &str| std::fs::read(folder.join(name)).unwrap();
+    let backup = homes.path().join("backup");
+    for stopped in [false, true] {
+        let to = backup.join(stopped.to_string());
+        std::fs::create_dir_all(&backup).unwrap();
+        let done = on(&["backup", "--to", to.to_str().unwrap()]).done();
+        assert_eq!(done.lines.last().unwrap()["secrets_elsewhere"], Value::Array(Vec::new()));
+        for name in ["ca.key", "identity.key", "opaque.key", "oprf.key", "store.key", "token.key"] {
+            assert_eq!(read(&to, name), read(cluster.nodes[0].data_dir(), name), "{name}");
+        }
+        assert!(!to.join("node.key").exists() && !to.join("control.db").exists());
+        let users = on(&["user", "list", "--handle", "alice.in.backups"]).done();
+        assert_eq!(users.field("devices"), 1);
+        if !stopped {
+            assert!(cluster.nodes[1].terminate().success());
+        }
+    }
+    let stopped = on(&["cluster", "status"]);
+    assert!(stopped.code == Some(1) && format!("{stopped:?}").contains("this node does not run"), "{stopped:?}");
+    let checked = operate(
+        homes.path(),
+        &["config", "check"],
+        &[("ENDTOEND_STORAGE__DATA", data.to_str().unwrap()), ("ENDTOEND_STORAGE__URL", &*url)],
+    );
+    let secrets: Vec<_> = checked.lines.iter().filter(|line| line["event"] == "secret").collect();
+    assert!(secrets.len() == 6 && secrets.iter().all(|secret| secret["from"] == "cluster"), "{checked:?}");
+
+    // What is restored is one node, with everybody, under the pin that they know.
+    let restored = homes.path().join("restored");
+    let arguments = ["restore", "--from", backup.join("true").to_str().unwrap(), "--data", restored.to_str().unwrap()]
+        .map(str::to_owned);
+    operate(homes.path(), &arguments.each_ref().map(String::as_str), &[]).done();
+    let alone = Node::start(NodeOptions { data: Some(restored), ..NodeOptions::default() });
+    assert_eq!(pin(&alone), pin(&cluster.nodes[0]));
+    cluster.nodes[1].restart();
+}
+
+#[tokio::test]
 async fn rotated_secrets_end_access_tokens_and_nobody_has_to_log_in_again() {
     let (cluster, _redis) = cluster(2).await;
     let homes = tempfile::tempdir().unwrap();
     let alice = person(&homes, "alice.of.tokens", &cluster.nodes[0]);
     let bob = person(&homes, "bob.of.tokens", &cluster.nodes[1]);
     let before = pin(&cluster.nodes[0]);
+    let elections = cluster.command(1, &["elections", "loopback"]).done();
+    assert_eq!(elections.field("changed"), true);
+    cluster.wait(0, "other elections", |status| status["elections"] == "loopback");
     let rotated = cluster.command(1, &["rotate", "--yes"]).done();
     let generation = rotated.field("generation").as_u64().unwrap();
     for node in 0..2 {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::admin::{AtNode, block_on, time, unexpected};
 use super::{Environment, Failure, Out};
 use crate::admin::{
-    AdminAnswer, AdminRequest, Change, Changed, ClusterAnswer, ClusterRequest, ClusterStatus, NodeView, TokenView,
-    WAIT_MAX,
+    AdminAnswer, AdminRequest, Change, Changed, ClusterAnswer, ClusterRequest, ClusterStatus, Elections, NodeView,
+    TokenView, WAIT_MAX,
 };
 
 /// Between two of `status --watch`.
@@ -43,6 +43,8 @@ enum Command {
     TransferLeader(Transfer),
     /// Replace the secrets of the cluster, as after a removal.
     Rotate(Rotate),
+    /// Decide how soon a silent leader is replaced. Each node goes by it from its next start on.
+    Elections(ElectionsOf),
 }
 
 #[derive(Args, Debug)]
@@ -153,6 +155,17 @@ struct Rotate {
     at: AtNode,
 }
 
+#[derive(Args, Debug)]
+struct ElectionsOf {
+    /// How far apart the nodes are.
+    #[arg(value_name = "DISTANCE")]
+    distance: Elections,
+    #[command(flatten)]
+    wait: Wait,
+    #[command(flatten)]
+    at: AtNode,
+}
+
 impl Options {
     pub fn json(&self) -> bool {
         match &self.command {
@@ -168,7 +181,8 @@ impl Options {
             | Command::Undrain(Node { at, .. })
             | Command::Remove(Remove { node: Node { at, .. }, .. })
             | Command::TransferLeader(Transfer { at, .. })
-            | Command::Rotate(Rotate { at, .. }) => at.json,
+            | Command::Rotate(Rotate { at, .. })
+            | Command::Elections(ElectionsOf { at, .. }) => at.json,
         }
     }
 }
@@ -192,6 +206,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Failure> 
         }
         Command::TransferLeader(options) => transfer(options, environment),
         Command::Rotate(options) => rotate(options, environment),
+        Command::Elections(options) => elections(options, environment),
     }
 }
 
@@ -300,6 +315,16 @@ fn rotate(Rotate { yes, wait, at }: &Rotate, environment: &Environment) -> Resul
     Ok(Out { json: at.json }.say(&object, &format!("rotated: generation {generation} of the secrets"))?)
 }
 
+fn elections(ElectionsOf { distance, wait, at }: &ElectionsOf, environment: &Environment) -> Result<(), Failure> {
+    let request = ClusterRequest::Elections { timings: *distance, wait_ms: wait.ms()? };
+    let ClusterAnswer::Elections { timings, changed } = ask(at, request, environment)? else {
+        return Err(unexpected());
+    };
+    let object = json!({ "event": "elections", "timings": timings.as_str(), "changed": changed });
+    let text = format!("elections: {}, on each node from its next start on", timings.as_str());
+    Ok(Out { json: at.json }.say(&object, &text)?)
+}
+
 fn status(Status { watch, at }: &Status, environment: &Environment) -> Result<(), Failure> {
     loop {
         let ClusterAnswer::Status(status) = ask(at, ClusterRequest::Status {}, environment)? else {
@@ -317,10 +342,11 @@ fn status(Status { watch, at }: &Status, environment: &Environment) -> Result<()
     }
 }
 
-fn table(ClusterStatus { cluster, me, leader, term, generation, secrets, nodes }: &ClusterStatus) -> String {
+fn table(ClusterStatus { cluster, me, leader, term, generation, secrets, elections, nodes }: &ClusterStatus) -> String {
     let leader = leader.as_deref().unwrap_or("none: no majority of the voters is reached");
+    let elections = elections.map_or("of its own", Elections::as_str);
     let mut lines = vec![format!(
-        "cluster {cluster}, asked on {me}\nleader  {leader}, term {term}, generation {generation}, secrets {secrets}"
+        "cluster {cluster}, asked on {me}\nleader  {leader}, term {term}, generation {generation}, secrets {secrets}, elections {elections}"
     )];
     for node in nodes {
         let NodeView { id, name, state, role, address, client_address, health, fault, version, .. } = node;
@@ -363,6 +389,7 @@ mod tests {
             term: 3,
             generation: 1,
             secrets: 1,
+            elections: None,
             nodes: vec![node],
         };
         let text = table(&status);

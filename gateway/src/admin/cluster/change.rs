@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use endtoend_cluster::control::{Command, ControlError};
+use endtoend_cluster::control::{Command, ControlError, Settings};
 use endtoend_cluster::peers::Peers as _;
 use endtoend_cluster::{ClusterView, MemberState, NodeId};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::find::find;
-use super::{Change, Changed, ClusterAnswer, DECISION_MIN, refused, status};
+use super::{Change, Changed, ClusterAnswer, DECISION_MIN, Elections, refused, status};
 use crate::commands::Failure;
 use crate::node::Membership;
 
@@ -132,4 +132,18 @@ pub(super) async fn secrets(cluster: &Membership, wait: Duration) -> Result<Clus
     // They are agreed upon; that this node has not opened them yet is its own log's to say.
     let _opened = timeout(deadline, renewed).await;
     Ok(ClusterAnswer::Rotated { generation: status::generation(control) })
+}
+
+/// Decides how soon a silent leader is replaced. Each node goes by it from its next start on.
+pub(super) async fn elections(
+    cluster: &Membership,
+    timings: Elections,
+    wait: Duration,
+) -> Result<ClusterAnswer, Failure> {
+    let (control, deadline) = (&cluster.control, wait.max(DECISION_MIN));
+    let state = control.read(deadline).await.map_err(refused)?;
+    let settings = state.settings().ok_or_else(|| Failure::new("the cluster has not begun"))?;
+    let settings = Settings { timings: timings.timings(), ..settings.clone() };
+    let done = control.propose(Command::Configure(settings), deadline).await.map_err(refused)?;
+    Ok(ClusterAnswer::Elections { timings, changed: done.changed })
 }

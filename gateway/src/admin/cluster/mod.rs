@@ -15,7 +15,9 @@ use super::request::AdminAnswer;
 use crate::commands::Failure;
 use crate::node::Membership;
 
-pub(crate) use request::{Change, Changed, ClusterAnswer, ClusterRequest, ClusterStatus, NodeView, TokenView};
+pub(crate) use request::{
+    Change, Changed, ClusterAnswer, ClusterRequest, ClusterStatus, Elections, NodeView, TokenView,
+};
 
 /// Longest time that a command waits for what it has changed.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(600);
@@ -36,6 +38,7 @@ pub(super) async fn execute(request: ClusterRequest, context: &AdminContext) -> 
             change::leader(cluster, node.as_deref(), wait(wait_ms)).await?
         }
         ClusterRequest::Rotate { wait_ms } => change::secrets(cluster, wait(wait_ms)).await?,
+        ClusterRequest::Elections { timings, wait_ms } => change::elections(cluster, timings, wait(wait_ms)).await?,
     };
     Ok(AdminAnswer::Cluster(answer))
 }

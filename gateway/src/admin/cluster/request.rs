@@ -1,5 +1,7 @@
 //! What can be asked about the cluster, with the answers.
 
+use clap::ValueEnum;
+use endtoend_cluster::control::Timings;
 use serde::{Deserialize, Serialize};
 
 /// On the wire: `{"cluster":{"status":{}}}`.
@@ -27,6 +29,47 @@ pub(crate) enum ClusterRequest {
     Rotate {
         wait_ms: u64,
     },
+    Elections {
+        timings: Elections,
+        wait_ms: u64,
+    },
+}
+
+/// How soon a silent leader is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Elections {
+    /// Nodes on one machine: 0.5 to 1 s.
+    Loopback,
+    /// Nodes a few milliseconds apart: 1.2 to 2 s.
+    Lan,
+    /// Nodes on several continents: 4 to 7 s.
+    Wan,
+}
+
+impl Elections {
+    const ALL: [Self; 3] = [Self::Loopback, Self::Lan, Self::Wan];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Lan => "lan",
+            Self::Wan => "wan",
+        }
+    }
+
+    pub(super) const fn timings(self) -> Timings {
+        match self {
+            Self::Loopback => Timings::LOOPBACK,
+            Self::Lan => Timings::LAN,
+            Self::Wan => Timings::WAN,
+        }
+    }
+
+    /// Those of these timings; none for such as no command makes.
+    pub(super) fn of(timings: Timings) -> Option<Self> {
+        Self::ALL.into_iter().find(|elections| elections.timings() == timings)
+    }
 }
 
 /// What is to become of a node.
@@ -76,6 +119,10 @@ pub(crate) enum ClusterAnswer {
         name: String,
         term: u64,
     },
+    Elections {
+        timings: Elections,
+        changed: bool,
+    },
     /// The generation of the secrets.
     Rotated {
         generation: u64,
@@ -118,6 +165,7 @@ pub(crate) struct ClusterStatus {
     pub(crate) generation: u64,
     /// Of the shared secrets.
     pub(crate) secrets: u64,
+    pub(crate) elections: Option<Elections>,
     pub(crate) nodes: Vec<NodeView>,
 }
 

@@ -7,7 +7,7 @@ use endtoend_cluster::link::PeerHealth;
 use endtoend_cluster::{ClusterView, Member, MemberState, NodeId};
 use futures_util::future::join_all;
 
-use super::{ClusterStatus, NodeView};
+use super::{ClusterStatus, Elections, NodeView};
 use crate::node::{Membership, Report};
 
 /// Needs no leader: what is agreed upon is told as this node knows it.
@@ -38,6 +38,7 @@ pub(super) async fn of(cluster: &Membership) -> ClusterStatus {
         term: view.term,
         generation: view.edge_generation,
         secrets: generation(control),
+        elections: control.state().settings().and_then(|settings| Elections::of(settings.timings)),
     }
 }
 
