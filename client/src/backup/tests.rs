@@ -64,7 +64,7 @@ fn fill(store: &Store<'_>) -> Result<(), DatabaseError> {
         server_password: None,
         device: DeviceId::FIRST,
         state: AccountState::Registered,
-        seed: Zeroizing::new([3; 64]),
+        seed: Box::new(Zeroizing::new([3; 64])),
     })?;
     store.set_settings(Settings { receipts: true, typing: false })?;
     store.put_contact(BOB, Some(&"bob".parse().unwrap()))?;

@@ -35,6 +35,9 @@ impl AccountState {
     }
 }
 
+/// Seed of a device's signing key. It stays where it is when its owner moves, so that no copy is left behind.
+pub type Seed = Box<Zeroizing<[u8; 64]>>;
+
 /// The account and this device's place in it.
 #[derive(Clone)]
 pub struct Account {
@@ -53,7 +56,7 @@ pub struct Account {
     /// How far the registration has come.
     pub state: AccountState,
     /// Seed of the device's signing key.
-    pub seed: Zeroizing<[u8; 64]>,
+    pub seed: Seed,
 }
 
 impl Account {
@@ -98,7 +101,12 @@ impl Store<'_> {
             )
             .optional()?;
         let Some((server, handle, device, state, seed, tag, oprf_key, password)) = row else { return Ok(None) };
-        let seed = self.sealer.open(KIND, SEED, &seed)?;
+        let opened = self.sealer.open(KIND, SEED, &seed)?;
+        let mut seed: Seed = Box::new(Zeroizing::new([0; 64]));
+        match opened.len() {
+            64 => seed.copy_from_slice(&opened),
+            _ => return Err(DatabaseError::Invalid("account.seed")),
+        }
         Ok(Some(Account {
             server: ServerAddress::from_str(&server).map_err(|_| DatabaseError::Invalid("account.server"))?,
             handle: handle.parse().map_err(|_| DatabaseError::Invalid("account.handle"))?,
@@ -110,7 +118,7 @@ impl Store<'_> {
                 .into_iter()
                 .find(|known| known.as_str() == state)
                 .ok_or(DatabaseError::Invalid("account.state"))?,
-            seed: Zeroizing::new(array(&seed, "account.seed")?),
+            seed,
         }))
     }
 
@@ -127,7 +135,7 @@ impl Store<'_> {
                 account.handle.as_str(),
                 account.device.get(),
                 account.state.as_str(),
-                self.sealer.seal(KIND, SEED, account.seed.as_ref()),
+                self.sealer.seal(KIND, SEED, account.seed.as_slice()),
                 account.tag.as_ref().map(AccountTag::as_bytes),
                 account.oprf_key,
                 account.server_password.as_ref().map(|password| self.sealer.seal(KIND, SERVER_PASSWORD, password)),

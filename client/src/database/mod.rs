@@ -37,7 +37,7 @@ use std::path::Path;
 use endtoend_crypto_e2e::{ReadyKeys, RecordsError};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-pub use account::{Account, AccountState, StoredToken};
+pub use account::{Account, AccountState, Seed, StoredToken};
 pub use amendments::Amended;
 pub use contacts::{Contact, Standing};
 pub use early::{EARLY_AGE_MAX, EARLY_MAX, EARLY_MAX_PER_PEER, SaidEarly};
@@ -158,8 +158,7 @@ impl Database {
         connection.execute_batch(&sealing::key_pragma(key))?;
         // The first read: a wrong key shows here.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        let key_again = DatabaseKey(key.0.clone());
-        Ok(Self { connection, sealer: Sealer::new(key), ready_keys: ReadyKeys::default(), key: key_again })
+        Ok(Self { connection, sealer: Sealer::new(key), ready_keys: ReadyKeys::default(), key: key.again() })
     }
 
     fn prepare(&mut self) -> Result<(), DatabaseError> {
@@ -181,6 +180,12 @@ impl Database {
     #[cfg(test)]
     pub(crate) fn forget_places(&self) {
         self.connection.execute_batch("UPDATE sent SET place = NULL; DELETE FROM chains_out;").unwrap();
+    }
+
+    /// To be looked for where it must not be.
+    #[cfg(test)]
+    pub(crate) fn key_of_test(&self) -> &[u8] {
+        self.key.as_ref()
     }
 
     /// What is stored, to read.

@@ -12,11 +12,13 @@ use crate::profile::DatabaseKey;
 const KEY_CONTEXT: &str = "endtoend 2026-11 client database sealed values v1";
 
 /// Seals and opens values.
-pub(super) struct Sealer(Key);
+///
+/// Its key stays where it is when the sealer moves.
+pub(super) struct Sealer(Box<Key>);
 
 impl Sealer {
     pub(super) fn new(key: &DatabaseKey) -> Self {
-        Self(Key::from(blake3::derive_key(KEY_CONTEXT, key.as_ref())))
+        Self(Box::new(Key::from(blake3::derive_key(KEY_CONTEXT, key.as_ref()))))
     }
 
     pub(super) fn seal(&self, kind: &'static str, id: &[u8], value: &[u8]) -> Vec<u8> {

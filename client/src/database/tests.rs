@@ -15,7 +15,7 @@ use super::*;
 pub(super) const PEER: AccountTag = AccountTag::new([2; 32]);
 
 pub(super) fn key() -> DatabaseKey {
-    DatabaseKey(Zeroizing::new([7; 32]))
+    DatabaseKey::of(&[7; 32])
 }
 
 pub(super) fn new() -> (TempDir, Database) {
@@ -443,13 +443,13 @@ fn account_and_token_come_back_and_moving_forgets_the_token() {
         tag: Some(PEER),
         oprf_key: Some([4; 32]),
         server_password: Some(Zeroizing::new(b"let me in".to_vec())),
-        seed: Zeroizing::new([9; 64]),
+        seed: Box::new(Zeroizing::new([9; 64])),
     };
     write(&mut database, |store| store.put_account(&account));
     write(&mut database, |store| store.set_account_state(AccountState::Registered));
     write(&mut database, |store| store.set_token(Some((b"token", at(77)))));
     let stored = database.read().account().unwrap().unwrap();
-    assert_eq!((stored.handle, stored.state, *stored.seed), (account.handle, AccountState::Registered, [9; 64]));
+    assert_eq!((stored.handle, stored.state, **stored.seed), (account.handle, AccountState::Registered, [9; 64]));
     write(&mut database, |store| store.move_to(&server(1)));
     let token = database.read().token().unwrap().unwrap();
     assert_eq!((&**token.bytes, token.expires), (&b"token"[..], at(77)));

@@ -13,7 +13,7 @@ use super::receive::{self, Arrival};
 use super::rotation;
 use crate::address::ServerAddress;
 use crate::clock;
-use crate::database::{Account, AccountState, Database, DatabaseError, HeldEnvelope, OwnKeys, Store};
+use crate::database::{Account, AccountState, Database, DatabaseError, HeldEnvelope, OwnKeys, Seed, Store};
 use crate::handle::Handle;
 
 /// What a device keeps published of each kind of one-time key: as much as one upload takes.
@@ -34,11 +34,11 @@ pub(super) fn prepare_registration(
             return Err(AccountError::Registered);
         }
         let again = before.as_ref().is_some_and(|account| account.server == server && account.handle == handle);
-        let mut seed = Zeroizing::new([0; 64]);
+        let mut seed: Seed = Box::new(Zeroizing::new([0; 64]));
         match before {
             Some(account) => seed = account.seed,
             None => {
-                rand::rng().fill_bytes(seed.as_mut());
+                rand::rng().fill_bytes(seed.as_mut_slice());
                 // Of this account alone, even where a profile was to be linked to another one and was not.
                 store.apply(&create_identity(&mut rand::rng()).map_err(|_| AccountError::Keys)?)?;
             }

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::event::OfflineReason;
 use crate::address::ServerAddress;
+use crate::database::Seed;
 use crate::handle::Handle;
 use crate::transport::{self, ConnectError, LinkError, LinkReceiver, LinkSender};
 
@@ -35,7 +36,7 @@ pub(super) struct Login {
     pub(super) tag: Option<AccountTag>,
     /// `None` until the server has told it.
     pub(super) oprf_key: Option<[u8; 32]>,
-    pub(super) seed: Zeroizing<[u8; 64]>,
+    pub(super) seed: Seed,
     pub(super) method: Method,
     pub(super) connect_timeout: Duration,
 }

@@ -19,7 +19,7 @@ use super::command::AccountError;
 use super::establish::{EstablishError, Talk, open_talk};
 use super::event::OfflineReason;
 use crate::address::ServerAddress;
-use crate::database::{Account, AccountState, DatabaseError, Standing, Store};
+use crate::database::{Account, AccountState, DatabaseError, Seed, Standing, Store};
 use crate::handle::Handle;
 use crate::profile::Profile;
 
@@ -147,8 +147,8 @@ pub(super) async fn enter(
     if profile.database().read().restored()?.is_some_and(|account| account != given.account) {
         return Err(LinkDeviceError::OtherAccount);
     }
-    let mut seed = Zeroizing::new([0; 64]);
-    rand::rng().fill_bytes(seed.as_mut());
+    let mut seed: Seed = Box::new(Zeroizing::new([0; 64]));
+    rand::rng().fill_bytes(seed.as_mut_slice());
     let mut account = Account {
         server: server.clone(),
         handle: handle.clone(),

@@ -25,6 +25,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use endtoend_crypto_core::passphrase::Params;
+use rand::Rng as _;
 use zeroize::Zeroizing;
 
 pub use names::{BadProfileName, ProfileName, profiles};
@@ -38,12 +39,27 @@ const VAULT_FILE: &str = "vault";
 const DATABASE_FILE: &str = "endtoend.db";
 const LOCK_FILE: &str = "lock";
 
-/// The key of the database: 32 random bytes, overwritten when it is dropped. `Debug` shows none of them.
-pub struct DatabaseKey(pub(crate) Zeroizing<[u8; 32]>);
+/// The key of the database: 32 random bytes, overwritten when it is dropped. They stay where they are when it moves, so that no
+/// copy is left behind. `Debug` shows none of them.
+pub struct DatabaseKey(Box<Zeroizing<[u8; 32]>>);
+
+impl DatabaseKey {
+    /// The key with these bytes.
+    pub(crate) fn of(bytes: &[u8; 32]) -> Self {
+        let mut key = Box::new(Zeroizing::new([0; 32]));
+        key.copy_from_slice(bytes);
+        Self(key)
+    }
+
+    /// The same once more, for who outlives this one.
+    pub(crate) fn again(&self) -> Self {
+        Self::of(&self.0)
+    }
+}
 
 impl AsRef<[u8]> for DatabaseKey {
     fn as_ref(&self) -> &[u8] {
-        self.0.as_ref()
+        self.0.as_slice()
     }
 }
 
@@ -153,6 +169,8 @@ impl Profile {
         }
         let rng = &mut rand::rng();
         let (vault, key) = Vault::create(rng, password, params).map_err(|_| ProfileError::Derive)?;
+        // The generator still has what it gave last.
+        rng.fill_bytes(&mut [0; 1024]);
         let path = home.join(DATABASE_FILE);
         files::set_aside(&path).map_err(unusable(&path))?;
         files::private_file(&path).map_err(unusable(&path))?;
@@ -221,6 +239,12 @@ impl Profile {
         let _lock = ProfileLock::take(&home.join(LOCK_FILE))?;
         let (_, key) = unlock(home, old)?;
         reseal(home, new, params, &key)
+    }
+
+    /// To be looked for where it must not be.
+    #[cfg(test)]
+    pub(crate) fn key_of_test(&self) -> &[u8] {
+        self.database.key_of_test()
     }
 
     /// Its folder.

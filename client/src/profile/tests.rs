@@ -460,7 +460,9 @@ fn profiles_lie_side_by_side_and_each_has_its_own_end() {
         profiles(home.path()).unwrap().into_iter().map(|(name, _)| name.map(|name| name.to_string())).collect()
     };
     assert_eq!(listed(&home), [None, Some("play_2".to_owned()), Some("work".to_owned())]);
-    fs::create_dir(home.path().join("profiles/not a profile")).unwrap();
+    for other in ["profiles/not a profile", "profiles/empty"] {
+        fs::create_dir(home.path().join(other)).unwrap();
+    }
     drop(all);
     wipe(&work.folder(home.path())).unwrap();
     assert_eq!(listed(&home), [None, Some("play_2".to_owned())]);

@@ -65,7 +65,7 @@ impl Vault {
     ) -> Result<(Self, DatabaseKey), VaultError> {
         let mut key = Zeroizing::new([0; 32]);
         rng.fill_bytes(key.as_mut());
-        let key = DatabaseKey(key);
+        let key = DatabaseKey::of(&key);
         Ok((Self::seal(rng, password, params, &key)?, key))
     }
 
@@ -96,8 +96,7 @@ impl Vault {
     pub fn open(&self, password: &[u8]) -> Result<DatabaseKey, VaultError> {
         let opened = aead::open_record(&self.sealing_key(password)?, &self.header(), &self.sealed)
             .map_err(|_| VaultError::WrongPassword)?;
-        let key = opened.as_slice().try_into().map_err(|_| VaultError::Damaged)?;
-        Ok(DatabaseKey(Zeroizing::new(key)))
+        opened.as_slice().try_into().map(DatabaseKey::of).map_err(|_| VaultError::Damaged)
     }
 
     /// The bytes of the file.

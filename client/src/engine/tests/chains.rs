@@ -92,7 +92,7 @@ fn what_was_dropped_is_told_with_the_next_message_and_stands_in_the_history() {
     assert_eq!(history(&bob, &alice), ["letter 0", "missing 2", "letter 3", "letter 4"]);
     // In the same transaction, and for every later start.
     let path = bob.folder.path().join("endtoend.db");
-    bob.database = Database::open(&path, &DatabaseKey(zeroize::Zeroizing::new([7; 32]))).unwrap();
+    bob.database = Database::open(&path, &DatabaseKey::of(&[7; 32])).unwrap();
     let notice = bob.database.read().unseen_notices(None, bob.now(), 9).unwrap().remove(0);
     assert_eq!((notice.from, notice.handle.as_ref(), notice.own), (alice.own, Some(&alice.handle), false));
     all_seen(&mut bob);
@@ -329,7 +329,7 @@ fn a_sender_who_was_set_back_to_a_copy_is_told_as_that() {
     for letter in letters(&mut alice, &bob, 3) {
         bob.take(&letter);
     }
-    alice.database = Database::open(&path, &DatabaseKey(zeroize::Zeroizing::new([7; 32]))).unwrap();
+    alice.database = Database::open(&path, &DatabaseKey::of(&[7; 32])).unwrap();
     // What is sealed in a session that was set back does not open; what is sealed in a new one does.
     bob.spend_one_time_keys();
     alice.meet(&bob);

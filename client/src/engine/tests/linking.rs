@@ -19,8 +19,8 @@ pub(super) fn linked(first: &Device) -> Device {
     let given = provision(&first.database.read(), first.own, [0; 32], &[9; 32]).unwrap();
     let given = Provision::decode(&given).unwrap();
     let (mut database, folder) = Device::profile();
-    let mut seed = Zeroizing::new([0; 64]);
-    rand::rng().fill_bytes(seed.as_mut());
+    let mut seed = Box::new(Zeroizing::new([0; 64]));
+    rand::rng().fill_bytes(seed.as_mut_slice());
     let own = Address { account: given.account, device: DeviceId::new(2).unwrap() };
     let account = Account {
         server: format!("endtoend://127.0.0.1:1/#pin={}", "00".repeat(64)).parse().unwrap(),

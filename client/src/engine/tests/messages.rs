@@ -7,7 +7,6 @@ use endtoend_protocol::{
     NewDevice, Text, UnixMillis,
 };
 use tempfile::TempDir;
-use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::database::{Body, Database, DatabaseError, Direction, HeldEnvelope, MessageState, StoredMessage};
@@ -43,7 +42,7 @@ impl Device {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("endtoend.db");
         std::fs::write(&path, b"").unwrap();
-        (Database::create(&path, &DatabaseKey(Zeroizing::new([7; 32]))).unwrap(), folder)
+        (Database::create(&path, &DatabaseKey::of(&[7; 32])).unwrap(), folder)
     }
 
     pub(super) fn new(handle: &str) -> Self {
@@ -65,7 +64,7 @@ impl Device {
     /// The profile is one that the first version of this program wrote, and is opened by this one.
     pub(super) fn go_back_to_the_first_version(&mut self) {
         self.database.downgrade();
-        let key = DatabaseKey(Zeroizing::new([7; 32]));
+        let key = DatabaseKey::of(&[7; 32]);
         self.database = Database::open(&self.folder.path().join("endtoend.db"), &key).unwrap();
     }
 

@@ -22,7 +22,7 @@ use crate::profile::vault::Vault;
 
 /// Far above what any step takes; only a hanging test meets it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-const FAST: Params = Params { memory_kib: 8, passes: 1, lanes: 1 };
+pub(super) const FAST: Params = Params { memory_kib: 8, passes: 1, lanes: 1 };
 pub(super) const PASSWORD: &str = "correct horse";
 
 pub(super) struct Person {
