@@ -94,6 +94,8 @@ fn history_alone_comes_back_without_a_server_and_is_linked_later() {
     // Bob's account is not the one whose history this is.
     let stranger = laptop.run(&["recover", "--handle", bob]);
     assert_ne!(stranger.code, Some(0), "{stranger:?}");
+    let anew = laptop.run(&["register", "--handle", "somebody.else"]);
+    assert_eq!(anew.code, Some(1), "{anew:?}");
     let whole = laptop.run(&restore).done();
     assert_eq!(*whole.field("device"), 2);
     assert_eq!(history(&laptop, bob).len(), 1, "nothing is there twice");
@@ -106,4 +108,34 @@ fn history_alone_comes_back_without_a_server_and_is_linked_later() {
     let exported = scene.alice.run(&["export", "--to", text(&export), "--yes"]).done();
     assert_eq!(*exported.field("messages"), 1);
     assert!(std::fs::read_to_string(&export).expect("the export").contains("before"));
+}
+
+#[test]
+fn what_is_killed_in_the_middle_leaves_nothing_half() {
+    let scene = scene();
+    let [_, bob] = scene.handles();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let (backup, passphrase) = (folder.path().join("backup"), folder.path().join("passphrase"));
+    let unfinished = folder.path().join("backup.unfinished");
+    std::fs::write(&passphrase, "of the backup\n").expect("a file");
+    scene.alice_says("before");
+    assert_eq!(scene.bob.listen(1), ["before"]);
+    let make = ["backup", "--to", text(&backup), "--passphrase-file", text(&passphrase)];
+    let running = scene.alice.start(&make);
+    eventually(PATIENCE, "the file is begun", || unfinished.exists() || backup.exists());
+    drop(running);
+    // It may have been done in the last moment; then it is whole.
+    if !backup.exists() {
+        scene.alice.run(&make).done();
+    }
+    assert!(!unfinished.exists(), "what was left is gone with the next one");
+
+    let laptop = Cli::new(folder.path().join("laptop"), scene.node.address()).with_password(scene.alice.password());
+    let restore = ["restore", "--from", text(&backup), "--passphrase-file", text(&passphrase)];
+    let running = laptop.start(&[&restore[..], &["--history-only"]].concat());
+    eventually(PATIENCE, "the database is begun", || laptop.home().join("endtoend.db").exists());
+    drop(running);
+    let restored = laptop.run(&restore).done();
+    assert_eq!(restored.field("device"), &Value::from(2));
+    assert_eq!(history(&laptop, bob).len(), 1, "all of it, and once");
 }

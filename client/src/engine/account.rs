@@ -30,6 +30,10 @@ pub(super) fn prepare_registration(
 ) -> Result<(Account, Box<NewDevice>, bool), AccountError> {
     database.write(|store| {
         let before = store.account()?;
+        // What was restored is an account's that exists: this becomes a device of that one, or of none.
+        if store.restored()?.is_some() {
+            return Err(AccountError::Registered);
+        }
         if before.as_ref().is_some_and(|account| account.state == AccountState::Registered) {
             return Err(AccountError::Registered);
         }
