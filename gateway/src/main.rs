@@ -190,8 +190,18 @@ fn tell_systemd(news: News<'_>) {
     }
 }
 
+/// openraft warns of a node that is away with each heartbeat, which links and `endtoend cluster status` say once. Who wants to hear it
+/// names it.
+fn filter_of(configured: &str) -> String {
+    match configured {
+        named if named.contains("openraft") || named.trim() == "off" => named.to_owned(),
+        "" => "openraft=error".to_owned(),
+        other => format!("{other},openraft=error"),
+    }
+}
+
 fn start_log(config: &LogConfig) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&config.filter)?;
+    let filter = EnvFilter::try_new(filter_of(&config.filter))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),

@@ -196,6 +196,8 @@ async fn three_nodes_go_on_without_their_leader_and_it_comes_back() {
     assert!(cluster.nodes[leader].terminate().success());
     let said = std::fs::read_to_string(cluster.nodes[leader].log_path()).unwrap();
     assert!(said.contains("another node leads"), "{said}");
+    let said = std::fs::read_to_string(cluster.nodes[other].log_path()).unwrap();
+    assert!(!said.contains("openraft"), "a node that is away is no flood: {said}");
 }
 
 #[tokio::test]

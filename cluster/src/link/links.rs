@@ -363,6 +363,8 @@ impl Keeper {
 
 async fn dial_for_ever(inner: Arc<Inner>, peer: NodeId, mut view: watch::Receiver<ClusterView>, hooks: Hooks) {
     let (timings, mut redial) = (inner.config.timings, Redial::default());
+    // Why there is none is said when it changes: a node may be away for days.
+    let mut told: Option<String> = None;
     loop {
         let began = clock::monotonic();
         let known = view.borrow_and_update().clone();
@@ -370,12 +372,17 @@ async fn dial_for_ever(inner: Arc<Inner>, peer: NodeId, mut view: watch::Receive
         match dialled.unwrap_or(Err(ConnectError::TooSlow(timings.handshake_max))) {
             Ok(connected) => {
                 Arc::clone(&inner).live(connected, view.clone(), hooks.clone()).await;
+                told = None;
             }
             Err(error) => {
-                refused(&error, "a link cannot be opened");
-                if let Some(standing) = inner.standings().get_mut(&peer) {
-                    standing.failed(words(&error));
+                let why = words(&error);
+                if told.as_ref() != Some(&why) {
+                    tracing::info!(node = %peer, error = why, "a link cannot be opened; it is tried on");
                 }
+                if let Some(standing) = inner.standings().get_mut(&peer) {
+                    standing.failed(why.clone());
+                }
+                told = Some(why);
             }
         }
         let lived = lived_since(&inner, peer, began);

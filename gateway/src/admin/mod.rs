@@ -36,8 +36,9 @@ pub(crate) use socket::SOCKET;
 
 use std::time::Duration;
 
-/// A request or an answer has at most so many bytes, its line end included. At the bound: refused.
-const LINE_BYTES_MAX: usize = 64 * 1024;
+/// A request or an answer has at most so many bytes, its line end included: twice what the most nodes of a cluster with the longest
+/// addresses take. At the bound: refused.
+const LINE_BYTES_MAX: usize = 256 * 1024;
 /// A line must be taken, and a request must come, within this time.
 const LINE_DEADLINE: Duration = Duration::from_secs(5);
 /// Connections at one time. At the bound: the next one waits until one ends.

@@ -139,7 +139,7 @@ async fn what_is_no_request_is_refused_and_the_next_one_is_answered() {
         (b"{\"restart\":{}}\n", "unknown variant"),
         (b"{\"status\":{}}", "one line"),
         (b"", "one line"),
-        (&too_long, "at most 65536 bytes"),
+        (&too_long, "at most 262144 bytes"),
     ] {
         let answer = said_to(dir.path(), bytes).await;
         assert!(answer.starts_with("{\"failed\":") && answer.contains(meant), "{meant}: {answer}");

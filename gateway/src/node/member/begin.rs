@@ -239,6 +239,9 @@ async fn is_still_one(control: &Control, links: &Links) -> Result<(), MemberErro
 /// A new member is counted on when it has the whole log.
 async fn until_counted(control: &Control) -> Result<(), MemberError> {
     let (mut view, me) = (control.view(), control.node());
+    if view.borrow().members.get(&me).is_some_and(|own| own.state == MemberState::Joining) {
+        tracing::info!("this node is let in; it serves clients when the leader has brought it up to date");
+    }
     let counted = view.wait_for(|view| {
         let own = view.members.get(&me);
         own.is_some_and(|own| matches!(own.state, MemberState::Active | MemberState::Draining))
