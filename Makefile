@@ -4,10 +4,10 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench load peer soak sabotage torture hostile edge fuzz fmt lint
+.PHONY: help setup demo cluster-demo test bench load peer soak sabotage torture cluster-torture failover across hostile edge fuzz fmt lint
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the build needs (Debian packages)
 	@scripts/setup
@@ -15,6 +15,10 @@ setup: ## install what the build needs (Debian packages)
 demo: setup ## a node, two clients and a conversation; KEEP=1 leaves the node running
 	$(CARGO) build --locked --workspace --bins
 	"$(CARGO_TARGET_DIR)/debug/endtoend" demo $(if $(filter 1,$(KEEP)),--keep)
+
+cluster-demo: setup ## three nodes, two clients at different ones, a conversation, and nodes that are killed
+	$(CARGO) build --locked --workspace --bins
+	"$(CARGO_TARGET_DIR)/debug/endtoend" demo --nodes 3
 
 test: setup ## every check and every test
 	$(CARGO) fmt --all --check
@@ -60,6 +64,22 @@ torture: setup ## a hundred faults and 100 000 messages on SQLite, then on Postg
 	$(CARGO) build --locked --profile bench --workspace --bins
 	"$(CARGO_TARGET_DIR)/release/torture" --seed $(or $(SEED),1) --faults 100 --messages 100000
 	"$(CARGO_TARGET_DIR)/release/torture" --seed $(or $(SEED),1) --faults 100 --messages 100000 --postgres
+
+cluster-torture: setup ## three nodes under a hundred faults and 100 000 messages; SEED=2 for others
+	$(CARGO) build --locked --profile bench --workspace --bins
+	"$(CARGO_TARGET_DIR)/release/torture" --nodes 3 --seed $(or $(SEED),1) --faults 100 --messages 100000 --seconds-max 3600
+
+failover: setup ## how long it takes until proposals and messages flow again: 30 kills of a leader, and 30 of an owner
+	$(CARGO) build --locked --profile bench --workspace --bins
+	"$(CARGO_TARGET_DIR)/release/torture" --nodes 3 --only "leader killed" --faults 30 --messages 24000 --rate 200 --no-pair
+	"$(CARGO_TARGET_DIR)/release/torture" --nodes 3 --only "owner killed" --faults 30 --messages 24000 --rate 200 --no-pair
+
+across: setup ## what a message costs when its receiver is at another node, beside the same within one node
+	$(CARGO) build --locked --profile bench --workspace --bins
+	"$(CARGO_TARGET_DIR)/release/load" --messages 100000 --nodes 3
+	"$(CARGO_TARGET_DIR)/release/load" --messages 100000 --nodes 3 --across
+	"$(CARGO_TARGET_DIR)/release/load" --messages 20000 --rate 2000 --nodes 3
+	"$(CARGO_TARGET_DIR)/release/load" --messages 20000 --rate 2000 --nodes 3 --across
 
 hostile: setup ## what two people notice of clients that want to use the node up, kind by kind
 	$(CARGO) build --locked --profile bench --workspace --bins

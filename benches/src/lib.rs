@@ -10,6 +10,7 @@ const BATCH: Duration = Duration::from_millis(4);
 mod effort;
 mod percentiles;
 pub mod process;
+pub mod several;
 
 pub use effort::{Effort, within};
 pub use percentiles::Percentiles;

@@ -15,7 +15,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use endtoend_benches::{Stopwatch, cpu, resident_kib};
+use endtoend_benches::several::Several;
+use endtoend_benches::{Stopwatch, resident_kib};
 use endtoend_testkit::{Node, NodeOptions};
 use endtoend_testkit_postgres::{Server, Settings};
 
@@ -45,6 +46,12 @@ struct Options {
     /// The node's store is a PostgreSQL database, of a server that is started for this, with fsync.
     #[arg(long)]
     postgres: bool,
+    /// Nodes; several are one cluster, with Redis, on PostgreSQL. All clients are at the first one.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: u8,
+    /// The receivers are at the second node instead.
+    #[arg(long)]
+    across: bool,
     /// Gives the noise.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -62,27 +69,38 @@ fn main() -> ExitCode {
         runtime.block_on(relay::serve());
         return ExitCode::SUCCESS;
     }
-    let options = Options::parse();
+    let mut options = Options::parse();
+    options.across &= options.nodes > 1;
+    options.postgres |= options.nodes > 1;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let server = options.postgres.then(|| Server::start(Settings { durable: true }));
-    let node = Node::start(match &server {
-        None => NodeOptions::without_limits(),
-        Some(server) => NodeOptions::without_limits().on_postgres(&runtime.block_on(server.database())),
-    });
-    let (cpu_before, watch) = (cpu(node.pid()), Stopwatch::start());
-    let people = runtime.block_on(people::register(node.listen(), &options));
-    let registered = (cpu(node.pid()) - cpu_before, watch.elapsed());
+    let store = server.as_ref().map(|server| runtime.block_on(server.database()));
+    let (nodes, _several) = match &store {
+        Some(store) if options.nodes > 1 => {
+            let (nodes, several) = Several::start(options.nodes.into(), store, false);
+            (nodes, Some(several))
+        }
+        store => {
+            let node = NodeOptions::without_limits();
+            (vec![Node::start(store.iter().fold(node, |node, store| node.on_postgres(store)))], None)
+        }
+    };
+    let cpu = || nodes.iter().map(|node| endtoend_benches::cpu(node.pid())).sum::<Duration>();
+    let at = |number: usize| nodes.get(number).expect("as many nodes as were asked for").listen();
+    let (cpu_before, watch) = (cpu(), Stopwatch::start());
+    let people = runtime.block_on(people::register([at(0), at(usize::from(options.across))], &options));
+    let registered = (cpu() - cpu_before, watch.elapsed());
 
-    let (cpu_before, watch) = (cpu(node.pid()), Stopwatch::start());
+    let (cpu_before, watch) = (cpu(), Stopwatch::start());
     let deadline = Duration::from_secs(options.seconds_max);
     let exchange = people.exchange(watch, &options);
     let Ok(seen) = runtime.block_on(async { tokio::time::timeout(deadline, exchange).await }) else {
         eprintln!("load: not done within {deadline:?}");
         return ExitCode::FAILURE;
     };
-    let (took, used) = (watch.elapsed(), cpu(node.pid()) - cpu_before);
-    let memory = resident_kib(node.pid());
-    drop(node);
+    let (took, used) = (watch.elapsed(), cpu() - cpu_before);
+    let memory = nodes.iter().map(|node| resident_kib(node.pid())).sum();
+    drop(nodes);
     let inserts = (options.offline && !options.postgres).then(|| limit::inserts_per_second(&options));
     let flat_out = !options.offline && options.rate.is_none();
     let relayed = flat_out.then(|| runtime.block_on(relay::measure(&options)));

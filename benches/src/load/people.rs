@@ -45,7 +45,8 @@ impl Seen {
     }
 }
 
-pub(crate) async fn register(node: SocketAddr, options: &Options) -> People {
+/// Senders at the first of two nodes, receivers at the second, which may be the same.
+pub(crate) async fn register([senders_at, receivers_at]: [SocketAddr; 2], options: &Options) -> People {
     let tag = |kind: u8, number: usize| {
         let mut tag = [kind; 32];
         tag.iter_mut().zip(number.to_le_bytes()).for_each(|(to, byte)| *to = byte);
@@ -53,12 +54,12 @@ pub(crate) async fn register(node: SocketAddr, options: &Options) -> People {
     };
     let mut people = People { senders: Vec::new(), receivers: Vec::new(), addresses: Vec::new() };
     for number in 0..options.receivers {
-        let (wire, device) = Wire::register(node, tag(2, number)).await;
+        let (wire, device) = Wire::register(receivers_at, tag(2, number)).await;
         people.receivers.push(wire);
         people.addresses.push(device.address);
     }
     for number in 0..options.senders {
-        people.senders.push(Wire::register(node, tag(1, number)).await.0);
+        people.senders.push(Wire::register(senders_at, tag(1, number)).await.0);
         // Strangers may leave less.
         if let Some(receiver) = people.receivers.get_mut(number % options.receivers) {
             receiver.decide(tag(1, number), Some(Relation::Accepted)).await;

@@ -32,7 +32,7 @@ fn milliseconds(times: &[u64]) -> [f64; 3] {
 
 impl Report {
     pub(crate) fn print(&self) {
-        let Options { senders, receivers, messages, bytes, rate, offline, .. } = self.options;
+        let Options { senders, receivers, messages, bytes, rate, offline, nodes, across, .. } = self.options;
         let per_second = messages as f64 / self.took.as_secs_f64();
         let cpu_us = self.cpu.as_secs_f64() * 1e6 / messages as f64;
         let (accepted, delivered) = (milliseconds(&self.seen.accepted), milliseconds(&self.seen.delivered));
@@ -41,7 +41,7 @@ impl Report {
         if self.options.json {
             let object = json!({
                 "senders": senders, "receivers": receivers, "messages": messages, "bytes": bytes, "rate": rate,
-                "offline": offline, "messages_per_second": per_second, "server_cpu_us_per_message": cpu_us,
+                "offline": offline, "nodes": nodes, "across": across, "messages_per_second": per_second, "server_cpu_us_per_message": cpu_us,
                 "accepted_ms": accepted, "delivered_ms": delivered, "retries": self.seen.retries,
                 "wrong": self.seen.wrong, "server_resident_kib": self.memory_kib,
                 "limit_inserts_per_second": self.inserts,
@@ -50,7 +50,12 @@ impl Report {
             println!("{object}");
             return;
         }
-        println!("{senders} senders, {receivers} receivers, {messages} messages of {bytes} bytes over TLS, one node");
+        let place = match (nodes, across) {
+            (1, _) => "one node".to_owned(),
+            (_, false) => format!("all at one of {nodes} nodes"),
+            (_, true) => format!("{nodes} nodes, senders at one and receivers at another"),
+        };
+        println!("{senders} senders, {receivers} receivers, {messages} messages of {bytes} bytes over TLS, {place}");
         println!(
             "registration           {registered_in:.1?} for all, {cpu_per_registration:.1} ms of the server's CPU each"
         );

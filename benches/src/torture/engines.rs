@@ -47,11 +47,11 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Registers both; Alice begins to write, and Bob to listen.
-    pub(crate) fn start(address: &str) -> Self {
+    /// Registers both, each at an address; Alice begins to write, and Bob to listen.
+    pub(crate) fn start([at_alice, at_bob]: [String; 2]) -> Self {
         let homes = tempfile::tempdir().expect("a temporary directory");
-        let alice = Cli::new(homes.path().join("alice"), address);
-        let bob = Cli::new(homes.path().join("bob"), address);
+        let alice = Cli::new(homes.path().join("alice"), at_alice);
+        let bob = Cli::new(homes.path().join("bob"), at_bob);
         alice.register(ALICE).done();
         bob.register(BOB).done();
         // So that nothing is held back as a request.

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use endtoend_testkit::Node;
+use endtoend_benches::several::{Several, ask};
+use endtoend_testkit::{Node, PATIENCE, eventually};
 use endtoend_testkit_postgres::Server;
+use endtoend_testkit_redis::Server as Redis;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::disk::{OwnDisk, Trace};
 use super::plan::{Fault, Kind};
@@ -16,7 +19,10 @@ use super::{receiver, sender};
 /// What can be struck.
 pub(crate) struct Victims {
     pub(crate) world: Arc<World>,
-    pub(crate) node: Node,
+    /// One at least.
+    pub(crate) nodes: Vec<Node>,
+    /// What they have in common, when there are several.
+    pub(crate) several: Option<Several>,
     pub(crate) postgres: Option<Server>,
     pub(crate) disk: Option<OwnDisk>,
     pub(crate) senders: Vec<mpsc::Sender<sender::Command>>,
@@ -25,6 +31,19 @@ pub(crate) struct Victims {
     pub(crate) struck: BTreeMap<Kind, (u64, Duration)>,
     /// Starts of a node that failed, as they may on a full disk.
     pub(crate) failed_starts: u64,
+    /// Kills of nodes with what they had.
+    pub(crate) kills: Vec<Killed>,
+    /// From the kill of a leader until another one has written a proposal, nanoseconds.
+    pub(crate) led_again: Vec<u64>,
+}
+
+/// A node was killed.
+#[derive(Clone, Debug)]
+pub(crate) struct Killed {
+    /// Nanoseconds of the run.
+    pub(crate) at: u64,
+    /// Receivers that were attached there.
+    pub(crate) receivers: Vec<usize>,
 }
 
 impl Victims {
@@ -41,31 +60,38 @@ impl Victims {
         *together += lasted;
     }
 
-    async fn carry_out(&mut self, Fault { kind, lasts, choice, .. }: Fault) {
+    async fn carry_out(&mut self, fault: Fault) {
+        let Fault { kind, lasts, choice, .. } = fault;
         match kind {
             Kind::NodeKilled => {
-                self.kill(kind);
+                let node = self.any(choice);
+                self.kill(kind, &[node]);
                 tokio::time::sleep(lasts).await;
-                self.start();
+                self.start(&[node]);
             }
             Kind::NodeKilledTwice => {
-                self.kill(kind);
-                self.node.restart_without_waiting();
+                let node = self.any(choice);
+                self.kill(kind, &[node]);
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.restart_without_waiting();
+                }
                 tokio::time::sleep(lasts).await;
-                self.kill(kind);
-                self.start();
+                self.kill(kind, &[node]);
+                self.start(&[node]);
             }
             Kind::NodePaused => {
-                self.node.pause();
+                let node = self.any(choice);
+                self.pause(node);
                 tokio::time::sleep(lasts).await;
-                self.node.resume();
+                self.resume(node);
                 self.cured(kind);
             }
             Kind::NodePausedAndKilled => {
-                self.node.pause();
+                let node = self.any(choice);
+                self.pause(node);
                 tokio::time::sleep(lasts).await;
-                self.kill(kind);
-                self.start();
+                self.kill(kind, &[node]);
+                self.start(&[node]);
             }
             Kind::DiskSlow => {
                 self.with_disk(&SYNCS, &slow(choice), lasts).await;
@@ -74,10 +100,10 @@ impl Victims {
             Kind::DiskSlowNodeKilled => {
                 let trace = Trace::attach(&self.writers(), &SYNCS, &slow(choice));
                 tokio::time::sleep(lasts).await;
-                self.kill(kind);
+                self.kill(kind, &[0]);
                 drop(trace);
                 self.mend_store().await;
-                self.start();
+                self.start(&[0]);
             }
             Kind::DiskSyncFails => {
                 self.with_disk(&SYNCS, "error=EIO", lasts).await;
@@ -100,12 +126,12 @@ impl Victims {
             Kind::DiskFullNodeKilled => {
                 let ballast = self.disk.as_ref().map(OwnDisk::fill);
                 tokio::time::sleep(lasts).await;
-                self.kill(kind);
-                let started = self.node.try_restart();
+                self.kill(kind, &[0]);
+                let started = self.nodes.first_mut().is_some_and(|node| node.try_restart().is_ok());
                 drop(ballast);
-                if started.is_err() {
+                if !started {
                     self.failed_starts += 1;
-                    self.start();
+                    self.start(&[0]);
                 }
             }
             Kind::StoreKilled => {
@@ -115,11 +141,12 @@ impl Victims {
                 self.cured(kind);
             }
             Kind::StoreAndNodeKilled => {
+                let node = self.any(choice);
                 self.kill_store();
-                self.kill(kind);
+                self.kill(kind, &[node]);
                 tokio::time::sleep(lasts).await;
                 self.start_store();
-                self.start();
+                self.start(&[node]);
             }
             Kind::SenderVanishes => self.tell_sender(choice, sender::Command::Vanish(lasts)),
             Kind::SenderConnectsTwice => self.tell_sender(choice, sender::Command::ConnectTwice),
@@ -134,30 +161,235 @@ impl Victims {
                 self.tell_receiver(choice, receiver::Command::EndBeforeStoring { deliveries, away: lasts });
             }
             Kind::ReceiverSleeps => self.tell_receiver(choice, receiver::Command::Sleep(lasts)),
+            _ => self.carry_out_among_several(fault).await,
         }
     }
 
-    /// Kills the node; the recovery lasts until it has accepted something again.
-    fn kill(&mut self, kind: Kind) {
-        let at = self.world.now();
-        self.node.kill_9();
-        let life = self.world.next_life();
-        self.world.service().recovers(kind, at, life);
+    /// What only several nodes have.
+    async fn carry_out_among_several(&mut self, Fault { kind, lasts, choice, .. }: Fault) {
+        match kind {
+            Kind::LeaderKilled => {
+                let Some(leader) = self.leader(choice) else { return };
+                self.kill(kind, &[leader]);
+                let killed = self.world.now();
+                let proposed = self.proposes(leader, killed);
+                tokio::time::sleep(lasts).await;
+                // The next leader is one of those that were there, also when this one comes back soon.
+                self.led_again.extend(proposed.await.ok().flatten());
+                self.start(&[leader]);
+            }
+            Kind::OwnerKilled => {
+                let owner = self.world.owner(choice as usize);
+                self.kill(kind, &[owner]);
+                tokio::time::sleep(lasts).await;
+                self.start(&[owner]);
+            }
+            Kind::BothEndsKilled => {
+                let owner = self.world.owner(choice as usize);
+                // Senders begin at the node of their number.
+                let other = (owner + 1 + (choice >> 16) as usize % (self.nodes.len() - 1)) % self.nodes.len();
+                self.kill(kind, &[owner, other]);
+                tokio::time::sleep(lasts).await;
+                self.start(&[owner, other]);
+            }
+            Kind::NodePausedBeyondLease => {
+                let node = self.any(choice);
+                self.pause(node);
+                // Some of its devices move to where they are served; the others are there when it goes on.
+                for receiver in self.world.owned(node).into_iter().step_by(2) {
+                    self.tell_receiver(receiver as u32, receiver::Command::AttachTwice);
+                }
+                tokio::time::sleep(lasts).await;
+                self.resume(node);
+                self.cured(kind);
+            }
+            Kind::NodeEndsInOrder => {
+                let node = self.any(choice);
+                let (at, life) = (self.world.now(), self.world.next_life());
+                if let Some(node) = self.nodes.get_mut(node) {
+                    tokio::task::block_in_place(|| node.terminate());
+                }
+                self.world.service().recovers(kind, at, life);
+                tokio::time::sleep(lasts).await;
+                self.start(&[node]);
+            }
+            Kind::NodeDrained => {
+                let node = self.any(choice);
+                self.operates(&["drain", &self.name(node)]);
+                tokio::time::sleep(lasts).await;
+                self.operates(&["undrain", &self.name(node)]);
+                self.cured(kind);
+            }
+            Kind::LeaderMoves => {
+                let Some(leader) = self.leader(choice) else { return };
+                let other = (leader + 1 + choice as usize % (self.nodes.len() - 1)) % self.nodes.len();
+                self.operates(&["transfer-leader", &self.name(other)]);
+                tokio::time::sleep(lasts).await;
+                self.cured(kind);
+            }
+            Kind::RedisKilled => {
+                self.redis(Redis::kill_9);
+                tokio::time::sleep(lasts).await;
+                self.redis(Redis::restart);
+                self.cured(kind);
+            }
+            Kind::RedisFlushed => {
+                self.redis(Redis::flush);
+                tokio::time::sleep(lasts).await;
+                self.cured(kind);
+            }
+            Kind::RedisHangs => {
+                self.redis(Redis::hang);
+                tokio::time::sleep(lasts).await;
+                self.redis(Redis::go_on);
+                self.cured(kind);
+            }
+            Kind::NodeCutOff | Kind::NodeCutOffOneWay | Kind::LinkCut => {
+                self.cut(kind, choice);
+                tokio::time::sleep(lasts).await;
+                if let Some(several) = &self.several {
+                    several.links.mend();
+                }
+                self.cured(kind);
+            }
+            _ => {}
+        }
     }
 
-    fn start(&mut self) {
-        self.node.restart();
+    fn cut(&self, kind: Kind, choice: u32) {
+        let Some(several) = &self.several else { return };
+        let node = self.any(choice);
+        match kind {
+            Kind::NodeCutOff => several.links.cut(several.directions(node, true, true)),
+            Kind::NodeCutOffOneWay => {
+                let outward = choice & 0x10000 == 0;
+                several.links.cut(several.directions(node, outward, !outward));
+            }
+            _ => {
+                let other = (node + 1) % self.nodes.len();
+                several.links.cut([(node, other), (other, node)]);
+            }
+        }
+    }
+
+    fn redis(&self, what: impl FnOnce(&Redis)) {
+        if let Some(several) = &self.several {
+            tokio::task::block_in_place(|| what(&several.redis));
+        }
+    }
+
+    /// Has a node that lives carry out an operator's command. It may fail, as when nobody leads.
+    fn operates(&self, arguments: &[&str]) {
+        if let Some(node) = self.nodes.first() {
+            let _may_fail = tokio::task::block_in_place(|| ask(node.data_dir(), arguments));
+        }
+    }
+
+    fn name(&self, node: usize) -> String {
+        self.several.as_ref().map_or_else(String::new, |several| several.name(node).to_owned())
+    }
+
+    fn any(&self, choice: u32) -> usize {
+        choice as usize % self.nodes.len()
+    }
+
+    /// As a node sees it, which looks until there is one.
+    fn leader(&self, choice: u32) -> Option<usize> {
+        let (several, node) = (self.several.as_ref()?, self.nodes.get(self.any(choice))?);
+        let mut leader = None;
+        tokio::task::block_in_place(|| {
+            eventually(PATIENCE, "a leader", || {
+                leader = several.leader(node);
+                leader.is_some()
+            });
+        });
+        leader
+    }
+
+    /// Has another node than the killed one propose something until that is written: how long after the kill that was.
+    fn proposes(&self, killed: usize, at: u64) -> JoinHandle<Option<u64>> {
+        let other = self.nodes.get((killed + 1) % self.nodes.len()).map(|node| node.data_dir().to_owned());
+        let world = Arc::clone(&self.world);
+        tokio::task::spawn_blocking(move || {
+            let other = other?;
+            let mut token = None;
+            eventually(PATIENCE, "a proposal without the leader", || {
+                token = ask(&other, &["token", "create", "--expires", "1m"]);
+                token.is_some()
+            });
+            let took = world.now() - at;
+            // There is a bound of them.
+            let id = token?.get("id")?.as_str()?.to_owned();
+            ask(&other, &["token", "revoke", &id]);
+            Some(took)
+        })
+    }
+
+    /// Kills nodes; the recovery lasts until something is accepted again over a connection that was made after it.
+    fn kill(&mut self, kind: Kind, nodes: &[usize]) {
+        let at = self.world.now();
+        for number in nodes {
+            if let Some(node) = self.nodes.get_mut(*number) {
+                node.kill_9();
+            }
+        }
+        let life = self.world.next_life();
+        self.world.service().recovers(kind, at, life);
+        if self.several.is_some() {
+            let receivers = nodes.iter().flat_map(|number| self.world.owned(*number)).collect();
+            self.kills.push(Killed { at, receivers });
+        }
+    }
+
+    /// Starts them all at one time: none may be ready without the others.
+    fn start(&mut self, numbers: &[usize]) {
+        let chosen = self.nodes.iter_mut().enumerate().filter(|(number, _)| numbers.contains(number));
+        tokio::task::block_in_place(|| {
+            std::thread::scope(|scope| {
+                for (_, node) in chosen {
+                    scope.spawn(|| node.restart());
+                }
+            });
+        });
+        if let Some(several) = &self.several {
+            for (number, node) in self.nodes.iter().enumerate() {
+                several.links.runs_as(number, node.pid());
+            }
+        }
+    }
+
+    fn pause(&self, node: usize) {
+        if let Some(node) = self.nodes.get(node) {
+            node.pause();
+        }
+    }
+
+    fn resume(&self, node: usize) {
+        if let Some(node) = self.nodes.get(node) {
+            node.resume();
+        }
     }
 
     /// The last start of a run: what was acknowledged has to be forgotten by it, too.
     pub(crate) fn kill_and_start(&mut self) {
-        self.node.kill_9();
+        self.nodes.iter_mut().for_each(Node::kill_9);
         self.world.next_life();
-        self.start();
+        let all: Vec<usize> = (0..self.nodes.len()).collect();
+        self.start(&all);
+    }
+
+    /// What stands still would keep everybody from ending.
+    pub(crate) fn let_all_go_on(&self) {
+        self.nodes.iter().for_each(Node::resume);
+        if let Some(several) = &self.several {
+            several.links.mend();
+        }
     }
 
     fn cured(&self, kind: Kind) {
-        let (now, life) = (self.world.now(), self.world.life());
+        // Of several nodes connections outlive the kills of others.
+        let life = if self.several.is_some() { 0 } else { self.world.life() };
+        let now = self.world.now();
         self.world.service().recovers(kind, now, life);
     }
 
@@ -193,7 +425,8 @@ impl Victims {
 
     /// Whoever writes the database.
     fn writers(&self) -> Vec<u32> {
-        self.postgres.as_ref().map_or_else(|| vec![self.node.pid()], Server::processes)
+        let nodes = || self.nodes.iter().map(Node::pid).collect();
+        self.postgres.as_ref().map_or_else(nodes, Server::processes)
     }
 
     /// A command that finds the client busy with another one is lost: it is struck already.

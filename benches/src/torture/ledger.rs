@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Options;
 use super::engines::Found;
+use super::faults::Killed;
 use super::plan::Kind;
 use super::record::{Records, Violations};
 use super::service::{Gap, Service};
@@ -21,6 +22,8 @@ pub(crate) struct Ledger {
     pub(crate) service: Service,
     pub(crate) took: Duration,
     pub(crate) failed_starts: u64,
+    pub(crate) kills: Vec<Killed>,
+    pub(crate) led_again: Vec<u64>,
     pub(crate) pair: Option<Found>,
     /// Envelopes that the store has at the end, which has to be none.
     pub(crate) left_in_store: u64,
@@ -46,6 +49,18 @@ impl Ledger {
             by_kind.entry(*kind).or_default().push(*ns);
         }
         by_kind
+    }
+
+    /// From the kill of a node until each receiver that it had has shown a message which was tried after the kill, nanoseconds.
+    fn flowed_again(&self) -> Vec<u64> {
+        let after_kill = |killed: &Killed, receiver: usize| {
+            let shown = self.records.shown.get(receiver)?.iter().filter(|shown| shown.at > killed.at);
+            let mut tried = shown.filter_map(|shown| Some((shown.at, self.records.sent(shown.id)?.first_at)));
+            tried.find(|(_, first)| *first > killed.at).map(|(at, _)| at - killed.at)
+        };
+        let each =
+            self.kills.iter().flat_map(|killed| killed.receivers.iter().map(move |receiver| (killed, *receiver)));
+        each.filter_map(|(killed, receiver)| after_kill(killed, receiver)).collect()
     }
 
     /// Prints it; the number of violations.
@@ -98,6 +113,9 @@ impl Ledger {
             "faults": faults, "failed_starts": self.failed_starts, "not_possible_here": self.without,
             "worst_gap_ms": worst / 1_000_000, "worst_gap_after": after.map(Kind::name),
             "accepted_ms": Percentiles::of(self.tally.accepted_ns.clone()).milliseconds(),
+            "nodes": self.options.nodes,
+            "proposals_again_ms": Percentiles::of(self.led_again.clone()).milliseconds(),
+            "messages_again_ms": Percentiles::of(self.flowed_again()).milliseconds(),
             "delivered_ms": Percentiles::of(self.delivered()).milliseconds(), "recovered_ms": recovered,
             "pair": pair, "unfinished": self.unfinished,
             "violations": {
@@ -110,12 +128,9 @@ impl Ledger {
     }
 
     fn print_table(&self, Violations { lost, doubled, disordered, altered }: Violations, wrong: u64) {
-        let Options { seed, senders, receivers, .. } = self.options;
-        println!(
-            "{senders} senders, {receivers} receivers, one node, {}, seed {seed}, {:.0?}",
-            self.store(),
-            self.took
-        );
+        let Options { seed, senders, receivers, nodes, .. } = self.options.clone();
+        let nodes = if nodes == 1 { "one node".to_owned() } else { format!("{nodes} nodes") };
+        println!("{senders} senders, {receivers} receivers, {nodes}, {}, seed {seed}, {:.0?}", self.store(), self.took);
         let sent: usize = self.records.sent.iter().map(Vec::len).sum();
         let shown: usize = self.records.shown.iter().map(Vec::len).sum();
         println!("messages sent, accepted, shown   {sent}, {}, {shown}", self.accepted());
@@ -143,6 +158,11 @@ impl Ledger {
         println!("until something is accepted again, after");
         for (kind, ns) in self.recoveries() {
             line(&format!("  {}", kind.name()), ns);
+        }
+        if !self.kills.is_empty() {
+            line(&format!("kill of a leader to a proposal ({} times)", self.led_again.len()), self.led_again.clone());
+            let flowed = self.flowed_again();
+            line(&format!("kill of an owner to a message ({} times)", flowed.len()), flowed);
         }
         let Gap { ns: worst, at, after } = self.service.worst();
         let after = after.map_or("the start", Kind::name);

@@ -1,8 +1,8 @@
-//! Does a node lose, double or disorder a message that it has accepted, whatever happens to it?
+//! Does a node, or a cluster of several, lose, double or disorder a message that it has accepted, whatever happens to it?
 //!
-//! Starts a real node, lets real clients exchange messages, and strikes both with faults that follow from the seed:
-//! kill -9, SIGSTOP, disks that are slow, fail or are full, a database that is killed, clients that vanish or end in the
-//! wrong moment. Every client keeps its own record; at the end the records are compared. Ends with 1 on a violation.
+//! Starts real nodes, lets real clients exchange messages, and strikes both with faults that follow from the seed:
+//! kill -9, SIGSTOP, disks that are slow, fail or are full, a database that is killed, links that are cut, a Redis that forgets,
+//! clients that vanish or end in the wrong moment. Every client keeps its own record; at the end the records are compared. Ends with 1 on a violation.
 #![expect(clippy::expect_used, reason = "a harness that fails should stop")]
 
 mod disk;
@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use disk::{OwnDisk, Trace};
+use endtoend_benches::several::Several;
 use engines::Pair;
 use faults::Victims;
 use ledger::Ledger;
@@ -57,9 +58,18 @@ struct Options {
     /// Devices that receive, at least 2.
     #[arg(long, default_value_t = 4)]
     receivers: usize,
+    /// Nodes; several are one cluster, with Redis, on PostgreSQL.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: u8,
+    /// Only faults whose names have this, such as "leader killed".
+    #[arg(long, default_value = "", hide_default_value = true)]
+    only: String,
     /// The node's store is a PostgreSQL database, of a server that is started for this, with fsync; it is killed, too.
     #[arg(long)]
     postgres: bool,
+    /// Messages per second in all, whatever strikes; without it as many as are needed between two faults, as fast as it goes.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
     /// Without the two people who use `endtoend-cli`.
     #[arg(long)]
     no_pair: bool,
@@ -82,7 +92,8 @@ const STUCK_AFTER: Duration = Duration::from_secs(60);
 const LISTENER_KILLED_EACH: usize = 5;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let mut options = Options::parse();
+    options.postgres |= options.nodes > 1;
     // The node's own disk is mounted where nobody else sees it. PostgreSQL needs a second user, so only root may have both.
     if !options.in_name_space
         && !options.postgres
@@ -109,28 +120,47 @@ async fn run(options: Options) -> Ledger {
     let place = tempfile::tempdir().expect("a temporary directory");
     let disk = options.in_name_space.then(|| OwnDisk::mount(place.path()));
     let data = disk.as_ref().map(|_| place.path().join("data"));
-    let node = NodeOptions { data, ..NodeOptions::without_limits() };
-    let node = Node::start(match &postgres {
-        None => node,
-        Some(server) => node.on_postgres(&server.database().await),
-    });
-    let means = Means { postgres: options.postgres, trace: Trace::is_possible(), own_disk: disk.is_some() };
-    let plan = plan::faults(options.seed, options.faults, options.messages, means);
-    let world = Arc::new(World::new(node.listen(), options.seed, options.senders, options.receivers));
-    let address = node.address().to_owned();
-    let pair = (!options.no_pair).then(|| tokio::task::spawn_blocking(move || Pair::start(&address)));
+    let store = match &postgres {
+        None => None,
+        Some(server) => Some(server.database().await),
+    };
+    let (nodes, several) = match &store {
+        Some(store) if options.nodes > 1 => {
+            let (nodes, several) = tokio::task::block_in_place(|| Several::start(options.nodes.into(), store, true));
+            (nodes, Some(several))
+        }
+        store => {
+            let node = NodeOptions { data, ..NodeOptions::without_limits() };
+            let node = store.iter().fold(node, |node, store| node.on_postgres(store));
+            (vec![Node::start(node)], None)
+        }
+    };
+    let means = Means {
+        postgres: options.postgres,
+        trace: Trace::is_possible(),
+        own_disk: disk.is_some(),
+        several: several.is_some(),
+    };
+    let plan = plan::faults(options.seed, options.faults, options.messages, means, &options.only);
+    assert!(plan.len() == options.faults, "no fault of this machine has a name with {:?}", options.only);
+    let listens = nodes.iter().map(Node::listen).collect();
+    let world = Arc::new(World::new(listens, options.seed, options.senders, options.receivers));
+    // At two nodes, when there are two.
+    let addresses =
+        [nodes.first(), nodes.get(1).or(nodes.first())].map(|node| node.map_or("", Node::address).to_owned());
+    let pair = (!options.no_pair).then(|| tokio::task::spawn_blocking(move || Pair::start(addresses)));
     let mut people = JoinSet::new();
     let (senders, receivers) = populate(&world, &options, &mut people).await;
     let mut pair = match pair {
         Some(pair) => Some(pair.await.expect("both are registered")),
         None => None,
     };
-    let (struck, failed_starts) = Default::default();
-    let mut victims = Victims { world, node, postgres, disk, senders, receivers, struck, failed_starts };
+    let (struck, failed_starts, kills, led_again) = Default::default();
+    let mut victims =
+        Victims { world, nodes, several, postgres, disk, senders, receivers, struck, failed_starts, kills, led_again };
     let whole = carry_out(&mut victims, &options, plan, &mut people, &mut pair);
     let unfinished = timeout(Duration::from_secs(options.seconds_max), whole).await.unwrap_or(Some("the whole run"));
-    // A node that stands still or a disk that fails would keep everybody from ending.
-    victims.node.resume();
+    victims.let_all_go_on();
     let took = victims.world.watch.elapsed();
     let pair = match pair {
         Some(pair) => Some(tokio::task::spawn_blocking(|| pair.end()).await.expect("the pair ends")),
@@ -147,7 +177,22 @@ async fn run(options: Options) -> Ledger {
     let tally = std::mem::take(&mut *world.tally());
     let service = std::mem::take(&mut *world.service());
     let (struck, failed_starts) = (std::mem::take(&mut victims.struck), victims.failed_starts);
-    Ledger { options, records, tally, service, struck, failed_starts, took, pair, left_in_store, unfinished, without }
+    let (kills, led_again) = (std::mem::take(&mut victims.kills), std::mem::take(&mut victims.led_again));
+    Ledger {
+        options,
+        records,
+        tally,
+        service,
+        struck,
+        failed_starts,
+        kills,
+        led_again,
+        took,
+        pair,
+        left_in_store,
+        unfinished,
+        without,
+    }
 }
 
 type Told = (Vec<mpsc::Sender<sender::Command>>, Vec<mpsc::Sender<receiver::Command>>);
@@ -192,11 +237,16 @@ async fn carry_out(
     pair: &mut Option<Pair>,
 ) -> Option<&'static str> {
     let world = Arc::clone(&victims.world);
+    if let Some(rate) = options.rate {
+        people.spawn(allow_evenly(Arc::clone(&world), rate, options.senders));
+    }
     let share = plan::share(options.faults, options.messages);
     for (number, fault) in plan.into_iter().enumerate() {
         // Enough for this fault and what it lasts, and not more: something has to be left for the others.
         let allowed = (fault.after + share).div_ceil(options.senders);
-        world.allowed.send_replace(u32::try_from(allowed).unwrap_or(u32::MAX));
+        if options.rate.is_none() {
+            world.allowed.send_replace(u32::try_from(allowed).unwrap_or(u32::MAX));
+        }
         if !accepted(&world, fault.after).await {
             return Some("a message after the last fault");
         }
@@ -214,7 +264,9 @@ async fn carry_out(
             tokio::task::block_in_place(|| pair.kill_listener());
         }
     }
-    world.allowed.send_replace(u32::MAX);
+    if options.rate.is_none() {
+        world.allowed.send_replace(u32::MAX);
+    }
     if !accepted(&world, options.messages).await {
         return Some("that all messages are accepted");
     }
@@ -225,6 +277,16 @@ async fn carry_out(
     victims.kill_and_start();
     let _senders_are_done = people.try_join_next();
     None
+}
+
+/// Each sender may send its share of so many messages a second.
+async fn allow_evenly(world: Arc<World>, rate: u32, senders: usize) {
+    let begun = world.watch.elapsed();
+    loop {
+        let seconds = (world.watch.elapsed() - begun).as_secs_f64();
+        world.allowed.send_replace((seconds * f64::from(rate) / senders as f64) as u32);
+        sleep(LOOK * 5).await;
+    }
 }
 
 /// Waits until so many messages are accepted; `false` when nothing is any more.
@@ -280,7 +342,7 @@ async fn left_in_store(victims: &Victims) -> u64 {
 }
 
 fn queued(victims: &Victims) -> u64 {
-    let data = victims.node.data_dir().display().to_string();
+    let data = victims.nodes.first().map_or_else(String::new, |node| node.data_dir().display().to_string());
     let folder = tempfile::tempdir().expect("a temporary directory");
     let status = tokio::task::block_in_place(|| operate(folder.path(), &["status", "--data", &data], &[]));
     status.done().field("queued_envelopes").as_u64().expect("a number of envelopes")

@@ -34,6 +34,32 @@ pub(crate) enum Kind {
     StoreKilled,
     /// kill -9 of both at once.
     StoreAndNodeKilled,
+    /// kill -9 of the node that leads, and a start a moment later.
+    LeaderKilled,
+    /// kill -9 of the node where a receiver is attached.
+    OwnerKilled,
+    /// kill -9 of a sender's node and of its receiver's node at once.
+    BothEndsKilled,
+    /// SIGSTOP of a node for longer than its lease, and SIGCONT; some of its devices move meanwhile.
+    NodePausedBeyondLease,
+    /// SIGTERM: it drains, ends, and starts again.
+    NodeEndsInOrder,
+    /// `cluster drain`, and `cluster undrain` after the time.
+    NodeDrained,
+    /// `cluster transfer-leader`.
+    LeaderMoves,
+    /// kill -9 of Redis, and a start without anything a moment later.
+    RedisKilled,
+    /// FLUSHALL.
+    RedisFlushed,
+    /// SIGSTOP of Redis, and SIGCONT.
+    RedisHangs,
+    /// Nothing comes from a node to the others, nor from them.
+    NodeCutOff,
+    /// Nothing comes in one of these two directions.
+    NodeCutOffOneWay,
+    /// Nothing comes between two nodes.
+    LinkCut,
     /// A sender's socket is gone without a word.
     SenderVanishes,
     /// A sender goes on over a second connection and leaves the first one open.
@@ -94,6 +120,35 @@ impl Kind {
         (Self::ReceiverSleeps, 1),
     ];
 
+    /// On several nodes, which have PostgreSQL.
+    const SEVERAL: [(Self, u32); 25] = [
+        (Self::NodeKilled, 3),
+        (Self::LeaderKilled, 5),
+        (Self::OwnerKilled, 5),
+        (Self::BothEndsKilled, 3),
+        (Self::NodeKilledTwice, 1),
+        (Self::NodePaused, 2),
+        (Self::NodePausedBeyondLease, 4),
+        (Self::NodeEndsInOrder, 3),
+        (Self::NodeDrained, 2),
+        (Self::LeaderMoves, 1),
+        (Self::RedisKilled, 3),
+        (Self::RedisFlushed, 3),
+        (Self::RedisHangs, 2),
+        (Self::NodeCutOff, 3),
+        (Self::NodeCutOffOneWay, 3),
+        (Self::LinkCut, 2),
+        (Self::StoreKilled, 2),
+        (Self::StoreAndNodeKilled, 1),
+        (Self::SenderVanishes, 1),
+        (Self::SenderConnectsTwice, 2),
+        (Self::ReceiverVanishes, 2),
+        (Self::ReceiverAttachesTwice, 3),
+        (Self::ReceiverEndsBeforeAck, 1),
+        (Self::ReceiverEndsBeforeStoring, 1),
+        (Self::ReceiverSleeps, 1),
+    ];
+
     /// Needs `strace`, and leave to trace.
     pub(crate) const fn needs_trace(self) -> bool {
         matches!(
@@ -126,6 +181,19 @@ impl Kind {
             Self::DiskFullNodeKilled => "disk full, node killed",
             Self::StoreKilled => "PostgreSQL killed",
             Self::StoreAndNodeKilled => "PostgreSQL and node killed",
+            Self::LeaderKilled => "leader killed",
+            Self::OwnerKilled => "owner killed",
+            Self::BothEndsKilled => "both ends' nodes killed",
+            Self::NodePausedBeyondLease => "node paused beyond its lease",
+            Self::NodeEndsInOrder => "node ends in order",
+            Self::NodeDrained => "node drained",
+            Self::LeaderMoves => "leader moves",
+            Self::RedisKilled => "Redis killed",
+            Self::RedisFlushed => "Redis flushed",
+            Self::RedisHangs => "Redis hangs",
+            Self::NodeCutOff => "node cut off",
+            Self::NodeCutOffOneWay => "node cut off in one direction",
+            Self::LinkCut => "link cut",
             Self::SenderVanishes => "sender vanishes",
             Self::SenderConnectsTwice => "sender connects twice",
             Self::ReceiverVanishes => "receiver vanishes",
@@ -140,6 +208,14 @@ impl Kind {
     const fn lasts_ms(self) -> (u64, u64) {
         match self {
             Self::NodeKilled | Self::NodeKilledTwice | Self::StoreKilled | Self::StoreAndNodeKilled => (0, 400),
+            Self::LeaderKilled | Self::OwnerKilled | Self::BothEndsKilled => (0, 5_000),
+            // A lease is 3 s.
+            Self::NodePausedBeyondLease => (3_500, 8_000),
+            Self::NodeEndsInOrder | Self::LeaderMoves | Self::RedisFlushed => (0, 500),
+            Self::NodeDrained => (500, 2_000),
+            Self::RedisKilled => (0, 2_000),
+            Self::RedisHangs => (200, 5_000),
+            Self::NodeCutOff | Self::NodeCutOffOneWay | Self::LinkCut => (300, 6_000),
             Self::NodePaused => (300, 3_000),
             Self::NodePausedAndKilled => (100, 1_000),
             Self::DiskSlow => (500, 2_000),
@@ -175,12 +251,18 @@ pub(crate) struct Means {
     pub(crate) postgres: bool,
     pub(crate) trace: bool,
     pub(crate) own_disk: bool,
+    /// There are several nodes.
+    pub(crate) several: bool,
 }
 
 impl Means {
     /// The kinds that are possible, with their weights.
     fn kinds(self) -> Vec<(Kind, u32)> {
-        let all: &[_] = if self.postgres { &Kind::POSTGRES } else { &Kind::SQLITE };
+        let all: &[_] = match self {
+            Self { several: true, .. } => &Kind::SEVERAL,
+            Self { postgres: true, .. } => &Kind::POSTGRES,
+            _ => &Kind::SQLITE,
+        };
         let possible =
             |(kind, _): &(Kind, u32)| (self.trace || !kind.needs_trace()) && (self.own_disk || !kind.needs_own_disk());
         all.iter().copied().filter(possible).collect()
@@ -188,10 +270,14 @@ impl Means {
 }
 
 /// `faults` of them, over `messages`. The first ones are of each kind once, in an order of the seed, so that a run of a few
-/// dozen has all.
-pub(crate) fn faults(seed: u64, faults: usize, messages: usize, means: Means) -> Vec<Fault> {
+/// dozen has all. `only`: of those kinds whose names have this; none when there is no such kind.
+pub(crate) fn faults(seed: u64, faults: usize, messages: usize, means: Means, only: &str) -> Vec<Fault> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let kinds = means.kinds();
+    let mut kinds = means.kinds();
+    kinds.retain(|(kind, _)| kind.name().contains(only));
+    if kinds.is_empty() {
+        return Vec::new();
+    }
     let total: u32 = kinds.iter().map(|(_, weight)| weight).sum();
     let mut once: Vec<Kind> = kinds.iter().map(|(kind, _)| *kind).collect();
     (0..faults)
@@ -232,33 +318,40 @@ mod tests {
 
     use super::*;
 
-    const ALL: Means = Means { postgres: false, trace: true, own_disk: true };
+    const ALL: Means = Means { postgres: false, trace: true, own_disk: true, several: false };
 
     #[test]
     fn a_plan_follows_from_its_seed() {
-        assert_eq!(faults(7, 40, 10_000, ALL), faults(7, 40, 10_000, ALL));
-        assert_ne!(faults(7, 40, 10_000, ALL), faults(8, 40, 10_000, ALL));
+        assert_eq!(faults(7, 40, 10_000, ALL, ""), faults(7, 40, 10_000, ALL, ""));
+        assert_ne!(faults(7, 40, 10_000, ALL, ""), faults(8, 40, 10_000, ALL, ""));
     }
 
     #[test]
     fn every_kind_comes_once_before_any_comes_again() {
-        for means in [ALL, Means { postgres: true, ..ALL }] {
+        for means in [ALL, Means { postgres: true, ..ALL }, Means { several: true, ..ALL }] {
             let kinds = means.kinds().len();
             let first: BTreeSet<_> =
-                faults(3, kinds + 5, 1_000, means).iter().take(kinds).map(|fault| fault.kind).collect();
+                faults(3, kinds + 5, 1_000, means, "").iter().take(kinds).map(|fault| fault.kind).collect();
             assert_eq!(first.len(), kinds);
         }
     }
 
     #[test]
     fn what_a_machine_cannot_do_is_not_planned() {
-        let plan = faults(3, 200, 1_000, Means { postgres: false, trace: false, own_disk: false });
+        let plan = faults(3, 200, 1_000, Means { trace: false, own_disk: false, ..ALL }, "");
         assert!(plan.iter().all(|fault| !fault.kind.needs_trace() && !fault.kind.needs_own_disk()));
     }
 
     #[test]
+    fn a_plan_may_be_of_some_kinds_only() {
+        let plan = faults(3, 30, 1_000, Means { several: true, ..ALL }, "leader killed");
+        assert!(plan.len() == 30 && plan.iter().all(|fault| fault.kind == Kind::LeaderKilled));
+        assert!(faults(3, 30, 1_000, ALL, "leader killed").is_empty());
+    }
+
+    #[test]
     fn all_faults_strike_while_messages_are_sent() {
-        let plan = faults(3, 50, 10_000, ALL);
+        let plan = faults(3, 50, 10_000, ALL, "");
         assert!(plan.iter().all(|fault| fault.after + share(50, 10_000) / 2 <= 10_000));
         assert!(plan.is_sorted_by_key(|fault| fault.after));
     }

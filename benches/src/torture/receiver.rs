@@ -38,6 +38,8 @@ pub(crate) enum Command {
 pub(crate) struct Receiver {
     number: usize,
     device: Device,
+    /// The node where it is, or tries to be.
+    at: usize,
     world: Arc<World>,
     commands: mpsc::Receiver<Command>,
     /// Every envelope that is in the record.
@@ -67,7 +69,7 @@ struct Attachment {
 
 impl Receiver {
     pub(crate) fn new(number: usize, device: Device, world: Arc<World>, commands: mpsc::Receiver<Command>) -> Self {
-        Self { number, device, world, commands, known: HashSet::new() }
+        Self { number, device, at: number, world, commands, known: HashSet::new() }
     }
 
     /// Until the run is over.
@@ -94,8 +96,9 @@ impl Receiver {
     async fn attach(&mut self) -> Wire {
         let world = Arc::clone(&self.world);
         loop {
-            let (mut wire, _) = world.connect(&mut self.device).await;
+            let (mut wire, _) = world.connect(&mut self.device, &mut self.at).await;
             if matches!(timeout(SILENCE_MAX, wire.try_ask(Request::Attach)).await, Ok(Ok(_))) {
+                world.attached(self.number, self.at);
                 return wire;
             }
         }
@@ -113,6 +116,7 @@ impl Receiver {
                     Command::Vanish { away } => return After::Away(away),
                     Command::Sleep(how_long) => sleep(how_long).await,
                     Command::AttachTwice => {
+                        self.at += 1;
                         let second = self.attach().await;
                         return After::Moved(Box::new(second));
                     }

@@ -29,6 +29,8 @@ pub(crate) enum Command {
 pub(crate) struct Sender {
     number: u32,
     device: Device,
+    /// The node where it is, or tries to be.
+    at: usize,
     /// Receivers with their numbers.
     to: [(usize, Address); 2],
     messages: u32,
@@ -58,7 +60,7 @@ impl Sender {
         commands: mpsc::Receiver<Command>,
     ) -> Self {
         let (waiting, open) = Default::default();
-        Self { number, device, to, messages, world, commands, waiting, open, next: 0, attempts: 0 }
+        Self { number, device, at: number as usize, to, messages, world, commands, waiting, open, next: 0, attempts: 0 }
     }
 
     /// Until every message is accepted.
@@ -67,14 +69,17 @@ impl Sender {
         let mut left = None;
         loop {
             let world = Arc::clone(&self.world);
-            let (wire, life) = world.connect(&mut self.device).await;
+            let (wire, life) = world.connect(&mut self.device, &mut self.at).await;
             let (mut out, mut back) = wire.split();
             let after = self.converse(&mut out, &mut back, life).await;
             self.waiting.extend(self.open.drain().map(|(_, (number, _))| number));
             match after {
                 After::Done => return,
                 After::Lost => world.tally().connections_lost += 1,
-                After::Moved => left = Some((out, back)),
+                After::Moved => {
+                    self.at += 1;
+                    left = Some((out, back));
+                }
                 After::Away(how_long) => {
                     drop((out, back, left.take()));
                     sleep(how_long).await;
@@ -196,7 +201,7 @@ impl Sender {
 
 /// Registers somebody with a tag that is his number.
 pub(crate) async fn register(world: &World, kind: u8, number: usize) -> (Wire, Device) {
-    Wire::register(world.node, tag(kind, number)).await
+    Wire::register(world.node(number), tag(kind, number)).await
 }
 
 pub(crate) fn tag(kind: u8, number: usize) -> endtoend_protocol::AccountTag {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use super::service::Service;
 
 /// Longer than any fault lasts; then a client tries again on another connection.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Where there are several nodes, one that does not let a client in for so long is left for the next.
+const ELSEWHERE_AFTER: Duration = Duration::from_secs(3);
 /// Between two attempts to connect, at first and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 /// Bytes at the head of a body: sender (4), number (4).
@@ -46,7 +48,8 @@ pub(crate) struct Tally {
 
 #[derive(Debug)]
 pub(crate) struct World {
-    pub(crate) node: SocketAddr,
+    /// Where clients connect: any of these has them all.
+    pub(crate) nodes: Vec<SocketAddr>,
     pub(crate) watch: Stopwatch,
     pub(crate) seed: u64,
     /// How many messages of a sender may be on their way or done: so that traffic lasts as long as the faults.
@@ -57,13 +60,15 @@ pub(crate) struct World {
     records: Mutex<Records>,
     service: Mutex<Service>,
     tally: Mutex<Tally>,
+    /// By receiver: the node where it was attached last.
+    whereabouts: Vec<AtomicUsize>,
 }
 
 impl World {
-    pub(crate) fn new(node: SocketAddr, seed: u64, senders: usize, receivers: usize) -> Self {
+    pub(crate) fn new(nodes: Vec<SocketAddr>, seed: u64, senders: usize, receivers: usize) -> Self {
         let records = Records { sent: vec![Vec::new(); senders], shown: vec![Vec::new(); receivers] };
         Self {
-            node,
+            nodes,
             watch: Stopwatch::start(),
             seed,
             allowed: watch::Sender::new(0),
@@ -72,6 +77,7 @@ impl World {
             records: Mutex::new(records),
             service: Mutex::default(),
             tally: Mutex::default(),
+            whereabouts: (0..receivers).map(AtomicUsize::new).collect(),
         }
     }
 
@@ -102,23 +108,50 @@ impl World {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connects a device, however long that takes; with the life in which that was.
-    pub(crate) async fn connect(&self, device: &mut Device) -> (Wire, u64) {
+    /// The node of this number, of which there is one at least.
+    pub(crate) fn node(&self, number: usize) -> SocketAddr {
+        *self.nodes.get(number % self.nodes.len()).expect("of those that there are")
+    }
+
+    /// A receiver attaches at this node.
+    pub(crate) fn attached(&self, receiver: usize, node: usize) {
+        if let Some(place) = self.whereabouts.get(receiver) {
+            place.store(node % self.nodes.len(), Ordering::SeqCst);
+        }
+    }
+
+    /// Where a receiver is, or was last.
+    pub(crate) fn owner(&self, receiver: usize) -> usize {
+        self.whereabouts.get(receiver % self.whereabouts.len().max(1)).map_or(0, |place| place.load(Ordering::SeqCst))
+    }
+
+    /// The receivers of a node.
+    pub(crate) fn owned(&self, node: usize) -> Vec<usize> {
+        (0..self.whereabouts.len()).filter(|receiver| self.owner(*receiver) == node).collect()
+    }
+
+    /// Connects a device, however long that takes; with the life in which that was. Begins with the node of number `at`, which
+    /// is then the one that took it.
+    pub(crate) async fn connect(&self, device: &mut Device, at: &mut usize) -> (Wire, u64) {
+        let patience = if self.nodes.len() > 1 { ELSEWHERE_AFTER } else { SILENCE_MAX };
         let (mut pause, longest) = BACK_OFF;
         let mut token_is_good = true;
         loop {
-            let life = self.life();
+            let (life, node) = (self.life(), self.node(*at));
             let reached = async {
                 match token_is_good {
-                    true => Wire::reach(self.node, device).await,
-                    false => Wire::reach_by_password(self.node, device).await,
+                    true => Wire::reach(node, device).await,
+                    false => Wire::reach_by_password(node, device).await,
                 }
             };
-            match timeout(SILENCE_MAX, reached).await {
+            match timeout(patience, reached).await {
                 Ok(Ok(wire)) => return (wire, life),
-                // Access tokens are short-lived.
-                Ok(Err(Unreached::Refused(_))) => token_is_good = false,
-                Ok(Err(Unreached::Gone)) | Err(_) => {}
+                // Access tokens are short-lived; whoever refuses a password as well wants nobody at the moment.
+                Ok(Err(Unreached::Refused(_))) => {
+                    *at += usize::from(!token_is_good);
+                    token_is_good = false;
+                }
+                Ok(Err(Unreached::Gone)) | Err(_) => *at += 1,
             }
             let share = rand::rng().random_range(0.5..1.0);
             sleep(pause.mul_f64(share)).await;
