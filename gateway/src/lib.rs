@@ -16,6 +16,7 @@ pub mod commands;
 pub mod config;
 mod connection;
 pub mod demo;
+mod dev_cluster;
 mod directory;
 mod edge;
 mod elsewhere;

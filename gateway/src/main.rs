@@ -29,6 +29,8 @@ enum Command {
     Serve(Serve),
     /// Start a node and two clients, hold a conversation, and prove what was promised about it.
     Demo(demo::Options),
+    /// Start a whole cluster on this machine, with its PostgreSQL and Redis, until SIGTERM or Ctrl-C.
+    DevCluster(commands::dev_cluster::Options),
     /// Write, check or show the configuration.
     Config(commands::config::Options),
     /// Say how the node is: version, addresses, numbers. Works on a running and on a stopped node.
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         // What it says of its end is for people: standard output is for the one `ready`.
         Command::Serve(options) => (serve(&options, &environment), false),
         Command::Demo(options) => return demo::main(&options),
+        Command::DevCluster(options) => (commands::dev_cluster::run(&options), options.json),
         Command::Config(options) => (commands::config::run(&options, &environment), options.json()),
         Command::Status(options) => (commands::admin::status(&options, &environment), options.at.json),
         Command::Backup(options) => (commands::admin::backup(&options, &environment), options.at.json),

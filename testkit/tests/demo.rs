@@ -51,3 +51,20 @@ fn a_kept_node_goes_on_until_it_is_told_to_end() {
     assert!(ended.success());
     eventually(PATIENCE, "the end of the kept node", || TcpStream::connect(&socket).is_err());
 }
+
+#[test]
+fn the_demo_of_a_cluster_holds_its_promises() {
+    let folder = tempfile::tempdir().unwrap();
+    // PostgreSQL runs as somebody else when root starts it.
+    let passed = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+    std::fs::set_permissions(folder.path(), passed).unwrap();
+    let outcome = demo(folder.path(), &["--nodes", "3"]).done();
+    let messages = events(&outcome, "message");
+    assert!(messages.len() > 8 && messages.iter().all(|message| message["delivered_ms"].is_u64()), "{outcome:?}");
+    let promises = events(&outcome, "promise");
+    assert!(promises.len() > 8 && promises.iter().all(|promise| promise["kept"] == true), "{outcome:?}");
+    let kills = events(&outcome, "scene").iter().filter(|scene| scene["what"].to_string().contains("kill -9")).count();
+    assert_eq!(kills, 3);
+    assert_eq!(events(&outcome, "done")[0]["found"], 0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something was left behind");
+}

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod cluster;
 pub mod config;
 pub mod db;
+pub mod dev_cluster;
 pub mod edge;
 pub mod invite;
 pub mod restore;

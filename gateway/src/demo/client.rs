@@ -19,6 +19,8 @@ pub(super) struct Person {
     pub(super) password: String,
     home: PathBuf,
     program: PathBuf,
+    /// Where it connects.
+    address: String,
 }
 
 /// What a client printed about a message.
@@ -35,9 +37,15 @@ pub(super) struct Printed {
 impl Person {
     pub(super) fn register(handle: &'static str, dir: &Path, address: &str) -> Result<Self, DemoError> {
         let password = format!("{handle}'s long and secret password {:016x}", rand::random::<u64>());
-        let person = Self { handle, password, home: dir.join(handle), program: beside("endtoend-cli")? };
-        person.run(&["--server", address, "register", "--handle", handle])?;
+        let (home, address) = (dir.join(handle), address.to_owned());
+        let person = Self { handle, password, home, program: beside("endtoend-cli")?, address };
+        person.run(&["register", "--handle", handle])?;
         Ok(person)
+    }
+
+    /// From now on it connects there.
+    pub(super) fn goes_to(&mut self, address: &str) {
+        address.clone_into(&mut self.address);
     }
 
     pub(super) fn home(&self) -> &Path {
@@ -92,7 +100,7 @@ impl Person {
 
     fn spawn(&self, arguments: &[&str], input: &str) -> Result<Child, DemoError> {
         let mut child = command(&self.program)
-            .args(["--json", "--password-stdin", "--home"])
+            .args(["--json", "--password-stdin", "--server", &self.address, "--home"])
             .arg(&self.home)
             .args(arguments)
             .stdin(Stdio::piped())

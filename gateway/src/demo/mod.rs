@@ -1,23 +1,29 @@
-//! `endtoend demo`: a conversation between two real clients through a real node, with a `kill -9` in the middle, and a
-//! search of everything that the node kept. Succeeds only if all that was promised was observed.
+//! `endtoend demo`: a conversation between two real clients through a real node, or several of them, with a `kill -9` in the
+//! middle, and a search of everything that the servers kept. Succeeds only if all that was promised was observed.
 
 mod client;
 mod process;
 mod report;
 mod script;
 pub mod search;
+mod several;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::dev_cluster::DevError;
+
 /// Options of `endtoend demo`.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Options {
     /// Leave the node running, and print how to chat from two terminals.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "nodes")]
     keep: bool,
+    /// A cluster of so many nodes, 3 to 9, with PostgreSQL and Redis: nodes are killed while both talk across them.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(3..=9))]
+    nodes: Option<u8>,
     /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
@@ -38,6 +44,8 @@ enum DemoError {
     ClientFailed { command: String, code: Option<i32>, text: String },
     #[error("endtoend-cli printed what was not expected: {0}")]
     Unexpected(String),
+    #[error(transparent)]
+    Cluster(#[from] DevError),
 }
 
 impl DemoError {
@@ -48,7 +56,11 @@ impl DemoError {
 
 /// Runs the demo and prints what was seen.
 pub fn main(options: &Options) -> ExitCode {
-    let result = script::play(options.keep).and_then(|seen| {
+    let played = match options.nodes {
+        None => script::play(options.keep),
+        Some(nodes) => several::play(nodes, &mut |what| report::tell(options.json, what)),
+    };
+    let result = played.and_then(|seen| {
         match options.json {
             true => report::print_json(&seen),
             false => report::print(&seen),

@@ -9,6 +9,15 @@ use super::script::{Line, Scene, Seen};
 /// Characters of a text that fit the transcript.
 const TEXT_CHARS: usize = 58;
 
+/// What happens, while it does: beside the transcript, which comes at the end.
+pub(super) fn tell(as_json: bool, what: &str) {
+    // Nobody may be reading any more.
+    let _ = match as_json {
+        true => writeln!(io::stdout(), "{}", json!({ "event": "progress", "what": what })),
+        false => writeln!(io::stderr(), "{what}"),
+    };
+}
+
 pub(super) fn print(seen: &Seen) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "\n{:<14} {:<60} {:>9} {:>9} {:>9}", "who", "text", "accepted", "delivered", "on wire")?;
@@ -29,7 +38,7 @@ pub(super) fn print(seen: &Seen) -> io::Result<()> {
     let searched = &seen.searched;
     writeln!(
         out,
-        "\nsearched {} files of the node, {} bytes of data and log, for {} texts and passwords: {} found",
+        "\nsearched {} files of the servers, {} bytes of data and logs, for {} texts and passwords: {} found",
         searched.files,
         searched.bytes,
         seen.scenes.iter().filter(|scene| matches!(scene, Scene::Said(_))).count() + 2,

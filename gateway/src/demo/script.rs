@@ -26,7 +26,7 @@ pub(super) struct Line {
 /// Something that is in the transcript between two messages.
 pub(super) enum Scene {
     Said(Line),
-    Happened { at_ms: u64, what: &'static str },
+    Happened { at_ms: u64, what: String },
 }
 
 /// Something that was promised.
@@ -53,7 +53,8 @@ pub(super) struct Kept {
     pub(super) passwords: [String; 2],
 }
 
-struct Stage {
+/// What has been seen so far.
+pub(super) struct Stage {
     began: u64,
     scenes: Vec<Scene>,
     promises: Vec<Promise>,
@@ -62,12 +63,11 @@ struct Stage {
 }
 
 pub(super) fn play(keep: bool) -> Result<Seen, DemoError> {
-    let began = clock::now().get();
     let dir = Dir::new()?;
+    let mut stage = Stage::new();
     let mut node = NodeProcess::start(dir.path(), keep)?;
     let alice = Person::register("alice", dir.path(), node.address())?;
     let bob = Person::register("bob", dir.path(), node.address())?;
-    let mut stage = Stage { began, scenes: Vec::new(), promises: Vec::new(), texts: Vec::new() };
 
     stage.happened("bob is here");
     let listening = bob.listen(3)?;
@@ -103,18 +103,9 @@ pub(super) fn play(keep: bool) -> Result<Seen, DemoError> {
     stage.exchanged(&alice, &bob, &sent, &bob.listen(1)?.messages()?);
     let sent = [bob.send(&alice, "Good night, Alice.")?];
     stage.exchanged(&bob, &alice, &sent, &alice.listen(1)?.messages()?);
-    for (me, with) in [(&alice, &bob), (&bob, &alice)] {
-        let all = stage.as_seen_by(me);
-        let what = format!("{}'s history has all {} messages, each once and in order", me.handle, all.len());
-        stage.promise(what, me.history(with)? == all);
-    }
-
-    let safety_numbers = [alice.safety_number(&bob)?, bob.safety_number(&alice)?];
-    let [of_alice, of_bob] = &safety_numbers;
-    stage.promise("both have the same safety number", of_alice == of_bob && !of_alice.is_empty());
-    let searched = search(&node, &stage.texts, &[&alice, &bob])?;
+    let safety_numbers = stage.compared(&alice, &bob)?;
+    let searched = stage.searched(&[node.data(), node.log()], &[&alice, &bob])?;
     stage.promise("no text and no password is in the node's data or log", searched.hits.is_empty());
-    stage.promise("there was data to look through", searched.files >= 3 && searched.bytes > 10_000);
 
     let kept = match keep {
         false => None,
@@ -130,23 +121,59 @@ pub(super) fn play(keep: bool) -> Result<Seen, DemoError> {
             node.keep().map(|pid| Kept { pid, address, commands, passwords })
         }
     };
-    let Stage { scenes, promises, .. } = stage;
-    let took_ms = clock::now().get().saturating_sub(began);
-    Ok(Seen { scenes, safety_numbers, searched, promises, took_ms, kept })
+    Ok(stage.seen(safety_numbers, searched, kept))
 }
 
 impl Stage {
-    fn happened(&mut self, what: &'static str) {
-        let at_ms = clock::now().get().saturating_sub(self.began);
-        self.scenes.push(Scene::Happened { at_ms, what });
+    pub(super) fn new() -> Self {
+        Self { began: clock::now().get(), scenes: Vec::new(), promises: Vec::new(), texts: Vec::new() }
     }
 
-    fn promise(&mut self, what: impl Into<String>, kept: bool) {
+    pub(super) fn seen(self, safety_numbers: [String; 2], searched: Searched, kept: Option<Kept>) -> Seen {
+        let Self { began, scenes, promises, .. } = self;
+        let took_ms = clock::now().get().saturating_sub(began);
+        Seen { scenes, safety_numbers, searched, promises, took_ms, kept }
+    }
+
+    pub(super) fn happened(&mut self, what: impl Into<String>) {
+        let at_ms = clock::now().get().saturating_sub(self.began);
+        self.scenes.push(Scene::Happened { at_ms, what: what.into() });
+    }
+
+    /// What both have at the end; their safety numbers.
+    pub(super) fn compared(&mut self, alice: &Person, bob: &Person) -> Result<[String; 2], DemoError> {
+        for (me, with) in [(alice, bob), (bob, alice)] {
+            let all = self.as_seen_by(me);
+            let what = format!("{}'s history has all {} messages, each once and in order", me.handle, all.len());
+            self.promise(what, me.history(with)? == all);
+        }
+        let safety_numbers = [alice.safety_number(bob)?, bob.safety_number(alice)?];
+        let [of_alice, of_bob] = &safety_numbers;
+        self.promise("both have the same safety number", of_alice == of_bob && !of_alice.is_empty());
+        Ok(safety_numbers)
+    }
+
+    /// Looks for everything that was said, and for the passwords, below these roots.
+    pub(super) fn searched(&mut self, roots: &[&Path], people: &[&Person]) -> Result<Searched, DemoError> {
+        // Of a long text any part would be too much: the beginning stands for it.
+        let needles: Vec<&[u8]> = self
+            .texts
+            .iter()
+            .map(|(_, text)| text.as_bytes())
+            .map(|bytes| bytes.get(..60).unwrap_or(bytes))
+            .chain(people.iter().map(|person| person.password.as_bytes()))
+            .collect();
+        let searched = find_in_trees(roots, &needles).map_err(DemoError::io("search what the servers kept"))?;
+        self.promise("there was data to look through", searched.files >= 3 && searched.bytes > 10_000);
+        Ok(searched)
+    }
+
+    pub(super) fn promise(&mut self, what: impl Into<String>, kept: bool) {
         self.promises.push(Promise { what: what.into(), kept });
     }
 
     /// What one sent must be what the other got: each text once, in order, under the same name.
-    fn exchanged(&mut self, from: &Person, to: &Person, sent: &[Printed], got: &[Printed]) {
+    pub(super) fn exchanged(&mut self, from: &Person, to: &Person, sent: &[Printed], got: &[Printed]) {
         let same = |s: &Printed, g: &Printed| s.text == g.text && s.message_id == g.message_id && g.from == from.handle;
         let all = sent.len() == got.len() && sent.iter().zip(got).all(|(s, g)| same(s, g));
         let what = format!("{} got what {} sent, each text once and in order: {}", to.handle, from.handle, sent.len());
@@ -185,27 +212,25 @@ fn quoted(path: &Path) -> String {
     if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
-fn search(node: &NodeProcess, texts: &[(&str, String)], people: &[&Person]) -> Result<Searched, DemoError> {
-    // Of a long text any part would be too much: the beginning stands for it.
-    let needles: Vec<&[u8]> = texts
-        .iter()
-        .map(|(_, text)| text.as_bytes())
-        .map(|bytes| bytes.get(..60).unwrap_or(bytes))
-        .chain(people.iter().map(|person| person.password.as_bytes()))
-        .collect();
-    find_in_trees(&[node.data(), node.log()], &needles).map_err(DemoError::io("search the node's data"))
-}
-
 /// A directory of the demo's own, removed in the end unless it is kept.
-struct Dir(Option<PathBuf>);
+pub(super) struct Dir(Option<PathBuf>);
 
 impl Dir {
-    fn new() -> Result<Self, DemoError> {
+    pub(super) fn new() -> Result<Self, DemoError> {
+        Self::with_mode(0o700)
+    }
+
+    /// Others may pass through it, as PostgreSQL does when root starts this: it runs as somebody else.
+    pub(super) fn for_others() -> Result<Self, DemoError> {
+        Self::with_mode(0o711)
+    }
+
+    fn with_mode(mode: u32) -> Result<Self, DemoError> {
         let path = std::env::temp_dir().join(format!("endtoend-demo-{:016x}", rand::random::<u64>()));
-        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(DemoError::io("make a temporary directory"))?;
+        std::fs::DirBuilder::new().mode(mode).create(&path).map_err(DemoError::io("make a temporary directory"))?;
         Ok(Self(Some(path)))
     }
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.0.as_deref().unwrap_or(Path::new("."))
     }
     fn keep(mut self) {

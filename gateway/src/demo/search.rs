@@ -1,5 +1,6 @@
 //! Looks for words in everything below a directory, in the guises in which software tends to write them down.
 
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
@@ -32,11 +33,7 @@ pub struct Searched {
 /// # Errors
 /// When something cannot be read: what was not looked at is not clean.
 pub fn find_in_trees(roots: &[&Path], needles: &[&[u8]]) -> io::Result<Searched> {
-    let guises: Vec<(usize, &'static str, Vec<u8>)> = needles
-        .iter()
-        .enumerate()
-        .flat_map(|(at, needle)| guises(needle).into_iter().map(move |(guise, bytes)| (at, guise, bytes)))
-        .collect();
+    let words = Words::of(needles);
     let mut searched = Searched::default();
     let mut open: Vec<PathBuf> = roots.iter().map(|root| root.to_path_buf()).collect();
     while let Some(path) = open.pop() {
@@ -49,14 +46,54 @@ pub fn find_in_trees(roots: &[&Path], needles: &[&[u8]]) -> io::Result<Searched>
             let bytes = std::fs::read(&path)?;
             searched.files += 1;
             searched.bytes += bytes.len() as u64;
-            for (needle, guise, bytes_of_guise) in &guises {
-                if contains(&bytes, bytes_of_guise) {
-                    searched.hits.push(Hit { file: path.clone(), needle: *needle, guise });
-                }
+            for (needle, guise) in words.in_these(&bytes) {
+                searched.hits.push(Hit { file: path.clone(), needle, guise });
             }
         }
     }
     Ok(searched)
+}
+
+/// Everything that is looked for.
+struct Words {
+    /// Needle, guise, and its bytes.
+    guises: Vec<(usize, &'static str, Vec<u8>)>,
+    /// By their first two bytes; and whether there is any, which is asked at each byte of each file.
+    by_beginning: HashMap<[u8; 2], Vec<usize>>,
+    may_begin: Vec<bool>,
+}
+
+impl Words {
+    fn of(needles: &[&[u8]]) -> Self {
+        let of_one =
+            |(at, needle): (usize, &&[u8])| guises(needle).into_iter().map(move |(how, bytes)| (at, how, bytes));
+        let guises: Vec<_> = needles.iter().enumerate().flat_map(of_one).collect();
+        let mut words = Self { guises: Vec::new(), by_beginning: HashMap::new(), may_begin: vec![false; 1 << 16] };
+        for (at, (.., bytes)) in guises.iter().enumerate() {
+            if let [first, second, ..] = *bytes.as_slice() {
+                words.by_beginning.entry([first, second]).or_default().push(at);
+                if let Some(may) = words.may_begin.get_mut(usize::from(u16::from_be_bytes([first, second]))) {
+                    *may = true;
+                }
+            }
+        }
+        Self { guises, ..words }
+    }
+
+    /// Those that are in there, each once.
+    fn in_these(&self, bytes: &[u8]) -> Vec<(usize, &'static str)> {
+        let mut found = BTreeSet::new();
+        for (at, two) in bytes.windows(2).enumerate() {
+            let [first, second] = *two else { continue };
+            if self.may_begin.get(usize::from(u16::from_be_bytes([first, second]))) != Some(&true) {
+                continue;
+            }
+            let rest = bytes.get(at..).unwrap_or_default();
+            let begun = self.by_beginning.get(&[first, second]).into_iter().flatten().copied();
+            found.extend(begun.filter(|one| self.guises.get(*one).is_some_and(|(.., word)| rest.starts_with(word))));
+        }
+        found.into_iter().filter_map(|one| self.guises.get(one)).map(|(needle, guise, _)| (*needle, *guise)).collect()
+    }
 }
 
 fn guises(needle: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
@@ -99,19 +136,6 @@ fn base64(bytes: &[u8], skip: usize, plus: u8, slash: u8) -> Vec<u8> {
             _ => [0; 4],
         })
         .collect()
-}
-
-fn contains(hay: &[u8], needle: &[u8]) -> bool {
-    let Some((first, rest)) = needle.split_first() else { return false };
-    let mut hay = hay;
-    while let Some(at) = hay.iter().position(|byte| byte == first) {
-        let Some(tail) = hay.get(at + 1..) else { return false };
-        if tail.starts_with(rest) {
-            return true;
-        }
-        hay = tail;
-    }
-    false
 }
 
 #[cfg(test)]
