@@ -15,6 +15,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 mod connection;
+mod course;
 pub mod demo;
 mod dev_cluster;
 mod directory;

@@ -4,8 +4,10 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use actix::{Message, Recipient};
-use endtoend_protocol::{EnvelopeId, RejectReason, RetryReason, UnixMillis};
+use endtoend_protocol::{Address, EnvelopeId, RejectReason, RetryReason, UnixMillis};
 use tokio::sync::OwnedSemaphorePermit;
+
+use crate::course::{Turn, is_to_come_again};
 
 /// What became of a `Send`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub(crate) enum Outcome {
     Accepted { at: UnixMillis },
     /// Not now.
     Retry(RetryReason),
+    /// It was sent once more meanwhile, and that has its place: its sender has to repeat it only as long as he hears of neither.
+    Superseded,
     /// Beyond a limit: not before this has passed.
     Limited { retry_after: Duration },
     /// Never.
@@ -28,6 +32,7 @@ pub(crate) enum Outcome {
 #[rtype(result = "()")]
 pub(crate) struct SendSettled {
     pub id: EnvelopeId,
+    pub to: Address,
     pub outcome: Outcome,
     /// When the connection heard the `Send`.
     pub arrived: Instant,
@@ -48,9 +53,12 @@ impl Answer for Recipient<SendSettled> {
 /// The right to one answer, and the place in line that goes with it.
 ///
 /// Settled once, by value. Dropped unsettled, because a mailbox panicked or a queue was full, it answers
-/// `Retry(Busy)`: the sender repeats the envelope, and its id makes the repeat harmless.
+/// `Retry(Busy)`: the sender repeats the envelope, and its id makes the repeat harmless. Whoever has one of those that were
+/// sent after it in hand knows so at once.
 pub(crate) struct Receipt<A: Answer = Recipient<SendSettled>> {
     id: EnvelopeId,
+    to: Address,
+    turn: Option<Turn>,
     sender: Option<A>,
     arrived: Instant,
     /// In the sender's window: goes with the answer.
@@ -61,13 +69,13 @@ pub(crate) struct Receipt<A: Answer = Recipient<SendSettled>> {
 
 impl<A: Answer> Receipt<A> {
     pub(crate) fn new(
-        id: EnvelopeId,
+        (id, to, turn): (EnvelopeId, Address, Option<Turn>),
         sender: A,
         place: OwnedSemaphorePermit,
         memory: OwnedSemaphorePermit,
         arrived: Instant,
     ) -> Self {
-        Self { id, sender: Some(sender), arrived, place: Some(place), memory: Some(memory) }
+        Self { id, to, turn, sender: Some(sender), arrived, place: Some(place), memory: Some(memory) }
     }
 
     pub(crate) fn settle(mut self, outcome: Outcome) {
@@ -77,7 +85,13 @@ impl<A: Answer> Receipt<A> {
     fn answer(&mut self, outcome: Outcome) {
         if let Some(sender) = self.sender.take() {
             drop(self.memory.take());
-            sender.answer(SendSettled { id: self.id, outcome, arrived: self.arrived, _place: self.place.take() });
+            let Self { id, to, .. } = *self;
+            if is_to_come_again(outcome)
+                && let Some(turn) = self.turn.take()
+            {
+                turn.refused(to);
+            }
+            sender.answer(SendSettled { id, to, outcome, arrived: self.arrived, _place: self.place.take() });
         }
     }
 }
@@ -99,6 +113,7 @@ mod tests {
     use std::sync::Arc;
 
     use actix::{Actor, Context, Handler};
+    use endtoend_protocol::{AccountTag, DeviceId};
     use tokio::sync::{Semaphore, mpsc};
 
     use super::*;
@@ -120,7 +135,14 @@ mod tests {
         let memory = Arc::new(Semaphore::new(1));
         let (place, memory) = (window.clone().try_acquire_owned().unwrap(), memory.try_acquire_owned().unwrap());
         let id = EnvelopeId::new(UnixMillis::new(1), [0; 10]);
-        what_happens(Receipt::new(id, Probe(sender).start().recipient(), place, memory, crate::clock::monotonic()));
+        let to = Address { account: AccountTag::new([1; 32]), device: DeviceId::FIRST };
+        what_happens(Receipt::new(
+            (id, to, None),
+            Probe(sender).start().recipient(),
+            place,
+            memory,
+            crate::clock::monotonic(),
+        ));
         let outcome = outcomes.recv().await.unwrap();
         // The probe stops when nobody can write to it: then there is no second answer.
         assert!(outcomes.recv().await.is_none(), "one answer");

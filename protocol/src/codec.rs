@@ -123,6 +123,7 @@ impl ClientFrame {
         let checked = (|| {
             let request = match kind {
                 Kind::Send(send) => return send.checked().map(Self::Send),
+                Kind::RetriesHeard(heard) => return Ok(Self::RetriesHeard { count: heard.count }),
                 Kind::Ack(ack) => return Ok(Self::Ack { up_to: DeliveryNumber(ack.up_to) }),
                 Kind::Hello(f) => Request::Hello {
                     version_min: f.version_min,
@@ -207,6 +208,7 @@ impl ClientFrame {
         use wire::client_frame::Kind;
         let (request, kind) = match self {
             Self::Send(envelope) => (0, Kind::Send(envelope.into())),
+            Self::RetriesHeard { count } => (0, Kind::RetriesHeard(wire::RetriesHeard { count: *count })),
             Self::Ack { up_to } => (0, Kind::Ack(wire::Ack { up_to: up_to.0 })),
             Self::Request { id, request } => (
                 id.0.get(),

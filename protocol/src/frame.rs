@@ -27,6 +27,12 @@ pub enum ClientFrame {
     },
     /// Gets exactly one `Accepted`, `Retry` or `Rejected`, unless the connection ends first.
     Send(Envelope),
+    /// It sends what it was told to send again before what came after it for the same device. Said before the first `Send`, and
+    /// before the next one after a `Retry`; whoever does not is not kept in order over a `Retry`.
+    RetriesHeard {
+        /// How many `Retry` frames of this connection it has dealt with.
+        count: u64,
+    },
     /// The device has stored every delivery up to and including this one.
     Ack {
         /// A number that was delivered on this attachment.

@@ -191,6 +191,7 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
         (request_id(), request()).prop_map(|(id, request)| ClientFrame::Request { id, request }),
         (envelope_id(), address(), body(), any::<u32>())
             .prop_map(|(id, to, body, devices_version)| ClientFrame::Send(Envelope { id, to, body, devices_version })),
+        any::<u64>().prop_map(|count| ClientFrame::RetriesHeard { count }),
         any::<u64>().prop_map(|up_to| ClientFrame::Ack { up_to: DeliveryNumber(up_to) }),
     ]
 }
@@ -541,6 +542,7 @@ fn golden_frames_do_not_change() {
         hex(send.encode()),
         format!("5a3a0a100123456789ab7dcd8dcdcdcdcdcdcdcd1220{}180122020102", "01".repeat(32))
     );
+    assert_eq!(hex(ClientFrame::RetriesHeard { count: 300 }.encode()), "82020308ac02");
     assert_eq!(hex(ClientFrame::Ack { up_to: DeliveryNumber(300) }.encode()), "620308ac02");
     let accepted = ServerFrame::Accepted { id, at: UnixMillis::new(5) };
     assert_eq!(hex(accepted.encode()), "52140a100123456789ab7dcd8dcdcdcdcdcdcdcd1005");

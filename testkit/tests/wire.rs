@@ -213,6 +213,44 @@ async fn nothing_is_accepted_while_the_database_is_locked_and_nothing_is_lost() 
 }
 
 #[tokio::test]
+async fn what_was_sent_after_a_refused_envelope_does_not_overtake_it_wherever_it_is() {
+    let node = node();
+    let (mut bob_wire, bob) = Wire::register(node.listen(), BOB).await;
+    let (mut alice, _) = Wire::register(node.listen(), ALICE).await;
+    bob_wire.decide(ALICE, Some(Relation::Accepted)).await;
+    drop(bob_wire);
+    let send = |number| ClientFrame::Send(numbered(&bob, number));
+    alice.send(&ClientFrame::RetriesHeard { count: 0 }).await;
+    let database = rusqlite::Connection::open(node.data_dir().join("endtoend.db")).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // The commit of the first fails; the others are on their way already, and the store would take them.
+    for number in 0..3 {
+        alice.send(&send(number)).await;
+    }
+    let answer = alice.recv().await;
+    assert!(matches!(answer, Some(ServerFrame::Retry { reason: RetryReason::Unavailable, .. })), "{answer:?}");
+    database.execute_batch("COMMIT").unwrap();
+    for _ in 1..3 {
+        let answer = alice.recv().await;
+        assert!(matches!(answer, Some(ServerFrame::Retry { .. })), "{answer:?}");
+    }
+    alice.send(&send(3)).await;
+    let answer = alice.recv().await;
+    assert!(matches!(answer, Some(ServerFrame::Retry { reason: RetryReason::Busy, .. })), "{answer:?}");
+    alice.send(&ClientFrame::RetriesHeard { count: 4 }).await;
+    for number in 0..4 {
+        alice.send(&send(number)).await;
+    }
+    for _ in 0..4 {
+        let answer = alice.recv().await;
+        assert!(matches!(answer, Some(ServerFrame::Accepted { .. })), "{answer:?}");
+    }
+    let mut wire = Wire::resume(node.listen(), &bob).await;
+    wire.ask(Request::Attach).await;
+    assert_deliveries(&mut wire, &bob, 0..4).await;
+}
+
+#[tokio::test]
 async fn an_envelope_for_nobody_is_rejected() {
     let node = node();
     let (mut wire, alice) = Wire::register(node.listen(), ALICE).await;

@@ -92,6 +92,7 @@ impl Sender {
         let world = Arc::clone(&self.world);
         let mut allowed = world.allowed.subscribe();
         let mut held_until: Option<Instant> = None;
+        let (mut retries, mut retries_told) = (0, None);
         loop {
             if self.next == self.messages && self.waiting.is_empty() && self.open.is_empty() {
                 return After::Done;
@@ -100,6 +101,11 @@ impl Sender {
             let fed = async {
                 while held_until.is_none() && self.open.len() < WINDOW {
                     let Some(number) = self.choose(allowed_now) else { break };
+                    if retries_told != Some(retries) {
+                        // From here on all that comes is in order.
+                        retries_told = Some(retries);
+                        out.try_feed(&ClientFrame::RetriesHeard { count: retries }).await?;
+                    }
                     self.attempt(number, out).await?;
                 }
                 out.try_flush().await
@@ -118,7 +124,10 @@ impl Sender {
                     while let Some(heard) = frame {
                         match self.heard(&heard, life) {
                             Ok(None) => {}
-                            Ok(Some(hold)) => held_until = Some(Instant::from_std(world.watch.at(world.watch.elapsed() + hold))),
+                            Ok(Some(hold)) => {
+                                retries += 1;
+                                held_until = Some(Instant::from_std(world.watch.at(world.watch.elapsed() + hold)));
+                            }
                             Err(Gone) => return After::Lost,
                         }
                         frame = back.try_recv();

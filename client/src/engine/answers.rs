@@ -35,6 +35,7 @@ impl Runner {
         }
         match frame {
             ServerFrame::Retry { id, after_ms, reason } => {
+                online.retries += 1;
                 if let Some((to, seq)) = self.outbox.find(id)
                     && reason == RetryReason::Devices
                 {

@@ -107,6 +107,9 @@ pub(super) struct Online {
     pub(super) later: Later,
     /// What the owner has asked about the account goes on with this.
     pub(super) second_step: Option<Request>,
+    /// `Retry`s of this connection that were dealt with, and how many of them the server knows of.
+    pub(super) retries: u64,
+    pub(super) retries_told: Option<u64>,
     /// Lengths of the frames in flight.
     pub(super) wire_bytes: HashMap<EnvelopeId, u64>,
     _reader: Reader,
@@ -178,6 +181,8 @@ impl Runner {
             keys_settled: false,
             care_at: clock::monotonic(),
             time: AgreedTime::new(server_time, clock::monotonic()),
+            retries: 0,
+            retries_told: None,
             wire_bytes: HashMap::new(),
             questions: HashMap::new(),
             second_step: None,

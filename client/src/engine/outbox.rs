@@ -3,6 +3,7 @@
 //! - Rows for one recipient are sent in their order; recipients don't wait for each other.
 //! - At most `window` rows are in flight.
 //! - A row in flight without an answer for [`SILENCE_MAX`], or when the connection ends, is sent again.
+//! - What the server has told to send again comes alone: what follows to the same recipient waits until it is settled.
 //! - A recipient on hold (told to retry later) or blocked (changed identity) gets nothing, in whatever order its rows
 //!   came to be there.
 //!
@@ -31,6 +32,8 @@ pub(super) struct Outbox {
 #[derive(Debug, Default)]
 struct Lane {
     rows: BTreeMap<i64, Row>,
+    /// To be sent again: none behind it is sent before it is settled.
+    again: Option<i64>,
     held_until: Option<Instant>,
     blocked: bool,
 }
@@ -46,7 +49,8 @@ impl Lane {
         if self.blocked || self.held_until.is_some_and(|until| now < until) {
             return None;
         }
-        self.rows.iter().find(|(_, row)| row.sent_at.is_none()).map(|(seq, _)| *seq)
+        let last = self.again.unwrap_or(i64::MAX);
+        self.rows.range(..=last).find(|(_, row)| row.sent_at.is_none()).map(|(seq, _)| *seq)
     }
 }
 
@@ -97,7 +101,7 @@ impl Outbox {
         self.window = 0;
         self.in_flight = 0;
         for lane in self.lanes.values_mut() {
-            lane.held_until = None;
+            (lane.held_until, lane.again) = (None, None);
             lane.rows.values_mut().for_each(|row| row.sent_at = None);
         }
     }
@@ -138,6 +142,7 @@ impl Outbox {
     /// Accepted or rejected: the row is done with.
     pub(super) fn settle(&mut self, seq: i64, to: AccountTag) {
         let Some(lane) = self.lanes.get_mut(&to) else { return };
+        lane.again = lane.again.filter(|again| *again != seq);
         if let Some(row) = lane.rows.remove(&seq) {
             if row.sent_at.is_some() {
                 self.in_flight = self.in_flight.saturating_sub(1);
@@ -151,12 +156,15 @@ impl Outbox {
         }
     }
 
-    /// The server asked to try this row again not before `until`. Its recipient gets nothing else meanwhile, so that
-    /// the order stays.
+    /// The server asked to try this row again not before `until`. Its recipient gets nothing else meanwhile, and nothing that
+    /// follows before this row is settled, so that the order stays.
     pub(super) fn retry(&mut self, seq: i64, to: AccountTag, until: Instant) {
         let Some(lane) = self.lanes.get_mut(&to) else { return };
         if lane.rows.get_mut(&seq).and_then(|row| row.sent_at.take()).is_some() {
             self.in_flight = self.in_flight.saturating_sub(1);
+        }
+        if lane.rows.contains_key(&seq) {
+            lane.again = Some(lane.again.map_or(seq, |again| again.min(seq)));
         }
         self.hold(to, until);
     }
@@ -264,6 +272,21 @@ mod tests {
         assert!(send_all(&mut outbox, now).is_empty());
         assert_eq!(outbox.next_wake(), Some(later));
         assert_eq!(send_all(&mut outbox, later), [1]);
+    }
+
+    #[test]
+    fn what_follows_a_row_that_is_to_be_sent_again_waits_until_that_is_settled() {
+        let now = clock::monotonic();
+        let mut outbox = filled(&[(1, ALICE), (2, ALICE), (3, ALICE), (4, BOB)], 2);
+        assert_eq!(send_all(&mut outbox, now), [1, 2]);
+        outbox.retry(2, ALICE, now);
+        outbox.retry(1, ALICE, now);
+        assert_eq!(send_all(&mut outbox, now), [1, 4], "2 comes after 1, and 3 after 2");
+        outbox.settle(1, ALICE);
+        assert_eq!(send_all(&mut outbox, now), [2]);
+        outbox.retry(2, ALICE, now);
+        outbox.connected(3);
+        assert_eq!(send_all(&mut outbox, now), [2, 3, 4], "another connection knows nothing of it");
     }
 
     #[test]

@@ -58,6 +58,11 @@ impl Runner {
         message: MessageId,
     ) -> Result<(), End> {
         let id = envelope.id;
+        if online.retries_told != Some(online.retries) {
+            // From here on everything comes in its order: what is to be sent again was put in front.
+            online.sender.send(&ClientFrame::RetriesHeard { count: online.retries }).await?;
+            online.retries_told = Some(online.retries);
+        }
         let wire_bytes = online.sender.send(&ClientFrame::Send(envelope)).await? as u64;
         online.wire_bytes.insert(id, wire_bytes);
         self.tell(Event::Sent { id: message, wire_bytes });

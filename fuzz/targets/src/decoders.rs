@@ -43,6 +43,7 @@ pub(crate) fn frame_seeds() -> Vec<Vec<u8>> {
         request(Request::Attach),
         request(Request::FetchBundles { account }),
         request(Request::RegisterStart { account, opaque: Bytes::from_static(&[7; 32]) }),
+        ClientFrame::RetriesHeard { count: 3 }.encode().to_vec(),
         ClientFrame::Ack { up_to: DeliveryNumber(3) }.encode().to_vec(),
         ServerFrame::Closing { reason: ClosingReason::Replaced, after_ms: 7 }.encode().to_vec(),
         ServerFrame::Accepted { id: EnvelopeId::new(NOW, [2; 10]), at: NOW }.encode().to_vec(),

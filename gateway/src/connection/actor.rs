@@ -13,8 +13,8 @@ use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
 use bytes::Bytes;
 use endtoend_crypto_core::channel::RECORD_OVERHEAD;
 use endtoend_protocol::{
-    AccountTag, Address, Answer, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, Envelope, Refusal,
-    RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, limits,
+    AccountTag, Address, Answer, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, Envelope, EnvelopeId,
+    Refusal, RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, limits,
 };
 use endtoend_storage::{Relation, Standing, Tray};
 use rand::RngExt as _;
@@ -31,6 +31,7 @@ use super::names::{self, Taken};
 use super::socket::SocketContext;
 use crate::actors::reply;
 use crate::clock;
+use crate::course::{Course, Turn, is_to_come_again};
 use crate::directory::{AttachTo, LeaveTo};
 use crate::elsewhere::Departed;
 use crate::letter::Letter;
@@ -78,6 +79,12 @@ pub(super) struct Connection {
     attachment: Attachment<Recipient<FromDevice>>,
     send_window: Arc<Semaphore>,
     lanes: Lanes,
+    /// `Send`s that it has heard.
+    sends: u64,
+    /// Refused ones that its client was told to send again.
+    retries: u64,
+    /// How many of those it has heard of; `None`, and no course, of a client that does not say so.
+    heard: Option<(u64, Arc<Course>)>,
     requests: usize,
     cells: ConnectionCells,
     refusals: u32,
@@ -105,6 +112,9 @@ impl Connection {
             attachment: Attachment::Never,
             send_window: Arc::new(Semaphore::new(limits::SEND_WINDOW as usize)),
             lanes: Lanes::default(),
+            sends: 0,
+            retries: 0,
+            heard: None,
             requests: 0,
             cells,
             refusals: 0,
@@ -248,6 +258,7 @@ impl Connection {
             Ok(ClientFrame::Request { id, request }) => self.request(id, request, ctx),
             Ok(ClientFrame::Send(envelope)) => self.send(envelope, ctx),
             Ok(ClientFrame::Ack { up_to }) => self.acknowledge(up_to, ctx),
+            Ok(ClientFrame::RetriesHeard { count }) => self.retries_heard(count, ctx),
             Err(DecodeError::TooLarge { .. }) => self.close(ClosingReason::TooLarge, ctx),
             Err(DecodeError::Malformed) => self.close(ClosingReason::Malformed, ctx),
             Err(DecodeError::Unsupported { id }) => self.refuse(id, RefusalCode::Unsupported, ctx),
@@ -459,24 +470,29 @@ impl Connection {
     fn send(&mut self, envelope: Envelope, ctx: &mut Context) {
         let Some(login) = self.stage.login() else { return self.refuse(None, RefusalCode::NotAuthenticated, ctx) };
         self.node.metrics.sends.one();
-        let (id, arrived) = (envelope.id, self.heard_at);
+        let (sender, recipient, arrived) = (login.device.account, envelope.to.account, self.heard_at);
+        self.sends += 1;
+        let (id, to, turn) = (envelope.id, envelope.to, self.turn());
         if self.leaving.is_asked() {
-            return self.settled(id, Outcome::Retry(RetryReason::ShuttingDown), arrived, ctx);
+            return self.refuse_send((id, to), Outcome::Retry(RetryReason::ShuttingDown), arrived, ctx);
+        }
+        let under_way = |to, from| self.lanes.is_under_way(to, from);
+        if self.heard.as_ref().is_some_and(|(heard, course)| !course.lets_in(to, *heard, under_way)) {
+            return self.refuse_send((id, to), Outcome::Retry(RetryReason::Busy), arrived, ctx);
         }
         let Ok(place) = Arc::clone(&self.send_window).try_acquire_owned() else {
             if self.bears(ctx) {
-                self.settled(id, Outcome::Retry(RetryReason::Window), arrived, ctx);
+                self.refuse_send((id, to), Outcome::Retry(RetryReason::Window), arrived, ctx);
             }
             return;
         };
         let Some(memory) = self.node.memory.take(&envelope) else {
-            return self.settled(id, Outcome::Retry(RetryReason::Busy), arrived, ctx);
+            return self.refuse_send((id, to), Outcome::Retry(RetryReason::Busy), arrived, ctx);
         };
-        let (sender, recipient) = (login.device.account, envelope.to.account);
         if let Err(too_many) = self.node.services.limits.check_here(Operation::Send, Subject::Account(sender)) {
-            return self.settled(id, too_many.into(), arrived, ctx);
+            return self.refuse_send((id, to), too_many.into(), arrived, ctx);
         }
-        let receipt = Receipt::new(id, ctx.address().recipient(), place, memory, arrived);
+        let receipt = Receipt::new((id, to, turn), ctx.address().recipient(), place, memory, arrived);
         let (changes, now) = (self.node.services.changes(), arrived);
         if let Some(standing) = self.standings.get(recipient, changes, now) {
             return self.send_to(sender, standing, envelope, receipt, ctx);
@@ -510,29 +526,71 @@ impl Connection {
             return receipt.settle(Outcome::Retry(RetryReason::Devices));
         }
         let relation = if sender == recipient { Some(Relation::Accepted) } else { standing.relation };
-        let letter = |tray| Letter { envelope, accepted_at: now, tray };
+        let (n, turn) = (self.sends, self.turn());
+        let letter = |tray| Letter { envelope, accepted_at: now, tray, turn };
         match relation {
             Some(Relation::Blocked) => receipt.settle(Outcome::Accepted { at: now }),
-            Some(Relation::Accepted) => self.node.router.route(letter(Tray::Contacts), receipt, &mut self.lanes),
+            Some(Relation::Accepted) => self.node.router.route(n, letter(Tray::Contacts), receipt, &mut self.lanes),
             None => {
                 let first = self.standings.is_first_request(recipient);
                 let (node, letter) = (Arc::clone(&self.node), letter(Tray::Requests));
                 // Nothing else is read until it is known: the order stays.
                 let ask = async move { node.services.may_request(recipient, sender, first).await };
                 ctx.wait(ask.into_actor(self).map(move |allowed, this, _| match allowed {
-                    Ok(()) => this.node.router.route(letter, receipt, &mut this.lanes),
+                    Ok(()) => this.node.router.route(n, letter, receipt, &mut this.lanes),
                     Err(too_many) => receipt.settle(too_many.into()),
                 }));
             }
         }
     }
 
-    fn settled(&mut self, id: endtoend_protocol::EnvelopeId, outcome: Outcome, arrived: Instant, ctx: &mut Context) {
+    /// Where the envelope stands that was heard last.
+    fn turn(&self) -> Option<Turn> {
+        self.heard.as_ref().map(|(_, course)| Turn::new(Arc::clone(course), self.sends))
+    }
+
+    /// Its client has heard so many of the `Retry`s of this connection, and sends in order from here on.
+    fn retries_heard(&mut self, count: u64, ctx: &mut Context) {
+        if self.stage.login().is_none() {
+            return self.refuse(None, RefusalCode::NotAuthenticated, ctx);
+        }
+        if self.bears(ctx) {
+            let told = self.retries;
+            self.heard.get_or_insert_with(|| (0, Arc::new(Course::after(told)))).0 = count;
+        }
+    }
+
+    /// A refusal at the door: what was sent after it is to come after it.
+    fn refuse_send(&mut self, (id, to): (EnvelopeId, Address), outcome: Outcome, arrived: Instant, ctx: &mut Context) {
+        if let Some((_, course)) = &self.heard {
+            course.refuse(to, self.sends);
+        }
+        self.settled((id, to), outcome, false, arrived, ctx);
+    }
+
+    fn settled(
+        &mut self,
+        (id, to): (EnvelopeId, Address),
+        outcome: Outcome,
+        by_receipt: bool,
+        arrived: Instant,
+        ctx: &mut Context,
+    ) {
+        if let Outcome::Retry(_) | Outcome::Superseded | Outcome::Limited { .. } = outcome {
+            self.retries += 1;
+            if let Some((_, course)) = &self.heard {
+                course.tell(to, by_receipt && is_to_come_again(outcome));
+            }
+        }
         let after = clock::monotonic().saturating_duration_since(arrived);
         self.node.metrics.answered(outcome, after);
         let frame = match outcome {
             Outcome::Accepted { at } => ServerFrame::Accepted { id, at },
             Outcome::Retry(reason) => ServerFrame::Retry { id, after_ms: super::retry_after_ms(reason), reason },
+            Outcome::Superseded => {
+                let reason = RetryReason::Busy;
+                ServerFrame::Retry { id, after_ms: super::retry_after_ms(reason), reason }
+            }
             Outcome::Limited { retry_after } => {
                 let after_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX).max(1);
                 ServerFrame::Retry { id, after_ms, reason: RetryReason::Rate }
@@ -663,9 +721,9 @@ impl StreamHandler<Result<Message, ProtocolError>> for Connection {
 
 impl Handler<SendSettled> for Connection {
     type Result = ();
-    fn handle(&mut self, SendSettled { id, outcome, arrived, .. }: SendSettled, ctx: &mut Self::Context) {
+    fn handle(&mut self, SendSettled { id, to, outcome, arrived, .. }: SendSettled, ctx: &mut Self::Context) {
         self.lanes.settled(id);
-        self.settled(id, outcome, arrived, ctx);
+        self.settled((id, to), outcome, true, arrived, ctx);
         self.go_if_settled(ctx);
     }
 }

@@ -31,9 +31,15 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    pub(crate) fn new(life: LinkLife, memory: Memory, router: Arc<Router>, elsewhere: Arc<Elsewhere>) -> Self {
+    pub(crate) fn new(
+        life: LinkLife,
+        rules: Entry,
+        memory: Memory,
+        router: Arc<Router>,
+        elsewhere: Arc<Elsewhere>,
+    ) -> Self {
         let window = Arc::new(Semaphore::new(FORWARDS_MAX));
-        Self { life, rules: Entry::default(), window, memory, router, elsewhere }
+        Self { life, rules, window, memory, router, elsewhere }
     }
 
     fn answer(&self, n: u64, outcome: WireOutcome, moved: bool) {
@@ -51,28 +57,32 @@ impl Actor for Door {
 
 impl Handler<ComesIn> for Door {
     type Result = ();
-    fn handle(&mut self, ComesIn { n, forward }: ComesIn, ctx: &mut Self::Context) {
+    fn handle(&mut self, ComesIn { n, forward, heard }: ComesIn, ctx: &mut Self::Context) {
         let Forward { envelope, tray, accepted_at } = forward;
         let (id, to) = (envelope.id, envelope.to);
+        let comes_in_turn = self.rules.lets_in(to, heard);
         let place = Arc::clone(&self.window).try_acquire_owned();
-        let (Ok(place), Some(memory)) = (place, self.memory.take(&envelope)) else {
+        let (true, Ok(place), Some(memory)) = (comes_in_turn, place, self.memory.take(&envelope)) else {
+            self.rules.refuse(to, n);
             return self.answer(n, WireOutcome::Busy, false);
         };
         let moved = !self.elsewhere.owned().is_here(self.elsewhere.name(to));
-        let receipt = Receipt::new(id, ctx.address().recipient(), place, memory, clock::monotonic());
+        let turn = Some(self.rules.turn(n));
+        let receipt =
+            Receipt::new((id, to, turn.clone()), ctx.address().recipient(), place, memory, clock::monotonic());
         self.rules.came(n, id, moved);
         let tray = match tray {
             WireTray::Contacts => Tray::Contacts,
             WireTray::Requests => Tray::Requests,
         };
-        self.router.route_here(Letter { envelope, accepted_at, tray }, receipt, &mut self.rules.lanes);
+        self.router.route_here(n, Letter { envelope, accepted_at, tray, turn }, receipt, &mut self.rules.lanes);
     }
 }
 
 impl Handler<SendSettled> for Door {
     type Result = ();
     fn handle(&mut self, settled: SendSettled, _: &mut Self::Context) {
-        if let Some((n, moved)) = self.rules.settled(settled.id) {
+        if let Some((n, moved)) = self.rules.settled(settled.id, settled.to, settled.outcome) {
             self.answer(n, to_wire(settled.outcome), moved);
         }
     }

@@ -9,9 +9,11 @@ use endtoend_cluster::peers::{HearsPeers, LinkLife, PeerLink};
 use endtoend_storage::Seq;
 
 use super::door::Door;
+use super::entry::Entry;
 use super::known::Elsewhere;
 use super::messages::{ComesIn, OfClaims, OfWakes};
 use crate::actors::reply;
+use crate::course::Course;
 use crate::memory::Memory;
 use crate::router::{Router, Routes};
 
@@ -26,11 +28,20 @@ pub(crate) struct Ears {
     /// Does here what another node has done.
     pub(crate) news: Box<dyn Fn(News) + Send + Sync>,
     pub(crate) arbiter: ArbiterHandle,
-    pub(crate) doors: Mutex<BTreeMap<LinkLife, Recipient<ComesIn>>>,
+    pub(crate) doors: Mutex<BTreeMap<LinkLife, WayIn>>,
+}
+
+/// The way to the door of a link.
+#[derive(Clone)]
+pub(crate) struct WayIn {
+    door: Recipient<ComesIn>,
+    course: Arc<Course>,
+    /// Refusals that the other side has heard of.
+    heard: u64,
 }
 
 impl Ears {
-    fn doors(&self) -> MutexGuard<'_, BTreeMap<LinkLife, Recipient<ComesIn>>> {
+    fn doors(&self) -> MutexGuard<'_, BTreeMap<LinkLife, WayIn>> {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -38,17 +49,24 @@ impl Ears {
 impl HearsPeers for Ears {
     fn linked(&self, link: PeerLink) {
         let (memory, router, elsewhere) = (self.memory.clone(), Arc::clone(&self.router), Arc::clone(&self.elsewhere));
-        let door = Door::start_in_arbiter(&self.arbiter, move |_| Door::new(link.life, memory, router, elsewhere));
-        self.doors().insert(link.life, door.recipient());
+        let rules = Entry::default();
+        let course = rules.course();
+        let door =
+            Door::start_in_arbiter(&self.arbiter, move |_| Door::new(link.life, rules, memory, router, elsewhere));
+        self.doors().insert(link.life, WayIn { door: door.recipient(), course, heard: 0 });
     }
 
     fn heard(&self, over: PeerLink, frame: Frame) {
         let life = over.life;
         match frame {
             Frame::Forward { n, forward } => {
-                let door = self.doors().get(&life).cloned();
-                let came = door.map(|door| door.try_send(ComesIn { n, forward }).is_ok());
+                let (way, to) = (self.doors().get(&life).cloned(), forward.envelope.to);
+                let came = way.as_ref().map(|way| way.door.try_send(ComesIn { n, forward, heard: way.heard }).is_ok());
                 if came != Some(true) {
+                    if let Some(WayIn { course, .. }) = way {
+                        course.refuse(to, n);
+                        course.tell(to, false);
+                    }
                     let busy = Frame::Forwarded { n, outcome: WireOutcome::Busy, moved: false };
                     let _gone = self.elsewhere.peers.send(life, busy);
                 }
@@ -68,6 +86,12 @@ impl HearsPeers for Ears {
                 let _gone = self.elsewhere.peers.send(life, Frame::NewsHeard { n });
             }
             Frame::NewsHeard { .. } => {}
+            // Goes on with what comes after it.
+            Frame::RefusalsHeard { count } => {
+                if let Some(way) = self.doors().get_mut(&life) {
+                    way.heard = count;
+                }
+            }
             // Of the control plane: links keep them to themselves.
             Frame::Ping { .. } | Frame::Pong { .. } | Frame::Call { .. } | Frame::Answer { .. } => {}
         }

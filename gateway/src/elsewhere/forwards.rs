@@ -11,12 +11,14 @@ use endtoend_cluster::peers::LinkLife;
 pub(crate) struct Forwards<R> {
     /// The last one over each link.
     last: BTreeMap<LinkLife, u64>,
+    /// How many were refused at the other end of each link, and how many of those refusals that end knows to have been heard.
+    refused: BTreeMap<LinkLife, (u64, u64)>,
     open: BTreeMap<(LinkLife, u64), (DeviceName, R)>,
 }
 
 impl<R> Default for Forwards<R> {
     fn default() -> Self {
-        Self { last: BTreeMap::new(), open: BTreeMap::new() }
+        Self { last: BTreeMap::new(), refused: BTreeMap::new(), open: BTreeMap::new() }
     }
 }
 
@@ -44,9 +46,29 @@ impl<R> Forwards<R> {
         self.open.remove(&(over, n))
     }
 
+    /// The other end has refused one, and all who have to know do.
+    pub(crate) fn was_refused(&mut self, over: LinkLife) {
+        if self.last.contains_key(&over) {
+            self.refused.entry(over).or_default().0 += 1;
+        }
+    }
+
+    /// How many refusals are to be said to have been heard before the next one goes over the link.
+    pub(crate) fn untold(&self, over: LinkLife) -> Option<u64> {
+        self.refused.get(&over).filter(|(heard, told)| heard > told).map(|(heard, _)| *heard)
+    }
+
+    /// That was said.
+    pub(crate) fn told(&mut self, over: LinkLife) {
+        if let Some((heard, told)) = self.refused.get_mut(&over) {
+            *told = *heard;
+        }
+    }
+
     /// Nothing comes over that link any more. Whatever became of those that went over it, their senders repeat them.
     pub(crate) fn broke(&mut self, link: LinkLife) -> Vec<R> {
         self.last.remove(&link);
+        self.refused.remove(&link);
         let after = self.open.split_off(&(link, 0));
         let (gone, others): (Vec<_>, Vec<_>) = after.into_iter().partition(|((over, _), _)| *over == link);
         self.open.extend(others);
@@ -74,6 +96,10 @@ mod tests {
         assert_eq!(forwards.answered(LinkLife(4), numbers[1].1), None, "another link's");
         assert_eq!(forwards.broke(LinkLife(1)), [1]);
         assert_eq!(forwards.len(), 2);
+        forwards.was_refused(LinkLife(2));
+        assert_eq!((forwards.untold(LinkLife(2)), forwards.untold(LinkLife(3))), (Some(1), None));
+        forwards.told(LinkLife(2));
+        assert_eq!(forwards.untold(LinkLife(2)), None);
         assert_eq!(forwards.broke(LinkLife(2)), [2]);
         assert_eq!(forwards.broke(LinkLife(3)), [3]);
     }

@@ -80,17 +80,27 @@ impl Elsewhere {
     }
 
     /// Sends an envelope over a link. Its sender hears from there, or that he has to repeat it.
-    pub(crate) fn forward(&self, over: LinkLife, Letter { envelope, accepted_at, tray }: Letter, receipt: Receipt) {
+    pub(crate) fn forward(&self, over: LinkLife, letter: Letter, receipt: Receipt) {
+        // Under the lock, so that they leave in the order of their numbers, and after what is said of refusals that their senders
+        // know of: those who do not are held back here, from before that is counted.
+        let mut forwards = self.forwards();
+        if letter.overtakes() {
+            drop(forwards);
+            return receipt.settle(Outcome::Retry(RetryReason::Busy));
+        }
+        let Letter { envelope, accepted_at, tray, .. } = letter;
         let tray = match tray {
             Tray::Contacts => WireTray::Contacts,
             Tray::Requests => WireTray::Requests,
         };
         let device = self.name(envelope.to);
-        // Under the lock, so that they leave in the order of their numbers.
-        let mut forwards = self.forwards();
         let n = forwards.went(over, device, receipt);
         let forward = Forward { envelope, tray, accepted_at };
-        let Err(error) = self.peers.send(over, Frame::Forward { n, forward }) else {
+        let heard = match forwards.untold(over) {
+            None => Ok(()),
+            Some(count) => self.peers.send(over, Frame::RefusalsHeard { count }).inspect(|()| forwards.told(over)),
+        };
+        let Err(error) = heard.and_then(|()| self.peers.send(over, Frame::Forward { n, forward })) else {
             return self.metrics.forwarded.one();
         };
         let refused = forwards.not_sent(over, n);
@@ -108,6 +118,10 @@ impl Elsewhere {
             self.whereabouts().moved(device, over);
         }
         receipt.settle(from_wire(outcome));
+        if outcome.is_to_come_again() {
+            // Now whoever would send on what follows is held back.
+            self.forwards().was_refused(over);
+        }
     }
 
     /// Nothing comes over that link any more.

@@ -55,6 +55,8 @@ pub(crate) enum OfClaims {
 pub(crate) struct ComesIn {
     pub(crate) n: u64,
     pub(crate) forward: Forward,
+    /// Refusals that the other side knew of.
+    pub(crate) heard: u64,
 }
 
 /// Which device of an account.

@@ -24,7 +24,7 @@ pub(crate) fn to_wire(outcome: Outcome) -> wire::Outcome {
         Outcome::Retry(RetryReason::QueueFull) => wire::Outcome::QueueFull,
         Outcome::Retry(RetryReason::Unavailable) => wire::Outcome::Unavailable,
         Outcome::Retry(RetryReason::ShuttingDown) => wire::Outcome::ShuttingDown,
-        Outcome::Retry(_) | Outcome::Limited { .. } => wire::Outcome::Busy,
+        Outcome::Retry(_) | Outcome::Superseded | Outcome::Limited { .. } => wire::Outcome::Busy,
         Outcome::Rejected(RejectReason::UnknownRecipient) => wire::Outcome::UnknownRecipient,
     }
 }

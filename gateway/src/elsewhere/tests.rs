@@ -170,10 +170,12 @@ impl Node {
         let id = EnvelopeId::new(UnixMillis::new(n), [1; 10]);
         let (sender, mut outcomes) = mpsc::unbounded_channel();
         let permit = || Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let receipt = Receipt::new(id, Probe(sender).start().recipient(), permit(), permit(), clock::monotonic());
+        let receipt =
+            Receipt::new((id, BOB, None), Probe(sender).start().recipient(), permit(), permit(), clock::monotonic());
         let body = bytes::Bytes::from_static(b"sealed");
         let envelope = Envelope { id, to: BOB, body, devices_version: 1 };
-        self.router.route(Letter { envelope, accepted_at: UnixMillis::new(n), tray: Tray::Contacts }, receipt, lanes);
+        let letter = Letter { envelope, accepted_at: UnixMillis::new(n), tray: Tray::Contacts, turn: None };
+        self.router.route(n, letter, receipt, lanes);
         let outcome = timeout(PATIENCE, outcomes.recv()).await.unwrap().unwrap();
         lanes.settled(id);
         outcome

@@ -14,7 +14,6 @@ use super::messages::{Attach, Enqueue, Finish, FromDevice, MailboxIdle, MailboxS
 use super::wakes::SharedWakeUps;
 use crate::actors::reply;
 use crate::clock;
-use crate::letter::Letter;
 use crate::metrics::{Metrics, Share, StoreCall};
 use crate::queue_writer::{Forget, Persist, Persisted, Then};
 use crate::receipt::Receipt;
@@ -100,7 +99,9 @@ impl Mailbox {
                 let mailbox = ctx.address().recipient();
                 let persist = Persist { letter, then: Then::Tell { mailbox, ticket } };
                 if let Err(full) = self.around.persist.try_send(persist) {
-                    let Persist { letter: Letter { envelope, .. }, .. } = full.into_inner();
+                    let persist = full.into_inner();
+                    persist.refuse();
+                    let envelope = persist.letter.envelope;
                     let refused = Persisted { to: envelope.to, id: envelope.id, outcome: None };
                     // Through the own queue, so that the rules hear of it after this step and not inside it.
                     reply(&ctx.address().recipient(), refused);

@@ -282,7 +282,7 @@ mod tests {
         let to = Address { account: AccountTag::new([1; 32]), device: PHONE };
         let body = bytes::Bytes::from_static(b"sealed");
         let envelope = Envelope { id: envelope(n), to, body, devices_version: 1 };
-        Letter { envelope, accepted_at: UnixMillis::new(1), tray: Tray::Contacts }
+        Letter { envelope, accepted_at: UnixMillis::new(1), tray: Tray::Contacts, turn: None }
     }
     fn envelope(n: u64) -> EnvelopeId {
         EnvelopeId::new(UnixMillis::new(n), [1; 10])

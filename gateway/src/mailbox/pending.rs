@@ -9,10 +9,11 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use endtoend_protocol::{Deliver, DeliveryNumber, EnvelopeId, RetryReason, UnixMillis, limits};
+use endtoend_protocol::{Address, Deliver, DeliveryNumber, EnvelopeId, RetryReason, UnixMillis, limits};
 use endtoend_storage::{AppendOutcome, Page, PageLimits, Queued, Seq};
 
 use super::repeats::RepeatWindow;
+use crate::course::Turn;
 use crate::letter::Letter;
 use crate::queue_writer::{Ticket, outcome_for_sender};
 use crate::receipt::Outcome;
@@ -58,10 +59,26 @@ struct Entry<R> {
     id: EnvelopeId,
     accepted_at: UnixMillis,
     body: Bytes,
+    /// Where it stands among those of its sender; looked at before it is pushed.
+    turn: Option<Turn>,
     durability: Durability<R>,
 }
 
 impl<R> Entry<R> {
+    /// What was sent before it is to come again and was not pushed. The writer will not take it either, and say so; whoever has sent
+    /// it from elsewhere, too, must not be ahead of it there from now on.
+    fn overtakes(&self, device: Option<Address>) -> bool {
+        let Some((turn, device)) = self.turn.as_ref().zip(device) else { return false };
+        match &self.durability {
+            Durability::Storing { ticket, .. } if turn.overtakes(device) => {
+                turn.refuse(device);
+                ticket.refuse(device);
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn is_storing(&self) -> bool {
         matches!(self.durability, Durability::Storing { .. })
     }
@@ -81,6 +98,8 @@ enum Behind {
 /// The undelivered envelopes of one attached device.
 #[derive(Debug)]
 pub(super) struct Pending<R> {
+    /// Whose they are, once there is one.
+    device: Option<Address>,
     attached: bool,
     /// The attachment, by its number in the mailbox: a page that was asked for in an older life is not looked at.
     life: u64,
@@ -103,6 +122,7 @@ pub(super) struct Pending<R> {
 impl<R> Default for Pending<R> {
     fn default() -> Self {
         Self {
+            device: None,
             attached: false,
             life: 0,
             window: VecDeque::new(),
@@ -158,12 +178,17 @@ impl<R> Pending<R> {
     /// An envelope for the device, attached or not.
     pub(super) fn enqueue(&mut self, letter: Letter, receipt: R, out: &mut Vec<Action<R>>) {
         let (envelope, at) = (&letter.envelope, letter.accepted_at);
+        self.device = Some(envelope.to);
         if self.acknowledged.contains(&envelope.id) {
             out.push(Action::Settle(receipt, Outcome::Accepted { at }));
             return;
         }
         if let Some(known) = self.find(envelope.id) {
             repeat(known, letter, receipt, out);
+            return;
+        }
+        if letter.overtakes() {
+            out.push(Action::Settle(receipt, Outcome::Retry(RetryReason::Busy)));
             return;
         }
         if self.tail_is_full() {
@@ -180,6 +205,7 @@ impl<R> Pending<R> {
             id: envelope.id,
             accepted_at: at,
             body: envelope.body.clone(),
+            turn: letter.turn.clone(),
             durability: Durability::Storing { ticket: ticket.clone(), receipt },
         });
         // Its place in line is taken, in the tail here and in the writer's batch there, before anything slow.
@@ -309,6 +335,7 @@ impl<R> Pending<R> {
                 id: row.id,
                 accepted_at: row.accepted_at,
                 body: row.body,
+                turn: None,
                 durability: Durability::Stored(row.seq),
             });
         }
@@ -328,7 +355,7 @@ impl<R> Pending<R> {
                     out.push(Action::Load { life: self.life, after: self.cursor, limits });
                     return;
                 }
-                (None, Behind::No) => match self.remove_from_tail(0) {
+                (None, Behind::No) => match self.next_of_tail().and_then(|at| self.remove_from_tail(at)) {
                     Some(entry) => {
                         if let Durability::Stored(seq) = entry.durability {
                             self.cursor = self.cursor.max(seq);
@@ -375,6 +402,11 @@ impl<R> Pending<R> {
                 self.behind = Behind::Yes;
             }
         }
+    }
+
+    /// The first of the tail that overtakes nothing of its sender's.
+    fn next_of_tail(&self) -> Option<usize> {
+        self.tail.iter().position(|entry| !entry.overtakes(self.device))
     }
 
     fn find(&mut self, id: EnvelopeId) -> Option<&mut Entry<R>> {
@@ -435,7 +467,7 @@ impl<R> Pending<R> {
         if self.attached && self.window_has_room() {
             assert!(self.page.is_empty(), "room is used");
             assert!(self.behind != Behind::Yes, "and asked to be filled");
-            assert!(self.behind != Behind::No || self.tail.is_empty());
+            assert!(self.behind != Behind::No || self.next_of_tail().is_none());
         }
     }
 }
@@ -446,13 +478,19 @@ fn repeat<R>(known: &mut Entry<R>, letter: Letter, receipt: R, out: &mut Vec<Act
         Durability::Stored(_) => {
             out.push(Action::Settle(receipt, Outcome::Accepted { at: known.accepted_at }));
         }
-        Durability::Storing { receipt: earlier, .. } => {
-            let earlier = std::mem::replace(earlier, receipt);
-            out.push(Action::Settle(earlier, Outcome::Retry(RetryReason::Busy)));
+        Durability::Storing { receipt: earlier, ticket } => {
+            if ticket.also(letter.turn.as_ref()) {
+                let earlier = std::mem::replace(earlier, receipt);
+                out.push(Action::Settle(earlier, Outcome::Superseded));
+            } else {
+                out.push(Action::Settle(receipt, Outcome::Retry(RetryReason::Busy)));
+            }
         }
         Durability::Unconfirmed => {
             let ticket = Ticket::default();
             known.durability = Durability::Storing { ticket: ticket.clone(), receipt };
+            // What became of the one before does not matter any more.
+            known.turn.clone_from(&letter.turn);
             let letter = Letter { accepted_at: known.accepted_at, ..letter };
             out.push(Action::Persist { letter, ticket });
         }

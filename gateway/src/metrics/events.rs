@@ -305,6 +305,7 @@ impl Metrics {
                 self.accept_times.time(after);
             }
             Outcome::Retry(reason) => self.retried.one(reason),
+            Outcome::Superseded => self.retried.one(RetryReason::Busy),
             Outcome::Limited { .. } => self.retried.one(RetryReason::Rate),
             Outcome::Rejected(reason) => self.rejected.one(reason),
         }

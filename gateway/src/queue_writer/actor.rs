@@ -47,7 +47,9 @@ impl QueueWriter {
     }
 
     fn pump(&mut self, ctx: &mut Context<Self>) {
-        match self.rules.next(clock::monotonic()) {
+        let next = self.rules.next(clock::monotonic());
+        self.rules.take_refused().into_iter().for_each(|persist| self.settle(persist, None));
+        match next {
             Next::Wait => self.tell_if_written(),
             Next::WaitUntil(at) => {
                 if self.timer.is_none() {

@@ -29,8 +29,18 @@ pub(crate) trait Write {
     fn may_be_elided(&self) -> bool;
     /// It was elided: nobody waits for it any more.
     fn is_elided(&self) -> bool;
-    /// Takes it for writing; `false` when it was elided meanwhile.
-    fn claim(&self) -> bool;
+    /// Takes it for writing, unless it must not be written.
+    fn claim(&self) -> Claim;
+}
+
+/// Whether a write goes into a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    Taken,
+    /// The device was faster.
+    Elided,
+    /// What was sent before it was not written and is to come again, so this is, too.
+    Overtakes,
 }
 
 /// What to do next.
@@ -66,6 +76,8 @@ pub(crate) struct GroupCommit<A, D> {
     /// When the oldest append of the commit under way was offered.
     committing_since: Option<Instant>,
     elided: u64,
+    /// See [`Claim::Overtakes`].
+    refused: Vec<A>,
     linger_until: Option<Instant>,
     hold_until: Option<Instant>,
     committing: bool,
@@ -81,6 +93,7 @@ impl<A, D> Default for GroupCommit<A, D> {
             left: 0,
             committing_since: None,
             elided: 0,
+            refused: Vec::new(),
             linger_until: None,
             hold_until: None,
             committing: false,
@@ -141,11 +154,13 @@ impl<A: Write, D> GroupCommit<A, D> {
             bytes += write.bytes();
             self.appends_bytes -= weight(write);
             let Some((write, offered_at)) = self.appends.pop_front() else { break };
-            if write.claim() {
-                self.committing_since.get_or_insert(offered_at);
-                appends.push(write);
-            } else {
-                self.elided += 1;
+            match write.claim() {
+                Claim::Taken => {
+                    self.committing_since.get_or_insert(offered_at);
+                    appends.push(write);
+                }
+                Claim::Elided => self.elided += 1,
+                Claim::Overtakes => self.refused.push(write),
             }
         }
         self.sweep_at = self.sweep_at.min(SWEEP_BYTES_MIN.max(2 * self.appends_bytes));
@@ -153,7 +168,7 @@ impl<A: Write, D> GroupCommit<A, D> {
         // What is left over did not fit, so it has company already and need not linger again.
         self.linger_until = (self.waiting() > 0).then_some(now);
         if appends.is_empty() && deletes.is_empty() {
-            return Next::Wait; // everything was elided
+            return Next::Wait; // everything was elided, or refused
         }
         self.committing = true;
         Next::Commit { appends, deletes }
@@ -202,6 +217,12 @@ impl<A: Write, D> GroupCommit<A, D> {
         (self.appends.len(), self.deletes.len(), self.committing_since.or(waiting_since))
     }
 
+    /// Writes that were taken out because of what was not written before them: call after each [`GroupCommit::next`], and let
+    /// them be told as after a commit that was not confirmed.
+    pub(crate) fn take_refused(&mut self) -> Vec<A> {
+        std::mem::take(&mut self.refused)
+    }
+
     /// How many were elided since this was asked last.
     pub(crate) fn take_elided(&mut self) -> u64 {
         std::mem::take(&mut self.elided)
@@ -227,6 +248,7 @@ mod tests {
         name: u32,
         bytes: usize,
         ticket: Option<Ticket>,
+        overtakes: bool,
     }
     impl Write for Row {
         fn bytes(&self) -> usize {
@@ -238,16 +260,20 @@ mod tests {
         fn is_elided(&self) -> bool {
             self.ticket.as_ref().is_some_and(Ticket::is_elided)
         }
-        fn claim(&self) -> bool {
-            self.ticket.as_ref().is_none_or(Ticket::claim)
+        fn claim(&self) -> Claim {
+            match self.ticket.as_ref().is_none_or(Ticket::claim) {
+                true if self.overtakes => Claim::Overtakes,
+                true => Claim::Taken,
+                false => Claim::Elided,
+            }
         }
     }
     fn plain(name: u32) -> Row {
-        Row { name, bytes: 100, ticket: None }
+        Row { name, bytes: 100, ticket: None, overtakes: false }
     }
     fn elidable(name: u32) -> (Row, Ticket) {
         let ticket = Ticket::default();
-        (Row { name, bytes: 100, ticket: Some(ticket.clone()) }, ticket)
+        (Row { name, bytes: 100, ticket: Some(ticket.clone()), overtakes: false }, ticket)
     }
     fn names(next: Next<Row, u32>) -> Vec<u32> {
         match next {
@@ -322,7 +348,7 @@ mod tests {
         rules.committed(true, Vec::new(), t);
         assert_eq!(names(rules.next(t)).len(), 1);
         rules.committed(true, Vec::new(), t);
-        rules.append(Row { name: 1, bytes: BATCH_BYTES_MAX * 2, ticket: None }, t);
+        rules.append(Row { bytes: BATCH_BYTES_MAX * 2, ..plain(1) }, t);
         rules.append(plain(2), t);
         assert_eq!(names(rules.next(t)), [1]);
         rules.committed(true, Vec::new(), t);
@@ -339,6 +365,18 @@ mod tests {
         rules.append(plain(2), t);
         assert!(matches!(rules.next(t), Next::WaitUntil(until) if until == t + BACK_OFF));
         assert_eq!(names(rules.next(t + BACK_OFF)), [2]);
+    }
+
+    #[test]
+    fn what_would_overtake_is_not_written_and_not_forgotten() {
+        let (mut rules, t) = start();
+        rules.append(Row { overtakes: true, ..plain(1) }, t);
+        assert!(matches!(rules.next(t), Next::Wait));
+        rules.append(Row { overtakes: true, ..plain(2) }, t);
+        rules.append(plain(3), t);
+        assert_eq!(names(rules.next(t)), [3]);
+        assert_eq!(rules.take_refused().iter().map(|row| row.name).collect::<Vec<_>>(), [1, 2]);
+        assert!(rules.take_refused().is_empty());
     }
 
     #[test]

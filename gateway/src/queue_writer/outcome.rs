@@ -3,8 +3,9 @@
 use endtoend_protocol::{Address, RejectReason, RetryReason, UnixMillis, limits};
 use endtoend_storage::{Append, AppendOutcome, Seq};
 
-use super::group_commit::Write;
+use super::group_commit::{Claim, Write};
 use super::messages::{Persist, Persisted, Then};
+use crate::course::is_to_come_again;
 use crate::letter::Letter;
 use crate::receipt::Outcome;
 
@@ -22,7 +23,7 @@ pub(crate) enum Told<M, R> {
 impl<M, R> Persist<M, R> {
     /// What of it goes to the store.
     pub(crate) fn to_append(&self) -> Append {
-        let Letter { envelope, accepted_at, tray } = &self.letter;
+        let Letter { envelope, accepted_at, tray, .. } = &self.letter;
         Append {
             tray: *tray,
             to: envelope.to,
@@ -33,13 +34,28 @@ impl<M, R> Persist<M, R> {
         }
     }
 
+    /// It is to come again: nothing that was sent after it may take effect from now on.
+    pub(crate) fn refuse(&self) {
+        self.letter.refuse();
+        match &self.then {
+            Then::Tell { ticket, .. } => ticket.refuse(self.letter.envelope.to),
+            // Its receipt says so when it is settled.
+            Then::Settle(_) => {}
+        }
+    }
+
     /// Who is told, in this order, what became of it. `None`: the store did not confirm.
     ///
     /// Invariant 1: nothing is called safe before this, which follows the commit. Invariant 4: commit first, look for a
     /// mailbox second; and before the sender hears of it, so that whatever it sends next reaches that mailbox after the
     /// wake-up.
     pub(crate) fn concluded(self, outcome: Option<AppendOutcome>) -> impl Iterator<Item = Told<M, R>> {
-        let Self { letter: Letter { envelope, accepted_at, .. }, then } = self;
+        if is_to_come_again(outcome_for_sender(outcome, self.letter.accepted_at)) {
+            // Before the next batch is put together.
+            self.refuse();
+        }
+        let Self { letter, then } = self;
+        let Letter { envelope, accepted_at, .. } = letter;
         let told = match then {
             Then::Tell { mailbox, .. } => {
                 [Some(Told::Mailbox(mailbox, Persisted { to: envelope.to, id: envelope.id, outcome })), None]
@@ -66,10 +82,19 @@ impl<M, R> Write for Persist<M, R> {
             Then::Settle(_) => false,
         }
     }
-    fn claim(&self) -> bool {
-        match &self.then {
+    fn claim(&self) -> Claim {
+        let is_wanted = match &self.then {
             Then::Tell { ticket, .. } => ticket.claim(),
             Then::Settle(_) => true,
+        };
+        match is_wanted {
+            false => Claim::Elided,
+            true if self.letter.overtakes() => {
+                // Before the next one of this batch is claimed.
+                self.refuse();
+                Claim::Overtakes
+            }
+            true => Claim::Taken,
         }
     }
 }

@@ -1,29 +1,78 @@
 //! Who is faster, the device or the disk.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use endtoend_protocol::Address;
+
+use crate::course::Turn;
 
 const WAITING: u8 = 0;
 const WRITING: u8 = 1;
 const ELIDED: u8 = 2;
 
+/// Connections over which an envelope was sent again while it was on its way to the disk: one beyond has to send it once more.
+const TURNS_MAX: usize = 8;
+
 /// Decides once, between the thread of a mailbox and that of the writer, whether an envelope is written.
 ///
 /// The mailbox elides it when the device acknowledged first; the writer claims it when its batch is put together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ticket(Arc<AtomicU8>);
+pub(crate) struct Ticket(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: AtomicU8,
+    /// Where it stands among those of other connections of its sender, who has sent it there, too.
+    turns: Mutex<Turns>,
+}
+
+#[derive(Debug, Default)]
+struct Turns {
+    of_repeats: Vec<Turn>,
+    /// The envelope is to come again, and the mailbox may not have heard so.
+    is_refused: bool,
+}
 
 impl Ticket {
+    /// It was sent again, from another place perhaps: whoever waits behind it there, too, is not to overtake it. `false` when it is
+    /// to come again already, or there are too many of these.
+    pub(crate) fn also(&self, turn: Option<&Turn>) -> bool {
+        let Some(turn) = turn else { return true };
+        let mut turns = self.turns();
+        let Turns { of_repeats, is_refused } = &mut *turns;
+        let is_known = of_repeats.iter().any(|other| other.is_beside(turn));
+        if *is_refused || (!is_known && of_repeats.len() >= TURNS_MAX) {
+            return false;
+        }
+        if !is_known {
+            of_repeats.push(turn.clone());
+        }
+        true
+    }
+
+    /// It is to come again.
+    pub(crate) fn refuse(&self, to: Address) {
+        let mut turns = self.turns();
+        turns.is_refused = true;
+        turns.of_repeats.iter().for_each(|turn| turn.refuse(to));
+    }
+
+    // A panic while the lock was held cannot have left anything in between: every change is one call.
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.0.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The device has the envelope: do not write it. `false` when the writer was faster and a row may exist.
     pub(crate) fn elide(&self) -> bool {
-        self.0.compare_exchange(WAITING, ELIDED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.0.state.compare_exchange(WAITING, ELIDED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
     pub(crate) fn is_elided(&self) -> bool {
-        self.0.load(Ordering::Acquire) == ELIDED
+        self.0.state.load(Ordering::Acquire) == ELIDED
     }
     /// The envelope goes into a batch now. `false` when it was elided.
     pub(crate) fn claim(&self) -> bool {
-        self.0.compare_exchange(WAITING, WRITING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.0.state.compare_exchange(WAITING, WRITING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 

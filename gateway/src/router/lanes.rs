@@ -20,7 +20,7 @@ enum Lane {
 /// before it can know of the first, or the store would take the second before a mailbox that goes away has handled the
 /// first. Bounded by the send window.
 #[derive(Debug, Default)]
-pub(crate) struct Lanes(Vec<(EnvelopeId, Address, Lane)>);
+pub(crate) struct Lanes(Vec<(EnvelopeId, u64, Address, Lane)>);
 
 /// Where an envelope goes. `M` is the way to a mailbox.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,8 +60,9 @@ impl<M, F: Fn() -> Option<M>> Places<M> for F {
 }
 
 impl Lanes {
-    /// Which way an envelope goes, given where its recipient is. Its place is taken until [`Lanes::settled`].
-    pub(crate) fn choose<M>(&mut self, id: EnvelopeId, to: Address, places: &impl Places<M>) -> Way<M> {
+    /// Which way an envelope goes, given where its recipient is. Its place is taken until [`Lanes::settled`]. `n` is its number
+    /// on the connection.
+    pub(crate) fn choose<M>(&mut self, (id, n): (EnvelopeId, u64), to: Address, places: &impl Places<M>) -> Way<M> {
         let taken = self.taken(to);
         let way = match taken {
             Some(Lane::Store) => Way::Store,
@@ -79,13 +80,17 @@ impl Lanes {
             Way::Peer(link) => Lane::Peer(link),
             Way::Busy => taken.unwrap_or(Lane::Mailbox),
         };
-        self.0.push((id, to, lane));
+        self.0.push((id, n, to, lane));
         way
     }
 
     /// The way that unanswered envelopes to this device took; `None` when there are none.
     fn taken(&self, to: Address) -> Option<Lane> {
-        self.0.iter().find(|(_, ahead, _)| *ahead == to).map(|(_, _, lane)| *lane)
+        self.0.iter().find(|(.., ahead, _)| *ahead == to).map(|(.., lane)| *lane)
+    }
+    /// Whether one to this device, or to any for `None`, from that number on has no answer.
+    pub(crate) fn is_under_way(&self, to: Option<Address>, from: u64) -> bool {
+        self.0.iter().any(|(_, n, ahead, _)| *n >= from && to.is_none_or(|to| to == *ahead))
     }
     /// Envelopes without an answer.
     pub(crate) fn unanswered(&self) -> usize {
@@ -95,7 +100,7 @@ impl Lanes {
     #[cfg(test)]
     pub(crate) fn check_invariants(&self) {
         assert!(self.0.len() <= endtoend_protocol::limits::SEND_WINDOW as usize, "one for each send without answer");
-        if let Some((_, to, lane)) = self.0.last() {
+        if let Some((.., to, lane)) = self.0.last() {
             assert_eq!(self.taken(*to), Some(*lane), "what goes to one device takes one way");
         }
     }
@@ -116,7 +121,7 @@ mod tests {
     #[test]
     fn what_follows_an_unanswered_envelope_takes_the_same_way_and_other_devices_do_not() {
         let to = |byte| Address { account: AccountTag::new([byte; 32]), device: DeviceId::FIRST };
-        let id = |n| EnvelopeId::new(UnixMillis::new(n), [1; 10]);
+        let id = |n| (EnvelopeId::new(UnixMillis::new(n), [1; 10]), n);
         let mut lanes = Lanes::default();
         let (here, gone) = (|| Some("mailbox"), || None::<&str>);
         assert_eq!(lanes.choose(id(1), to(1), &gone), Way::Store);
@@ -127,12 +132,12 @@ mod tests {
         );
         assert_eq!(lanes.choose(id(3), to(2), &here), Way::Mailbox("mailbox"));
         assert_eq!(lanes.choose(id(4), to(2), &gone), Way::Busy, "the store may have it before 3");
-        lanes.settled(id(1));
+        lanes.settled(id(1).0);
         assert_eq!(lanes.taken(to(1)), Some(Lane::Store), "2 is still on its way");
-        lanes.settled(id(2));
+        lanes.settled(id(2).0);
         assert_eq!(lanes.choose(id(5), to(1), &here), Way::Mailbox("mailbox"));
-        lanes.settled(id(3));
-        lanes.settled(id(4));
+        lanes.settled(id(3).0);
+        lanes.settled(id(4).0);
         assert_eq!(lanes.choose(id(6), to(2), &gone), Way::Store);
     }
 
@@ -152,16 +157,16 @@ mod tests {
     #[test]
     fn what_follows_an_envelope_over_a_link_goes_over_the_same_life_of_it_or_nowhere() {
         let to = Address { account: AccountTag::new([1; 32]), device: DeviceId::FIRST };
-        let id = |n| EnvelopeId::new(UnixMillis::new(n), [1; 10]);
+        let id = |n| (EnvelopeId::new(UnixMillis::new(n), [1; 10]), n);
         let mut lanes = Lanes::default();
         assert_eq!(lanes.choose(id(1), to, &Elsewhere(Some(LinkLife(1)), true)), Way::Peer(LinkLife(1)));
         assert_eq!(lanes.choose(id(2), to, &|| Some(())), Way::Busy, "the link of 1 is gone, and 1 is not answered");
-        lanes.settled(id(2));
+        lanes.settled(id(2).0);
         assert_eq!(lanes.choose(id(3), to, &Elsewhere(None, true)), Way::Peer(LinkLife(1)));
         assert_eq!(lanes.choose(id(4), to, &Elsewhere(Some(LinkLife(2)), false)), Way::Busy);
-        (1..=4).for_each(|n| lanes.settled(id(n)));
+        (1..=4).for_each(|n| lanes.settled(id(n).0));
         assert_eq!(lanes.choose(id(5), to, &Elsewhere(Some(LinkLife(2)), false)), Way::Peer(LinkLife(2)));
-        lanes.settled(id(5));
+        lanes.settled(id(5).0);
         assert_eq!(lanes.choose(id(6), to, &Elsewhere(None, false)), Way::Store);
         lanes.check_invariants();
     }
@@ -172,8 +177,9 @@ mod tests {
         let id = EnvelopeId::new(UnixMillis::new(1), [1; 10]);
         let mut lanes = Lanes::default();
         let none = || None::<()>;
-        lanes.choose(id, to, &none);
-        lanes.choose(id, to, &none);
+        lanes.choose((id, 1), to, &none);
+        lanes.choose((id, 2), to, &none);
+        assert!(lanes.is_under_way(Some(to), 2) && lanes.is_under_way(None, 1) && !lanes.is_under_way(None, 3));
         lanes.settled(id);
         assert_eq!(lanes.taken(to), Some(Lane::Store), "the repeat is still on its way");
         lanes.settled(id);

@@ -49,8 +49,9 @@ impl Router {
     }
 
     /// Every path ends in `receipt` being settled, by value or by being dropped, and its place in `lanes` with it.
-    pub(crate) fn route(&self, letter: Letter, receipt: Receipt, lanes: &mut Lanes) {
-        let (id, to) = (letter.envelope.id, letter.envelope.to);
+    /// `n` is its number on its connection.
+    pub(crate) fn route(&self, n: u64, letter: Letter, receipt: Receipt, lanes: &mut Lanes) {
+        let (id, to) = ((letter.envelope.id, n), letter.envelope.to);
         let way = match &self.elsewhere {
             None => lanes.choose(id, to, &|| self.routes.mailbox(to.account)),
             Some(elsewhere) => lanes.choose(id, to, &elsewhere.places(&self.routes, to, true)),
@@ -59,9 +60,9 @@ impl Router {
     }
 
     /// The same for an envelope that has come from another node: it goes no further.
-    pub(crate) fn route_here(&self, letter: Letter, receipt: Receipt, lanes: &mut Lanes) {
-        let Some(elsewhere) = &self.elsewhere else { return self.route(letter, receipt, lanes) };
-        let (id, to) = (letter.envelope.id, letter.envelope.to);
+    pub(crate) fn route_here(&self, n: u64, letter: Letter, receipt: Receipt, lanes: &mut Lanes) {
+        let Some(elsewhere) = &self.elsewhere else { return self.route(n, letter, receipt, lanes) };
+        let (id, to) = ((letter.envelope.id, n), letter.envelope.to);
         let way = lanes.choose(id, to, &elsewhere.places(&self.routes, to, false));
         self.send(way, letter, receipt);
     }

@@ -53,12 +53,20 @@ impl World {
         self.between.was_forwarded += 1;
         let full = self.weather.strikes(Fault::WriterFull, &mut self.chance);
         let member = self.nodes[n].member.as_mut().unwrap();
+        if letter.overtakes() {
+            return receipt.settle(BUSY);
+        }
+        let untold = member.forwards.untold(over);
+        member.forwards.told(over);
         let number = member.forwards.went(over, name(letter.envelope.to), receipt);
         let tray = match letter.tray {
             Tray::Contacts => WireTray::Contacts,
             Tray::Requests => WireTray::Requests,
         };
         let forward = Forward { envelope: letter.envelope, tray, accepted_at: letter.accepted_at };
+        if let Some(count) = untold {
+            self.send(n, over, Frame::RefusalsHeard { count });
+        }
         if full || !self.send(n, over, Frame::Forward { n: number, forward }) {
             let right = self.nodes[n].member.as_mut().unwrap().forwards.not_sent(over, number);
             right.into_iter().for_each(|right| right.settle(BUSY));
@@ -129,6 +137,14 @@ impl World {
                         member.whereabouts.borrow_mut().moved(device, over);
                     }
                     right.settle(from_wire(outcome));
+                    if outcome.is_to_come_again() {
+                        member.forwards.was_refused(over);
+                    }
+                }
+            }
+            Frame::RefusalsHeard { count } => {
+                if let Some(door) = member.doors.get_mut(&over) {
+                    door.heard = count;
                 }
             }
             Frame::Wake { n: number, to, seq } => {
@@ -166,21 +182,24 @@ impl World {
         let member = self.nodes[n].member.as_mut().unwrap();
         let moved = !member.owned.is_here(name(to));
         let door = member.doors.get_mut(&over).unwrap();
+        let comes_in_turn = door.rules.lets_in(to, door.heard);
         let place = Arc::clone(&door.window).try_acquire_owned();
-        let (Ok(place), Some(memory)) = (place, memory) else {
+        let (true, Ok(place), Some(memory)) = (comes_in_turn, place, memory) else {
+            door.rules.refuse(to, number);
             self.send(n, over, Frame::Forwarded { n: number, outcome: to_wire(BUSY), moved: false });
             return;
         };
         // Only what its sender hears is written down.
         let sender = Sender { inbox: door.inbox.clone(), log: Default::default() };
-        let receipt = Receipt::new(id, sender, place, memory, arrived);
+        let turn = Some(door.rules.turn(number));
+        let receipt = Receipt::new((id, to, turn.clone()), sender, place, memory, arrived);
         door.rules.came(number, id, moved);
         let tray = match tray {
             WireTray::Contacts => Tray::Contacts,
             WireTray::Requests => Tray::Requests,
         };
-        let letter = Letter { envelope, accepted_at, tray };
-        let way = self.choose(n, Through::Line(over), id, to);
+        let letter = Letter { envelope, accepted_at, tray, turn };
+        let way = self.choose(n, Through::Line(over), (id, number), to);
         if self.trace.is_some() {
             self.note(|| format!("envelope {} goes to {way:?} on node {n}", super::oracle::number(id)));
         }
@@ -239,7 +258,7 @@ impl World {
             let door = member.doors.get_mut(&life).unwrap();
             let news = door.inbox.borrow_mut().pop_front();
             if let Some(News::Settled(settled)) = news
-                && let Some((number, moved)) = door.rules.settled(settled.id)
+                && let Some((number, moved)) = door.rules.settled(settled.id, settled.to, settled.outcome)
             {
                 self.send(n, life, Frame::Forwarded { n: number, outcome: to_wire(settled.outcome), moved });
             }

@@ -15,6 +15,7 @@ const SILENCE_MAX: u64 = 10_000_000;
 pub(super) enum Up {
     Attach,
     Send { number: usize, to: Address, bytes: usize },
+    RetriesHeard(u64),
     Ack(u64),
 }
 
@@ -68,6 +69,9 @@ pub(super) struct Client {
     pub(super) stored: u64,
     pub(super) acknowledged: u64,
     pub(super) held: BTreeMap<Address, u64>,
+    /// Answers of this connection that asked it to send again; and how many of them the node knows to have been heard.
+    pub(super) retries: u64,
+    pub(super) retries_told: Option<u64>,
     pub(super) connect_at: u64,
     pub(super) stalled_until: u64,
     /// Whether it wants deliveries at all.
@@ -88,6 +92,8 @@ impl Client {
             stored: 0,
             acknowledged: 0,
             held: BTreeMap::new(),
+            retries: 0,
+            retries_told: None,
             connect_at: 0,
             stalled_until: 0,
             wants,
@@ -103,6 +109,7 @@ impl Client {
         self.read = None;
         (self.stored, self.acknowledged) = (0, 0);
         self.held.clear();
+        (self.retries, self.retries_told) = (0, None);
         self.connect_at = connect_at;
         self.outbox.values_mut().for_each(|row| row.sent_at = None);
     }
@@ -150,14 +157,17 @@ impl Client {
                 self.outbox.remove(&number);
             }
             Outcome::Retry(reason) => self.put_off(number, now + crate::connection::retry_after_ms(reason) * 1000),
+            Outcome::Superseded => self.put_off(number, now + 100_000),
             Outcome::Limited { retry_after } => self.put_off(number, now + retry_after.as_micros() as u64),
         }
     }
 
     fn put_off(&mut self, number: usize, until: u64) {
+        self.retries += 1;
         if let Some(row) = self.outbox.get_mut(&number) {
             row.sent_at = None;
-            self.held.insert(row.to, until);
+            let held = self.held.entry(row.to).or_default();
+            *held = until.max(*held);
         }
     }
 

@@ -83,6 +83,8 @@ pub(super) struct Sweep {
 /// Where forwarded envelopes come in, for one life of a link.
 pub(super) struct Door {
     pub(super) rules: Entry,
+    /// Refusals that the other end knows of.
+    pub(super) heard: u64,
     pub(super) inbox: Inbox,
     pub(super) window: Arc<Semaphore>,
     /// As a connection's.
@@ -93,6 +95,7 @@ impl Door {
     pub(super) fn new() -> Self {
         Self {
             rules: Entry::default(),
+            heard: 0,
             inbox: Rc::default(),
             window: Arc::new(Semaphore::new(FORWARDS_MAX)),
             routing: None,
@@ -322,7 +325,7 @@ impl World {
         &mut self,
         n: usize,
         through: Through,
-        id: endtoend_protocol::EnvelopeId,
+        id: (endtoend_protocol::EnvelopeId, u64),
         to: Address,
     ) -> router::Way<Generation> {
         let (now, links) = (self.instant(n), self.between.links(n));

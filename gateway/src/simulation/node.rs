@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::member::Member;
 use crate::connection::Attachment;
+use crate::course::Course;
 use crate::directory::LiveMailboxes;
 use crate::letter::Letter;
 use crate::mailbox::{Action, AttachmentId, Caller, Connected, Devices, FromDevice, WakeUps};
@@ -82,6 +83,10 @@ pub(super) struct Connection {
     pub(super) attachment: Attachment<Generation>,
     pub(super) window: Arc<Semaphore>,
     pub(super) lanes: Lanes,
+    pub(super) sends: u64,
+    /// What its client has heard, and the order of what it sends.
+    pub(super) heard: u64,
+    pub(super) course: Arc<Course>,
     pub(super) inbox: Inbox,
     /// The router has looked the mailbox up; the message is not there yet.
     pub(super) routing: Option<(Generation, Letter, Right)>,

@@ -107,7 +107,10 @@ impl Oracle {
         let (moment, number) = (self.moment(), number(id));
         let told = &mut self.envelopes[number];
         let Outcome::Accepted { at } = outcome else {
-            assert!(matches!(outcome, Outcome::Retry(_) | Outcome::Limited { .. }), "{number} was rejected");
+            assert!(
+                matches!(outcome, Outcome::Retry(_) | Outcome::Superseded | Outcome::Limited { .. }),
+                "{number} was rejected"
+            );
             told.repeated = true;
             return;
         };
@@ -187,7 +190,19 @@ impl Oracle {
         !self.envelopes.iter().any(|told| Some(told.to) != sloth && waits(told))
     }
 
-    /// Invariant 3: of one sender to one device, in the order of acceptance.
+    /// Invariant 3: of one sender to one device, in the order in which they were written, also where some of them were told to come
+    /// again. What came after its time is an exception: it may have been dropped before.
+    pub(super) fn order_of_writing(&self) {
+        let mut last: BTreeMap<(usize, Address), (usize, u64)> = BTreeMap::new();
+        for (at, told) in self.envelopes.iter().enumerate().filter(|(_, told)| !told.late) {
+            let Some(shown) = told.shown else { continue };
+            if let Some((before, moment)) = last.insert((told.from, told.to), (at, shown)) {
+                assert!(moment < shown, "envelope {before} was sent before {at} and shown after it");
+            }
+        }
+    }
+
+    /// Invariant 3, again, where the order of acceptance says more: what was accepted is before what came late.
     ///
     /// When a sender was told to repeat something that was written, or pushed, all the same, its place is somewhere
     /// between; then only what was accepted before the other was anywhere counts.

@@ -14,6 +14,7 @@ use super::store::Read;
 use super::weather::Fault;
 use super::world::World;
 use crate::connection::{Attachment, Leave};
+use crate::course::{Turn, is_to_come_again};
 use crate::letter::Letter;
 use crate::mailbox::{Action, AttachmentId, Caller};
 use crate::queue_writer::{Next, Persist, Persisted, Then, Told, place_of};
@@ -59,6 +60,12 @@ impl World {
         if let Some(next) = client.next_to_send(self.now)
             && self.chance.below(2) == 0
         {
+            let client = &mut self.clients[at];
+            if client.retries_told != Some(client.retries) {
+                let count = client.retries;
+                client.retries_told = Some(count);
+                self.say_up(id, Up::RetriesHeard(count));
+            }
             let (to, bytes, again) = self.clients[at].send(next, self.now).unwrap();
             self.oracle.sent(next, again);
             self.note(|| format!("client {at} sends {next}{}", if again { " again" } else { "" }));
@@ -147,6 +154,7 @@ impl World {
                     self.nodes[n].tell_mailbox(mailbox, ToMailbox::From(acknowledged));
                 }
             }
+            Up::RetriesHeard(count) => connection.heard = count,
             Up::Send { number, to, bytes } => self.route(id, number, to, bytes),
         }
     }
@@ -158,18 +166,27 @@ impl World {
         let connection = self.nodes[n].connections.get_mut(&id).unwrap();
         let body = Bytes::from_static(BODY.get(..bytes).unwrap());
         let envelope = Envelope { id: id_of(number), to, body, devices_version: 1 };
+        connection.sends += 1;
+        let sends = connection.sends;
+        let turn = Turn::new(connection.course.clone(), sends);
+        let comes_in_turn =
+            connection.course.lets_in(to, connection.heard, |to, from| connection.lanes.is_under_way(to, from));
         let place = std::sync::Arc::clone(&connection.window).try_acquire_owned();
         let inbox = connection.inbox.clone();
         let memory = self.nodes[n].memory.take(&envelope);
-        let (Ok(place), Some(memory)) = (place, memory) else {
+        let (true, Ok(place), Some(memory)) = (comes_in_turn, place, memory) else {
+            let course = &self.nodes[n].connections[&id].course;
+            course.refuse(to, sends);
+            course.tell(to, false);
             self.oracle.refused(number);
+            self.note(|| format!("envelope {number} is refused{}", if comes_in_turn { "" } else { ", out of turn" }));
             return self.say_down(id, Down::Settled(envelope.id, BUSY));
         };
         let sender = Sender { inbox, log: self.log.clone() };
-        let receipt = Receipt::new(envelope.id, sender, place, memory, arrived);
-        let way = self.choose(n, Through::Connection(id), envelope.id, to);
+        let receipt = Receipt::new((envelope.id, to, Some(turn.clone())), sender, place, memory, arrived);
+        let way = self.choose(n, Through::Connection(id), (envelope.id, sends), to);
         let accepted_at = self.wall();
-        let letter = Letter { envelope, accepted_at, tray: Tray::Contacts };
+        let letter = Letter { envelope, accepted_at, tray: Tray::Contacts, turn: Some(turn) };
         if self.trace.is_some() {
             self.note(|| format!("envelope {number} goes to {way:?}"));
         }
@@ -195,6 +212,9 @@ impl World {
             None => {}
             Some(News::Settled(settled)) => {
                 connection.lanes.settled(settled.id);
+                if let Outcome::Retry(_) | Outcome::Superseded | Outcome::Limited { .. } = settled.outcome {
+                    connection.course.tell(settled.to, is_to_come_again(settled.outcome));
+                }
                 self.say_down(id, Down::Settled(settled.id, settled.outcome));
             }
             Some(News::Attached(attachment, mailbox)) => {
@@ -348,11 +368,13 @@ impl World {
             }
             Action::Settle(receipt, outcome) => receipt.settle(outcome),
             Action::Persist { letter, ticket } => {
+                let persist = Persist { letter, then: Then::Tell { mailbox: generation, ticket } };
                 if self.weather.strikes(Fault::WriterFull, &mut self.chance) {
-                    let refused = Persisted { to: letter.envelope.to, id: letter.envelope.id, outcome: None };
+                    persist.refuse();
+                    let envelope = persist.letter.envelope;
+                    let refused = Persisted { to: envelope.to, id: envelope.id, outcome: None };
                     mailbox.inbox.push_back(ToMailbox::Persisted(refused));
                 } else {
-                    let persist = Persist { letter, then: Then::Tell { mailbox: generation, ticket } };
                     self.nodes[n].writer.inbox.push_back(ToWriter::Persist(persist));
                 }
             }
@@ -453,7 +475,13 @@ impl World {
 
     fn pump_writer(&mut self, n: usize) {
         let now = self.instant(n);
-        match self.nodes[n].writer.rules.next(now) {
+        let writer = &mut self.nodes[n].writer;
+        let next = writer.rules.next(now);
+        for persist in writer.rules.take_refused() {
+            let to = persist.letter.envelope.to;
+            writer.told.extend(persist.concluded(None).map(|told| (to, None, told)));
+        }
+        match next {
             Next::Wait => {}
             Next::WaitUntil(at) => {
                 let at = self.micros(n, at);

@@ -179,6 +179,7 @@ impl World {
         self.clients[sloth].stalled_until = 0;
         self.come_to_rest(None);
         self.oracle.at_rest(&self.nodes, self.weather.memory_kib, &self.clients, None, self.wall());
+        self.oracle.order_of_writing();
         self.oracle.order();
         if !self.store.littered {
             let rows = self.store.rows().filter(|row| row.expires_at > self.wall());
@@ -461,6 +462,9 @@ impl World {
             attachment: Attachment::Never,
             window: Arc::new(Semaphore::new(limits::SEND_WINDOW as usize)),
             lanes: Lanes::default(),
+            sends: 0,
+            heard: 0,
+            course: Arc::default(),
             inbox: Rc::default(),
             routing: None,
         };
@@ -481,6 +485,7 @@ impl World {
                     self.links.get(&id).and_then(|link| self.nodes[link.node].connections.get(&id))
                 {
                     connection.lanes.check_invariants();
+                    connection.course.check_invariants();
                     let news = connection.inbox.borrow();
                     let answers = news.iter().filter(|news| matches!(news, News::Settled(_))).count();
                     assert!(answers <= limits::SEND_WINDOW as usize, "an answer for each place in the window");

@@ -47,6 +47,8 @@ pub(super) struct Ledger {
     pub(super) password_logins: usize,
     /// So many `Send` frames end their connection unanswered, after the envelope was stored.
     pub(super) cut_after_send: usize,
+    /// What was said of `Retry`s that were heard, and after how many sends.
+    pub(super) retries_heard: Vec<(u64, usize)>,
     /// So many `Send` frames are answered by `Retry`.
     pub(super) retry_sends: usize,
     /// The next `Send` frame is refused by a node that stops, and asks to come back after so many milliseconds.
@@ -222,6 +224,12 @@ impl Connection {
                 let (id, reason) = (envelope.id, ClosingReason::ShuttingDown);
                 let retry = ServerFrame::Retry { id, after_ms, reason: RetryReason::ShuttingDown };
                 Some(vec![retry, ServerFrame::Closing { reason, after_ms }])
+            }
+            ClientFrame::RetriesHeard { count } => {
+                let mut ledger = self.ledger.lock().unwrap();
+                let sends = ledger.sends.len();
+                ledger.retries_heard.push((count, sends));
+                Some(Vec::new())
             }
             ClientFrame::Ack { up_to } => {
                 let mut ledger = self.ledger.lock().unwrap();

@@ -312,6 +312,8 @@ async fn a_retry_is_tried_again_in_order() {
     let second = alice.send("bob", "second").await;
     assert_eq!(alice.settled(second).await, MessageState::Accepted);
     assert_eq!(bob.unread(2).await, ["first", "second"]);
+    // The node knows each time which of its answers were known.
+    assert_eq!(node.ledger().retries_heard, [(0, 0), (1, 2), (2, 3)]);
 }
 
 #[tokio::test]

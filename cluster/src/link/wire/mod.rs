@@ -139,6 +139,12 @@ pub enum Frame {
         /// Of the `News`.
         n: u64,
     },
+    /// The sender knows so many refusals of its `Forward`s, all there were so far: what it sends on from here on, senders have sent
+    /// who know, too. Traffic.
+    RefusalsHeard {
+        /// How many `Forwarded` of this link said [`Outcome::is_to_come_again`].
+        count: u64,
+    },
 }
 
 impl Frame {
@@ -153,7 +159,8 @@ impl Frame {
             | Self::Taken { .. }
             | Self::TakenSeen { .. }
             | Self::News { .. }
-            | Self::NewsHeard { .. } => false,
+            | Self::NewsHeard { .. }
+            | Self::RefusalsHeard { .. } => false,
         }
     }
 }
@@ -173,7 +180,8 @@ impl Frame {
             | Self::Forward { .. }
             | Self::Wake { .. }
             | Self::Taken { .. }
-            | Self::News { .. } => false,
+            | Self::News { .. }
+            | Self::RefusalsHeard { .. } => false,
         }
     }
 }
@@ -238,6 +246,16 @@ pub enum Outcome {
     ShuttingDown,
     /// No such device.
     UnknownRecipient,
+}
+
+impl Outcome {
+    /// Whether the sender is to send the same envelope again.
+    pub const fn is_to_come_again(&self) -> bool {
+        match self {
+            Self::Accepted { .. } | Self::UnknownRecipient => false,
+            Self::Busy | Self::QueueFull | Self::Unavailable | Self::ShuttingDown => true,
+        }
+    }
 }
 
 /// What connections on all nodes must hear of.

@@ -47,6 +47,7 @@ fn one_of_each() -> Vec<(&'static str, Frame)> {
         ("news of others", news(News::AccountRevoked { account, except: Some([9; 16]) })),
         ("news of a standing", news(News::StandingChanged { account })),
         ("news heard", Frame::NewsHeard { n: 6 }),
+        ("refusals heard", Frame::RefusalsHeard { count: 300 }),
     ]
 }
 
@@ -163,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_frame_is_a_frame_or_an_error(kind in 0_usize..23, at in any::<prop::sample::Index>(), to in any::<u8>()) {
+    fn a_damaged_frame_is_a_frame_or_an_error(kind in 0_usize..24, at in any::<prop::sample::Index>(), to in any::<u8>()) {
         let mut body = bytes_of(&one_of_each()[kind].1)[4..].to_vec();
         let at = at.index(body.len());
         body[at] = to;
