@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use async_trait::async_trait;
+use endtoend_protocol::UnixMillis;
 
 use crate::{StoreError, TransferError};
 
@@ -17,6 +18,8 @@ pub struct StoreStats {
     pub devices: u64,
     /// Envelopes that wait for a device, expired ones among them until they are forgotten.
     pub queued_envelopes: u64,
+    /// When the oldest of them was accepted; `None` when there is none.
+    pub oldest_accepted_at: Option<UnixMillis>,
     /// What a copy has at most.
     pub bytes: u64,
 }
@@ -43,6 +46,13 @@ pub trait Maintenance: Send + Sync {
     /// # Errors
     /// When the store does not answer.
     async fn stats(&self) -> Result<StoreStats, StoreError>;
+
+    /// When the envelope was accepted that has waited longest for its device, or has expired and is not forgotten; `None` when none
+    /// waits. Reads one row at the beginning of an index, however many there are: it may be asked by a timer.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn oldest_accepted_at(&self) -> Result<Option<UnixMillis>, StoreError>;
 
     /// Makes a commit like any other, on disk when this returns, which changes nothing: whether the store can be written.
     /// Waits for its turn, and for locks, as any write does.

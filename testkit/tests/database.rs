@@ -94,12 +94,14 @@ async fn a_conversation_moves_to_postgresql_and_back() {
 
     let looked = on(&data, Some(&url), &["db", "status"]).done();
     assert_eq!((looked.field("kind"), looked.field("queued_envelopes")), (&"postgres".into(), &1.into()));
+    assert!(looked.field("oldest_queued_seconds").is_u64(), "{looked:?}");
     let back = on(&data, Some(&url), &BACK).done();
     assert_eq!((rows(&back, "accounts"), rows(&back, "queue")), (2, 1));
     assert_eq!(last(&back, "audit"), "intact");
     assert!(last(&back, "next").as_str().unwrap().contains("take url"), "{back:?}");
     let looked = on(&data, None, &["db", "status"]).done();
     assert_eq!((looked.field("kind"), looked.field("queued_envelopes")), (&"sqlite".into(), &1.into()));
+    assert!(looked.field("oldest_queued_seconds").is_u64(), "{looked:?}");
     restart(&mut scene, None);
     assert_eq!(scene.bob.listen(1), ["it waits in the database"]);
     scene.alice_says("home again");

@@ -81,6 +81,7 @@ async fn a_conversation_is_counted() {
     assert_eq!(scrape.value("endtoend_commit_rows_sum"), 1.0);
     assert_eq!(scrape.value("endtoend_commit_seconds_count"), 1.0);
     assert_eq!(scrape.value("endtoend_messages_delivered_total"), 0.0);
+    counts(&node, "that it waits", |scrape| scrape.value("endtoend_queue_oldest_seconds") > 0.0);
     bob.ask(Request::Attach).await;
     assert!(matches!(bob.recv().await, Some(ServerFrame::Deliver(_))));
     bob.send(&ClientFrame::Ack { up_to: DeliveryNumber(1) }).await;
@@ -112,6 +113,7 @@ async fn a_conversation_is_counted() {
         ("endtoend_limit_sharing{state=\"alone\"}", 1.0),
         ("endtoend_writer_appends_waiting", 0.0),
         ("endtoend_writer_oldest_seconds", 0.0),
+        ("endtoend_queue_oldest_seconds", 0.0),
         ("endtoend_requests_in_flight", 0.0),
         ("endtoend_accounts_online", 2.0),
     ] {

@@ -7,6 +7,7 @@ use super::operators;
 use super::request::{AdminAnswer, AdminRequest, Progress, Reporter, RunningStatus, Status};
 use crate::backup;
 use crate::commands::Failure;
+use endtoend_protocol::UnixMillis;
 use tokio::sync::watch;
 
 /// Does what is asked. Dropped half-way, it leaves nothing half done behind.
@@ -65,6 +66,7 @@ async fn status(context: &AdminContext) -> Result<Status, Failure> {
         accounts: stats.accounts,
         devices: stats.devices,
         queued_envelopes: stats.queued_envelopes,
+        oldest_accepted_ms: stats.oldest_accepted_at.map(UnixMillis::get),
         database_bytes: stats.bytes,
     })
 }

@@ -179,6 +179,8 @@ pub(crate) struct Status {
     pub(crate) accounts: u64,
     pub(crate) devices: u64,
     pub(crate) queued_envelopes: u64,
+    /// When the oldest of them was accepted.
+    pub(crate) oldest_accepted_ms: Option<u64>,
     pub(crate) database_bytes: u64,
 }
 

@@ -176,6 +176,9 @@ impl Maintenance for Slow {
     async fn stats(&self) -> Result<StoreStats, StoreError> {
         self.store.stats().await
     }
+    async fn oldest_accepted_at(&self) -> Result<Option<UnixMillis>, StoreError> {
+        self.store.oldest_accepted_at().await
+    }
     async fn copy_to(&self, to: &Path) -> Result<(), CopyError> {
         self.go_on.notified().await;
         self.store.copy_to(to).await

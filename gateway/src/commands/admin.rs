@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
+use endtoend_protocol::UnixMillis;
 use serde_json::{Value, json};
 
 use super::{Environment, Failure, Out};
 use crate::admin::{AdminAnswer, AdminRequest, Progress, Status, ask};
 use crate::backup::BackupDone;
+use crate::clock;
 use crate::config::{Config, StorageConfig};
 use crate::node::{ELSEWHERE, Outside};
 
@@ -114,6 +116,16 @@ fn said(Progress { what, bytes, bytes_total }: &Progress) -> Option<Value> {
 }
 
 /// A moment for people: RFC 3339, UTC, to the second.
+/// How long ago that was, in whole seconds.
+pub(super) fn age(accepted_ms: u64) -> Duration {
+    Duration::from_secs(clock::now().since(UnixMillis::new(accepted_ms)).as_secs())
+}
+
+/// Of the oldest one, behind how many wait.
+pub(super) fn waiting_for(age: Duration) -> String {
+    format!(", the oldest for {}", humantime::format_duration(age))
+}
+
 pub(super) fn time(ms: u64) -> String {
     // What no calendar holds shows as the last moment that ours does.
     let seconds = Duration::from_millis(ms).min(Duration::from_secs(253_402_300_799));
@@ -137,7 +149,18 @@ pub fn status(options: &StatusOptions, environment: &Environment) -> Result<(), 
     let AdminAnswer::Status(status) = options.at.ask(AdminRequest::Status {}, environment)? else {
         return Err(unexpected());
     };
-    let Status { version, running, data, schema, accounts, devices, queued_envelopes, database_bytes } = status;
+    let Status {
+        version,
+        running,
+        data,
+        schema,
+        accounts,
+        devices,
+        queued_envelopes,
+        oldest_accepted_ms,
+        database_bytes,
+    } = status;
+    let oldest = oldest_accepted_ms.map(age);
     let object = json!({
         "event": "status", "version": version, "running": running.is_some(),
         "since_ms": running.as_ref().map(|running| running.since_ms),
@@ -149,7 +172,8 @@ pub fn status(options: &StatusOptions, environment: &Environment) -> Result<(), 
         "ready": running.as_ref().map(|running| running.not_ready.is_empty()),
         "not_ready": running.as_ref().map(|running| &running.not_ready),
         "data": data, "schema": schema, "accounts": accounts, "devices": devices,
-        "queued_envelopes": queued_envelopes, "database_bytes": database_bytes,
+        "queued_envelopes": queued_envelopes, "oldest_queued_seconds": oldest.map(|age| age.as_secs()),
+        "database_bytes": database_bytes,
     });
     let state = match &running {
         Some(running) => format!(
@@ -169,9 +193,10 @@ pub fn status(options: &StatusOptions, environment: &Environment) -> Result<(), 
     };
     let text = format!(
         "node              {state}\nversion           {version}\ndata directory    {}\nschema            {schema}\n\
-         accounts          {accounts}\ndevices           {devices}\nqueued envelopes  {queued_envelopes}\n\
+         accounts          {accounts}\ndevices           {devices}\nqueued envelopes  {queued_envelopes}{}\n\
          database          {database_bytes} bytes",
-        data.display()
+        data.display(),
+        oldest.map(waiting_for).unwrap_or_default(),
     );
     Ok(Out { json: options.at.json }.say(&object, &text)?)
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use endtoend_storage::{AuditVerdict, TransferProgress, Transferred};
 use serde_json::{Value, json};
 
-use super::admin::{AtNode, Shown, block_on};
+use super::admin::{AtNode, Shown, age, block_on, waiting_for};
 use super::{Environment, Failure, Out};
 use crate::admin::Progress;
 use crate::clock;
@@ -108,20 +108,23 @@ async fn status(look: &Look, environment: &Environment) -> Result<(), Failure> {
         std::cmp::Ordering::Equal => "current",
         std::cmp::Ordering::Greater => "newer: this program does not use it",
     };
+    let oldest = stats.oldest_accepted_at.map(|accepted_at| age(accepted_at.get()));
     let object = json!({
         "event": "database", "kind": store.kind(), "database": chosen.place(), "schema": stats.schema,
         "newest_schema": newest, "accounts": stats.accounts, "devices": stats.devices,
-        "queued_envelopes": stats.queued_envelopes, "database_bytes": stats.bytes,
+        "queued_envelopes": stats.queued_envelopes, "oldest_queued_seconds": oldest.map(|age| age.as_secs()),
+        "database_bytes": stats.bytes,
     });
     let text = format!(
         "database          {} ({})\nschema            {} ({state})\naccounts          {}\ndevices           {}\n\
-         queued envelopes  {}\nsize              {} bytes",
+         queued envelopes  {}{}\nsize              {} bytes",
         chosen.place(),
         store.kind(),
         stats.schema,
         stats.accounts,
         stats.devices,
         stats.queued_envelopes,
+        oldest.map(waiting_for).unwrap_or_default(),
         stats.bytes
     );
     Ok(Out { json: look.at.json }.say(&object, &text)?)

@@ -4,9 +4,11 @@
 //! changes nothing, and no answer names a client or an account.
 
 mod listener;
+mod oldest;
 mod readiness;
 mod scrape;
 
 pub(crate) use listener::{AdminListener, listen};
+pub(crate) use oldest::Oldest;
 pub(crate) use readiness::{Readiness, Reason};
 pub(crate) use scrape::Watched;

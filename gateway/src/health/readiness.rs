@@ -179,6 +179,9 @@ mod tests {
             self.go_on.notified().await;
             if self.fails { Err(StoreError::Unavailable("the disk is full".into())) } else { Ok(()) }
         }
+        async fn oldest_accepted_at(&self) -> Result<Option<endtoend_protocol::UnixMillis>, StoreError> {
+            Ok(None)
+        }
         async fn copy_to(&self, _: &Path) -> Result<(), CopyError> {
             Ok(())
         }

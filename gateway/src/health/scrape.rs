@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix_web::web;
 use endtoend_protocol::UnixMillis;
 
+use super::oldest::Oldest;
 use super::readiness::Readiness;
 use crate::clock;
 use crate::metrics::{Levels, ProcessLevels};
@@ -13,6 +14,7 @@ use crate::node::{Membership, Node, OpenConnections, SENDS_MAX};
 /// What answers those who watch.
 pub(crate) struct Watched {
     pub(crate) readiness: Arc<Readiness>,
+    pub(crate) oldest: Oldest,
     pub(crate) node: Arc<Node>,
     pub(crate) open: OpenConnections,
     /// Kind of the store.
@@ -26,7 +28,7 @@ pub(crate) struct Watched {
 impl Watched {
     /// Everything that is counted, as Prometheus reads it.
     pub(super) async fn expose(&self) -> String {
-        let reasons = self.readiness.reasons().await;
+        let (reasons, oldest_waiting) = tokio::join!(self.readiness.reasons(), self.oldest.age(clock::now()));
         let process = web::block(ProcessLevels::read).await.unwrap_or_default();
         let (node, services) = (&self.node, &self.node.services);
         let (audit_waiting, audit_missed) = services.audit_backlog();
@@ -35,6 +37,7 @@ impl Watched {
             started: self.started,
             store: self.store,
             reasons,
+            oldest_waiting,
             memory_free: node.memory.free() as u64 * 1024,
             memory: SENDS_MAX as u64 * 1024,
             sockets: self.open.count(),

@@ -94,6 +94,10 @@ impl Metrics {
         text.gauge("endtoend_writer_deletes_waiting", help, &self.deletes_waiting);
         let help = "Age of the oldest envelope whose commit has not ended; 0 when there is none.";
         text.level("endtoend_writer_oldest_seconds", help, seconds(self.oldest_append_age(levels.now)));
+        if let Some(oldest) = levels.oldest_waiting {
+            let help = "Age of the envelope that has waited longest for its device; 0 when none waits.";
+            text.level("endtoend_queue_oldest_seconds", help, seconds(oldest));
+        }
         let help = "Calls to the store that failed.";
         text.counters("endtoend_store_errors_total", help, "call", &self.store_errors);
         text.counter("endtoend_sweeps_total", "Rounds in which expired rows were looked for.", &self.sweeps);

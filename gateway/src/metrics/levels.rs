@@ -18,6 +18,8 @@ pub(crate) struct Levels {
     pub(crate) store: &'static str,
     /// Why the node is not ready; none when it is.
     pub(crate) reasons: Vec<Reason>,
+    /// Of the envelope that waits longest for its device; zero without one, `None` where the store does not say.
+    pub(crate) oldest_waiting: Option<Duration>,
     /// Of the memory for sends without answer, in bytes.
     pub(crate) memory_free: u64,
     pub(crate) memory: u64,

@@ -36,7 +36,7 @@ use crate::admin::{AdminContext, AdminSocket, Running, SOCKET};
 use crate::clock;
 use crate::config::Config;
 use crate::connection;
-use crate::health::{self, AdminListener, Readiness, Watched};
+use crate::health::{self, AdminListener, Oldest, Readiness, Watched};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::services::{Auditor, Policy, ServerPassword, Services};
@@ -131,6 +131,7 @@ pub async fn serve(
     let readiness = Arc::new(Readiness::new(opened.maintenance(), metrics.clone(), node.memory.clone(), seen.clone()));
     let watched = Arc::new(Watched {
         readiness: readiness.clone(),
+        oldest: Oldest::new(opened.maintenance(), metrics.clone()),
         node: node.clone(),
         open: open.clone(),
         store: opened.kind(),

@@ -11,8 +11,8 @@ use endtoend_protocol::{
 use tokio::task::JoinSet;
 
 use crate::{
-    Append, AppendOutcome, CreateAccountError, NewAccount, Newer, Page, PageLimits, PublishKeysError, QueueBatch,
-    QueueStore, Seq, Store, StoreLimits, Tray,
+    Append, AppendOutcome, CreateAccountError, Maintenance, NewAccount, Newer, Page, PageLimits, PublishKeysError,
+    QueueBatch, QueueStore, Seq, Store, StoreLimits, Tray,
 };
 
 /// Small enough to be reached.
@@ -382,6 +382,28 @@ pub(crate) async fn keys_of_unknown_devices_are_refused(store: Shared) {
 }
 
 // --- queue ---
+
+/// Of those that wait for any device. A store of its own beside the rules, because only an operator asks.
+pub(crate) async fn the_oldest_is_known(store: &(impl Store + Maintenance)) {
+    let oldest = async || store.oldest_accepted_at().await.expect("read");
+    assert_eq!(oldest().await, None);
+    for n in [1, 2] {
+        store.create_account(account(n, 0)).await.expect("created");
+    }
+    let at = |append: Append, ms| Append { accepted_at: UnixMillis::new(ms), ..append };
+    let batch = appends(vec![at(append(2, 5), 500), at(append(1, 6), 600), at(append(2, 7), 700)]);
+    let outcomes = store.commit(batch).await.expect("committed");
+    assert_eq!(oldest().await, Some(UnixMillis::new(500)));
+    assert_eq!(store.stats().await.expect("counted").oldest_accepted_at, oldest().await);
+    let [AppendOutcome::Stored(first), AppendOutcome::Stored(second), AppendOutcome::Stored(third)] = outcomes[..]
+    else {
+        panic!("{outcomes:?}")
+    };
+    store.commit(deletes(vec![(address(2), first), (address(2), third)])).await.expect("committed");
+    assert_eq!(oldest().await, Some(UnixMillis::new(600)), "another device's");
+    store.commit(deletes(vec![(address(1), second)])).await.expect("committed");
+    assert_eq!(oldest().await, None);
+}
 
 pub(crate) async fn a_queue_keeps_its_order(store: Shared) {
     with_account(&store, 1).await;

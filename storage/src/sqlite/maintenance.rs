@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use async_trait::async_trait;
+use endtoend_protocol::UnixMillis;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::open::{APPLICATION_ID, MIGRATIONS, OpenError, inspect};
 use super::{Sqlite, StoreError};
+use crate::columns::time;
 use crate::maintenance::{CopyError, Maintenance, StoreStats};
 
 #[async_trait]
@@ -16,9 +18,10 @@ impl Maintenance for Sqlite {
         let mut connection = self.readers.acquire().await?;
         let schema = schema(&mut connection).await?;
         // One statement: the numbers are of one moment.
-        let (accounts, devices, queued, pages, page): (i64, i64, i64, i64, i64) = sqlx::query_as(
+        let (accounts, devices, queued, oldest, pages, page): (i64, i64, i64, Option<i64>, i64, i64) = sqlx::query_as(
             "SELECT (SELECT count(*) FROM accounts), (SELECT count(*) FROM devices), (SELECT count(*) FROM queue),
-                 page_count, page_size FROM pragma_page_count, pragma_page_size",
+                 (SELECT accepted_at FROM queue ORDER BY seq LIMIT 1), page_count, page_size
+             FROM pragma_page_count, pragma_page_size",
         )
         .fetch_one(&mut *connection)
         .await?;
@@ -27,8 +30,16 @@ impl Maintenance for Sqlite {
             accounts: accounts.unsigned_abs(),
             devices: devices.unsigned_abs(),
             queued_envelopes: queued.unsigned_abs(),
+            oldest_accepted_at: oldest.map(time).transpose()?,
             bytes: pages.unsigned_abs().saturating_mul(page.unsigned_abs()),
         })
+    }
+
+    async fn oldest_accepted_at(&self) -> Result<Option<UnixMillis>, StoreError> {
+        let oldest: Option<i64> = sqlx::query_scalar("SELECT accepted_at FROM queue ORDER BY seq LIMIT 1")
+            .fetch_optional(&self.readers)
+            .await?;
+        oldest.map(time).transpose()
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
@@ -107,6 +118,20 @@ mod tests {
         assert_eq!(Sqlite::look_at(&copy).await.unwrap(), of_original.schema);
         let copied = Sqlite::open(&copy, StoreLimits::default()).await.unwrap();
         assert_eq!(copied.stats().await.unwrap().accounts, of_original.accounts);
+    }
+
+    #[tokio::test]
+    async fn the_envelope_that_has_waited_longest_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("store.db"), StoreLimits::default()).await.unwrap();
+        crate::conformance::the_oldest_is_known(&store).await;
+        // Bodies and other rows are not read.
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as("EXPLAIN QUERY PLAN SELECT accepted_at FROM queue ORDER BY seq LIMIT 1")
+                .fetch_all(&store.readers)
+                .await
+                .unwrap();
+        assert!(plan.iter().all(|(.., step)| !step.contains("TEMP B-TREE")), "{plan:?}");
     }
 
     #[tokio::test]

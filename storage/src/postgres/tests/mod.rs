@@ -110,6 +110,13 @@ async fn numbers_are_told() {
     assert_eq!((stats.accounts, stats.devices, stats.queued_envelopes), (1, 1, 2));
     assert_eq!(stats.schema, Postgres::newest_schema());
     assert!(stats.bytes > 0);
+    assert_eq!(stats.oldest_accepted_at, Some(NOW));
+}
+
+#[tokio::test]
+async fn the_envelope_that_has_waited_longest_is_known() {
+    let (store, _url) = empty().await;
+    crate::conformance::the_oldest_is_known(&store).await;
 }
 
 #[tokio::test]
