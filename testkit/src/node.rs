@@ -26,7 +26,9 @@ pub struct NodeOptions {
     pub environment: Vec<(&'static str, String)>,
     /// A listening socket that the node is given, as systemd does it, and that stays here.
     pub socket: Option<Arc<TcpListener>>,
-    /// Files that it may have open, if not as many as this process; without `socket`.
+    /// Likewise, for those who watch it.
+    pub admin_socket: Option<Arc<TcpListener>>,
+    /// Files that it may have open, if not as many as this process; without sockets.
     pub open_files_max: Option<u32>,
     /// What `--listen` says, if it is not what fits the rest.
     pub listen: Option<&'static str>,
@@ -98,7 +100,7 @@ pub struct Node {
     data: PathBuf,
     log: PathBuf,
     environment: Vec<(&'static str, String)>,
-    socket: Option<Arc<TcpListener>>,
+    sockets: Sockets,
     open_files_max: Option<u32>,
     listen: SocketAddr,
     address: String,
@@ -136,10 +138,10 @@ impl Node {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let data = options.data.unwrap_or_else(|| folder.path().join("data"));
         let log = folder.path().join("node.log");
-        let (socket, open_files_max) = (options.socket, options.open_files_max);
-        let on = On { listen: options.listen, port: options.port, socket: socket.as_deref(), open_files_max };
+        let (sockets, open_files_max) = (Sockets(options.socket, options.admin_socket), options.open_files_max);
+        let on = On { listen: options.listen, port: options.port, sockets: &sockets, open_files_max };
         let child = spawn(folder.path(), &data, &log, &on, &environment, &options.arguments);
-        Beginning { begun: Begun::of(child), data, log, environment, socket, open_files_max, folder }
+        Beginning { begun: Begun::of(child), data, log, environment, sockets, open_files_max, folder }
     }
 
     /// Ends it as a power cut would end it.
@@ -194,8 +196,7 @@ impl Node {
     }
 
     fn where_it_was(&self) -> On<'_> {
-        let (port, socket) = (self.listen.port(), self.socket.as_deref());
-        On { listen: None, port, socket, open_files_max: self.open_files_max }
+        On { listen: None, port: self.listen.port(), sockets: &self.sockets, open_files_max: self.open_files_max }
     }
 
     /// Starts an ended node and does not wait until it is ready, so that it can be killed before.
@@ -258,7 +259,7 @@ pub struct Beginning {
     data: PathBuf,
     log: PathBuf,
     environment: Vec<(&'static str, String)>,
-    socket: Option<Arc<TcpListener>>,
+    sockets: Sockets,
     open_files_max: Option<u32>,
     folder: TempDir,
 }
@@ -280,9 +281,9 @@ impl Beginning {
     /// # Errors
     /// When the node ends instead of getting ready.
     pub fn ready(self) -> Result<Node, NotStarted> {
-        let Self { begun, data, log, environment, socket, open_files_max, folder } = self;
+        let Self { begun, data, log, environment, sockets, open_files_max, folder } = self;
         let Launched { child, listen, address, admin } = begun.ready(&log)?;
-        Ok(Node { child, data, log, environment, socket, open_files_max, listen, address, admin, folder })
+        Ok(Node { child, data, log, environment, sockets, open_files_max, listen, address, admin, folder })
     }
 
     /// Ends it as a power cut would end it.
@@ -342,9 +343,13 @@ struct Launched {
 struct On<'a> {
     listen: Option<&'static str>,
     port: u16,
-    socket: Option<&'a TcpListener>,
+    sockets: &'a Sockets,
     open_files_max: Option<u32>,
 }
+
+/// What a node is given: the socket for clients, and that for those who watch it.
+#[derive(Debug, Default)]
+struct Sockets(Option<Arc<TcpListener>>, Option<Arc<TcpListener>>);
 
 /// A program that may not open more files than this, whatever it asks for.
 fn with_open_files(program: &Command, files: u32) -> Command {
@@ -354,19 +359,38 @@ fn with_open_files(program: &Command, files: u32) -> Command {
     shell
 }
 
-/// A program that finds this socket where systemd would have put it, and goes by its own process number.
-fn with_socket(program: &Command, socket: &TcpListener) -> Command {
+/// A program that finds these sockets where systemd would have put them, and goes by its own process number. One for clients
+/// alone has no name, as under older systems.
+fn with_sockets(program: &Command, sockets: &Sockets, log: &Path) -> Option<Command> {
+    let (first, second, names) = match sockets {
+        Sockets(None, None) => return None,
+        Sockets(Some(clients), None) => (clients, None, None),
+        Sockets(None, Some(admin)) => (admin, None, Some("admin")),
+        Sockets(Some(clients), Some(admin)) => (admin, Some(clients), Some("admin:public")),
+    };
     let mut shell = Command::new("sh");
-    shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\""]);
-    shell.arg(program.get_program());
+    // A second one comes where the log is written to from then on.
+    let script = match second {
+        None => "exec 3<&0 </dev/null; LISTEN_FDS=1",
+        Some(_) => "exec 3<&0 4<&2 </dev/null 2>>\"$0\"; LISTEN_FDS=2",
+    };
+    shell.arg("-c").arg(format!("{script} LISTEN_PID=$$ exec \"$@\"")).arg(log).arg(program.get_program());
     for (name, value) in program.get_envs() {
         match value {
             Some(value) => shell.env(name, value),
             None => shell.env_remove(name),
         };
     }
-    shell.stdin(Stdio::from(OwnedFd::from(socket.try_clone().expect("one more descriptor"))));
-    shell
+    if let Some(names) = names {
+        shell.env("LISTEN_FDNAMES", names);
+    }
+    let as_file = |socket: &TcpListener| Stdio::from(OwnedFd::from(socket.try_clone().expect("one more descriptor")));
+    shell.stdin(as_file(first)).stderr(second.map_or_else(|| opened(log), |socket| as_file(socket)));
+    Some(shell)
+}
+
+fn opened(log: &Path) -> Stdio {
+    File::options().create(true).append(true).open(log).expect("a log file").into()
 }
 
 fn spawn(
@@ -377,21 +401,19 @@ fn spawn(
     environment: &[(&'static str, String)],
     arguments: &[String],
 ) -> Child {
-    let stderr = File::options().create(true).append(true).open(log).expect("a log file");
     let mut command = program::command("endtoend");
-    let fitting = match on.socket {
-        None => {
-            command.stdin(Stdio::null());
-            format!("127.0.0.1:{}", on.port)
-        }
-        Some(socket) => {
-            command = with_socket(&command, socket);
-            "systemd".to_owned()
-        }
+    command.stdin(Stdio::null()).stderr(opened(log));
+    if let Some(given) = with_sockets(&command, on.sockets, log) {
+        command = given;
+    }
+    let fitting = match on.sockets.0 {
+        None => format!("127.0.0.1:{}", on.port),
+        Some(_) => "systemd".to_owned(),
     };
     let listen = on.listen.map_or(fitting, str::to_owned);
     if let Some(files) = on.open_files_max {
         command = with_open_files(&command, files);
+        command.stderr(opened(log));
     }
     command
         .args(["serve", "--json", "--listen", &listen, "--data"])
@@ -400,7 +422,6 @@ fn spawn(
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(folder)
         .stdout(Stdio::piped())
-        .stderr(stderr)
         .spawn()
         .expect("endtoend starts")
 }

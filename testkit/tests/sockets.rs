@@ -1,8 +1,8 @@
 //! Sockets that are handed over: whoever connects while the node restarts waits, and is not refused.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code: what fails here fails the test")]
 
-use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -88,6 +88,57 @@ fn what_is_configured_and_what_is_handed_over_must_fit() {
         [("systemd", None, "no socket was handed over"), ("127.0.0.1:0", Some(socket()), "write listen = \"systemd\"")]
     {
         let why = Node::try_start(NodeOptions { listen: Some(listen), socket, ..NodeOptions::default() });
+        let why = why.expect_err("such a node does not start");
+        assert_eq!(why.code, Some(1), "{why:?}");
+        assert!(why.stderr.contains(words), "{words:?} is not in {why:?}");
+    }
+}
+
+#[test]
+fn the_sockets_of_clients_and_of_those_who_watch_are_told_apart_by_name() {
+    let (clients, admin) = (socket(), socket());
+    let environment = vec![("ENDTOEND_ADMIN__LISTEN", "systemd".to_owned())];
+    let options = NodeOptions {
+        socket: Some(clients.clone()),
+        admin_socket: Some(admin.clone()),
+        environment,
+        ..NodeOptions::default()
+    };
+    let mut node = Node::start(options);
+    assert_eq!((node.listen(), node.admin()), (clients.local_addr().unwrap(), Some(admin.local_addr().unwrap())));
+    assert_eq!(node.scrape().value("endtoend_ready"), 1.0);
+    // Who asks while it restarts is answered by the next one.
+    assert_eq!(node.terminate().code(), Some(0));
+    let waiting = TcpStream::connect(admin.local_addr().unwrap()).unwrap();
+    (&waiting).write_all(b"GET /healthz HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n").unwrap();
+    node.restart();
+    waiting.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = String::new();
+    (&waiting).read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(node.admin(), Some(admin.local_addr().unwrap()));
+}
+
+#[test]
+fn a_node_that_opens_its_own_address_is_watched_at_the_socket_that_it_was_given() {
+    let admin = socket();
+    let environment = vec![("ENDTOEND_ADMIN__LISTEN", "systemd".to_owned())];
+    let node = Node::start(NodeOptions { admin_socket: Some(admin.clone()), environment, ..NodeOptions::default() });
+    assert_eq!(node.admin(), Some(admin.local_addr().unwrap()));
+    assert_eq!(node.scrape().value("endtoend_ready"), 1.0);
+}
+
+#[test]
+fn what_is_configured_for_those_who_watch_and_what_is_handed_over_must_fit() {
+    let everywhere = Arc::new(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap());
+    for (listen, admin_socket, words) in [
+        ("systemd", None, "FileDescriptorName=admin"),
+        ("", Some(socket()), "[admin] listen is not \"systemd\""),
+        ("127.0.0.1:0", Some(socket()), "[admin] listen is not \"systemd\""),
+        ("systemd", Some(everywhere), "without a login"),
+    ] {
+        let environment = vec![("ENDTOEND_ADMIN__LISTEN", listen.to_owned())];
+        let why = Node::try_start(NodeOptions { admin_socket, environment, ..NodeOptions::default() });
         let why = why.expect_err("such a node does not start");
         assert_eq!(why.code, Some(1), "{why:?}");
         assert!(why.stderr.contains(words), "{words:?} is not in {why:?}");

@@ -1,14 +1,15 @@
-//! An address to listen on, or none, which is the empty text.
+//! Where to listen, or nowhere, which is the empty text.
 
-use std::net::SocketAddr;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-pub(super) fn serialize<S: Serializer>(listen: &Option<SocketAddr>, serializer: S) -> Result<S::Ok, S::Error> {
-    listen.map(|listen| listen.to_string()).unwrap_or_default().serialize(serializer)
+pub(super) fn serialize<S: Serializer, T: Display>(listen: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    listen.as_ref().map(T::to_string).unwrap_or_default().serialize(serializer)
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+pub(super) fn deserialize<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<Option<T>, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.parse() {
         _ if text.is_empty() => Ok(None),

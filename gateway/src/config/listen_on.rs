@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The word for [`ListenOn::Systemd`].
 const SYSTEMD: &str = "systemd";
 
-/// Where clients connect to.
+/// Where clients connect to, or programs that watch the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ListenOn {

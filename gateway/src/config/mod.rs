@@ -143,9 +143,10 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminConfig {
-    /// Address of `/healthz`, `/readyz` and `/metrics`. Default none, which is the empty text. Change: restart.
+    /// Address of `/healthz`, `/readyz` and `/metrics`, or `systemd`: sockets with the name `admin` that are handed over. Default
+    /// none, which is the empty text. Change: restart.
     #[serde(with = "listen")]
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<ListenOn>,
     /// That address may be one that others reach, though there is no TLS and no login. Default false. Change: restart.
     pub beyond_loopback: bool,
 }
@@ -269,9 +270,10 @@ impl Config {
             let text = format!("{name:?} is neither a DNS name nor an address");
             rule(fits, ("gateway", "names"), text, "write it like \"chat.example.org\", without scheme and port");
         }
-        let exposed = self.admin.listen.filter(|listen| !listen.ip().is_loopback());
+        // What is handed over is looked at when it is.
+        let exposed = matches!(self.admin.listen, Some(ListenOn::Address(listen)) if !listen.ip().is_loopback());
         rule(
-            exposed.is_none() || self.admin.beyond_loopback,
+            !exposed || self.admin.beyond_loopback,
             ("admin", "listen"),
             "is reached from other machines, without TLS and without a login".to_owned(),
             "listen on 127.0.0.1:9464, or set `beyond_loopback = true` where only those who watch reach it",

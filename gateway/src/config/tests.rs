@@ -233,7 +233,7 @@ fn the_password_of_redis_is_used_and_not_shown() {
 #[test]
 fn whoever_watches_is_on_this_machine_unless_an_operator_says_otherwise() {
     assert_eq!(config("[admin]\nlisten = \"\"\n", &[]).admin.listen, None);
-    for listen in ["127.0.0.1:9464", "[::1]:0"] {
+    for listen in ["127.0.0.1:9464", "[::1]:0", "systemd"] {
         let admin = config(&format!("[admin]\nlisten = \"{listen}\"\n"), &[]).admin;
         assert_eq!(admin.listen, Some(listen.parse().unwrap()));
     }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,11 +36,11 @@ impl AdminListener {
     }
 }
 
-/// Begins to listen, on a thread of its own, so that it answers whatever the others do.
+/// Takes connections from these sockets, on a thread of its own, so that it answers whatever the others do.
 ///
 /// # Errors
-/// When the address cannot be used.
-pub(crate) fn listen(address: SocketAddr, watched: Arc<Watched>) -> io::Result<AdminListener> {
+/// When one cannot be used.
+pub(crate) fn listen(sockets: Vec<(TcpListener, SocketAddr)>, watched: Arc<Watched>) -> io::Result<AdminListener> {
     let watched = web::Data::from(watched);
     let app = move || {
         App::new()
@@ -57,9 +57,9 @@ pub(crate) fn listen(address: SocketAddr, watched: Arc<Watched>) -> io::Result<A
         .keep_alive(REQUEST_DEADLINE)
         .shutdown_timeout(0)
         .disable_signals()
-        .on_connect(bound_writes)
-        .bind(address)?;
-    let address = server.addrs().first().copied().unwrap_or(address);
+        .on_connect(bound_writes);
+    let server = sockets.into_iter().try_fold(server, |server, (socket, _)| server.listen(socket))?;
+    let address = server.addrs().first().copied().ok_or(io::ErrorKind::AddrNotAvailable)?;
     let server: Server = server.run();
     let handle = server.handle();
     actix_web::rt::spawn(server);

@@ -47,6 +47,21 @@ pub enum ServeError {
          socket unit"
     )]
     NotListenedOn(SocketAddr),
+    #[error(
+        "[admin] listen is \"systemd\", and no socket with the name \"admin\" was handed over: start the node with its socket \
+         unit, which says FileDescriptorName=admin, or give an address"
+    )]
+    NoAdminHandedOver,
+    #[error(
+        "a socket with the name \"admin\" was handed over, and [admin] listen is not \"systemd\": write so, or start the node \
+         without that socket's unit"
+    )]
+    AdminNotListenedOn,
+    #[error(
+        "the socket with the name \"admin\" is on {0}, which is reached from other machines, without TLS and without a login: \
+         let its unit say ListenStream=127.0.0.1:9464, or set [admin] beyond_loopback = true"
+    )]
+    AdminExposed(SocketAddr),
     #[error(transparent)]
     Member(#[from] MemberError),
     #[error("the listener failed")]

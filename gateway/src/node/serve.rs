@@ -1,7 +1,7 @@
 //! From a configuration to a running node, and back.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +89,7 @@ pub async fn serve(
     tell: impl Fn(News<'_>),
 ) -> Result<(), ServeError> {
     raise_limit(config.gateway.connections_max, config.storage.connections_max.get())?;
-    let sockets = Sockets::choose(config.gateway.listen, handed_over)?;
+    let (sockets, admin_sockets) = Sockets::choose(config.gateway.listen, &config.admin, handed_over)?;
     let outside_files = outside.files();
     let data = DataDir::open(&config.storage.data)?.with_outside(outside);
     let sockets = sockets.bind()?;
@@ -160,7 +160,7 @@ pub async fn serve(
         };
         server.listen("clients", listener, connections).map_err(|source| ServeError::Listen { address, source })
     })?;
-    let listener = start_watched(config.admin.listen, &watched)?;
+    let listener = start_watched(admin_sockets, &watched)?;
     let admin_listen = listener.as_ref().map(|listener| listener.address);
     let address = endtoend_address(&host, listen.port(), pin);
     let server = server.run();
@@ -268,12 +268,17 @@ async fn begin(
 }
 
 /// Answers programs that watch the node, where the operator wants that.
-fn start_watched(listen: Option<SocketAddr>, watched: &Arc<Watched>) -> Result<Option<AdminListener>, ServeError> {
-    let start = |address| {
-        let started = health::listen(address, Arc::clone(watched));
-        started.map_err(|source| ServeError::AdminListen { address, source })
+fn start_watched(sockets: Option<Sockets>, watched: &Arc<Watched>) -> Result<Option<AdminListener>, ServeError> {
+    let Some(sockets) = sockets else { return Ok(None) };
+    let (address, sockets) = match sockets {
+        Sockets::Own(address) => (address, TcpListener::bind(address).map(|socket| vec![(socket, address)])),
+        Sockets::HandedOver(sockets) => {
+            let first = sockets.first().map(|(_, address)| *address);
+            (first.unwrap_or((Ipv4Addr::LOCALHOST, 0).into()), Ok(sockets))
+        }
     };
-    listen.map(start).transpose()
+    let started = sockets.and_then(|sockets| health::listen(sockets, Arc::clone(watched)));
+    started.map(Some).map_err(|source| ServeError::AdminListen { address, source })
 }
 
 /// Answers operators for as long as the node runs.
