@@ -158,7 +158,7 @@ fn whoever_started_the_node_is_told_when_it_is_ready_and_when_it_stops() {
         let len = heard.recv(&mut bytes).unwrap();
         String::from_utf8(bytes[..len].to_vec()).unwrap()
     };
-    assert_eq!(next(), "READY=1\n");
+    assert_eq!(next(), "READY=1\nSTATUS=\n");
     assert_eq!(node.terminate().code(), Some(0));
     assert_eq!(next(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=31000000\n");
 }
