@@ -126,3 +126,32 @@ fn what_waits_is_told_with_its_reason() {
     assert_eq!(whys(&database), [Why::Waits]);
     assert_eq!(UnixMillis::new(1), at(1));
 }
+
+#[test]
+fn a_list_has_the_latest_conversation_first_and_counts_what_nobody_has_seen() {
+    let (_folder, mut database) = new();
+    let (other, silent) = (AccountTag::new([77; 32]), AccountTag::new([78; 32]));
+    write(&mut database, |store| {
+        store.put_contact(PEER, None)?;
+        store.put_contact(silent, None)?;
+        store.put_contact(other, None)
+    });
+    say(&mut database, 1, Direction::In, "one");
+    say(&mut database, 2, Direction::In, "two");
+    let body = Body::Text(Text::new("of somebody else".to_owned()).unwrap());
+    let theirs = StoredMessage { body: body.clone(), peer: other, ..message(3, Direction::Out) };
+    assert!(write(&mut database, |store| store.put_message(&theirs)));
+    let list = |database: &mut Database, limit| -> Vec<(AccountTag, Option<MessageId>, u64)> {
+        let found = database.read().conversations(limit).unwrap().into_iter();
+        found.map(|it| (it.contact.tag, it.last.map(|last| last.id), it.unread)).collect()
+    };
+    let all = [(other, Some(message_id(3)), 0), (PEER, Some(message_id(2)), 2), (silent, None, 0)];
+    assert_eq!(list(&mut database, 9), all);
+    assert_eq!(list(&mut database, 2), all[..2]);
+
+    // A message that is hidden here is neither shown nor counted.
+    let second = MessageRef { direction: Direction::In, id: message_id(2) };
+    assert_eq!(write(&mut database, |store| store.delete_for_me(PEER, second)), Ok(()));
+    assert_eq!(list(&mut database, 9)[1], (PEER, Some(message_id(1)), 1));
+    assert_eq!(database.read().conversation(AccountTag::new([9; 32])).unwrap(), None);
+}

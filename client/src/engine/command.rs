@@ -15,7 +15,8 @@ use crate::amend::Refused;
 use crate::backup::{BackupError, Summary};
 use crate::contact_link::ContactLink;
 use crate::database::{
-    Contact, DatabaseError, Notice, Page, Pending, Question, Settings, Standing, StoredMessage, Unreadable,
+    Contact, Conversation, DatabaseError, Notice, Page, Pending, Question, Settings, Standing, StoredMessage,
+    Unreadable,
 };
 use crate::handle::Handle;
 use crate::nickname::Nickname;
@@ -74,6 +75,10 @@ pub enum Command {
     MarkNoticesShown(Vec<i64>, Reply<Result<(), DatabaseError>>),
     /// Something about the account itself. Answered by the server.
     Account(AccountRequest, Reply<Result<AccountAnswer, RequestError>>),
+    /// What a list of conversations shows, at most so many.
+    Conversations(u32, Reply<Result<Vec<Conversation>, DatabaseError>>),
+    /// The line of that list about somebody; `None` when that person is not known.
+    Conversation(Handle, Reply<Result<Option<Conversation>, DatabaseError>>),
     /// Everybody that is known.
     Contacts(Reply<Result<Vec<Contact>, DatabaseError>>),
     /// Accept, block, ignore somebody, or take that back. The server hears of it when there is one.

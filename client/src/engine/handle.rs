@@ -19,7 +19,9 @@ use super::run::Runner;
 use super::say::Deed;
 use crate::backup::{BackupError, Summary};
 use crate::contact_link::ContactLink;
-use crate::database::{Contact, DatabaseError, Notice, Page, Pending, Question, Settings, Standing, StoredMessage};
+use crate::database::{
+    Contact, Conversation, DatabaseError, Notice, Page, Pending, Question, Settings, Standing, StoredMessage,
+};
 use crate::handle::Handle;
 use crate::nickname::Nickname;
 use crate::profile::Profile;
@@ -302,6 +304,22 @@ impl EngineHandle {
     /// See [`RequestError`].
     pub async fn account(&self, request: AccountRequest) -> Result<AccountAnswer, RequestError> {
         self.ask(RequestError::Stopped, |reply| Command::Account(request, reply)).await
+    }
+
+    /// See [`Command::Conversations`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn conversations(&self, limit: u32) -> Result<Vec<Conversation>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::Conversations(limit, reply)).await
+    }
+
+    /// See [`Command::Conversation`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn conversation(&self, with: Handle) -> Result<Option<Conversation>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::Conversation(with, reply)).await
     }
 
     /// See [`Command::Contacts`].

@@ -7,7 +7,7 @@ use super::event::{ConnectionState, Event, OfflineReason};
 use super::requests::{AccountRequest, Asker, RequestError};
 use super::run::{Means, Plan, Runner, Stopping};
 use crate::clock;
-use crate::database::{AccountState, Contact, DatabaseError, Notice};
+use crate::database::{AccountState, Contact, Conversation, DatabaseError, Notice};
 use crate::handle::Handle;
 
 impl Runner {
@@ -89,6 +89,19 @@ impl Runner {
                 answer(reply, self.database().write(|store| store.mark_notices_shown(&seqs)));
             }
             Command::Account(request, reply) => self.request(request, reply),
+            Command::Conversations(limit, reply) => {
+                let own = self.account.as_ref().and_then(|account| account.tag);
+                let found = self.database().read().conversations(limit);
+                // What one has written to oneself is a conversation too.
+                let shown = |it: &Conversation| Some(it.contact.tag) != own || it.last.is_some();
+                let others = |found: Vec<Conversation>| found.into_iter().filter(shown).collect();
+                answer(reply, found.map(others));
+            }
+            Command::Conversation(with, reply) => {
+                let store = self.database().read();
+                let found = store.peer_of(&with).and_then(|tag| tag.map_or(Ok(None), |tag| store.conversation(tag)));
+                answer(reply, found);
+            }
             Command::Contacts(reply) => {
                 let own = self.account.as_ref().and_then(|account| account.tag);
                 let contacts = self.database().read().contacts();
