@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo cluster-demo test bench load peer soak sabotage torture cluster-torture failover across hostile edge fuzz fmt lint
+.PHONY: help setup demo cluster-demo desktop screenshots test bench load peer soak sabotage torture cluster-torture failover across hostile edge fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,16 @@ demo: setup ## a node, two clients and a conversation; KEEP=1 leaves the node ru
 cluster-demo: setup ## three nodes, two clients at different ones, a conversation, and nodes that are killed
 	$(CARGO) build --locked --workspace --bins
 	"$(CARGO_TARGET_DIR)/debug/endtoend" demo --nodes 3
+
+desktop: setup ## the client in a window; HOME_DIR=/tmp/alice for another profile than your own
+	@scripts/setup desktop
+	$(CARGO) build --locked --workspace --bins
+	"$(CARGO_TARGET_DIR)/debug/endtoend-desktop" $(if $(HOME_DIR),--home "$(HOME_DIR)")
+
+screenshots: setup ## two windows and a node under a display of their own, used by keys and mouse; pictures into docs/screenshots
+	@scripts/setup screenshots
+	$(CARGO) build --locked --workspace --bins
+	scripts/screenshots
 
 test: setup ## every check and every test
 	$(CARGO) fmt --all --check

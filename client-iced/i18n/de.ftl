@@ -1,0 +1,331 @@
+# Was das Programm auf dem Schreibtisch sagt. In jeder Sprache stehen dieselben Namen in derselben Folge; ein Test vergleicht sie.
+
+## Das Fenster
+
+window-title = Endtoend
+window-title-unread = Endtoend ({ $count })
+next = Weiter
+back = Zurück
+cancel = Abbrechen
+copy = Kopieren
+dismiss = Schließen
+loading = Wird geladen …
+you = Du
+
+## Zeit
+
+today = Heute
+yesterday = Gestern
+long-date = { $weekday }, { $day }. { $month } { $year }
+short-date = { $day }.{ $month }.{ $year }
+monday = Montag
+tuesday = Dienstag
+wednesday = Mittwoch
+thursday = Donnerstag
+friday = Freitag
+saturday = Samstag
+sunday = Sonntag
+january = Januar
+february = Februar
+march = März
+april = April
+may = Mai
+june = Juni
+july = Juli
+august = August
+september = September
+october = Oktober
+november = November
+december = Dezember
+seconds = { $count ->
+    [one] 1 Sekunde
+   *[other] { $count } Sekunden
+}
+minutes = { $count ->
+    [one] 1 Minute
+   *[other] { $count } Minuten
+}
+hours = { $count ->
+    [one] 1 Stunde
+   *[other] { $count } Stunden
+}
+days = { $count ->
+    [one] 1 Tag
+   *[other] { $count } Tage
+}
+weeks = { $count ->
+    [one] 1 Woche
+   *[other] { $count } Wochen
+}
+
+## Der Weg zu einem Konto
+
+welcome-title = Willkommen bei Endtoend
+welcome-text = Nachrichten, die nur du liest und wem du schreibst: nicht der Server und niemand dazwischen.
+welcome-note = Du brauchst die Adresse eines Servers. Wer ihn betreibt, kann sie dir geben.
+create-account = Konto anlegen
+sign-in = Anmelden
+sign-in-title = Anmelden
+link-choice = Mit einem anderen Gerät
+link-choice-note = Du hast ein Gerät im Konto. Es lässt dieses hier ein.
+recover-choice = Nur mit dem Passwort
+recover-choice-note = Du hast kein anderes Gerät und früher eine Sicherung auf dem Server gelassen.
+link-title = Dieses Gerät verbinden
+link-note = Gleich zeigt dieses Gerät einen Code. Du gibst ihn auf deinem anderen Gerät ein. Nur wenn der Server von allen ein eigenes Passwort verlangt, gehört es hierher.
+recover-title = Wer bist du?
+server-title = Welcher Server?
+server-note = Füge die ganze Adresse ein. Sie beginnt mit endtoend:// und endet mit einer Kennung, an der dieses Gerät den Server erkennt.
+server-address = Adresse des Servers
+pinned-note = Dieses Gerät spricht mit diesem Server nur, wenn er beide Schlüssel beweist:
+pinned-tls = Schlüssel, der für sein Zertifikat bürgt
+pinned-identity = Seine eigene Identität
+who-title = Wie heißt du?
+handle = Name
+handle-note = 3 bis 32 Buchstaben, Ziffern, Punkte, Binde- und Unterstriche. Unter ihm schreiben dir andere.
+optional-note = Manche Server verlangen eines davon. Wer dir die Adresse gab, wird es dir gesagt haben.
+invite = Einladung (falls du eine hast)
+server-password = Passwort des Servers (falls er eines hat)
+invite-form = Eine Einladung hat 26 Buchstaben und Ziffern. Kopiere sie ganz.
+password-title = Dein Passwort
+password = Passwort
+password-again = Dasselbe Passwort noch einmal
+password-of-account = Das Passwort deines Kontos. Es öffnet auch dieses Gerät.
+password-advice = Vier oder fünf Wörter, die nichts miteinander zu tun haben, sind gut und leicht zu merken.
+password-honest = Niemand kann es zurücksetzen: nicht der Server und nicht wir. Vergisst du es, bleibt zu, was auf diesem Gerät ist, und ohne ein anderes Gerät ist das Konto verloren.
+password-is-set = Dieses Gerät hat sein Passwort schon, vom Versuch davor. Für ein anderes beginne von vorn.
+password-weak = Das ist zu schnell erraten. Nimm ein längeres aus mehreren Wörtern.
+password-differs = Die beiden sind nicht gleich. Gib sie noch einmal ein.
+password-missing = Gib zuerst das Passwort ein.
+strength-seconds = In Sekunden erraten.
+strength-minutes = In einer Stunde erraten, wenn jemand deine Festplatte hat.
+strength-days = Hält einige Tage gegen jemanden, der deine Festplatte hat. Ein Wort mehr macht es viel besser.
+strength-years = Hält Jahre gegen jemanden, der deine Festplatte hat.
+strength-centuries = Hält länger, als jemand lebt.
+profile-without-account = Dieses Gerät hat ein Passwort und noch kein Konto.
+start-over = Von vorn beginnen
+waiting-title = Einen Augenblick
+step-opening = Aus deinem Passwort wird ein Schlüssel. Das dauert mit Absicht eine oder zwei Sekunden: Raten soll langsam sein.
+step-asking = Der Server wird gefragt …
+step-cancelling = Wird abgebrochen …
+step-code = Öffne auf deinem anderen Gerät die Einstellungen, dort die Geräte, und gib diesen Code ein. Er gilt einige Minuten.
+step-digits = Dein anderes Gerät muss dieselben Ziffern zeigen. Wenn ja, sag es dort; wenn nicht, brich hier ab.
+unlock-title = Willkommen zurück
+unlock-note = Deine Nachrichten auf diesem Gerät sind versiegelt. Dein Passwort öffnet sie.
+open = Öffnen
+
+## Die Liste
+
+settings = Einstellungen
+filter = Personen suchen (Strg+K)
+requests = Anfragen
+conversations = Unterhaltungen
+no-conversations = Noch keine Unterhaltungen. Mit + schreibst du jemandem.
+none-found = Niemand heißt so. Mit + schreibst du jemand Neuem.
+nameless = Hat nicht gesagt, wer es ist
+identity-changed-short = Identität hat sich geändert
+blocked-short = Blockiert
+typing = Schreibt …
+draft = Entwurf: { $text }
+nothing-said = Noch nichts gesagt
+online = Verbunden
+connecting = Wird verbunden …
+offline = { $why }
+offline-retry = { $why } Nächster Versuch in { $left }.
+new-chat = Neue Unterhaltung
+new-chat-note = Der Name von jemandem auf deinem Server.
+write = Schreiben
+
+## Die Unterhaltung
+
+nothing-open = Wähle eine Unterhaltung oder beginne eine mit +.
+details = Einzelheiten
+disappear-after = Nachrichten verschwinden nach { $after }
+first-words = Noch nichts gesagt. Was du schreibst, kann nur { $name } lesen.
+beginning = Der Anfang deiner Unterhaltung mit { $name }
+new-below = Neue Nachrichten
+to-the-end = Zum Ende
+write-to = An { $name } schreiben
+send = Senden
+bytes-left = { $count ->
+    [one] noch 1 Byte
+   *[other] noch { $count } Bytes
+}
+bytes-over = { $count ->
+    [one] 1 Byte zu lang: sag es in zwei Nachrichten
+   *[other] { $count } Bytes zu lang: sag es in zwei Nachrichten
+}
+answering = Antwort
+editing = Nachricht ändern
+edited = geändert
+message-deleted = Nachricht gelöscht
+message-unknown = Eine Nachricht, die nur eine neuere Fassung zeigen kann
+not-sent = nicht gesendet
+answered-elsewhere = Eine frühere Nachricht
+answer = Antworten
+edit = Ändern
+retry = Noch einmal senden
+delete-everywhere = Für alle löschen
+delete-here = Hier löschen
+cannot-write = Hier kannst du gerade nicht schreiben.
+request = { $name } möchte dir schreiben. Ob du das gelesen hast, erfährt niemand.
+identity-changed = Die Identität von { $name } hat sich geändert. Es kann ein neues Gerät sein oder jemand dazwischen. Nichts wird gesendet, bis du die Sicherheitsnummer verglichen und die neue Identität angenommen hast.
+blocked = Du hast { $name } blockiert.
+ignored = Du beachtest { $name } nicht.
+accept = Annehmen
+ignore = Nicht beachten
+block = Blockieren
+unblock = Nicht mehr blockieren
+compare = Sicherheitsnummer vergleichen
+notice-missing = { $count ->
+    [one] Eine Nachricht von { $name } kam nicht an.
+   *[other] { $count } Nachrichten von { $name } kamen nicht an.
+}
+notice-expired = { $count ->
+    [one] Eine Nachricht von { $name } kam nicht an. Ein Server behält nichts länger als 30 Tage, oder er hat etwas ausgelassen.
+   *[other] { $count } Nachrichten von { $name } kamen nicht an. Ein Server behält nichts länger als 30 Tage, oder er hat etwas ausgelassen.
+}
+notice-blocked = { $count ->
+    [one] Eine Nachricht von { $name } wurde geschrieben, während du blockiert hast.
+   *[other] { $count } Nachrichten von { $name } wurden geschrieben, während du blockiert hast.
+}
+notice-late = { $count ->
+    [one] Eine Nachricht von { $name } kam nach späteren.
+   *[other] { $count } Nachrichten von { $name } kamen nach späteren.
+}
+notice-mended = { $count ->
+    [one] Eine Nachricht von { $name } fehlte und kam doch noch.
+   *[other] { $count } Nachrichten von { $name } fehlten und kamen doch noch.
+}
+notice-forked = Was ein Gerät von { $name } sagt, folgt nicht aus dem, was es vorher gesagt hat: Es wurde auf einen älteren Stand gesetzt, oder jemand anderes benutzt seine Schlüssel. Frag auf einem anderen Weg nach. ({ $count })
+notice-restarted = Ein Gerät von { $name } zählt seine Nachrichten neu: Ob alle davor ankamen, ist nicht bekannt. ({ $count })
+
+## Das Blatt zur Person
+
+safety-title = Sicherheitsnummer
+safety-note = Vergleiche sie mit { $name } auf einem anderen Weg als diesem: am Telefon oder nebeneinander. Seht ihr beide dieselben Ziffern, ist niemand dazwischen.
+safety-changed = Die Identität von { $name } ist nicht die, der du bisher vertraut hast. Vergleiche diese neue Nummer, bevor du sie annimmst.
+mark-verified = Beide sehen dieselben Ziffern
+is-verified = Du hast diese Nummer verglichen.
+unmark-verified = Doch nicht verglichen
+accept-identity = Neue Identität annehmen
+timer-title = Verschwindende Nachrichten
+timer-note = Gilt für alles, was ihr beide von jetzt an schreibt.
+timer-off = Nachrichten bleiben
+block-note = Der Server hält ab, was von dort kommt, und sagt es niemandem.
+unblock-note = Kann dir dann wieder schreiben.
+accept-note = Kann dir dann schreiben.
+
+## Die Einstellungen
+
+account = Konto
+copy-server = Adresse des Servers kopieren
+appearance = Aussehen
+look = Hell oder dunkel
+look-system = Wie das System
+look-light = Hell
+look-dark = Dunkel
+scale = Größe der Schrift
+language = Sprache
+privacy = Privates
+receipts = Sagen, dass Nachrichten ankamen und gelesen wurden
+receipts-note = Eine Bestätigung zeigt durch ihre Zeit auch dem Server, dass du da bist.
+tell-typing = Sagen, dass ich schreibe
+tell-typing-note = Davon hört nur, wen du angenommen hast.
+devices = Geräte
+device-number = Gerät { $number }
+device-added = dabei seit { $when }
+this-device = dieses Gerät
+remove = Entfernen
+remove-really = Endgültig entfernen
+add-device = Gerät hinzufügen
+add-device-note = Wähle auf dem neuen Gerät die Anmeldung mit einem anderen Gerät. Es zeigt einen Code; gib ihn hier ein.
+link-code = Code des neuen Geräts
+compare-digits = Zeigt auch das neue Gerät diese Ziffern?
+digits-same = Ja, einlassen
+digits-differ = Nein
+device-is-in = Das neue Gerät ist in deinem Konto.
+keys = Tastatur
+keys-send = Senden
+keys-line = Neue Zeile
+keys-edit = Im leeren Feld: die letzte eigene Nachricht ändern
+keys-filter = Personen suchen; Enter öffnet die erste
+keys-new = Neue Unterhaltung
+keys-settings = Einstellungen
+keys-back = Einen Schritt zurück
+about = Über
+version = Endtoend { $version }
+licence = Freie Software unter der GNU Affero General Public License, Fassung 3.
+font-licence = Die Schriften sind Inter und ein Teil von Noto Color Emoji, unter der SIL Open Font License.
+
+## Was schiefging, und was zu tun ist
+
+clock-ahead = Die Uhr dieses Geräts geht gegenüber dem Server { $by } vor. Stell sie richtig, sonst werden Verbindungen vielleicht abgelehnt.
+clock-behind = Die Uhr dieses Geräts geht gegenüber dem Server { $by } nach. Stell sie richtig, sonst werden Verbindungen vielleicht abgelehnt.
+offline-idle = Nicht verbunden.
+offline-unreachable = Der Server ist nicht zu erreichen. Was du schreibst, wartet hier. Ist das Netz da und die Adresse richtig?
+offline-untrusted = Es antwortet etwas, das nicht dein Server ist. Nichts wurde gesendet. Frag nach seiner jetzigen Adresse.
+offline-closed = Der Server hat die Verbindung beendet. Ist dieses Profil anderswo offen, schließ es dort.
+offline-protocol = Der Server spricht anders als dieses Programm. Eines von beiden ist zu alt.
+engine-stopped = Das Profil ist geschlossen. Schließ das Fenster und öffne es wieder.
+engine-not-started = Das System hat keinen Platz für noch einen Faden. Schließ etwas anderes und versuch es noch einmal.
+profile-is-locked = Das Profil ist verschlossen. Schließ das Fenster und öffne es wieder mit deinem Passwort.
+profile-silent = Das Profil antwortet nicht, vielleicht weil die Festplatte langsam ist. Nichts ist verloren; versuch es gleich noch einmal.
+profile-missing = In diesem Ordner ist kein Profil.
+profile-exists = In diesem Ordner ist schon ein Profil.
+profile-locked = Das Profil ist in einem anderen Fenster oder Programm offen. Schließ es zuerst dort.
+wrong-password = Das ist nicht das Passwort. Versuch es noch einmal; ohne es kann niemand dieses Profil öffnen.
+profile-damaged = Das Profil ist beschädigt, und nichts wurde geändert. Stell seinen Ordner aus einer Sicherung wieder her.
+profile-newer = Eine neuere Fassung dieses Programms hat das Profil geschrieben. Installiere sie.
+profile-memory = Zum Öffnen des Profils fehlt Speicher: 64 MiB sind nötig.
+profile-unusable = Der Ordner des Profils lässt sich nicht benutzen. Er muss dir gehören und beschreibbar sein, auf einer Platte mit Platz.
+profile-failed = Das Profil ließ sich nicht lesen oder schreiben. Bleibt das so, stell seinen Ordner aus einer Sicherung wieder her.
+disk-full = Die Festplatte ist voll. Schaff Platz und versuch es noch einmal: Nichts wurde geändert.
+outbox-full = Zu viel wartet darauf, gesendet zu werden. Warte, bis der Server einiges genommen hat.
+preferences-not-kept = Was du gewählt hast, gilt jetzt, ließ sich aber nicht für das nächste Mal behalten.
+account-exists = Dieses Profil hat schon ein Konto.
+other-account = Der Verlauf, der hier wiederhergestellt wurde, gehört einem anderen Konto. Beginne von vorn, oder melde dich bei jenem an.
+account-missing = Dieses Profil hat noch kein Konto.
+account-busy = Gerade wird etwas anderes gefragt. Versuch es gleich noch einmal.
+keys-failed = Die Schlüssel dieses Geräts ließen sich nicht machen. Versuch es noch einmal.
+no-backup = Von diesem Konto gibt es keine Sicherung. Melde dich mit einem anderen Gerät an, falls noch eines im Konto ist.
+link-failed = Die Antwort des anderen Geräts ist nicht gut. Beginne auf beiden Geräten von vorn.
+bad-link-code = Das ist kein Code eines neuen Geräts, oder er ist zu alt. Beginne dort von vorn und kopiere den Code ganz.
+person-unknown = Auf diesem Gerät noch nicht bekannt. Sobald du verbunden bist, kann der Server gefragt werden.
+bad-keys = Der Server gab Schlüssel, die einander widersprechen. Versuch es später; bleibt das so, trau diesem Server nicht.
+identity-not-changed = Die Identität hat sich nicht geändert.
+identity-not-compared = Die Identität ist nicht die, die du verglichen hast. Vergleiche noch einmal.
+send-identity-changed = Nicht gesendet: Die Identität hat sich geändert. Vergleiche zuerst die Sicherheitsnummer.
+send-blocked = Nicht gesendet: Du hast diese Person blockiert.
+send-no-conversation = Schreib zuerst etwas.
+send-not-refused = Diese Nachricht wird ohnehin noch einmal versucht.
+text-too-long = Das ist zu lang für eine Nachricht. Sag es in zweien.
+refused-credentials = Der Server kennt dieses Konto nicht mit diesem Passwort. Stimmt beides, stimmt die Uhr dieses Geräts?
+refused-handle-taken = Jemand heißt schon so. Wähle einen anderen Namen.
+refused-registration-closed = Dieser Server nimmt niemand Neuen. Frag, wer ihn betreibt.
+refused-version = Dieses Programm und der Server passen nicht zusammen. Eines von beiden ist zu alt.
+refused-unknown-account = Niemand auf diesem Server heißt so.
+refused-later = Der Server hat zu viel zu tun. Versuch es später noch einmal.
+refused-server-password = Der Server verlangt von allen sein eigenes Passwort. Wer ihn betreibt, kennt es.
+refused-invite = Der Server verlangt eine Einladung, die noch gilt. Wer ihn betreibt, macht sie.
+refused-too-many-devices = Das Konto hat so viele Geräte, wie es haben darf. Entferne zuerst eines.
+refused-device-waits = Dieses Gerät kam mit dem Passwort dazu und muss warten, damit sein Besitzer widersprechen kann.
+refused-disabled = Wer den Server betreibt, hat dieses Konto gesperrt.
+refused-unknown-link = Der Code ist falsch oder zu alt. Beginne auf dem neuen Gerät von vorn.
+refused-unknown-device = Das Konto hat kein solches Gerät.
+refused-otherwise = Der Server hat abgelehnt.
+refused-no-such-message = Die Nachricht ist nicht mehr hier.
+refused-not-the-writer = Nur wer eine Nachricht schrieb, kann sie ändern.
+refused-deleted = Die Nachricht wurde gelöscht.
+refused-no-text = Die Nachricht hat keinen Text.
+refused-too-long = Das ist ein wenig zu lang für eine Antwort, eine Änderung oder eine Nachricht, die verschwindet.
+refused-older = Etwas Späteres wurde schon gesagt.
+refused-not-accepted = Zuerst muss diese Person angenommen sein.
+address-scheme = Die Adresse eines Servers beginnt mit endtoend://
+address-host = Zwischen endtoend:// und dem Port steht kein Name eines Servers.
+address-port = Der Port ist eine Zahl von 1 bis 65535.
+address-path = Vor der Kennung darf nur ein einzelnes / stehen.
+address-pin = Die Kennung am Ende fehlt oder ist nicht ganz. Kopiere die ganze Adresse.
+handle-length = Ein Name hat 3 bis 32 Zeichen.
+handle-character = Ein Name hat nur Buchstaben, Ziffern, Punkte, Binde- und Unterstriche.
+handle-scripts = Ein Name hat Buchstaben nur eines Alphabets.
+handle-confusable = Diese Buchstaben sehen aus wie andere. Schreib ihn mit a bis z, oder wähle einen anderen.

@@ -1,0 +1,331 @@
+# What the desktop program says. The same names stand in the same order in every language; a test compares them.
+
+## The window
+
+window-title = Endtoend
+window-title-unread = Endtoend ({ $count })
+next = Next
+back = Back
+cancel = Cancel
+copy = Copy
+dismiss = Close
+loading = Loading…
+you = You
+
+## Time
+
+today = Today
+yesterday = Yesterday
+long-date = { $weekday }, { $day } { $month } { $year }
+short-date = { $day }/{ $month }/{ $year }
+monday = Monday
+tuesday = Tuesday
+wednesday = Wednesday
+thursday = Thursday
+friday = Friday
+saturday = Saturday
+sunday = Sunday
+january = January
+february = February
+march = March
+april = April
+may = May
+june = June
+july = July
+august = August
+september = September
+october = October
+november = November
+december = December
+seconds = { $count ->
+    [one] 1 second
+   *[other] { $count } seconds
+}
+minutes = { $count ->
+    [one] 1 minute
+   *[other] { $count } minutes
+}
+hours = { $count ->
+    [one] 1 hour
+   *[other] { $count } hours
+}
+days = { $count ->
+    [one] 1 day
+   *[other] { $count } days
+}
+weeks = { $count ->
+    [one] 1 week
+   *[other] { $count } weeks
+}
+
+## The way to an account
+
+welcome-title = Welcome to Endtoend
+welcome-text = Messages that only you and the people you write to can read: not the server, not anybody in between.
+welcome-note = You need the address of a server. Whoever runs it can give it to you.
+create-account = Create account
+sign-in = Sign in
+sign-in-title = Sign in
+link-choice = With another device
+link-choice-note = You have a device in the account. It lets this one in.
+recover-choice = With the password alone
+recover-choice-note = You have no other device, and you left a backup at the server before.
+link-title = Link this device
+link-note = Next, this device shows a code. You put it into your other device. Only if the server asks everybody for a password of its own, it goes here.
+recover-title = Who are you?
+server-title = Which server?
+server-note = Paste the whole address. It begins with endtoend:// and ends with a pin, by which this device knows the server.
+server-address = Address of the server
+pinned-note = This device will talk to this server only if it proves both of these keys:
+pinned-tls = Key that vouches for its certificate
+pinned-identity = Its own identity
+who-title = What are you called?
+handle = Handle
+handle-note = 3 to 32 letters, digits, dots, dashes and underlines. Others write to you by it.
+optional-note = Some servers ask for one of these. Whoever gave you the address will have told you.
+invite = Invitation (if you have one)
+server-password = Password of the server (if it has one)
+invite-form = An invitation has 26 letters and digits. Copy it whole.
+password-title = Your password
+password = Password
+password-again = The same password again
+password-of-account = The password of your account. It opens this device too.
+password-advice = Four or five words that have nothing to do with each other are good, and easy to keep in mind.
+password-honest = Nobody can reset it: not the server, not us. If you forget it, what is on this device stays closed for good, and without another device the account is lost.
+password-is-set = This device has its password already, from the attempt before. To choose another one, start over.
+password-weak = That is guessed too soon. Take a longer one, of several words.
+password-differs = The two are not the same. Type them once more.
+password-missing = Type the password first.
+strength-seconds = Guessed within seconds.
+strength-minutes = Guessed within an hour by somebody who has your disk.
+strength-days = Stands for some days against somebody who has your disk. A word more makes it much better.
+strength-years = Stands for years against somebody who has your disk.
+strength-centuries = Stands longer than anybody lives.
+profile-without-account = This device has a password and no account yet.
+start-over = Start over
+waiting-title = One moment
+step-opening = Making a key of your password. This takes a second or two on purpose: guessing should be slow.
+step-asking = Asking the server…
+step-cancelling = Stopping…
+step-code = On your other device, open Settings, then Devices, and put this code in. It is good for a few minutes.
+step-digits = Your other device has to show the same digits. If it does, say so there; if not, cancel here.
+unlock-title = Welcome back
+unlock-note = Your messages on this device are sealed. Your password opens them.
+open = Open
+
+## The list
+
+settings = Settings
+filter = Search people (Ctrl+K)
+requests = Requests
+conversations = Conversations
+no-conversations = No conversations yet. Press + to write to somebody.
+none-found = Nobody of that name. Press + to write to somebody new.
+nameless = Has not said who it is
+identity-changed-short = Identity has changed
+blocked-short = Blocked
+typing = Typing…
+draft = Draft: { $text }
+nothing-said = Nothing said yet
+online = Connected
+connecting = Connecting…
+offline = { $why }
+offline-retry = { $why } Trying again in { $left }.
+new-chat = New conversation
+new-chat-note = The handle of somebody on your server.
+write = Write
+
+## The conversation
+
+nothing-open = Choose a conversation, or press + to begin one.
+details = Details
+disappear-after = Messages disappear after { $after }
+first-words = Nothing said yet. What you write, only { $name } can read.
+beginning = The beginning of your conversation with { $name }
+new-below = New messages
+to-the-end = To the end
+write-to = Write to { $name }
+send = Send
+bytes-left = { $count ->
+    [one] 1 byte left
+   *[other] { $count } bytes left
+}
+bytes-over = { $count ->
+    [one] 1 byte too long: say it in two messages
+   *[other] { $count } bytes too long: say it in two messages
+}
+answering = Answering
+editing = Changing a message
+edited = changed
+message-deleted = Message deleted
+message-unknown = A message that only a newer version can show
+not-sent = not sent
+answered-elsewhere = An earlier message
+answer = Answer
+edit = Change
+retry = Send again
+delete-everywhere = Delete for everyone
+delete-here = Delete here
+cannot-write = You cannot write here at the moment.
+request = { $name } would like to write to you. They do not learn whether you have read this.
+identity-changed = The identity of { $name } has changed. It may be a new device, or somebody in between. Nothing is sent until you have compared the safety number and accepted the new identity.
+blocked = You have blocked { $name }.
+ignored = You ignore { $name }.
+accept = Accept
+ignore = Ignore
+block = Block
+unblock = Unblock
+compare = Compare safety number
+notice-missing = { $count ->
+    [one] One message from { $name } did not come.
+   *[other] { $count } messages from { $name } did not come.
+}
+notice-expired = { $count ->
+    [one] One message from { $name } did not come. A server keeps nothing longer than 30 days, or it has left something out.
+   *[other] { $count } messages from { $name } did not come. A server keeps nothing longer than 30 days, or it has left something out.
+}
+notice-blocked = { $count ->
+    [one] One message from { $name } was written while blocked.
+   *[other] { $count } messages from { $name } were written while blocked.
+}
+notice-late = { $count ->
+    [one] One message from { $name } came after later ones.
+   *[other] { $count } messages from { $name } came after later ones.
+}
+notice-mended = { $count ->
+    [one] One message from { $name } was missing, and has come after all.
+   *[other] { $count } messages from { $name } were missing, and have come after all.
+}
+notice-forked = What a device of { $name } says does not follow from what it said before: it was set back to an older copy, or somebody else uses its keys. Ask by another way than this. ({ $count })
+notice-restarted = A device of { $name } counts its messages anew: whether all of those before came is not known. ({ $count })
+
+## The panel
+
+safety-title = Safety number
+safety-note = Compare it with { $name } by another way than this one: by voice, or side by side. If both see the same digits, nobody is in between.
+safety-changed = The identity of { $name } is not the one you trusted before. Compare this new number before you accept it.
+mark-verified = Both see the same digits
+is-verified = You have compared this number.
+unmark-verified = Not compared after all
+accept-identity = Accept the new identity
+timer-title = Disappearing messages
+timer-note = Counts for what either of you writes from now on.
+timer-off = Messages stay
+block-note = The server keeps them away, and does not tell them.
+unblock-note = They may write to you again.
+accept-note = They may write to you.
+
+## The settings
+
+account = Account
+copy-server = Copy the server's address
+appearance = Appearance
+look = Light or dark
+look-system = As the system
+look-light = Light
+look-dark = Dark
+scale = Size of text
+language = Language
+privacy = Privacy
+receipts = Tell that messages came and were read
+receipts-note = A receipt also shows the server, by its time, that you are there.
+tell-typing = Tell that I am writing
+tell-typing-note = Only people whom you have accepted hear of it.
+devices = Devices
+device-number = Device { $number }
+device-added = added { $when }
+this-device = this device
+remove = Remove
+remove-really = Remove for good
+add-device = Add a device
+add-device-note = On the new device choose to sign in with another device. It shows a code; put it in here.
+link-code = Code of the new device
+compare-digits = Does the new device show these digits too?
+digits-same = Yes, let it in
+digits-differ = No
+device-is-in = The new device is in your account.
+keys = Keyboard
+keys-send = Send
+keys-line = New line
+keys-edit = In an empty field: change your last message
+keys-filter = Search people; Enter opens the first
+keys-new = New conversation
+keys-settings = Settings
+keys-back = One step back
+about = About
+version = Endtoend { $version }
+licence = Free software under the GNU Affero General Public License, version 3.
+font-licence = The typefaces are Inter and a part of Noto Color Emoji, under the SIL Open Font License.
+
+## What went wrong, and what to do
+
+clock-ahead = The clock of this device is { $by } ahead of the server's. Set it right, or connections may be refused.
+clock-behind = The clock of this device is { $by } behind the server's. Set it right, or connections may be refused.
+offline-idle = Not connected.
+offline-unreachable = The server cannot be reached. What you write waits here. Is the network there, and the address right?
+offline-untrusted = Something answers that is not your server. Nothing was sent. Ask for its present address.
+offline-closed = The server has ended the connection. If this profile is open elsewhere, close it there.
+offline-protocol = The server speaks otherwise than this program. One of the two is too old.
+engine-stopped = The profile is closed. Close the window and open it again.
+engine-not-started = The system gives no room for another thread. Close something else and try again.
+profile-is-locked = The profile is locked. Close the window and open it again with your password.
+profile-silent = The profile does not answer, perhaps because the disk is slow. Nothing is lost; try again in a moment.
+profile-missing = There is no profile in this folder.
+profile-exists = There is a profile in this folder already.
+profile-locked = The profile is open in another window or program. Close it there first.
+wrong-password = That is not the password. Try again; nobody can open this profile without it.
+profile-damaged = The profile is damaged, and nothing was changed. Restore its folder from a backup.
+profile-newer = A newer version of this program has written the profile. Install that version.
+profile-memory = There is not enough memory to open the profile: 64 MiB are needed.
+profile-unusable = The folder of the profile cannot be used. It must be yours and writable, on a disk with room.
+profile-failed = The profile could not be read or written. If that stays so, restore its folder from a backup.
+disk-full = The disk is full. Make room and try again: nothing was changed.
+outbox-full = Too much waits to be sent. Wait until the server has taken some of it.
+preferences-not-kept = What you have chosen counts now, and could not be kept for the next time.
+account-exists = This profile has an account already.
+other-account = The history that was restored here is another account's. Start over, or sign in to that account.
+account-missing = This profile has no account yet.
+account-busy = Something else is being asked. Try again in a moment.
+keys-failed = The keys of this device could not be made. Try again.
+no-backup = There is no backup of this account. Sign in with another device, if one is still in the account.
+link-failed = The other device's answer is not good. Begin anew, on both devices.
+bad-link-code = That is no code of a new device, or it is too old. Begin anew there, and copy the code whole.
+person-unknown = Not known on this device yet. As soon as you are connected, the server can be asked.
+bad-keys = The server gave keys that contradict each other. Try again later; if that stays so, do not trust this server.
+identity-not-changed = The identity has not changed.
+identity-not-compared = The identity is not the one that you have compared. Compare anew.
+send-identity-changed = Not sent: the identity has changed. Compare the safety number first.
+send-blocked = Not sent: you have blocked this person.
+send-no-conversation = Write something first.
+send-not-refused = This message is tried again anyway.
+text-too-long = That is too long for one message. Say it in two.
+refused-credentials = The server does not know this account with this password. If both are right, is this device's clock right?
+refused-handle-taken = Somebody has this handle already. Choose another.
+refused-registration-closed = This server takes nobody new. Ask whoever runs it.
+refused-version = This program and the server do not fit together. One of the two is too old.
+refused-unknown-account = Nobody on this server has that handle.
+refused-later = The server has too much to do. Try again later.
+refused-server-password = The server asks everybody for its own password. Whoever runs it knows it.
+refused-invite = The server asks for an invitation that is still good. Whoever runs it makes them.
+refused-too-many-devices = The account has as many devices as it may have. Remove one first.
+refused-device-waits = This device was added by password and has to wait, so that its owner can object.
+refused-disabled = Whoever runs the server has disabled this account.
+refused-unknown-link = The code is wrong or too old. Begin anew on the new device.
+refused-unknown-device = The account has no such device.
+refused-otherwise = The server refused.
+refused-no-such-message = The message is not here any more.
+refused-not-the-writer = Only whoever wrote a message can change it.
+refused-deleted = The message was deleted.
+refused-no-text = The message has no text.
+refused-too-long = That is a little too long for an answer, a change, or a message that disappears.
+refused-older = Something later was said already.
+refused-not-accepted = First this person has to be accepted.
+address-scheme = The address of a server begins with endtoend://
+address-host = Between endtoend:// and the port there is no name of a server.
+address-port = The port is a number from 1 to 65535.
+address-path = Only a single / may stand before the pin.
+address-pin = The pin at the end is missing or not whole. Copy the whole address.
+handle-length = A handle has 3 to 32 characters.
+handle-character = A handle has only letters, digits, dots, dashes and underlines.
+handle-scripts = A handle has letters of one alphabet only.
+handle-confusable = These letters look like others. Write it with a to z, or choose another.

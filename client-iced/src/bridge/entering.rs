@@ -1,0 +1,150 @@
+//! From a password to an account.
+
+use std::path::Path;
+use std::time::Duration;
+
+use endtoend_client::engine::linking::{LinkNews, link};
+use endtoend_client::engine::recovery::Returning;
+use endtoend_client::engine::{Engine, Options, Registration};
+use endtoend_client::profile::{self, Profile};
+use zeroize::Zeroizing;
+
+use super::worker::Worker;
+use crate::failure::Failure;
+use crate::order::{Arrival, Entry, Me, News, Step, Ticket};
+use crate::secret::Secret;
+
+/// One attempt to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What came of an entry.
+enum Way {
+    In(Box<Me>),
+    NoAccount,
+}
+
+impl Worker {
+    pub(super) async fn enter(&mut self, entry: Entry, given: u64) {
+        self.close().await;
+        let mut cancelled = self.cancelled.clone();
+        // To open a profile takes a second and cannot be stopped on the way; a profile that is open can be closed.
+        let opened = self.opened(&entry).await;
+        let entered = match opened {
+            Err(failure) => Some(Err(failure)),
+            Ok(profile) => tokio::select! {
+                biased;
+                // Without a window there is nobody to enter for.
+                _ = cancelled.wait_for(|number| *number != given) => None,
+                entered = self.entered(entry, profile) => Some(entered),
+            },
+        };
+        let exists = Profile::exists(&self.places.home);
+        let told = match entered {
+            Some(Ok(Way::In(me))) => return self.say(News::Entered(me)).await,
+            Some(Ok(Way::NoAccount)) => News::NoAccount,
+            Some(Err(failure)) => News::NotEntered(failure, exists),
+            None => News::Cancelled(exists),
+        };
+        // Before it is told: whoever tries again at once finds the profile closed.
+        self.close().await;
+        self.say(told).await;
+    }
+
+    pub(super) async fn start_over(&mut self) {
+        self.close().await;
+        let home = self.places.home.clone();
+        let gone = blocking(move || profile::wipe(&home).map(|_| ()).map_err(Failure::from)).await;
+        self.say(News::StartedOver(gone)).await;
+    }
+
+    /// The profile of an entry; a new one where none is, unless it is to be unlocked.
+    async fn opened(&self, entry: &Entry) -> Result<Profile, Failure> {
+        self.say(News::Step(Step::Opening)).await;
+        let home = self.places.home.clone();
+        let (password, make) = match entry {
+            Entry::Unlock(password) => (password.clone(), false),
+            Entry::Register(ticket, _) | Entry::Recover(ticket) => (ticket.arrival.password.clone(), true),
+            Entry::Link(arrival) => (arrival.password.clone(), true),
+        };
+        blocking(move || open_or_make(&home, &password, make)).await
+    }
+
+    async fn entered(&mut self, entry: Entry, mut profile: Profile) -> Result<Way, Failure> {
+        match entry {
+            Entry::Unlock(password) => self.start(profile, &password, true)?,
+            Entry::Register(Ticket { handle, arrival }, invite) => {
+                let Arrival { server, server_password, password } = arrival;
+                self.start(profile, &password, false)?;
+                self.say(News::Step(Step::Asking)).await;
+                let server_password = server_password.as_ref().map(bytes);
+                let registration = Registration { server, handle, invite, server_password };
+                let Some(engine) = self.engine.as_ref().map(Engine::handle) else {
+                    return Err(Failure::new("engine-stopped"));
+                };
+                engine.register(registration).await?;
+            }
+            Entry::Link(Arrival { server, server_password, password }) => {
+                self.say(News::Step(Step::Asking)).await;
+                let news = self.news.clone();
+                // There is room: the window has been told two things since it asked.
+                let told = move |step| {
+                    let step = match step {
+                        LinkNews::Code(code) => Step::Code(code),
+                        LinkNews::Digits(digits) => Step::Digits(digits),
+                    };
+                    let _gone = news.try_send(News::Step(step));
+                };
+                link(&mut profile, server, server_password.as_ref().map(bytes), CONNECT_TIMEOUT, told).await?;
+                self.start(profile, &password, true)?;
+            }
+            Entry::Recover(Ticket { handle, arrival }) => {
+                let Arrival { server, server_password, password } = arrival;
+                self.say(News::Step(Step::Asking)).await;
+                let secret = password.to_zeroizing();
+                let server_password = server_password.as_ref().map(bytes);
+                let returning =
+                    Returning::prove(server, server_password, handle, secret.as_bytes(), CONNECT_TIMEOUT).await?;
+                returning.enter(&mut profile).await?;
+                self.start(profile, &password, true)?;
+            }
+        }
+        self.who().await
+    }
+
+    fn start(&mut self, profile: Profile, password: &Secret, online: bool) -> Result<(), Failure> {
+        let options = Options { password: password.to_zeroizing(), online, connect_timeout: CONNECT_TIMEOUT };
+        self.engine = Some(Engine::start(profile, options)?);
+        Ok(())
+    }
+
+    /// Whose profile it is that the engine runs on.
+    async fn who(&self) -> Result<Way, Failure> {
+        let Some(engine) = &self.engine else { return Err(Failure::new("engine-stopped")) };
+        let status = engine.handle().status().await?;
+        match (status.handle, status.device, status.server) {
+            (Some(handle), Some(device), Some(server)) if status.registered => {
+                self.listen(engine);
+                Ok(Way::In(Box::new(Me { handle, device, server })))
+            }
+            _ => Ok(Way::NoAccount),
+        }
+    }
+}
+
+fn bytes(secret: &Secret) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(secret.as_str().as_bytes().to_vec())
+}
+
+fn open_or_make(home: &Path, password: &Secret, make: bool) -> Result<Profile, Failure> {
+    let password = password.as_str().as_bytes();
+    match make && !Profile::exists(home) {
+        true => Ok(Profile::create(home, password)?),
+        false => Ok(Profile::open(home, password)?),
+    }
+}
+
+/// What takes long is done beside.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(Failure::new("engine-stopped")))
+}

@@ -1,0 +1,241 @@
+//! Carries orders out.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use endtoend_client::engine::{AccountAnswer, AccountRequest, Deed, Engine, EngineHandle, RequestError};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::Places;
+use crate::failure::Failure;
+use crate::order::{Load, News, Order};
+
+/// Questions to the server that may be under way: each is a button that somebody has pressed.
+const ASKED_MAX: usize = 16;
+
+/// Owns the engine while there is one.
+pub(super) struct Worker {
+    pub(super) places: Places,
+    pub(super) news: mpsc::Sender<News>,
+    pub(super) cancelled: watch::Receiver<u64>,
+    pub(super) engine: Option<Engine>,
+    asked: Arc<Semaphore>,
+}
+
+impl Worker {
+    pub(super) fn new(places: Places, news: mpsc::Sender<News>, cancelled: watch::Receiver<u64>) -> Self {
+        Self { places, news, cancelled, engine: None, asked: Arc::new(Semaphore::new(ASKED_MAX)) }
+    }
+
+    /// Until nobody can give an order any more.
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<(Order, u64)>) {
+        while let Some((order, given)) = orders.recv().await {
+            self.carry_out(order, given).await;
+        }
+        self.close().await;
+    }
+
+    /// Closes the profile, if one is open.
+    pub(super) async fn close(&mut self) {
+        if let Some(engine) = self.engine.take() {
+            engine.stop().await;
+        }
+    }
+
+    /// A window that is gone needs no news.
+    pub(super) async fn say(&self, news: News) {
+        let _gone = self.news.send(news).await;
+    }
+
+    async fn carry_out(&mut self, order: Order, given: u64) {
+        match order {
+            Order::Enter(entry) => self.enter(*entry, given).await,
+            Order::StartOver => self.start_over().await,
+            // Never comes here: see `Bridge::tell`.
+            Order::Cancel => {}
+            Order::Keep(preferences) => {
+                let Some(path) = &self.places.preferences else { return };
+                if let Err(error) = preferences.save(path) {
+                    self.say(News::Failed(error.into())).await;
+                }
+            }
+            order => match self.engine.as_ref().map(Engine::handle) {
+                None => self.say(News::Failed(Failure::new("engine-stopped"))).await,
+                Some(engine) => match self.aside(&engine, order) {
+                    None => {}
+                    Some(order) => {
+                        if let Some(news) = in_order(&engine, order).await {
+                            self.say(news).await;
+                        }
+                    }
+                },
+            },
+        }
+    }
+
+    /// What waits for the server goes aside; gives back what does not.
+    fn aside(&self, engine: &EngineHandle, order: Order) -> Option<Order> {
+        let engine = engine.clone();
+        match order {
+            Order::Verify(with) => self.spawn(async move {
+                let verification = engine.verify(with.clone()).await;
+                News::Verification(with, verification.map(Box::new).map_err(Failure::from))
+            }),
+            Order::Decide(about, standing) => self.spawn(async move {
+                let decided = engine.decide(about.clone(), standing).await;
+                News::Decided(about, decided.map_err(Failure::from))
+            }),
+            Order::Devices => self.spawn(devices(engine)),
+            Order::RemoveDevice(device) => self.spawn(async move {
+                match engine.account(AccountRequest::RemoveDevice(device)).await {
+                    Ok(_) => devices(engine).await,
+                    Err(error) => News::Devices(Err(error.into())),
+                }
+            }),
+            Order::Meet(code) => self.spawn(async move {
+                News::Digits(match engine.account(AccountRequest::Meet { code }).await {
+                    Ok(AccountAnswer::Digits(digits)) => Ok(digits),
+                    Ok(_) => Err(Failure::new("offline-protocol")),
+                    Err(error) => Err(error.into()),
+                })
+            }),
+            Order::LetIn => self.spawn(async move {
+                let let_in = engine.account(AccountRequest::LetIn).await;
+                News::LetIn(let_in.map(|_| ()).map_err(Failure::from))
+            }),
+            order => return Some(order),
+        }
+        None
+    }
+
+    fn spawn(&self, asking: impl Future<Output = News> + 'static) {
+        let news = self.news.clone();
+        let permit = Arc::clone(&self.asked).try_acquire_owned().ok();
+        tokio::task::spawn_local(async move {
+            let told = match permit {
+                Some(_held) => asking.await,
+                None => News::Failed(Failure::new("account-busy")),
+            };
+            let _gone = news.send(told).await;
+        });
+    }
+
+    /// From now on what the engine tells is told to the window.
+    pub(super) fn listen(&self, engine: &Engine) {
+        let (mut events, mut connection) = (engine.events(), engine.connection());
+        let news = self.news.clone();
+        tokio::task::spawn_local(async move {
+            let now = connection.borrow_and_update().clone();
+            let mut told = news.send(News::Connection(now)).await;
+            while told.is_ok() {
+                let next = tokio::select! {
+                    changed = connection.changed() => match changed {
+                        Ok(()) => News::Connection(connection.borrow_and_update().clone()),
+                        Err(_) => return,
+                    },
+                    event = events.recv() => match event {
+                        Ok(event) => News::Event(Box::new(event)),
+                        Err(RecvError::Lagged(_)) => News::Missed,
+                        Err(RecvError::Closed) => return,
+                    },
+                };
+                told = news.send(next).await;
+            }
+        });
+    }
+}
+
+async fn devices(engine: EngineHandle) -> News {
+    News::Devices(match engine.account(AccountRequest::Devices).await {
+        Ok(AccountAnswer::Devices(devices)) => Ok(devices),
+        Ok(_) => Err(Failure::new("offline-protocol")),
+        Err(error) => Err(RequestError::into(error)),
+    })
+}
+
+/// What the engine answers from the disk: one after the other, so that what was said first is sent first.
+async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
+    Some(match order {
+        Order::Conversations => {
+            let found = engine.conversations(endtoend_client::database::CONVERSATIONS_MAX).await;
+            News::Conversations(found.map_err(Failure::from))
+        }
+        Order::Conversation(with) => {
+            let found = engine.conversation(with.clone()).await;
+            News::Conversation(with, found.map(|found| found.map(Box::new)).map_err(Failure::from))
+        }
+        Order::Load(load) => {
+            let loaded = load_messages(engine, &load).await;
+            News::Loaded(load, loaded)
+        }
+        Order::Send { to, text, answer } => {
+            let queued = match answer {
+                None => engine.send(to.clone(), text.clone()).await,
+                Some(message) => engine.answer(to.clone(), text.clone(), message).await,
+            };
+            match queued {
+                Ok(_) => News::Queued(to),
+                Err(error) => News::NotQueued(to, text, error.into()),
+            }
+        }
+        // Nobody waits for that, and who may not hear it does not.
+        Order::Act(with, deed @ Deed::Typing(_)) => {
+            let _not_told = engine.act(with, deed).await;
+            return None;
+        }
+        Order::Act(with, deed) => {
+            let acted = engine.act(with.clone(), deed).await;
+            News::Acted(with, acted.map_err(Failure::from))
+        }
+        Order::Retry(with, message) => {
+            let queued = engine.retry(with.clone(), message).await;
+            News::Acted(with, queued.map_err(Failure::from))
+        }
+        Order::Seen(with, messages, notices) => {
+            let noted = engine.mark_shown(messages).await.and(engine.mark_notices_shown(notices).await);
+            match noted {
+                Ok(()) => News::SeenNoted(with),
+                Err(error) => News::Failed(error.into()),
+            }
+        }
+        Order::Timer(with) => match engine.timer(with.clone()).await {
+            Ok(timer) => News::Timer(with, timer),
+            Err(error) => News::Failed(error.into()),
+        },
+        Order::AcceptIdentity(with) => {
+            let accepted = engine.accept_identity(with.clone()).await;
+            News::Verification(with, accepted.map(Box::new).map_err(Failure::from))
+        }
+        Order::MarkVerified(with, compared) => {
+            let marked = engine.mark_verified(with.clone(), compared).await;
+            News::Verification(with, marked.map(Box::new).map_err(Failure::from))
+        }
+        Order::Settings => News::Settings(engine.settings().await.map_err(Failure::from)),
+        Order::SetSettings(settings) => match engine.set_settings(settings).await {
+            Ok(()) => News::Settings(Ok(settings)),
+            Err(error) => News::Settings(Err(error.into())),
+        },
+        Order::Enter(_)
+        | Order::Cancel
+        | Order::StartOver
+        | Order::Keep(_)
+        | Order::Verify(_)
+        | Order::Decide(..)
+        | Order::Devices
+        | Order::RemoveDevice(_)
+        | Order::Meet(_)
+        | Order::LetIn => return None,
+    })
+}
+
+type Loaded = Result<(Vec<endtoend_client::database::StoredMessage>, Vec<endtoend_client::database::Notice>), Failure>;
+
+/// A page, and the notices among its messages.
+async fn load_messages(engine: &EngineHandle, load: &Load) -> Loaded {
+    let messages = engine.history_page(load.with.clone(), load.page, load.limit).await?;
+    let whole = messages.len() < usize::try_from(load.limit).unwrap_or(usize::MAX);
+    let first = messages.first().filter(|_| !whole).map_or(0, |message| message.seq);
+    let notices = engine.notices(load.with.clone(), first).await?;
+    Ok((messages, notices))
+}

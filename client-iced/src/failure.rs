@@ -1,0 +1,262 @@
+//! What went wrong, in words that say what to do. The engine's errors come here and get a name in `i18n/`.
+
+use std::fmt::Display;
+
+use endtoend_client::address::AddressError;
+use endtoend_client::amend::Refused;
+use endtoend_client::database::DatabaseError;
+use endtoend_client::engine::linking::LinkDeviceError;
+use endtoend_client::engine::{
+    AccountError, DecideError, OfflineReason, RequestError, SendError, StartError, VerifyError,
+};
+use endtoend_client::handle::BadHandle;
+use endtoend_client::profile::ProfileError;
+use endtoend_protocol::RefusalCode;
+
+use crate::preferences::PreferencesError;
+use crate::strings::Strings;
+
+/// Something that did not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What is said about it.
+    pub key: &'static str,
+    /// What the system or the network said, for those who can use it. Never what a person has typed.
+    pub detail: Option<String>,
+}
+
+impl Failure {
+    /// Without anything to add.
+    pub const fn new(key: &'static str) -> Self {
+        Self { key, detail: None }
+    }
+
+    fn because(key: &'static str, detail: &dyn Display) -> Self {
+        Self { key, detail: Some(detail.to_string()) }
+    }
+
+    /// For a person.
+    pub fn say(&self, t: &Strings) -> String {
+        match &self.detail {
+            Some(detail) => format!("{} ({detail})", t.get(self.key)),
+            None => t.get(self.key),
+        }
+    }
+}
+
+/// What a server's refusal means to a person.
+pub const fn refusal(code: RefusalCode) -> &'static str {
+    match code {
+        RefusalCode::BadCredentials => "refused-credentials",
+        RefusalCode::HandleTaken => "refused-handle-taken",
+        RefusalCode::RegistrationClosed => "refused-registration-closed",
+        RefusalCode::Version => "refused-version",
+        RefusalCode::UnknownAccount => "refused-unknown-account",
+        RefusalCode::Busy | RefusalCode::Unavailable | RefusalCode::Rate | RefusalCode::Work => "refused-later",
+        RefusalCode::ServerPassword => "refused-server-password",
+        RefusalCode::Invite => "refused-invite",
+        RefusalCode::TooManyDevices => "refused-too-many-devices",
+        RefusalCode::DeviceWaits => "refused-device-waits",
+        RefusalCode::Disabled => "refused-disabled",
+        RefusalCode::UnknownLink => "refused-unknown-link",
+        RefusalCode::UnknownDevice => "refused-unknown-device",
+        RefusalCode::Unsupported
+        | RefusalCode::Invalid
+        | RefusalCode::OutOfOrder
+        | RefusalCode::NotAuthenticated
+        | RefusalCode::TooManyKeys => "refused-otherwise",
+    }
+}
+
+impl From<RefusalCode> for Failure {
+    fn from(code: RefusalCode) -> Self {
+        let key = refusal(code);
+        if key == "refused-otherwise" { Self::because(key, &code) } else { Self::new(key) }
+    }
+}
+
+impl From<OfflineReason> for Failure {
+    fn from(reason: OfflineReason) -> Self {
+        match reason {
+            OfflineReason::Idle => Self::new("offline-idle"),
+            OfflineReason::Unreachable(why) => Self::because("offline-unreachable", &why),
+            OfflineReason::Untrusted(why) => Self::because("offline-untrusted", &why),
+            OfflineReason::Refused(code) => code.into(),
+            OfflineReason::Closed(why) => Self::because("offline-closed", &why),
+            OfflineReason::Protocol | OfflineReason::Misnumbered(_) => Self::new("offline-protocol"),
+            OfflineReason::Storage(why) => Self::because("profile-failed", &why),
+            OfflineReason::Locked => Self::new("profile-is-locked"),
+            OfflineReason::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<ProfileError> for Failure {
+    fn from(error: ProfileError) -> Self {
+        match &error {
+            ProfileError::Missing(_) => Self::new("profile-missing"),
+            ProfileError::Exists(_) => Self::new("profile-exists"),
+            ProfileError::Locked(_) => Self::new("profile-locked"),
+            ProfileError::WrongPassword => Self::new("wrong-password"),
+            ProfileError::VaultDamaged(_) | ProfileError::DatabaseMissing(_) | ProfileError::DatabaseDamaged { .. } => {
+                Self::because("profile-damaged", &error)
+            }
+            ProfileError::Newer => Self::new("profile-newer"),
+            ProfileError::Derive => Self::new("profile-memory"),
+            ProfileError::Unusable { path, source } => {
+                Self::because("profile-unusable", &format!("{}: {source}", path.display()))
+            }
+        }
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Full => Self::new("disk-full"),
+            DatabaseError::Limit { .. } => Self::new("outbox-full"),
+            DatabaseError::Newer => Self::new("profile-newer"),
+            DatabaseError::Stopped => Self::new("engine-stopped"),
+            DatabaseError::Unreadable
+            | DatabaseError::Sealed { .. }
+            | DatabaseError::Invalid(_)
+            | DatabaseError::Records(_)
+            | DatabaseError::Sqlite(_) => Self::because("profile-failed", &error),
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Database(error) => error.into(),
+            StartError::Thread(error) => Self::because("engine-not-started", &error),
+        }
+    }
+}
+
+impl From<AccountError> for Failure {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Offline(reason) => reason.into(),
+            AccountError::Database(error) => error.into(),
+            AccountError::Registered => Self::new("account-exists"),
+            AccountError::NotRegistered => Self::new("account-missing"),
+            AccountError::Busy => Self::new("account-busy"),
+            AccountError::Keys => Self::new("keys-failed"),
+            AccountError::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<LinkDeviceError> for Failure {
+    fn from(error: LinkDeviceError) -> Self {
+        match error {
+            LinkDeviceError::Registered => Self::new("account-exists"),
+            LinkDeviceError::OtherAccount => Self::new("other-account"),
+            LinkDeviceError::Offline(reason) => reason.into(),
+            LinkDeviceError::Database(error) => error.into(),
+            LinkDeviceError::NoBackup => Self::new("no-backup"),
+            LinkDeviceError::Provision(_) | LinkDeviceError::Malformed => Self::because("link-failed", &error),
+            LinkDeviceError::Keys => Self::new("keys-failed"),
+        }
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::NotRegistered => Self::new("account-missing"),
+            SendError::IdentityChanged(_) => Self::new("send-identity-changed"),
+            SendError::Blocked(_) => Self::new("send-blocked"),
+            SendError::NoConversation(_) => Self::new("send-no-conversation"),
+            SendError::NotRefused => Self::new("send-not-refused"),
+            SendError::NotAllowed(why) => why.into(),
+            SendError::Database(error) => error.into(),
+            SendError::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::new(match refused {
+            Refused::NoSuchMessage => "refused-no-such-message",
+            Refused::NotTheWriter => "refused-not-the-writer",
+            Refused::Deleted => "refused-deleted",
+            Refused::NoText => "refused-no-text",
+            Refused::TooLong => "refused-too-long",
+            Refused::Older => "refused-older",
+            Refused::NotAccepted => "refused-not-accepted",
+        })
+    }
+}
+
+impl From<DecideError> for Failure {
+    fn from(error: DecideError) -> Self {
+        match error {
+            DecideError::Unknown(_) => Self::new("person-unknown"),
+            DecideError::Refused(code) => code.into(),
+            DecideError::Database(error) => error.into(),
+            DecideError::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::NotRegistered => Self::new("account-missing"),
+            VerifyError::Unknown(_) => Self::new("person-unknown"),
+            VerifyError::NotChanged(_) => Self::new("identity-not-changed"),
+            VerifyError::NotCompared(_) => Self::new("identity-not-compared"),
+            VerifyError::Refused(code) => code.into(),
+            VerifyError::BadKeys(_) => Self::new("bad-keys"),
+            VerifyError::Database(error) => error.into(),
+            VerifyError::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::NotRegistered => Self::new("account-missing"),
+            RequestError::Busy => Self::new("account-busy"),
+            RequestError::Refused(code) => code.into(),
+            RequestError::BadCode(_) => Self::new("bad-link-code"),
+            RequestError::Unanswered(reason) => reason.into(),
+            RequestError::Database(error) => error.into(),
+            RequestError::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<PreferencesError> for Failure {
+    fn from(error: PreferencesError) -> Self {
+        Self::because("preferences-not-kept", &error)
+    }
+}
+
+impl From<AddressError> for Failure {
+    fn from(error: AddressError) -> Self {
+        Self::new(match error {
+            AddressError::Scheme => "address-scheme",
+            AddressError::HostMissing | AddressError::Host => "address-host",
+            AddressError::Port => "address-port",
+            AddressError::Path => "address-path",
+            AddressError::PinMissing | AddressError::Pin => "address-pin",
+        })
+    }
+}
+
+impl From<BadHandle> for Failure {
+    fn from(error: BadHandle) -> Self {
+        Self::new(match error {
+            BadHandle::Length => "handle-length",
+            BadHandle::Character => "handle-character",
+            BadHandle::MixedScripts => "handle-scripts",
+            BadHandle::Confusable => "handle-confusable",
+        })
+    }
+}

@@ -1,0 +1,29 @@
+//! The desktop program: windows and widgets over the client's engine. No protocol here, no sockets, and no I/O in `update`.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`app`] | the window as a value: messages in, actions out. Start reading here |
+//! | [`screens`] | what there is to see: the way to an account, the password, the main window |
+//! | [`order`] | what the window asks for, and what it is told |
+//! | [`bridge`] | carries that out, on a thread of its own |
+//! | [`window`] | the same as an iced program: actions become tasks, the system's events messages |
+//! | [`theme`], [`ui`], [`identicon`] | how things look |
+//! | [`strings`], [`failure`], [`calendar`], [`strength`] | what is said: words, what went wrong, moments, passwords |
+//! | [`preferences`], [`secret`] | what was chosen; what nobody else may read |
+
+pub mod app;
+pub mod bridge;
+pub mod calendar;
+pub mod failure;
+pub mod identicon;
+pub mod order;
+pub mod preferences;
+pub mod screens;
+pub mod secret;
+pub mod strength;
+pub mod strings;
+#[cfg(test)]
+mod testing;
+pub mod theme;
+pub mod ui;
+pub mod window;

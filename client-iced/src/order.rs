@@ -1,0 +1,192 @@
+//! What the window asks for, and what it is told. Neither does anything.
+
+use endtoend_client::address::ServerAddress;
+use endtoend_client::database::{Conversation, Notice, Page, Settings, Standing, StoredMessage};
+use endtoend_client::engine::{ConnectionState, Deed, Event, OwnDevice, Verification};
+use endtoend_client::handle::Handle;
+use endtoend_protocol::{DeviceId, InviteCode, Lifetime, MessageId, Text, UnixMillis};
+
+use crate::failure::Failure;
+use crate::preferences::Preferences;
+use crate::secret::Secret;
+
+/// What the window asks for. None of it is done in `update`.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// Open the profile, or make one, and have an account.
+    Enter(Box<Entry>),
+    /// Stop that.
+    Cancel,
+    /// Destroy a profile that no account came of.
+    StartOver,
+    /// Keep what was chosen.
+    Keep(Preferences),
+    /// The list.
+    Conversations,
+    /// One line of it.
+    Conversation(Handle),
+    /// Messages.
+    Load(Load),
+    /// Something to say.
+    Send {
+        /// To whom.
+        to: Handle,
+        /// What.
+        text: Text,
+        /// The message that it answers.
+        answer: Option<MessageId>,
+    },
+    /// Something to do.
+    Act(Handle, Deed),
+    /// What the server has refused, once more.
+    Retry(Handle, MessageId),
+    /// A person has seen these messages and notices of somebody.
+    Seen(Handle, Vec<i64>, Vec<i64>),
+    /// How long messages live.
+    Timer(Handle),
+    /// What to compare.
+    Verify(Handle),
+    /// The new identity is trusted.
+    AcceptIdentity(Handle),
+    /// This identity was compared; with `None` none was.
+    MarkVerified(Handle, Option<[u8; 33]>),
+    /// Accept, ignore, block.
+    Decide(Handle, Standing),
+    /// What is told to others.
+    Settings,
+    /// Tell otherwise.
+    SetSettings(Settings),
+    /// Of this account.
+    Devices,
+    /// Out of this account.
+    RemoveDevice(DeviceId),
+    /// Into this account: what the new device shows.
+    Meet(String),
+    /// The digits are the same.
+    LetIn,
+}
+
+/// A way into an account.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// The profile is here.
+    Unlock(Secret),
+    /// There is no account yet.
+    Register(Ticket, Option<InviteCode>),
+    /// This is a further device, and another one is at hand.
+    Link(Arrival),
+    /// This is a further device, and there is a backup.
+    Recover(Ticket),
+}
+
+/// At which server, and what this device's profile is opened with.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Where.
+    pub server: ServerAddress,
+    /// Of the server itself, if it asks for one.
+    pub server_password: Option<Secret>,
+    /// Of the profile, and of the account.
+    pub password: Secret,
+}
+
+/// The same, and who comes.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    /// Who.
+    pub handle: Handle,
+    /// Where.
+    pub arrival: Arrival,
+}
+
+/// What is happening while a person waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A key is made of the password.
+    Opening,
+    /// The server is asked.
+    Asking,
+    /// The server waits for an existing device, which needs this.
+    Code(String),
+    /// Both devices have to show this.
+    Digits(String),
+}
+
+/// Which messages. Numbered, so that what was asked for before is known when it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Number of the question.
+    pub number: u64,
+    /// With whom.
+    pub with: Handle,
+    /// Which.
+    pub page: Page,
+    /// How many.
+    pub limit: u32,
+}
+
+/// Who this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Me {
+    /// What the account is called.
+    pub handle: Handle,
+    /// Number of this device.
+    pub device: u8,
+    /// Where the account lives.
+    pub server: ServerAddress,
+}
+
+/// What the window is told.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// How far an entry is.
+    Step(Step),
+    /// The profile is open and has an account.
+    Entered(Box<Me>),
+    /// The profile is good and has no account.
+    NoAccount,
+    /// There is no way in. Whether there is a profile now.
+    NotEntered(Failure, bool),
+    /// The person did not want to wait. Whether there is a profile now.
+    Cancelled(bool),
+    /// The profile that no account came of is gone.
+    StartedOver(Result<(), Failure>),
+    /// Of the connection.
+    Connection(ConnectionState),
+    /// The engine has something to tell.
+    Event(Box<Event>),
+    /// So many things happened that some were not told: look at everything again.
+    Missed,
+    /// The list.
+    Conversations(Result<Vec<Conversation>, Failure>),
+    /// One line of it.
+    Conversation(Handle, Result<Option<Box<Conversation>>, Failure>),
+    /// What was asked for, oldest first.
+    Loaded(Load, Result<(Vec<StoredMessage>, Vec<Notice>), Failure>),
+    /// It is on disk.
+    Queued(Handle),
+    /// It is not, and here it is again.
+    NotQueued(Handle, Text, Failure),
+    /// What was done to a conversation.
+    Acted(Handle, Result<(), Failure>),
+    /// What was seen is noted.
+    SeenNoted(Handle),
+    /// How long messages live.
+    Timer(Handle, Option<Lifetime>),
+    /// What to compare.
+    Verification(Handle, Result<Box<Verification>, Failure>),
+    /// It was decided.
+    Decided(Handle, Result<(), Failure>),
+    /// What is told to others.
+    Settings(Result<Settings, Failure>),
+    /// Of this account.
+    Devices(Result<Vec<OwnDevice>, Failure>),
+    /// A new device shows the same digits, if it is the right one.
+    Digits(Result<String, Failure>),
+    /// The new device is in, or was not let in.
+    LetIn(Result<(), Failure>),
+    /// Something else failed.
+    Failed(Failure),
+    /// The time, now and then.
+    Now(UnixMillis),
+}

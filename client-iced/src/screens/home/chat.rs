@@ -1,0 +1,317 @@
+//! The open conversation: its messages, and what is being written.
+
+use endtoend_client::database::{Body, Direction, MessageRef, Notice, StoredMessage};
+use endtoend_client::engine::{Deed, Verification};
+use endtoend_client::handle::Handle;
+use endtoend_protocol::{Lifetime, Text, TextError, UnixMillis, limits};
+use iced::widget::text_editor::{self, Content};
+
+use super::timeline::{Question, Timeline};
+use super::{ChatMessage, Place};
+use crate::app::Action;
+use crate::failure::Failure;
+use crate::order::{Load, Order};
+use crate::ui::id;
+
+/// Nearer to an end than this, in logical pixels, and what is beyond it is asked for.
+const NEAR: f32 = 600.0;
+/// As near to the end as this counts as being there.
+const AT_END: f32 = 24.0;
+/// Others hear no more often than this that somebody is writing, in milliseconds.
+const TYPING_EVERY_MS: u64 = 8_000;
+/// Letters that an answered message is quoted with.
+const QUOTE_CHARS_MAX: usize = 120;
+
+/// What the words that are written belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// An answer to this.
+    Answer(MessageRef, String),
+    /// Other words for this; and what was being written before.
+    Edit(MessageRef, String),
+}
+
+/// The open conversation.
+#[derive(Debug)]
+pub(super) struct Chat {
+    pub(super) with: Handle,
+    pub(super) timeline: Timeline,
+    pub(super) content: Content,
+    pub(super) mark: Option<Mark>,
+    pub(super) chosen: Option<MessageRef>,
+    pub(super) place: Place,
+    /// What was said and is not on disk yet.
+    pub(super) sending: Vec<Text>,
+    /// Something came after what is before the eyes.
+    pub(super) news_below: bool,
+    pub(super) timer: Option<Lifetime>,
+    pub(super) verification: Option<Result<Box<Verification>, Failure>>,
+    typing_told: Option<UnixMillis>,
+}
+
+/// The beginning of a text, in one line.
+pub(super) fn quote(body: &Body) -> Option<String> {
+    let Body::Text(text) = body else { return None };
+    let words = text.as_str().split_whitespace().collect::<Vec<_>>().join(" ");
+    match words.char_indices().nth(QUOTE_CHARS_MAX) {
+        Some((end, _)) => words.get(..end).map(|start| format!("{start}…")),
+        None => Some(words),
+    }
+}
+
+impl Chat {
+    /// With somebody, and what was being written to them.
+    pub(super) fn open(with: Handle, draft: &str) -> (Self, Vec<Action>) {
+        let mut chat = Self {
+            with,
+            timeline: Timeline::default(),
+            content: Content::with_text(draft),
+            mark: None,
+            chosen: None,
+            place: Place::default(),
+            sending: Vec::new(),
+            news_below: false,
+            timer: None,
+            verification: None,
+            typing_told: None,
+        };
+        chat.content.perform(text_editor::Action::Move(text_editor::Motion::DocumentEnd));
+        let question = chat.timeline.newest();
+        let actions = vec![chat.load(question), Action::Order(Order::Timer(chat.with.clone()))];
+        (chat, actions)
+    }
+
+    /// What is kept of what was being written.
+    pub(super) fn draft(&self) -> String {
+        match &self.mark {
+            Some(Mark::Edit(_, before)) => before.clone(),
+            Some(Mark::Answer(..)) | None => self.content.text(),
+        }
+    }
+
+    fn load(&self, (number, page, limit): Question) -> Action {
+        Action::Order(Order::Load(Load { number, with: self.with.clone(), page, limit }))
+    }
+
+    /// Longest text that can be said now, in bytes.
+    pub(super) fn bytes_max(&self) -> usize {
+        match self.mark.is_some() || self.timer.is_some() {
+            true => limits::TEXT_BYTES_MARKED_MAX,
+            false => limits::TEXT_BYTES_MAX,
+        }
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.place.offset <= AT_END && self.timeline.is_at_end()
+    }
+
+    /// A person did something.
+    pub(super) fn update(&mut self, message: ChatMessage, now: UnixMillis) -> Result<Vec<Action>, Failure> {
+        match message {
+            ChatMessage::Edited(action) => return Ok(self.edited(action, now)),
+            ChatMessage::Send => return self.send(),
+            ChatMessage::Scrolled(place) => return Ok(self.scrolled(place)),
+            ChatMessage::ShowEnd => return Ok(self.show_end()),
+            ChatMessage::Choose(chosen) => self.chosen = chosen,
+            ChatMessage::Answer(to) => {
+                self.step_back();
+                let quoted = self.timeline.find(to).and_then(|message| quote(&message.body)).unwrap_or_default();
+                self.mark = Some(Mark::Answer(to, quoted));
+                return Ok(vec![Action::Focus(id::COMPOSER)]);
+            }
+            ChatMessage::Edit(of) => {
+                self.step_back();
+                let Some(Body::Text(text)) = self.timeline.find(of).map(|message| message.body.clone()) else {
+                    return Err(Failure::new("refused-no-text"));
+                };
+                self.mark = Some(Mark::Edit(of, self.content.text()));
+                self.write(text.as_str());
+                return Ok(vec![Action::Focus(id::COMPOSER)]);
+            }
+            ChatMessage::StopMark => self.step_back(),
+            ChatMessage::React(to, emoji) => {
+                self.chosen = None;
+                let before = self.timeline.find(to).and_then(|message| message.marks.own_reaction.as_ref());
+                let emoji = if before == Some(&emoji) { None } else { Some(emoji) };
+                return Ok(self.act(Deed::React(to.id, emoji)));
+            }
+            ChatMessage::Delete(message, for_everyone) => {
+                self.step_back();
+                let deed = match for_everyone {
+                    true => Deed::DeleteForEveryone(message.id),
+                    false => Deed::DeleteForMe(message.id),
+                };
+                return Ok(self.act(deed));
+            }
+            ChatMessage::CopyText(of) => {
+                self.chosen = None;
+                let text = self.timeline.find(of).map(|message| &message.body);
+                let Some(Body::Text(text)) = text else { return Ok(Vec::new()) };
+                return Ok(vec![Action::Copy(text.as_str().to_owned())]);
+            }
+            ChatMessage::Retry(of) => {
+                self.chosen = None;
+                return Ok(vec![Action::Order(Order::Retry(self.with.clone(), of.id))]);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn act(&self, deed: Deed) -> Vec<Action> {
+        vec![Action::Order(Order::Act(self.with.clone(), deed))]
+    }
+
+    /// Nothing is chosen, answered or edited.
+    pub(super) fn step_back(&mut self) {
+        self.chosen = None;
+        if let Some(Mark::Edit(_, before)) = self.mark.take() {
+            self.write(&before);
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        self.content = Content::with_text(text);
+        self.content.perform(text_editor::Action::Move(text_editor::Motion::DocumentEnd));
+    }
+
+    fn edited(&mut self, action: text_editor::Action, now: UnixMillis) -> Vec<Action> {
+        let edits = action.is_edit();
+        if let text_editor::Action::Edit(text_editor::Edit::Paste(text)) = &action {
+            // What is much too long is not taken: the field would be slow, and nobody could send it.
+            if text.len() > limits::TEXT_BYTES_MAX * 2 {
+                return Vec::new();
+            }
+        }
+        self.content.perform(action);
+        let due = self.typing_told.is_none_or(|told| now.get().saturating_sub(told.get()) >= TYPING_EVERY_MS);
+        if !edits || !due || self.content.is_empty() || self.timeline.messages().is_empty() {
+            return Vec::new();
+        }
+        self.typing_told = Some(now);
+        self.act(Deed::Typing(true))
+    }
+
+    fn send(&mut self) -> Result<Vec<Action>, Failure> {
+        let words = self.content.text();
+        // The editor ends a text with a line end that nobody has typed.
+        let words = words.trim_end();
+        if words.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        if words.len() > self.bytes_max() {
+            return Err(Failure::new("text-too-long"));
+        }
+        let text = Text::new(words.to_owned()).map_err(|error| match error {
+            TextError::Empty | TextError::TooLong { .. } => Failure::new("text-too-long"),
+        })?;
+        (self.chosen, self.typing_told) = (None, None);
+        let order = match self.mark.take() {
+            Some(Mark::Edit(of, before)) => {
+                self.write(&before);
+                return Ok(vec![Action::Order(Order::Act(self.with.clone(), Deed::Edit(of.id, text)))]);
+            }
+            Some(Mark::Answer(to, _)) => Order::Send { to: self.with.clone(), text: text.clone(), answer: Some(to.id) },
+            None => Order::Send { to: self.with.clone(), text: text.clone(), answer: None },
+        };
+        self.content = Content::new();
+        self.sending.push(text);
+        let mut actions = vec![Action::Order(order)];
+        actions.extend(self.show_end());
+        Ok(actions)
+    }
+
+    fn show_end(&mut self) -> Vec<Action> {
+        self.news_below = false;
+        self.place.offset = 0.0;
+        match self.timeline.is_at_end() {
+            true => vec![Action::ShowEnd],
+            false => {
+                let question = self.timeline.newest();
+                vec![self.load(question)]
+            }
+        }
+    }
+
+    fn scrolled(&mut self, place: Place) -> Vec<Action> {
+        self.place = place;
+        let mut actions = Vec::new();
+        if self.is_at_end() {
+            self.news_below = false;
+            self.timeline.forget_beginning();
+        }
+        let to_beginning = place.content - place.height - place.offset;
+        if to_beginning < NEAR {
+            if let Some((question, cut)) = self.timeline.older() {
+                actions.push(self.load(question));
+                actions.extend(cut.then_some(Action::KeepPlace(place)));
+            }
+        } else if place.offset < NEAR {
+            // There has to be room first; what is taken from the beginning moves nothing.
+            self.timeline.forget_beginning();
+            actions.extend(self.timeline.newer().map(|question| self.load(question)));
+        }
+        actions
+    }
+
+    /// What was asked for has come.
+    pub(super) fn loaded(&mut self, number: u64, messages: Vec<StoredMessage>, notices: Vec<Notice>) -> Vec<Action> {
+        let was_at_end = self.is_at_end();
+        let Some(loaded) = self.timeline.loaded(number, messages, notices) else { return Vec::new() };
+        let mut actions = Vec::new();
+        if loaded.first || (loaded.at_end && was_at_end) {
+            actions.push(Action::ShowEnd);
+        } else if loaded.at_end {
+            self.news_below |= self.timeline.is_at_end();
+            actions.push(Action::KeepPlace(self.place));
+        }
+        if loaded.again {
+            actions.extend(self.again());
+        }
+        actions
+    }
+
+    /// Something happened in this conversation.
+    pub(super) fn again(&mut self) -> Option<Action> {
+        let question = self.timeline.again()?;
+        Some(self.load(question))
+    }
+
+    /// What was said is on disk, or comes back.
+    pub(super) fn queued(&mut self) {
+        if !self.sending.is_empty() {
+            self.sending.remove(0);
+        }
+    }
+
+    /// It is not on disk: it can be tried again, and nothing that was written since is lost.
+    pub(super) fn not_queued(&mut self, text: &Text) {
+        self.queued();
+        let since = self.content.text();
+        let all = match since.trim().is_empty() {
+            true => text.as_str().to_owned(),
+            false => format!("{}\n{since}", text.as_str()),
+        };
+        self.write(all.trim_end());
+    }
+
+    /// What is here and was not seen is seen now, if the end is before the eyes.
+    pub(super) fn look(&mut self) -> Option<Order> {
+        if !self.is_at_end() {
+            return None;
+        }
+        let (messages, notices) = self.timeline.unseen();
+        if messages.is_empty() && notices.is_empty() {
+            return None;
+        }
+        self.timeline.seen(&messages, &notices);
+        Some(Order::Seen(self.with.clone(), messages, notices))
+    }
+
+    /// The last message of one's own that can have other words.
+    pub(super) fn last_own(&self) -> Option<MessageRef> {
+        let own =
+            |message: &&StoredMessage| message.direction == Direction::Out && matches!(message.body, Body::Text(_));
+        let message = self.timeline.messages().iter().rev().find(own)?;
+        Some(MessageRef { direction: message.direction, id: message.id })
+    }
+}

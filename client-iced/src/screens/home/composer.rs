@@ -1,0 +1,92 @@
+//! Where one writes. Enter sends, Shift and Enter begins a line.
+
+use iced::keyboard::{Key, key::Named};
+use iced::widget::text_editor::{self, Binding, KeyPress};
+use iced::widget::{button, column, container, row, text};
+use iced::{Bottom, Center, Element, Fill, Padding};
+
+use super::chat::{Chat, Mark};
+use super::{ChatMessage, Home, Message};
+use crate::strings::Strings;
+use crate::theme::{STRONG, size, styles};
+use crate::ui::{self, id};
+
+/// With fewer bytes left than this, it is said how many.
+const LEFT_SHOWN: usize = 2_000;
+/// Of the field, in logical pixels.
+const HEIGHT_MAX: f32 = 180.0;
+
+/// What a key does here.
+fn binding(press: KeyPress, last_own: Option<ChatMessage>, empty: bool) -> Option<Binding<Message>> {
+    let focused = matches!(press.status, text_editor::Status::Focused { .. });
+    match press.key {
+        Key::Named(Named::Enter) if focused && !press.modifiers.shift() => {
+            Some(Binding::Custom(Message::Chat(ChatMessage::Send)))
+        }
+        Key::Named(Named::Escape) if focused => Some(Binding::Custom(Message::Chat(ChatMessage::StopMark))),
+        // As everywhere: up, in an empty field, goes back to one's last words.
+        Key::Named(Named::ArrowUp) if focused && empty => {
+            last_own.map(|message| Binding::Custom(Message::Chat(message)))
+        }
+        // These belong to the window.
+        Key::Character(ref letter) if press.modifiers.command() && matches!(letter.as_str(), "k" | "n" | ",") => None,
+        Key::Named(Named::Tab) => None,
+        _ => Binding::from_key_press(press),
+    }
+}
+
+impl Home {
+    pub(super) fn composer<'a>(&'a self, t: &'a Strings, chat: &'a Chat) -> Element<'a, Message> {
+        let empty = chat.content.is_empty();
+        let last_own = chat.last_own();
+        let field = text_editor::TextEditor::new(&chat.content)
+            .id(id::COMPOSER)
+            .placeholder(t.with("write-to", [("name", chat.with.as_str())]))
+            .on_action(|action| Message::Chat(ChatMessage::Edited(action)))
+            .key_binding(move |press| binding(press, last_own.map(ChatMessage::Edit), empty))
+            .padding([10, 12])
+            .size(size::BODY)
+            .max_height(HEIGHT_MAX)
+            .style(styles::editor);
+        // The text is made only where it may matter.
+        let length = if chat.content.line_count() > 1 || !empty { chat.content.text().trim_end().len() } else { 0 };
+        let max = chat.bytes_max();
+        let left = (length + LEFT_SHOWN > max).then(|| match max.checked_sub(length) {
+            Some(left) => ui::small(t.with("bytes-left", [("count", left)])),
+            None => ui::small(t.with("bytes-over", [("count", length - max)])).style(styles::bad),
+        });
+        let ready = length > 0 && length <= max;
+        let send = button(text(t.get("send")).size(size::BODY).font(STRONG))
+            .padding([10, 16])
+            .style(styles::primary)
+            .on_press_maybe(ready.then_some(Message::Chat(ChatMessage::Send)));
+        column![]
+            .push(ui::slot(chat.mark.as_ref().map(|mark| marked(t, mark))))
+            .push(row![field, send].spacing(10).align_y(Bottom))
+            .push(left)
+            .spacing(8)
+            .padding(Padding { top: 2.0, right: 16.0, bottom: 10.0, left: 16.0 })
+            .into()
+    }
+}
+
+/// What is answered, or has other words.
+fn marked<'a>(t: &'a Strings, mark: &'a Mark) -> Element<'a, Message> {
+    let (key, quoted) = match mark {
+        Mark::Answer(_, quoted) => ("answering", quoted.as_str()),
+        Mark::Edit(..) => ("editing", ""),
+    };
+    let words = column![ui::small(t.get(key)).font(STRONG).style(styles::accent)]
+        .push((!quoted.is_empty()).then(|| ui::note(quoted).wrapping(text::Wrapping::None)))
+        .spacing(2)
+        .width(Fill);
+    let stop = button(text("×").size(size::HEAD))
+        .padding([2, 10])
+        .style(styles::plain)
+        .on_press(Message::Chat(ChatMessage::StopMark));
+    container(row![container(words).clip(true).width(Fill), stop].spacing(8).align_y(Center))
+        .padding([6, 12])
+        .width(Fill)
+        .style(styles::boxed)
+        .into()
+}

@@ -1,0 +1,221 @@
+//! Messages: bubbles in groups, days between them, and what was found out about messages that did not come.
+
+use endtoend_client::database::{Body, Direction, MessageRef, MessageState, Notice, NoticeKind, StoredMessage};
+use endtoend_protocol::{Emoji, Text};
+use iced::widget::{Row, button, column, container, row, space, text};
+use iced::{Element, Fill, Length};
+
+use super::chat::{Chat, quote};
+use super::timeline::Line;
+use super::{ChatMessage, Home, Message};
+use crate::calendar::{Present, span};
+use crate::strings::Strings;
+use crate::theme::{EMOJI, size, styles};
+use crate::ui;
+
+/// Messages of one writer that are no farther apart than this stand together, in milliseconds.
+const TOGETHER_MS: u64 = 5 * 60 * 1000;
+/// Widest bubble, in logical pixels.
+const WIDEST: f32 = 560.0;
+/// What one reacts with most.
+const REACTIONS: [&str; 6] = ["👍", "❤️", "😂", "😮", "😢", "🙏"];
+
+/// Name of a message.
+const fn name_of(message: &StoredMessage) -> MessageRef {
+    MessageRef { direction: message.direction, id: message.id }
+}
+
+/// Where a message of ours stands. Only what was acknowledged looks acknowledged.
+pub(super) fn mark_of<'a, M: 'a>(t: &Strings, message: &StoredMessage, letters: u32) -> Element<'a, M> {
+    let (sign, style): (&str, fn(&iced::Theme) -> text::Style) = match message.state {
+        MessageState::Queued => ("○", styles::muted),
+        MessageState::Accepted => ("✓", styles::muted),
+        MessageState::Delivered => ("✓✓", styles::muted),
+        MessageState::Read => ("✓✓", styles::accent),
+        MessageState::Rejected(_) => return text(t.get("not-sent")).size(letters).style(styles::bad).into(),
+        MessageState::Received => return space().into(),
+    };
+    text(sign).size(letters).style(style).into()
+}
+
+impl Home {
+    pub(super) fn lines<'a>(
+        &'a self,
+        t: &'a Strings,
+        present: &'a Present,
+        chat: &'a Chat,
+    ) -> Vec<Element<'a, Message>> {
+        let lines = chat.timeline.lines();
+        let mut shown = Vec::with_capacity(lines.len() + 8);
+        let mut before: Option<&StoredMessage> = None;
+        for line in lines {
+            match line {
+                Line::Notice(notice) => shown.push(notice_line(t, chat, notice)),
+                Line::Message(message) => {
+                    let same_day = before.is_some_and(|it| present.day(it.sent_at) == present.day(message.sent_at));
+                    if !same_day {
+                        shown.push(day(present.separator(t, message.sent_at)));
+                    }
+                    let together = same_day
+                        && before.is_some_and(|it| {
+                            it.direction == message.direction
+                                && message.sent_at.get().saturating_sub(it.sent_at.get()) < TOGETHER_MS
+                        });
+                    shown.push(space().height(if together { 2 } else { 10 }).into());
+                    shown.push(bubble(t, present, chat, message));
+                    before = Some(message);
+                }
+            }
+        }
+        shown.extend(chat.sending.iter().map(on_its_way));
+        shown
+    }
+}
+
+fn day<'a>(words: String) -> Element<'a, Message> {
+    container(container(ui::small(words)).padding([3, 10]).style(styles::chip)).padding([14, 0]).center_x(Fill).into()
+}
+
+/// To one side, as wide as it needs to be.
+fn to_side<'a>(own: bool, content: Element<'a, Message>) -> Element<'a, Message> {
+    let content = container(content).max_width(WIDEST);
+    match own {
+        true => {
+            row![space().width(Length::FillPortion(1)), container(content).align_right(Length::FillPortion(6))].into()
+        }
+        false => row![container(content).width(Length::FillPortion(6)), space().width(Length::FillPortion(1))].into(),
+    }
+}
+
+/// What is not on disk yet.
+fn on_its_way<'a>(words: &Text) -> Element<'a, Message> {
+    let inner =
+        row![text(words.as_str().to_owned()).size(size::BODY), text("○").size(size::SMALL).style(styles::muted)];
+    let bubble = button(inner.spacing(8)).padding([8, 12]).style(styles::bubble(true, false));
+    column![space().height(2), to_side(true, bubble.into())].into()
+}
+
+fn bubble<'a>(t: &'a Strings, present: &Present, chat: &'a Chat, message: &'a StoredMessage) -> Element<'a, Message> {
+    let (name, own) = (name_of(message), message.direction == Direction::Out);
+    let chosen = chat.chosen == Some(name);
+    let words: Element<'a, Message> = match &message.body {
+        Body::Text(text) => iced::widget::text(text.as_str())
+            .size(size::BODY)
+            .wrapping(iced::widget::text::Wrapping::WordOrGlyph)
+            .into(),
+        Body::Deleted => ui::body(t.get("message-deleted")).style(styles::muted).into(),
+        Body::Unknown => ui::body(t.get("message-unknown")).style(styles::muted).into(),
+    };
+    let mut foot = Row::new().spacing(6);
+    if let Some(lives) = message.marks.lives_for {
+        foot = foot.push(ui::small(span(t, lives.as_secs().into())));
+    }
+    if message.marks.edited_at.is_some() && matches!(message.body, Body::Text(_)) {
+        foot = foot.push(ui::small(t.get("edited")));
+    }
+    foot = foot.push(ui::small(present.clock(message.sent_at)));
+    if own {
+        foot = foot.push(mark_of::<Message>(t, message, size::SMALL));
+    }
+    let content = column![].push(answered(t, chat, message)).push(words).push(foot).spacing(3);
+    let choose = if chosen { None } else { Some(name) };
+    let bubble = button(content)
+        .padding([8, 12])
+        .style(styles::bubble(own, chosen))
+        .on_press(Message::Chat(ChatMessage::Choose(choose)));
+    let mut all = column![bubble].push(reactions(message)).spacing(3);
+    if own {
+        all = all.align_x(iced::Right);
+    }
+    let all = all.push(chosen.then(|| deeds(t, message)));
+    to_side(own, all.into())
+}
+
+/// What it answers.
+fn answered<'a>(t: &'a Strings, chat: &'a Chat, message: &'a StoredMessage) -> Option<Element<'a, Message>> {
+    let to = message.marks.reply_to?;
+    let quoted = chat.timeline.find(to).and_then(|answered| quote(&answered.body));
+    let whose = match to.direction {
+        Direction::In => chat.with.to_string(),
+        Direction::Out => t.get("you"),
+    };
+    let words = quoted.unwrap_or_else(|| t.get("answered-elsewhere"));
+    let content = column![ui::small(whose).style(styles::accent), ui::note(words)].spacing(1);
+    Some(container(content).padding([5, 9]).style(styles::boxed).into())
+}
+
+fn reactions<'a>(message: &'a StoredMessage) -> Option<Element<'a, Message>> {
+    let marks = &message.marks;
+    if marks.their_reaction.is_none() && marks.own_reaction.is_none() {
+        return None;
+    }
+    let all = [&marks.their_reaction, &marks.own_reaction].into_iter().flatten();
+    let chips = all.map(|emoji| {
+        container(text(emoji.as_str()).size(size::BODY).font(EMOJI)).padding([1, 7]).style(styles::chip).into()
+    });
+    Some(Row::with_children(chips).spacing(4).into())
+}
+
+/// What can be done to a chosen message.
+fn deeds<'a>(t: &'a Strings, message: &'a StoredMessage) -> Element<'a, Message> {
+    let (name, own) = (name_of(message), message.direction == Direction::Out);
+    let deed = |key: &'static str, message| {
+        button(text(t.get(key)).size(size::NOTE))
+            .padding([5, 9])
+            .style(styles::plain)
+            .on_press(Message::Chat(message))
+            .into()
+    };
+    let has_text = matches!(message.body, Body::Text(_));
+    let faces: Vec<Element<'a, Message>> = REACTIONS
+        .into_iter()
+        .filter(|_| has_text)
+        .filter_map(|emoji| Emoji::new(emoji.to_owned()))
+        .map(|emoji| {
+            button(text(emoji.as_str().to_owned()).size(size::HEAD).font(EMOJI))
+                .padding([3, 6])
+                .style(styles::plain)
+                .on_press(Message::Chat(ChatMessage::React(name, emoji)))
+                .into()
+        })
+        .collect();
+    let mut all: Vec<Element<'a, Message>> = Vec::new();
+    if matches!(message.state, MessageState::Rejected(_)) {
+        all.push(deed("retry", ChatMessage::Retry(name)));
+    }
+    if has_text {
+        all.push(deed("answer", ChatMessage::Answer(name)));
+        all.push(deed("copy", ChatMessage::CopyText(name)));
+    }
+    if own && has_text {
+        all.push(deed("edit", ChatMessage::Edit(name)));
+        all.push(deed("delete-everywhere", ChatMessage::Delete(name, true)));
+    }
+    all.push(deed("delete-here", ChatMessage::Delete(name, false)));
+    let lines = column![].push((!faces.is_empty()).then(|| Row::with_children(faces).spacing(2)));
+    container(lines.push(Row::with_children(all).spacing(2).wrap())).padding(4).style(styles::boxed).into()
+}
+
+fn notice_line<'a>(t: &'a Strings, chat: &'a Chat, notice: &'a Notice) -> Element<'a, Message> {
+    let whose = if notice.own { t.get("you") } else { chat.with.to_string() };
+    let count = match notice.kind {
+        NoticeKind::Missing | NoticeKind::Blocked => notice.missing,
+        NoticeKind::Late | NoticeKind::Mended | NoticeKind::Forked | NoticeKind::Restarted => {
+            notice.last.saturating_sub(notice.first).saturating_add(1)
+        }
+    };
+    let key = match notice.kind {
+        NoticeKind::Missing if notice.may_have_expired => "notice-expired",
+        NoticeKind::Missing => "notice-missing",
+        NoticeKind::Blocked => "notice-blocked",
+        NoticeKind::Late => "notice-late",
+        NoticeKind::Mended => "notice-mended",
+        NoticeKind::Forked => "notice-forked",
+        NoticeKind::Restarted => "notice-restarted",
+    };
+    let words = t.with(key, [("count", count.into()), ("name", fluent_bundle::FluentValue::from(whose))]);
+    let grave = matches!(notice.kind, NoticeKind::Forked);
+    let style = if grave { styles::warning } else { styles::boxed };
+    let content = container(text(words).size(size::NOTE)).padding([8, 12]).max_width(WIDEST).style(style);
+    container(content).padding([8, 0]).center_x(Fill).into()
+}

@@ -1,0 +1,221 @@
+//! The list of conversations. Only the lines that are before the eyes are made, however many there are.
+
+use endtoend_client::database::{Body, Conversation, Direction, Standing};
+use endtoend_client::engine::ConnectionState;
+use endtoend_client::handle::Handle;
+use iced::widget::{Column, button, column, container, row, scrollable, space, text, text_input};
+use iced::{Center, Element, Fill};
+
+use super::chat::quote;
+use super::lines::mark_of;
+use super::{Home, Message, Place};
+use crate::calendar::{Present, span};
+use crate::failure::Failure;
+use crate::identicon::identicon;
+use crate::strings::Strings;
+use crate::theme::{STRONG, size, styles};
+use crate::ui::{self, id};
+
+/// Of a conversation, in logical pixels.
+const ROW: f32 = 64.0;
+/// Of a heading.
+const HEADING: f32 = 34.0;
+/// Beyond what is seen, so much is made too.
+const BEYOND: f32 = 400.0;
+/// Taken for the height of the list before it was scrolled.
+const HEIGHT_AT_FIRST: f32 = 2_000.0;
+
+/// One line of the list.
+enum Line<'a> {
+    Heading(&'static str),
+    Conversation(&'a Conversation),
+}
+
+impl Line<'_> {
+    const fn height(&self) -> f32 {
+        match self {
+            Line::Heading(_) => HEADING,
+            Line::Conversation(_) => ROW,
+        }
+    }
+}
+
+/// What somebody is called here. Who has no name yet is told apart by the account.
+pub(super) fn name(conversation: &Conversation) -> String {
+    let contact = &conversation.contact;
+    match (&contact.nickname, &contact.handle) {
+        (Some(nickname), _) => nickname.as_str().to_owned(),
+        (None, Some(handle)) => handle.to_string(),
+        (None, None) => {
+            let tag: String = contact.tag.as_bytes().iter().take(4).map(|b| format!("{b:02x}")).collect();
+            format!("#{tag}")
+        }
+    }
+}
+
+impl Home {
+    pub(super) fn list<'a>(&'a self, t: &'a Strings, present: &'a Present) -> Element<'a, Message> {
+        let me = row![
+            identicon(self.me.handle.as_str(), 36),
+            text(self.me.handle.as_str()).size(size::BODY).font(STRONG).width(Fill),
+            button(text("+").size(size::HEAD)).padding([4, 12]).style(styles::quiet).on_press(Message::NewChat),
+            button(text(t.get("settings")).size(size::NOTE))
+                .padding([8, 10])
+                .style(styles::quiet)
+                .on_press(Message::Settings(true)),
+        ]
+        .spacing(10)
+        .align_y(Center);
+        let filter = text_input(&t.get("filter"), &self.filter)
+            .id(id::FILTER)
+            .on_input(Message::Filtered)
+            .on_submit(Message::OpenFirst)
+            .padding([8, 12])
+            .size(size::NOTE)
+            .style(styles::field);
+        let head = column![me, filter].spacing(12).padding([14, 14]);
+        let all = column![head, self.rows(t, present), ui::rule(), self.connection_line(t, present)];
+        container(all.height(Fill)).style(styles::ground).height(Fill).width(Fill).into()
+    }
+
+    fn rows<'a>(&'a self, t: &'a Strings, present: &'a Present) -> Element<'a, Message> {
+        let is_request = |it: &&Conversation| Self::is_request(it);
+        let (requests, others): (Vec<&Conversation>, Vec<&Conversation>) = self.listed().partition(is_request);
+        if requests.is_empty() && others.is_empty() {
+            let told = match (self.listed, self.filter.is_empty()) {
+                (false, _) => "loading",
+                (true, true) => "no-conversations",
+                (true, false) => "none-found",
+            };
+            return container(ui::note(t.get(told))).padding(24).center_x(Fill).height(Fill).into();
+        }
+        let mut lines = Vec::with_capacity(requests.len() + others.len() + 2);
+        if !requests.is_empty() {
+            lines.push(Line::Heading("requests"));
+            lines.extend(requests.into_iter().map(Line::Conversation));
+            lines.push(Line::Heading("conversations"));
+        }
+        lines.extend(others.into_iter().map(Line::Conversation));
+
+        let height = if self.list_place.height > 0.0 { self.list_place.height } else { HEIGHT_AT_FIRST };
+        let (from, to) = (self.list_place.offset - BEYOND, self.list_place.offset + height + BEYOND);
+        let (mut above, mut below, mut at) = (0.0, 0.0, 0.0);
+        let mut made = Vec::new();
+        for line in &lines {
+            let end = at + line.height();
+            if end < from {
+                above += line.height();
+            } else if at > to {
+                below += line.height();
+            } else {
+                made.push(match line {
+                    Line::Heading(key) => heading(t, key),
+                    Line::Conversation(conversation) => self.row(t, present, conversation),
+                });
+            }
+            at = end;
+        }
+        let shown = Column::new().push(space().height(above)).extend(made).push(space().height(below));
+        scrollable(shown.padding([0, 8]))
+            .id(id::LIST)
+            .on_scroll(|viewport| {
+                Message::ListScrolled(Place {
+                    offset: viewport.absolute_offset().y,
+                    height: viewport.bounds().height,
+                    content: viewport.content_bounds().height,
+                })
+            })
+            .style(styles::scroll)
+            .height(Fill)
+            .width(Fill)
+            .into()
+    }
+
+    fn row<'a>(&'a self, t: &'a Strings, present: &'a Present, conversation: &'a Conversation) -> Element<'a, Message> {
+        let handle = conversation.contact.handle.as_ref();
+        let open = self.chat.as_ref().is_some_and(|chat| Some(&chat.with) == handle);
+        let name = name(conversation);
+        let time = conversation.last.as_ref().map(|last| ui::small(present.brief(t, last.sent_at)));
+        let unread = (conversation.unread > 0).then(|| {
+            let count = if conversation.unread > 99 { "99+".to_owned() } else { conversation.unread.to_string() };
+            container(text(count).size(size::SMALL).font(STRONG)).padding([1, 7]).style(styles::badge)
+        });
+        let first = row![ui::strong(name.clone()).width(Fill).wrapping(text::Wrapping::None)].push(time).spacing(8);
+        let second = row![container(self.preview(t, conversation)).width(Fill).clip(true)]
+            .push(unread)
+            .spacing(8)
+            .align_y(Center);
+        let content = row![
+            identicon(handle.map_or(name.as_str(), Handle::as_str), 42),
+            column![first, second].spacing(3).width(Fill)
+        ]
+        .spacing(12)
+        .align_y(Center)
+        .height(Fill);
+        button(content)
+            .padding([8, 10])
+            .height(ROW)
+            .width(Fill)
+            .clip(true)
+            .style(styles::line(open))
+            .on_press_maybe(handle.cloned().map(Message::Open))
+            .into()
+    }
+
+    /// What stands under the name.
+    fn preview<'a>(&self, t: &Strings, conversation: &Conversation) -> Element<'a, Message> {
+        let one_line = |words: String| ui::note(words).wrapping(text::Wrapping::None);
+        let contact = &conversation.contact;
+        let open = |handle: &&Handle| self.chat.as_ref().is_none_or(|chat| chat.with != **handle);
+        let Some(handle) = &contact.handle else {
+            return one_line(t.get("nameless")).into();
+        };
+        if contact.changed_identity.is_some() {
+            return one_line(t.get("identity-changed-short")).style(styles::bad).into();
+        }
+        if contact.standing == Standing::Blocked {
+            return one_line(t.get("blocked-short")).into();
+        }
+        if self.typing.contains_key(handle) {
+            return one_line(t.get("typing")).style(styles::accent).into();
+        }
+        if let Some(draft) = Some(handle).filter(open).and_then(|handle| self.drafts.get(handle)) {
+            let draft = draft.split_whitespace().collect::<Vec<_>>().join(" ");
+            return one_line(t.with("draft", [("text", draft)])).style(styles::accent).into();
+        }
+        let Some(last) = &conversation.last else { return one_line(t.get("nothing-said")).into() };
+        let words = match &last.body {
+            Body::Text(_) => quote(&last.body).unwrap_or_default(),
+            Body::Deleted => t.get("message-deleted"),
+            Body::Unknown => t.get("message-unknown"),
+        };
+        match last.direction {
+            Direction::In => one_line(words).into(),
+            Direction::Out => row![mark_of::<Message>(t, last, size::SMALL), one_line(words)].spacing(5).into(),
+        }
+    }
+
+    /// Whether there is a connection, and if not what is done about it.
+    fn connection_line<'a>(&self, t: &Strings, present: &Present) -> Element<'a, Message> {
+        let (on, words) = match &self.connection {
+            ConnectionState::Online => (true, t.get("online")),
+            ConnectionState::Connecting => (false, t.get("connecting")),
+            ConnectionState::Offline { retry_at, why } => {
+                let why = Failure::from(why.clone());
+                let why = t.get(why.key);
+                let left = retry_at.map(|at| at.get().saturating_sub(present.at.get()).div_ceil(1_000));
+                match left {
+                    Some(0) => (false, t.get("connecting")),
+                    Some(left) => (false, t.with("offline-retry", [("why", why), ("left", span(t, left))])),
+                    None => (false, t.with("offline", [("why", why)])),
+                }
+            }
+        };
+        let dot = container(space().width(8).height(8)).width(8).height(8).style(styles::dot(on));
+        row![dot, ui::small(words).width(Fill)].spacing(8).padding([9, 16]).align_y(Center).into()
+    }
+}
+
+fn heading<'a>(t: &Strings, key: &'static str) -> Element<'a, Message> {
+    container(ui::small(t.get(key)).font(STRONG)).padding([0, 10]).height(HEADING).align_y(Center).into()
+}

@@ -1,0 +1,483 @@
+//! The main window: conversations, one of them, and what belongs to it.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `mod.rs` | state, and what a person does to it |
+//! | `news.rs` | what the bridge tells |
+//! | `chat.rs` | the open conversation |
+//! | [`timeline`] | rules: which part of its history is in memory |
+//! | `list.rs`, `conversation.rs`, `lines.rs`, `composer.rs`, `panel.rs`, `settings.rs`, `view.rs` | what is to be seen |
+
+mod chat;
+mod composer;
+mod conversation;
+mod lines;
+mod list;
+mod news;
+mod panel;
+mod settings;
+pub mod timeline;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use endtoend_client::database::{Conversation, Direction, MessageRef, Settings, Standing};
+use endtoend_client::engine::{ConnectionState, Deed, OwnDevice};
+use endtoend_client::handle::Handle;
+use endtoend_protocol::{DeviceId, Emoji, Lifetime, UnixMillis};
+use iced::keyboard::{self, key};
+use iced::widget::text_editor;
+
+use crate::app::Action;
+use crate::failure::Failure;
+use crate::order::{Me, Order};
+use crate::preferences::Preferences;
+use crate::ui::id;
+use chat::Chat;
+
+/// Narrower than this, in logical pixels, the list and the conversation take turns.
+pub const NARROW: f32 = 720.0;
+/// Narrower than this, the panel takes the place of the conversation.
+pub const MEDIUM: f32 = 1_000.0;
+/// Conversations whose unfinished words are kept.
+const DRAFTS_MAX: usize = 200;
+/// Longest filter, in bytes.
+const FILTER_BYTES_MAX: usize = 256;
+/// That somebody is writing is shown for so long after the last sign of it, in milliseconds.
+const TYPING_MS: u64 = 15_000;
+
+/// Where a scrolled thing stands, in logical pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Place {
+    /// From what is shown to where it is anchored.
+    pub offset: f32,
+    /// Of what is shown.
+    pub height: f32,
+    /// Of everything.
+    pub content: f32,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// Another filter.
+    Filtered(String),
+    /// The first conversation that the filter leaves.
+    OpenFirst,
+    /// The list was scrolled.
+    ListScrolled(Place),
+    /// A conversation.
+    Open(Handle),
+    /// The list instead of the conversation.
+    CloseChat,
+    /// Somebody to write to.
+    NewChat,
+    /// Who.
+    NewChatEdited(String),
+    /// That is who.
+    NewChatDone,
+    /// Nobody.
+    NewChatClosed,
+    /// In the open conversation.
+    Chat(ChatMessage),
+    /// The panel about a person.
+    Panel(bool),
+    /// The new identity is trusted.
+    AcceptIdentity,
+    /// This identity was compared; with `None` none was.
+    MarkVerified(Option<[u8; 33]>),
+    /// Accept, ignore, block, or take that back.
+    Decide(Standing),
+    /// How long messages live from now on.
+    SetTimer(Option<Lifetime>),
+    /// The settings, or back.
+    Settings(bool),
+    /// Other preferences.
+    Prefer(Preferences),
+    /// Something else is told to others.
+    SetPrivacy(Settings),
+    /// A device is to go: asks once more.
+    RemoveDevice(Option<DeviceId>),
+    /// It is meant.
+    RemoveDeviceMeant(DeviceId),
+    /// What a new device shows.
+    LinkCodeEdited(String),
+    /// That is it.
+    Meet,
+    /// The digits are the same.
+    LetIn,
+    /// They are not.
+    LinkStopped,
+    /// What was told was read.
+    Dismiss,
+    /// Into the clipboard.
+    Copy(String),
+}
+
+/// What happened in the open conversation.
+#[derive(Clone, Debug)]
+pub enum ChatMessage {
+    /// Something was typed.
+    Edited(text_editor::Action),
+    /// It is to be said.
+    Send,
+    /// The messages were scrolled.
+    Scrolled(Place),
+    /// The end, please.
+    ShowEnd,
+    /// A message was chosen, or not any more.
+    Choose(Option<MessageRef>),
+    /// It is to be answered.
+    Answer(MessageRef),
+    /// It is to have other words.
+    Edit(MessageRef),
+    /// No answer, no other words.
+    StopMark,
+    /// A reaction; again, and it is taken back.
+    React(MessageRef, Emoji),
+    /// Gone, here or for everyone.
+    Delete(MessageRef, bool),
+    /// Its words, into the clipboard.
+    CopyText(MessageRef),
+    /// Refused before, once more.
+    Retry(MessageRef),
+}
+
+/// Something between a new device and this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Linking {
+    /// Nothing yet.
+    #[default]
+    Idle,
+    /// Its code is here, and the server is asked.
+    Asking,
+    /// Both have to show this.
+    Digits(String),
+    /// The person has said so, and the server is told.
+    LettingIn,
+    /// It is in.
+    Done,
+}
+
+/// Everything about the settings that is not a preference.
+#[derive(Debug, Default)]
+pub struct SettingsPage {
+    privacy: Option<Settings>,
+    devices: Option<Result<Vec<OwnDevice>, Failure>>,
+    removing: Option<DeviceId>,
+    code: String,
+    linking: Linking,
+    failure: Option<Failure>,
+}
+
+/// Somebody to write to.
+#[derive(Debug, Default)]
+pub struct NewChat {
+    typed: String,
+    failure: Option<Failure>,
+}
+
+/// The main window.
+#[derive(Debug)]
+pub struct Home {
+    me: Me,
+    connection: ConnectionState,
+    conversations: Vec<Conversation>,
+    listed: bool,
+    filter: String,
+    list_place: Place,
+    drafts: BTreeMap<Handle, String>,
+    typing: BTreeMap<Handle, UnixMillis>,
+    chat: Option<Chat>,
+    panel: bool,
+    new_chat: Option<NewChat>,
+    settings: Option<SettingsPage>,
+    failure: Option<Failure>,
+    clock_off: Option<(u64, bool)>,
+    focused: bool,
+    width: f32,
+}
+
+impl Home {
+    /// Just opened.
+    pub fn new(me: Me, width: f32, focused: bool) -> (Self, Vec<Action>) {
+        let home = Self {
+            me,
+            connection: ConnectionState::Connecting,
+            conversations: Vec::new(),
+            listed: false,
+            filter: String::new(),
+            list_place: Place::default(),
+            drafts: BTreeMap::new(),
+            typing: BTreeMap::new(),
+            chat: None,
+            panel: false,
+            new_chat: None,
+            settings: None,
+            failure: None,
+            clock_off: None,
+            focused,
+            width,
+        };
+        (home, vec![Action::Order(Order::Conversations)])
+    }
+
+    /// Messages that nobody has seen, of those who may write.
+    pub fn unread(&self) -> u64 {
+        let counted = |conversation: &&Conversation| {
+            matches!(conversation.contact.standing, Standing::Accepted | Standing::Request)
+        };
+        self.conversations.iter().filter(counted).map(|conversation| conversation.unread).sum()
+    }
+
+    /// The window has another width.
+    pub fn resized(&mut self, width: f32) {
+        self.width = width;
+    }
+
+    /// A person looks at the window, or away.
+    pub fn focused(&mut self, focused: bool) -> Vec<Action> {
+        self.focused = focused;
+        self.look()
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: UnixMillis) -> Vec<Action> {
+        self.typing.retain(|_, since| now.get().saturating_sub(since.get()) < TYPING_MS);
+        Vec::new()
+    }
+
+    fn contact(&self, handle: &Handle) -> Option<&Conversation> {
+        self.conversations.iter().find(|conversation| conversation.contact.handle.as_ref() == Some(handle))
+    }
+
+    /// Whether somebody has written who was not decided about.
+    fn is_request(conversation: &Conversation) -> bool {
+        let theirs = conversation.last.as_ref().is_some_and(|last| last.direction == Direction::In);
+        theirs && conversation.contact.standing == Standing::Request
+    }
+
+    /// A key that no field has taken.
+    pub fn key(&mut self, pressed: &keyboard::Key, modifiers: keyboard::Modifiers) -> Vec<Action> {
+        match pressed.as_ref() {
+            keyboard::Key::Named(key::Named::Escape) => self.escape(),
+            keyboard::Key::Character("k") if modifiers.command() => {
+                self.settings = None;
+                if self.width < NARROW {
+                    self.leave_chat();
+                }
+                vec![Action::Focus(id::FILTER)]
+            }
+            keyboard::Key::Character("n") if modifiers.command() => self.open_new_chat(),
+            keyboard::Key::Character(",") if modifiers.command() => self.open_settings(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// One step back from wherever this is.
+    fn escape(&mut self) -> Vec<Action> {
+        if self.new_chat.take().is_some() || self.settings.take().is_some() {
+            return Vec::new();
+        }
+        if self.failure.take().is_some() {
+            return Vec::new();
+        }
+        if self.panel {
+            self.panel = false;
+            return Vec::new();
+        }
+        if !self.filter.is_empty() {
+            self.filter.clear();
+            return Vec::new();
+        }
+        if let Some(chat) = &mut self.chat {
+            chat.step_back();
+        }
+        Vec::new()
+    }
+
+    fn open_new_chat(&mut self) -> Vec<Action> {
+        self.new_chat = Some(NewChat::default());
+        vec![Action::Focus(id::NEW_CHAT)]
+    }
+
+    fn open_settings(&mut self) -> Vec<Action> {
+        self.settings = Some(SettingsPage::default());
+        vec![Action::Order(Order::Settings), Action::Order(Order::Devices)]
+    }
+
+    fn leave_chat(&mut self) {
+        let Some(chat) = self.chat.take() else { return };
+        let words = chat.draft();
+        if words.trim().is_empty() {
+            self.drafts.remove(&chat.with);
+        } else if self.drafts.len() < DRAFTS_MAX || self.drafts.contains_key(&chat.with) {
+            self.drafts.insert(chat.with, words);
+        }
+        self.panel = false;
+    }
+
+    fn open(&mut self, with: Handle) -> Vec<Action> {
+        (self.settings, self.new_chat) = (None, None);
+        if self.chat.as_ref().is_some_and(|chat| chat.with == with) {
+            return vec![Action::Focus(id::COMPOSER)];
+        }
+        self.leave_chat();
+        let draft = self.drafts.get(&with).map(String::as_str).unwrap_or_default();
+        let (chat, mut actions) = Chat::open(with, draft);
+        self.chat = Some(chat);
+        actions.push(Action::Focus(id::COMPOSER));
+        actions
+    }
+
+    /// Those who are listed, as they stand there: requests apart, nobody who was turned away unless looked for.
+    fn listed(&self) -> impl Iterator<Item = &Conversation> {
+        let filter = self.filter.trim().to_lowercase();
+        let wanted = move |conversation: &&Conversation| {
+            let contact = &conversation.contact;
+            let handle = contact.handle.as_ref().map(Handle::as_str).unwrap_or_default();
+            let nickname = contact.nickname.as_ref().map(|nickname| nickname.as_str().to_lowercase());
+            match contact.standing {
+                _ if !filter.is_empty() => {
+                    handle.contains(&filter) || nickname.is_some_and(|nickname| nickname.contains(&filter))
+                }
+                Standing::Accepted | Standing::Request => true,
+                Standing::Blocked | Standing::Ignored => false,
+            }
+        };
+        self.conversations.iter().filter(wanted)
+    }
+
+    /// A person did something.
+    pub fn update(&mut self, message: Message, now: UnixMillis) -> Vec<Action> {
+        match message {
+            Message::Filtered(filter) if filter.len() <= FILTER_BYTES_MAX => self.filter = filter,
+            Message::Filtered(_) => {}
+            Message::OpenFirst => {
+                let first = self.listed().find_map(|conversation| conversation.contact.handle.clone());
+                self.filter.clear();
+                return first.map(|first| self.open(first)).unwrap_or_default();
+            }
+            Message::ListScrolled(place) => self.list_place = place,
+            Message::Open(with) => return self.open(with),
+            Message::CloseChat => self.leave_chat(),
+            Message::NewChat => return self.open_new_chat(),
+            Message::NewChatEdited(typed) if typed.len() <= FILTER_BYTES_MAX => {
+                self.new_chat = Some(NewChat { typed, failure: None });
+            }
+            Message::NewChatEdited(_) => {}
+            Message::NewChatDone => return self.new_chat_done(),
+            Message::NewChatClosed => self.new_chat = None,
+            Message::Chat(message) => return self.chat_message(message, now),
+            Message::Panel(open) => return self.show_panel(open),
+            Message::AcceptIdentity => return self.about_chat(Order::AcceptIdentity),
+            Message::MarkVerified(compared) => {
+                return self.about_chat(|with| Order::MarkVerified(with, compared));
+            }
+            Message::Decide(standing) => return self.about_chat(|with| Order::Decide(with, standing)),
+            Message::SetTimer(lifetime) => return self.about_chat(|with| Order::Act(with, Deed::Timer(lifetime))),
+            Message::Settings(true) => return self.open_settings(),
+            Message::Settings(false) => self.settings = None,
+            // The application keeps them.
+            Message::Prefer(_) => {}
+            Message::Dismiss => (self.failure, self.clock_off) = (None, None),
+            Message::Copy(text) => return vec![Action::Copy(text)],
+            Message::SetPrivacy(_)
+            | Message::RemoveDevice(_)
+            | Message::RemoveDeviceMeant(_)
+            | Message::LinkCodeEdited(_)
+            | Message::Meet
+            | Message::LetIn
+            | Message::LinkStopped => return self.settings_message(message),
+        }
+        Vec::new()
+    }
+
+    fn settings_message(&mut self, message: Message) -> Vec<Action> {
+        let Some(page) = &mut self.settings else { return Vec::new() };
+        page.failure = None;
+        match message {
+            Message::SetPrivacy(settings) => return vec![Action::Order(Order::SetSettings(settings))],
+            Message::RemoveDevice(device) => page.removing = device,
+            Message::RemoveDeviceMeant(device) => {
+                (page.removing, page.devices) = (None, None);
+                return vec![Action::Order(Order::RemoveDevice(device))];
+            }
+            Message::LinkCodeEdited(typed) if typed.len() <= FILTER_BYTES_MAX => page.code = typed,
+            Message::Meet if !page.code.trim().is_empty() => {
+                page.linking = Linking::Asking;
+                return vec![Action::Order(Order::Meet(page.code.trim().to_owned()))];
+            }
+            Message::LetIn => {
+                page.linking = Linking::LettingIn;
+                return vec![Action::Order(Order::LetIn)];
+            }
+            Message::LinkStopped => {
+                page.linking = Linking::Idle;
+                page.code.clear();
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn new_chat_done(&mut self) -> Vec<Action> {
+        let Some(new) = &mut self.new_chat else { return Vec::new() };
+        match new.typed.trim().parse::<Handle>() {
+            Ok(handle) => self.open(handle),
+            Err(error) => {
+                new.failure = Some(error.into());
+                Vec::new()
+            }
+        }
+    }
+
+    /// Something that is ordered about the person whom the open conversation is with.
+    fn about_chat(&self, order: impl FnOnce(Handle) -> Order) -> Vec<Action> {
+        self.chat.as_ref().map(|chat| Action::Order(order(chat.with.clone()))).into_iter().collect()
+    }
+
+    fn show_panel(&mut self, open: bool) -> Vec<Action> {
+        self.panel = open;
+        match &mut self.chat {
+            Some(chat) if open => {
+                chat.verification = None;
+                vec![Action::Order(Order::Verify(chat.with.clone()))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn chat_message(&mut self, message: ChatMessage, now: UnixMillis) -> Vec<Action> {
+        let may_write = self.may_write();
+        let Some(chat) = &mut self.chat else { return Vec::new() };
+        let mut actions = match message {
+            ChatMessage::Send if !may_write => Vec::new(),
+            message => chat.update(message, now).unwrap_or_else(|failure| {
+                self.failure = Some(failure);
+                Vec::new()
+            }),
+        };
+        actions.extend(self.look());
+        actions
+    }
+
+    /// Whether anything can be said: not to somebody whose identity has changed or whom this person has turned away.
+    fn may_write(&self) -> bool {
+        let Some(chat) = &self.chat else { return false };
+        self.contact(&chat.with).is_none_or(|conversation| {
+            conversation.contact.changed_identity.is_none()
+                && !matches!(conversation.contact.standing, Standing::Blocked | Standing::Ignored)
+        })
+    }
+
+    /// What is before a person's eyes now was seen.
+    fn look(&mut self) -> Vec<Action> {
+        let shown = self.settings.is_none() && self.focused;
+        let Some(chat) = self.chat.as_mut().filter(|_| shown) else { return Vec::new() };
+        chat.look().map(Action::Order).into_iter().collect()
+    }
+}

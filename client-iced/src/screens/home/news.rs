@@ -1,0 +1,218 @@
+//! What the bridge tells the main window.
+
+use endtoend_client::database::Conversation;
+use endtoend_client::engine::{Change, ConnectionState, Event};
+use endtoend_client::handle::Handle;
+use endtoend_protocol::UnixMillis;
+
+use super::{Home, Linking};
+use crate::app::Action;
+use crate::order::{News, Order};
+
+impl Home {
+    /// The bridge tells something.
+    pub fn news(&mut self, news: News, now: UnixMillis) -> Vec<Action> {
+        let mut actions = self.heard(news, now);
+        actions.extend(self.look());
+        actions
+    }
+
+    fn heard(&mut self, news: News, now: UnixMillis) -> Vec<Action> {
+        match news {
+            News::Connection(state) => {
+                if state != ConnectionState::Online {
+                    self.typing.clear();
+                }
+                self.connection = state;
+                Vec::new()
+            }
+            News::Event(event) => self.event(*event, now),
+            News::Missed => self.everything(),
+            News::Conversations(Ok(conversations)) => {
+                (self.conversations, self.listed) = (conversations, true);
+                Vec::new()
+            }
+            News::Conversation(with, Ok(conversation)) => {
+                self.one_line(&with, conversation.map(|conversation| *conversation));
+                Vec::new()
+            }
+            News::Loaded(load, loaded) => {
+                let Some(chat) = self.chat.as_mut().filter(|chat| chat.with == load.with) else { return Vec::new() };
+                match loaded {
+                    Ok((messages, notices)) => chat.loaded(load.number, messages, notices),
+                    Err(failure) => {
+                        chat.timeline.failed(load.number);
+                        self.failure = Some(failure);
+                        Vec::new()
+                    }
+                }
+            }
+            News::Queued(with) => {
+                let chat = self.chat.as_mut().filter(|chat| chat.with == with);
+                if let Some(chat) = chat {
+                    chat.queued();
+                }
+                self.happened_with(with)
+            }
+            News::NotQueued(with, text, failure) => {
+                match self.chat.as_mut().filter(|chat| chat.with == with) {
+                    Some(chat) => chat.not_queued(&text),
+                    None => {
+                        let draft = self.drafts.entry(with).or_default();
+                        *draft = format!("{}\n{draft}", text.as_str()).trim_end().to_owned();
+                    }
+                }
+                self.failure = Some(failure);
+                Vec::new()
+            }
+            News::Acted(with, acted) => {
+                self.failure = acted.err().or(self.failure.take());
+                let mut actions = vec![Action::Order(Order::Timer(with.clone()))];
+                actions.extend(self.happened_with(with));
+                actions
+            }
+            News::SeenNoted(with) => vec![Action::Order(Order::Conversation(with))],
+            News::Timer(with, timer) => {
+                if let Some(chat) = self.chat.as_mut().filter(|chat| chat.with == with) {
+                    chat.timer = timer;
+                }
+                Vec::new()
+            }
+            News::Verification(with, verification) => {
+                if let Some(chat) = self.chat.as_mut().filter(|chat| chat.with == with) {
+                    chat.verification = Some(verification);
+                }
+                self.happened_with(with)
+            }
+            News::Decided(with, decided) => {
+                self.failure = decided.err().or(self.failure.take());
+                self.happened_with(with)
+            }
+            News::Conversations(Err(failure)) | News::Conversation(_, Err(failure)) | News::Failed(failure) => {
+                self.failure = Some(failure);
+                Vec::new()
+            }
+            News::Settings(_) | News::Devices(_) | News::Digits(_) | News::LetIn(_) => self.settings_news(news),
+            // Of another screen, or for the application.
+            News::Step(_)
+            | News::Entered(_)
+            | News::NoAccount
+            | News::NotEntered(..)
+            | News::Cancelled(_)
+            | News::StartedOver(_)
+            | News::Now(_) => Vec::new(),
+        }
+    }
+
+    fn settings_news(&mut self, news: News) -> Vec<Action> {
+        let Some(page) = &mut self.settings else { return Vec::new() };
+        match news {
+            News::Settings(Ok(privacy)) => page.privacy = Some(privacy),
+            News::Settings(Err(failure)) => page.failure = Some(failure),
+            News::Devices(devices) => page.devices = Some(devices),
+            News::Digits(Ok(digits)) => page.linking = Linking::Digits(digits),
+            News::LetIn(Ok(())) => {
+                page.linking = Linking::Done;
+                page.code.clear();
+                return vec![Action::Order(Order::Devices)];
+            }
+            News::Digits(Err(failure)) | News::LetIn(Err(failure)) => {
+                page.linking = Linking::Idle;
+                page.failure = Some(failure);
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    /// Looks at everything once more.
+    fn everything(&mut self) -> Vec<Action> {
+        let mut actions = vec![Action::Order(Order::Conversations)];
+        if let Some(chat) = &mut self.chat {
+            actions.extend(chat.again());
+            actions.push(Action::Order(Order::Timer(chat.with.clone())));
+        }
+        actions
+    }
+
+    /// Something happened in the conversation with somebody.
+    fn happened_with(&mut self, with: Handle) -> Vec<Action> {
+        let chat = self.chat.as_mut().filter(|chat| chat.with == with);
+        let again = chat.and_then(super::Chat::again);
+        let mut actions = vec![Action::Order(Order::Conversation(with))];
+        actions.extend(again);
+        actions
+    }
+
+    /// Something happened to a message of ours, in whichever conversation it is.
+    fn happened_somewhere(&mut self) -> Vec<Action> {
+        match &self.chat {
+            Some(chat) => self.happened_with(chat.with.clone()),
+            None => vec![Action::Order(Order::Conversations)],
+        }
+    }
+
+    fn event(&mut self, event: Event, now: UnixMillis) -> Vec<Action> {
+        match event {
+            Event::Connection(_) | Event::Sent { .. } | Event::Delayed { .. } => Vec::new(),
+            Event::Changed { with: Some(with), change: Change::Typing { stopped }, .. } => {
+                match stopped {
+                    true => self.typing.remove(&with),
+                    false => self.typing.insert(with, now),
+                };
+                Vec::new()
+            }
+            Event::Changed { with: Some(with), change: Change::Timer(timer), .. } => {
+                if let Some(chat) = self.chat.as_mut().filter(|chat| chat.with == with) {
+                    chat.timer = timer;
+                }
+                Vec::new()
+            }
+            Event::Changed { with: Some(with), change, .. } => {
+                // What was being typed is there.
+                if change == Change::Edited {
+                    self.typing.remove(&with);
+                }
+                self.happened_with(with)
+            }
+            Event::Received { from: Some(from), .. } => {
+                self.typing.remove(&from);
+                self.happened_with(from)
+            }
+            Event::ClockOff { by, ahead } => {
+                self.clock_off = Some((by.as_secs(), ahead));
+                Vec::new()
+            }
+            Event::Accepted { .. } | Event::Rejected { .. } => self.happened_somewhere(),
+            Event::IdentityChanged { handle: Some(handle), .. } | Event::BadKeys { handle: Some(handle) } => {
+                self.happened_with(handle)
+            }
+            Event::Noticed(notice) => match notice.handle {
+                Some(handle) if !notice.own => self.happened_with(handle),
+                Some(_) | None => self.happened_somewhere(),
+            },
+            Event::DevicesChanged => match self.settings {
+                Some(_) => vec![Action::Order(Order::Devices)],
+                None => Vec::new(),
+            },
+            // Names come to be known, people are decided about on other devices.
+            Event::AllSent { .. }
+            | Event::Decided { .. }
+            | Event::Changed { with: None, .. }
+            | Event::Received { from: None, .. }
+            | Event::IdentityChanged { handle: None, .. }
+            | Event::BadKeys { handle: None }
+            | Event::Unreadable { .. } => self.everything(),
+        }
+    }
+
+    /// One line of the list is otherwise than it was: it goes where it belongs now.
+    fn one_line(&mut self, with: &Handle, conversation: Option<Conversation>) {
+        let is_it = |it: &Conversation| it.contact.handle.as_ref() == Some(with);
+        self.conversations.retain(|it| !is_it(it));
+        let Some(conversation) = conversation else { return };
+        let seq = |it: &Conversation| it.last.as_ref().map_or(i64::MIN, |last| last.seq);
+        let at = self.conversations.partition_point(|it| seq(it) > seq(&conversation));
+        self.conversations.insert(at, conversation);
+    }
+}

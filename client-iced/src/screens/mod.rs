@@ -1,0 +1,8 @@
+//! What there is to see. A screen has a state, messages that say what happened, and a view; what it wants to be done outside it
+//! gives back as actions.
+
+pub mod first_run;
+pub mod home;
+#[cfg(test)]
+mod snapshots;
+pub mod unlock;

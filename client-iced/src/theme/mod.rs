@@ -1,0 +1,82 @@
+//! How things look: colours, sizes, the styles of widgets.
+
+pub mod colors;
+pub mod styles;
+
+use iced::font::Weight;
+use iced::theme::Palette;
+use iced::{Font, Theme};
+
+pub use colors::Colors;
+
+use crate::preferences::Appearance;
+
+/// The typeface that comes with the program: Latin, Greek, Cyrillic. Others are the system's.
+pub const REGULAR: Font = Font::with_name("Inter");
+/// For names and headings.
+pub const STRONG: Font = Font { weight: Weight::Semibold, ..REGULAR };
+/// For reactions: the most common emoji. The system has the others.
+pub const EMOJI: Font = Font::with_name("Endtoend Emoji");
+
+/// The files of all.
+pub const FONTS: [&[u8]; 3] = [
+    include_bytes!("../../fonts/Inter-Regular.otf"),
+    include_bytes!("../../fonts/Inter-SemiBold.otf"),
+    include_bytes!("../../fonts/EndtoendEmoji.ttf"),
+];
+
+/// Sizes of letters, in logical pixels.
+pub mod size {
+    /// Times and marks.
+    pub const SMALL: u32 = 12;
+    /// Previews and hints.
+    pub const NOTE: u32 = 13;
+    /// What is read.
+    pub const BODY: u32 = 15;
+    /// Names at the head of something.
+    pub const HEAD: u32 = 18;
+    /// The one heading of a page.
+    pub const TITLE: u32 = 26;
+}
+
+/// Corners of cards and bubbles, in logical pixels.
+pub const CORNER: f32 = 12.0;
+/// Corners of buttons and fields.
+pub const CORNER_SMALL: f32 = 8.0;
+
+fn palette(colors: Colors) -> Palette {
+    Palette {
+        background: colors.surface,
+        text: colors.text,
+        primary: colors.accent,
+        success: colors.accent,
+        warning: colors.on_warning,
+        danger: colors.danger,
+    }
+}
+
+/// The theme that was chosen; `dark` is what the system says.
+pub fn theme(appearance: Appearance, dark: bool) -> Theme {
+    let dark = match appearance {
+        Appearance::System => dark,
+        Appearance::Light => false,
+        Appearance::Dark => true,
+    };
+    match dark {
+        true => Theme::custom("dark", palette(colors::DARK)),
+        false => Theme::custom("light", palette(colors::LIGHT)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_theme_finds_its_own_colours_again() {
+        assert_eq!(Colors::of(&theme(Appearance::Light, true)), colors::LIGHT);
+        assert_eq!(Colors::of(&theme(Appearance::Dark, false)), colors::DARK);
+        assert_eq!(Colors::of(&theme(Appearance::System, true)), colors::DARK);
+        assert_eq!(Colors::of(&theme(Appearance::System, false)), colors::LIGHT);
+    }
+}
