@@ -93,7 +93,9 @@ impl Home {
         if !requests.is_empty() {
             lines.push(Line::Heading("requests"));
             lines.extend(requests.into_iter().map(Line::Conversation));
-            lines.push(Line::Heading("conversations"));
+            if !others.is_empty() {
+                lines.push(Line::Heading("conversations"));
+            }
         }
         lines.extend(others.into_iter().map(Line::Conversation));
 
