@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
 /// Stands for centuries.
-pub const PASSWORD: &str = "tundra moat ferric oblong";
+pub(crate) const PASSWORD: &str = "tundra moat ferric oblong";
 
 /// Finds groups of so many hexadecimal digits together.
 struct Digits {
@@ -85,15 +85,15 @@ impl Selector for Nth {
 }
 
 /// Somebody, and the window.
-pub struct Person {
-    pub app: App,
+pub(crate) struct Person {
+    pub(crate) app: App,
     bridge: Option<Bridge>,
     told: mpsc::Receiver<News>,
 }
 
 impl Person {
     /// Starts the program on a profile that may be missing.
-    pub fn start(home: &Path) -> Self {
+    pub(crate) fn start(home: &Path) -> Self {
         let places = Places { home: home.to_owned(), preferences: Some(home.join("desktop.toml")) };
         let profile = Profile::exists(home);
         let (bridge, told) = Bridge::start(places).unwrap();
@@ -104,7 +104,7 @@ impl Person {
     }
 
     /// With a new account.
-    pub fn register(home: &Path, server: &str, handle: &str) -> Self {
+    pub(crate) fn register(home: &Path, server: &str, handle: &str) -> Self {
         let mut person = Self::start(home);
         person.click("Create account");
         person.give_account(server, handle);
@@ -113,7 +113,7 @@ impl Person {
     }
 
     /// From the first page of an account to its last.
-    pub fn give_account(&mut self, server: &str, handle: &str) {
+    pub(crate) fn give_account(&mut self, server: &str, handle: &str) {
         self.write("address", server);
         self.click("Next");
         self.write("handle", handle);
@@ -124,7 +124,7 @@ impl Person {
     }
 
     /// Closes the window.
-    pub fn close(mut self) {
+    pub(crate) fn close(mut self) {
         assert!(self.bridge.take().is_some_and(|bridge| bridge.stop(PATIENCE)), "the profile is closed");
     }
 
@@ -136,13 +136,13 @@ impl Person {
         }
     }
 
-    pub fn happens(&mut self, message: Message) {
+    pub(crate) fn happens(&mut self, message: Message) {
         let actions = self.app.update(message);
         self.act(actions);
     }
 
     /// Hears what the bridge has told so far.
-    pub fn hear(&mut self) {
+    pub(crate) fn hear(&mut self) {
         while let Ok(news) = self.told.try_recv() {
             self.happens(Message::News(news));
         }
@@ -169,7 +169,7 @@ impl Person {
     }
 
     /// Whether these words are before the eyes.
-    pub fn sees(&self, words: &str) -> bool {
+    pub(crate) fn sees(&self, words: &str) -> bool {
         self.simulator().find(words).is_ok()
     }
 
@@ -181,21 +181,21 @@ impl Person {
     }
 
     /// What is compared.
-    pub fn safety_number(&self) -> Option<String> {
+    pub(crate) fn safety_number(&self) -> Option<String> {
         self.digits(60)
     }
 
     /// What a new device shows.
-    pub fn link_code(&self) -> Option<String> {
+    pub(crate) fn link_code(&self) -> Option<String> {
         self.digits(96)
     }
 
     /// Until these words are before the eyes.
-    pub fn wait_for(&mut self, words: &str) {
+    pub(crate) fn wait_for(&mut self, words: &str) {
         self.wait_until(words, |person| person.sees(words));
     }
 
-    pub fn wait_until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+    pub(crate) fn wait_until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
         let mut looks = 0;
         eventually(PATIENCE, what, || {
             self.hear();
@@ -209,21 +209,21 @@ impl Person {
     }
 
     /// Presses what has these words, when it is there.
-    pub fn click(&mut self, words: &str) {
+    pub(crate) fn click(&mut self, words: &str) {
         self.wait_for(words);
         let what = words.to_owned();
         self.play(words, |simulator| simulator.click(what.as_str()).is_ok());
     }
 
     /// Presses what has these words, where others before it have them too.
-    pub fn click_nth(&mut self, words: &str, skip: usize) {
+    pub(crate) fn click_nth(&mut self, words: &str, skip: usize) {
         let at = || Nth { words: words.to_owned(), skip };
         self.wait_until(words, |person| person.simulator().find(at()).is_ok());
         self.play(words, |simulator| simulator.click(at()).is_ok());
     }
 
     /// Types into a field.
-    pub fn write(&mut self, field: &'static str, words: &str) {
+    pub(crate) fn write(&mut self, field: &'static str, words: &str) {
         self.play(field, |simulator| {
             let found = simulator.click(widget::Id::new(field)).is_ok();
             simulator.typewrite(words);
@@ -232,7 +232,7 @@ impl Person {
     }
 
     /// Presses a key in a field.
-    pub fn press(&mut self, field: &'static str, key: keyboard::key::Named) {
+    pub(crate) fn press(&mut self, field: &'static str, key: keyboard::key::Named) {
         self.play(field, |simulator| {
             let found = simulator.click(widget::Id::new(field)).is_ok();
             simulator.tap_key(keyboard::Key::Named(key));
@@ -241,13 +241,13 @@ impl Person {
     }
 
     /// Says something in the open conversation.
-    pub fn say(&mut self, words: &str) {
+    pub(crate) fn say(&mut self, words: &str) {
         self.write("composer", words);
         self.press("composer", keyboard::key::Named::Enter);
     }
 
     /// Begins a conversation.
-    pub fn write_to(&mut self, handle: &str) {
+    pub(crate) fn write_to(&mut self, handle: &str) {
         self.click("+");
         self.write("new-chat", handle);
         self.click("Write");
