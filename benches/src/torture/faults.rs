@@ -195,10 +195,7 @@ impl Victims {
             Kind::NodePausedBeyondLease => {
                 let node = self.any(choice);
                 self.pause(node);
-                // Some of its devices move to where they are served; the others are there when it goes on.
-                for receiver in self.world.owned(node).into_iter().step_by(2) {
-                    self.tell_receiver(receiver as u32, receiver::Command::AttachTwice);
-                }
+                self.some_move_from(node);
                 tokio::time::sleep(lasts).await;
                 self.resume(node);
                 self.cured(kind);
@@ -246,6 +243,7 @@ impl Victims {
             }
             Kind::NodeCutOff | Kind::NodeCutOffOneWay | Kind::LinkCut => {
                 self.cut(kind, choice);
+                self.some_move_from(self.any(choice));
                 tokio::time::sleep(lasts).await;
                 if let Some(several) = &self.several {
                     several.links.mend();
@@ -253,6 +251,13 @@ impl Victims {
                 self.cured(kind);
             }
             _ => {}
+        }
+    }
+
+    /// Some of a node's devices move to where they are served, and leave a connection open; the others are there when it is well.
+    fn some_move_from(&self, node: usize) {
+        for receiver in self.world.owned(node).into_iter().step_by(2) {
+            self.tell_receiver(receiver as u32, receiver::Command::AttachTwice);
         }
     }
 

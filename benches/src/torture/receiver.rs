@@ -57,7 +57,8 @@ enum After {
     Over,
     Lost,
     Away(Duration),
-    Moved(Box<Wire>),
+    /// To this connection; the one before stays open, and is not read any more.
+    Moved(Box<(Wire, WireSender, WireReceiver)>),
 }
 
 /// What one attachment has brought.
@@ -76,6 +77,8 @@ impl Receiver {
     pub(crate) async fn run(mut self) {
         let mut over = self.world.over.subscribe();
         let mut moved = None;
+        // A connection that was left open, until the next one is left.
+        let mut left = None;
         loop {
             let wire = match moved.take() {
                 Some(wire) => wire,
@@ -88,7 +91,11 @@ impl Receiver {
                 After::Over => return,
                 After::Lost => self.world.tally().connections_lost += 1,
                 After::Away(how_long) => sleep(how_long).await,
-                After::Moved(wire) => moved = Some(*wire),
+                After::Moved(both) => {
+                    let (wire, out, back) = *both;
+                    drop(left.replace((out, back)));
+                    moved = Some(wire);
+                }
             }
         }
     }
@@ -118,7 +125,7 @@ impl Receiver {
                     Command::AttachTwice => {
                         self.at += 1;
                         let second = self.attach().await;
-                        return After::Moved(Box::new(second));
+                        return After::Moved(Box::new((second, out, back)));
                     }
                     Command::EndBeforeAck { deliveries, away } => mode = self.ends(true, deliveries, away),
                     Command::EndBeforeStoring { deliveries, away } => mode = self.ends(false, deliveries, away),
