@@ -64,7 +64,10 @@ pub const fn refusal(code: RefusalCode) -> &'static str {
         | RefusalCode::Invalid
         | RefusalCode::OutOfOrder
         | RefusalCode::NotAuthenticated
-        | RefusalCode::TooManyKeys => "refused-otherwise",
+        | RefusalCode::TooManyKeys
+        | RefusalCode::UnknownBlob
+        | RefusalCode::BlobElsewhere
+        | RefusalCode::BlobBudget => "refused-otherwise",
     }
 }
 

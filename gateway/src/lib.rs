@@ -10,6 +10,7 @@
 mod actors;
 mod admin;
 mod backup;
+mod blobs;
 mod child;
 pub mod clock;
 pub mod commands;

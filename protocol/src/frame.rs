@@ -6,6 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::blob::BlobRequest;
 use crate::ids::{AccountTag, Address, DeviceId, EnvelopeId, UnixMillis};
 use crate::invite::InviteCode;
 use crate::keys::{Bundles, DeviceKeys, Identity, KeyCounts, NewDevice};
@@ -212,6 +213,8 @@ pub enum Request {
     },
     /// Keeps something for devices to come; `None` forgets it.
     SetBackup(Option<Bytes>),
+    /// About an attachment.
+    Blob(BlobRequest),
 }
 
 impl fmt::Debug for Request {
@@ -245,6 +248,7 @@ impl fmt::Debug for Request {
             Self::PasswordStart { .. } => f.write_str("PasswordStart"),
             Self::PasswordFinish { .. } => f.write_str("PasswordFinish"),
             Self::SetBackup(_) => f.write_str("SetBackup"),
+            Self::Blob(request) => write!(f, "Blob({request:?})"),
         }
     }
 }
@@ -445,6 +449,15 @@ pub enum Answer {
     Identity(Box<Identity>),
     /// To `Attach`.
     Attached,
+    /// To `Open` and `Put` of a blob: so many bytes of it are there, from its beginning.
+    BlobHas(u64),
+    /// To `Fetch` of a blob.
+    BlobPart {
+        /// Length of the whole.
+        bytes: u64,
+        /// From where it was asked, at most [`limits::BLOB_PART_BYTES_MAX`]; empty at the end.
+        part: Bytes,
+    },
 }
 
 impl fmt::Debug for Answer {
@@ -458,6 +471,8 @@ impl fmt::Debug for Answer {
             Self::Bundles(bundles) => write!(f, "Bundles({} devices)", bundles.devices.len()),
             Self::Identity(_) => f.write_str("Identity"),
             Self::Attached => f.write_str("Attached"),
+            Self::BlobHas(have) => write!(f, "BlobHas({have})"),
+            Self::BlobPart { bytes, part } => write!(f, "BlobPart({} of {bytes} B)", part.len()),
             Self::Evaluated { .. } => f.write_str("Evaluated"),
             Self::Challenge { .. } => f.write_str("Challenge"),
             Self::PasswordProved { .. } => f.write_str("PasswordProved"),
@@ -595,6 +610,12 @@ codes! {
         UnknownLink = "unknown_link",
         /// The account has no such device.
         UnknownDevice = "unknown_device",
+        /// No blob has the name, or not any more; or its secret is another.
+        UnknownBlob = "unknown_blob",
+        /// A part of a blob begins elsewhere: ask how much is there.
+        BlobElsewhere = "blob_elsewhere",
+        /// The account may not leave so much now.
+        BlobBudget = "blob_budget",
     }
 }
 codes! {

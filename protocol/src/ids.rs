@@ -60,6 +60,19 @@ impl fmt::Debug for AccountTag {
     }
 }
 
+/// Names a blob, which is an attachment as the server sees it: random, and told only to those who may fetch it.
+///
+/// `Debug` shows the first two bytes, since whoever knows all can fetch it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlobId(pub [u8; limits::BLOB_ID_BYTES]);
+
+impl fmt::Debug for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, ..] = self.0;
+        write!(f, "BlobId({a:02x}{b:02x}…)")
+    }
+}
+
 /// Number of a device within its account, 1 to 127.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeviceId(NonZeroU8);

@@ -6,6 +6,7 @@
 //! No I/O, no clock, no cryptography: keys and ciphertexts are bytes of a known length.
 #![deny(missing_docs)]
 
+mod blob;
 mod codec;
 mod content;
 mod frame;
@@ -22,13 +23,14 @@ mod wire {
     include!(concat!(env!("OUT_DIR"), "/endtoend.v1.rs"));
 }
 
+pub use blob::BlobRequest;
 pub use codec::{DecodeError, PreparedServerFrame};
 pub use content::{Acquaintance, Content, ContentKind, KINDS_VERSION, Provision, Text, TextError};
 pub use frame::{
     Answer, ClientFrame, ClosingReason, Deliver, DeliveryNumber, Envelope, ListedDevice, Refusal, RefusalCode,
     Registration, RejectReason, Relation, Request, RequestId, RetryReason, ServerFrame, Work,
 };
-pub use ids::{AccountTag, Address, BadId, DeviceId, EnvelopeId, MessageId, UnixMillis};
+pub use ids::{AccountTag, Address, BadId, BlobId, DeviceId, EnvelopeId, MessageId, UnixMillis};
 pub use invite::{BadInviteCode, InviteCode};
 pub use keys::{
     Bundle, Bundles, DeviceKeys, EnvelopeKey, Identity, KemPreKey, KeyCounts, NewDevice, OneTimePreKey, SignedPreKey,

@@ -61,6 +61,15 @@ pub const ONE_TIME_KEYS_STORED_MAX: usize = 200;
 /// Below this many one-time keys of a kind a client uploads more.
 pub const ONE_TIME_KEYS_LOW_WATER: u32 = 20;
 
+/// Longest blob in bytes: an attachment of 2 GiB, and room for its seals.
+pub const BLOB_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024 + 16 * 1024 * 1024;
+/// Length of all parts of a blob but the last in bytes: well inside a frame.
+pub const BLOB_PART_BYTES_MAX: usize = 192 * 1024;
+/// Length in bytes of a blob's name: 128 random bits.
+pub const BLOB_ID_BYTES: usize = 16;
+/// Length in bytes of the secret with which a blob is written and removed.
+pub const BLOB_SECRET_BYTES: usize = 32;
+
 /// Envelopes that may wait for one device.
 pub const QUEUE_ENVELOPES_MAX: u32 = 10_000;
 /// Of those, envelopes from strangers: what is read before somebody decides, and too few to fill a queue.

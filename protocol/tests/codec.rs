@@ -6,11 +6,11 @@ use std::num::NonZeroU64;
 
 use bytes::Bytes;
 use endtoend_protocol::{
-    AccountTag, Address, Answer, Bundle, Bundles, ChainHead, ChainId, ClientFrame, ClosingReason, Content, ContentKind,
-    DecodeError, Deliver, DeliveryNumber, DeviceId, DeviceKeys, Emoji, Envelope, EnvelopeId, EnvelopeKey, Identity,
-    InviteCode, KemPreKey, KeyCounts, Lifetime, ListedDevice, MessageId, NewDevice, OneTimePreKey, Parcel, Place,
-    Progress, Reference, Refusal, RefusalCode, Registration, RejectReason, Relation, Request, RequestId, RetryReason,
-    Said, ServerFrame, SignedPreKey, Text, UnixMillis, Work, Written, limits,
+    AccountTag, Address, Answer, BlobId, BlobRequest, Bundle, Bundles, ChainHead, ChainId, ClientFrame, ClosingReason,
+    Content, ContentKind, DecodeError, Deliver, DeliveryNumber, DeviceId, DeviceKeys, Emoji, Envelope, EnvelopeId,
+    EnvelopeKey, Identity, InviteCode, KemPreKey, KeyCounts, Lifetime, ListedDevice, MessageId, NewDevice,
+    OneTimePreKey, Parcel, Place, Progress, Reference, Refusal, RefusalCode, Registration, RejectReason, Relation,
+    Request, RequestId, RetryReason, Said, ServerFrame, SignedPreKey, Text, UnixMillis, Work, Written, limits,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -121,6 +121,25 @@ fn bundle() -> impl Strategy<Value = Bundle> {
             envelope_key,
         })
 }
+fn blob_request() -> impl Strategy<Value = BlobRequest> {
+    let blob = || array().prop_map(BlobId);
+    let part = prop_oneof![bytes(1..200), filled(limits::BLOB_PART_BYTES_MAX)];
+    prop_oneof![
+        (blob(), 1..=limits::BLOB_BYTES_MAX, array()).prop_map(|(blob, bytes, secret_hash)| BlobRequest::Open {
+            blob,
+            bytes,
+            secret_hash
+        }),
+        (blob(), array(), 0..=limits::BLOB_BYTES_MAX, part).prop_map(|(blob, secret, offset, part)| BlobRequest::Put {
+            blob,
+            secret,
+            offset,
+            part
+        }),
+        (blob(), 0..=limits::BLOB_BYTES_MAX).prop_map(|(blob, offset)| BlobRequest::Fetch { blob, offset }),
+        (blob(), array()).prop_map(|(blob, secret)| BlobRequest::Remove { blob, secret }),
+    ]
+}
 fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         (any::<(u32, u32)>(), bytes(0..=limits::SERVER_PASSWORD_BYTES_MAX)).prop_map(
@@ -181,6 +200,7 @@ fn request() -> impl Strategy<Value = Request> {
         account().prop_map(|account| Request::FetchBundles { account }),
         account().prop_map(|account| Request::FetchIdentity { account }),
         Just(Request::Attach),
+        blob_request().prop_map(Request::Blob),
     ]
 }
 fn request_id() -> impl Strategy<Value = RequestId> {
@@ -249,6 +269,8 @@ fn answer() -> impl Strategy<Value = Answer> {
             }
         ),
         Just(Answer::Attached),
+        (0..=limits::BLOB_BYTES_MAX).prop_map(Answer::BlobHas),
+        (0..=limits::BLOB_BYTES_MAX, bytes(0..200)).prop_map(|(bytes, part)| Answer::BlobPart { bytes, part }),
     ]
 }
 fn server_frame() -> impl Strategy<Value = ServerFrame> {

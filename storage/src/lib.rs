@@ -13,6 +13,7 @@
 mod accounts;
 mod audit;
 mod batch;
+mod blobs;
 mod columns;
 mod devices;
 mod failure;
@@ -34,6 +35,7 @@ pub use accounts::{AccountStore, AccountSummary, CreateAccountError, NewAccount}
 pub use audit::{
     AuditEnds, AuditEntry, AuditKey, AuditQuery, AuditRow, AuditStore, AuditVerdict, Pseudonym, verify_audit,
 };
+pub use blobs::{Blob, BlobSecretHash, BlobStore, BudgetHash, OpenBlob, Spend};
 pub use devices::{AddDevice, AddDeviceError, DeviceRecord, DeviceStore, ListedDevice};
 pub use invites::{Invite, InviteHash, InviteStore};
 pub use keys::{KeyStore, PublishKeysError};
@@ -48,13 +50,23 @@ pub use transfer::{TransferError, TransferProgress, TransferReport, Transferred}
 
 /// Everything that a store must do.
 pub trait Store:
-    AccountStore + AuditStore + DeviceStore + InviteStore + KeyStore + LinkStore + QueueStore + RelationStore + TokenStore
+    AccountStore
+    + AuditStore
+    + BlobStore
+    + DeviceStore
+    + InviteStore
+    + KeyStore
+    + LinkStore
+    + QueueStore
+    + RelationStore
+    + TokenStore
 {
 }
 
 impl<T> Store for T where
     T: AccountStore
         + AuditStore
+        + BlobStore
         + DeviceStore
         + InviteStore
         + KeyStore

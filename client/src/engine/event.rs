@@ -213,6 +213,9 @@ fn hint(code: RefusalCode) -> &'static str {
         RefusalCode::Disabled => ": its operator has disabled the account",
         RefusalCode::UnknownLink => ": the code is wrong or too old; begin anew on the new device",
         RefusalCode::UnknownDevice => ": the account has no such device",
+        RefusalCode::UnknownBlob => ": the attachment is not there, or not any more",
+        RefusalCode::BlobElsewhere => ": the attachment goes on elsewhere",
+        RefusalCode::BlobBudget => ": there is no room for so large an attachment at the moment",
         RefusalCode::Unsupported
         | RefusalCode::Invalid
         | RefusalCode::OutOfOrder

@@ -5,6 +5,7 @@
 //! shown has no place here: it is a secret, see `node::secrets`. The two exceptions may hold a password and show all but
 //! that: [`StoreUrl`], [`RedisUrl`].
 
+mod blobs;
 mod cluster;
 mod effective;
 mod keys;
@@ -27,6 +28,7 @@ use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
+pub use blobs::BlobsConfig;
 pub use cluster::ClusterConfig;
 pub use effective::{Effective, Origin, Setting};
 pub use keys::Key;
@@ -61,6 +63,7 @@ pub struct Config {
     pub storage: StorageConfig,
     pub gateway: GatewayConfig,
     pub accounts: AccountsConfig,
+    pub blobs: BlobsConfig,
     pub limits: LimitsConfig,
     pub log: LogConfig,
     pub admin: AdminConfig,
@@ -264,6 +267,9 @@ impl Config {
                 "burst times every_ms must be at most 90 days".to_owned(),
                 "that is how long it takes until somebody who has used it up has all of it again",
             );
+        }
+        for (name, text, hint) in self.blobs.broken_rules() {
+            rule(false, ("blobs", name), text, hint);
         }
         for name in &self.gateway.names {
             let fits = ServerName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_ok();

@@ -13,8 +13,8 @@ use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
 use bytes::Bytes;
 use endtoend_crypto_core::channel::RECORD_OVERHEAD;
 use endtoend_protocol::{
-    AccountTag, Address, Answer, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, Envelope, EnvelopeId,
-    Refusal, RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, limits,
+    AccountTag, Address, Answer, BlobRequest, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, Envelope,
+    EnvelopeId, Refusal, RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, limits,
 };
 use endtoend_storage::{Relation, Standing, Tray};
 use rand::RngExt as _;
@@ -272,7 +272,9 @@ impl Connection {
     fn request(&mut self, id: RequestId, request: Request, ctx: &mut Context) {
         self.node.metrics.requests.one();
         tracing::debug!(connection = self.number, request = id.0.get(), what = names::name(&request), "asked");
-        if let Err(too_many) = self.node.services.limits.check_connection(&self.cells) {
+        // Parts of attachments have a limit of their own.
+        let is_part = matches!(request, Request::Blob(BlobRequest::Put { .. } | BlobRequest::Fetch { .. }));
+        if !is_part && let Err(too_many) = self.node.services.limits.check_connection(&self.cells) {
             return self.refuse(Some(id), too_many, ctx);
         }
         let Some(login) = self.stage.login() else { return self.handshake(id, request, ctx) };
@@ -313,6 +315,10 @@ impl Connection {
             }
             Request::SetBackup(backup) => {
                 self.ask(id, async move { node.services.set_backup(account, backup).await }, ctx);
+            }
+            // In their order, and one in memory at a time.
+            Request::Blob(request) => {
+                self.ask_first(id, async move { node.services.blob(login, request, now).await }, ctx);
             }
             Request::Logout { everywhere } => {
                 self.ask_last(id, async move { node.services.logout(login, everywhere, now).await }, ctx);

@@ -161,7 +161,8 @@ pub(super) fn is_for_devices(request: &Request) -> bool {
         | Request::SetRelation { .. }
         | Request::PasswordStart { .. }
         | Request::PasswordFinish { .. }
-        | Request::SetBackup(_) => true,
+        | Request::SetBackup(_)
+        | Request::Blob(_) => true,
         Request::Hello { .. }
         | Request::Evaluate { .. }
         | Request::ShowWork { .. }

@@ -1,6 +1,6 @@
 //! What a request is called in the log, and which step of the handshake it belongs to.
 
-use endtoend_protocol::Request;
+use endtoend_protocol::{BlobRequest, Request};
 
 use crate::metrics::Step;
 
@@ -35,6 +35,10 @@ pub(super) const fn name(request: &Request) -> &'static str {
         Request::Logout { .. } => "logout",
         Request::PasswordStart { .. } => "password_start",
         Request::PasswordFinish { .. } => "password_finish",
+        Request::Blob(BlobRequest::Open { .. }) => "open_blob",
+        Request::Blob(BlobRequest::Put { .. }) => "put_blob",
+        Request::Blob(BlobRequest::Fetch { .. }) => "fetch_blob",
+        Request::Blob(BlobRequest::Remove { .. }) => "remove_blob",
     }
 }
 

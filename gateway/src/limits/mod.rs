@@ -56,13 +56,17 @@ pub enum Operation {
     Link,
     /// Devices, relations, backups and passwords are changed. By account.
     Change,
-    /// Anything is asked but that envelopes be sent. By connection.
+    /// An attachment is begun or removed. By account.
+    Blob,
+    /// A part of an attachment is left or fetched. By account.
+    BlobPart,
+    /// Anything is asked but that envelopes be sent, and parts of attachments. By connection.
     Connection,
 }
 
 impl Operation {
     /// Every operation, in the order of the configuration.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Lookup,
         Self::StrangerLookup,
         Self::Register,
@@ -75,6 +79,8 @@ impl Operation {
         Self::Request,
         Self::Link,
         Self::Change,
+        Self::Blob,
+        Self::BlobPart,
         Self::Connection,
     ];
 
@@ -93,6 +99,8 @@ impl Operation {
             Self::Request => "request",
             Self::Link => "link",
             Self::Change => "change",
+            Self::Blob => "blob",
+            Self::BlobPart => "blob_part",
             Self::Connection => "connection",
         }
     }
@@ -161,7 +169,11 @@ pub struct LimitsConfig {
     pub link: Limit,
     /// Changes to an account. Default 60, then one each 5 s.
     pub change: Limit,
-    /// What one connection asks for, whatever it is. Default 600, then 20 each second.
+    /// Attachments begun and removed by an account. Default 120, then one each 10 s.
+    pub blob: Limit,
+    /// Parts of attachments, 192 KiB each, left or fetched by an account. Default 24000, which is 4.5 GiB, then 20 each second.
+    pub blob_part: Limit,
+    /// What one connection asks for, whatever it is but parts of attachments. Default 600, then 20 each second.
     pub connection: Limit,
     /// Leading zero bits of the proof of work that a stranger shows for each request beyond the limit of his address. Default 18,
     /// at most 24.
@@ -188,6 +200,8 @@ impl Default for LimitsConfig {
             request: Limit::new(8, 3 * 3_600_000),
             link: Limit::new(400, 200),
             change: Limit::new(60, 5_000),
+            blob: Limit::new(120, 10_000),
+            blob_part: Limit::new(24_000, 50),
             connection: Limit::new(600, 50),
             work_bits: 18,
             register_work_bits: 22,
@@ -216,6 +230,8 @@ impl LimitsConfig {
             Operation::Request => self.request,
             Operation::Link => self.link,
             Operation::Change => self.change,
+            Operation::Blob => self.blob,
+            Operation::BlobPart => self.blob_part,
             Operation::Connection => self.connection,
         }
     }

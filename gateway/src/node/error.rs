@@ -11,6 +11,7 @@ use super::data_dir::DataDirError;
 use super::member::MemberError;
 use super::open_files::TooFewFiles;
 use super::store::OpenStoreError;
+use crate::blobs::BlobDirectoryError;
 
 /// Why a node does not run. Each text says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,8 @@ pub enum ServeError {
     Store(#[from] OpenStoreError),
     #[error("the database stopped answering: look at its log, then start again")]
     Unanswered(#[from] StoreError),
+    #[error(transparent)]
+    Blobs(#[from] BlobDirectoryError),
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     #[error("{0} is in use: stop what listens there, or choose another address with --listen HOST:PORT")]

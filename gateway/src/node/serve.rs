@@ -33,6 +33,7 @@ use super::secrets::Outside;
 use super::sockets::{HandedOver, Sockets};
 use super::store::ChosenStore;
 use crate::admin::{AdminContext, AdminSocket, Running, SOCKET};
+use crate::blobs::Blobs;
 use crate::clock;
 use crate::config::Config;
 use crate::connection;
@@ -117,7 +118,10 @@ pub async fn serve(
     };
     let others = member.as_ref().map(|member| member.others(secrets.services.names()));
     let (sessions, auditor) = (Arc::default(), audit.clone());
-    let services = Arc::new(Services::new(store.clone(), secrets.services, policy, limits.clone(), sessions, audit));
+    let blobs = config.blobs.policy().map(|policy| Blobs::in_directory(&config.blobs.directory(data.path()), policy));
+    let blobs = blobs.transpose()?;
+    let services = Services::new(store.clone(), secrets.services, policy, limits.clone(), sessions, audit);
+    let services = Arc::new(services.with_blobs(blobs.clone()));
     let guests_max = config.gateway.guests_max.min(config.gateway.connections_max / 2).max(1) as usize;
     let (node, remains) = start_actors(
         identity.clone(),
@@ -184,6 +188,9 @@ pub async fn serve(
         actix_web::rt::spawn(follow_state(control, lifecycle.clone(), open.clone(), drain_time))
     });
     tell(News::Ready(&Ready { listen, pin, address, admin: admin_listen }));
+    if let Some(blobs) = blobs {
+        actix_web::rt::spawn(blobs.sweep(store.clone()));
+    }
     actix_web::rt::spawn(take_care(store.clone(), limits, leaf, identity, metrics));
     let mut serving = actix_web::rt::spawn(server);
     let out = async {

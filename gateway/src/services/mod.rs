@@ -5,6 +5,7 @@
 
 mod accounts;
 mod audit;
+mod blobs;
 mod devices;
 mod guest;
 mod handles;
@@ -35,6 +36,7 @@ pub(crate) use secrets::ServiceSecrets;
 
 use audit::{Event, Outcome};
 
+use crate::blobs::Blobs;
 use crate::limits::{Limits, Operation, Origin, Subject, TooMany};
 use crate::sessions::{Notice, SessionId, Sessions};
 
@@ -86,6 +88,8 @@ pub(crate) struct Services {
     pub(crate) limits: Arc<Limits>,
     pub(crate) sessions: Arc<Sessions>,
     audit: Auditor,
+    /// None where no attachments are kept.
+    blobs: Option<Blobs>,
     /// Grows with every change that a [`Standings`] must not sleep through.
     changes: std::sync::atomic::AtomicU64,
 }
@@ -101,7 +105,12 @@ impl Services {
         sessions: Arc<Sessions>,
         audit: Auditor,
     ) -> Self {
-        Self { store, secrets, policy, limits, sessions, audit, changes: Default::default() }
+        Self { store, secrets, policy, limits, sessions, audit, blobs: None, changes: Default::default() }
+    }
+
+    /// Where attachments are kept.
+    pub(crate) fn with_blobs(self, blobs: Option<Blobs>) -> Self {
+        Self { blobs, ..self }
     }
 
     /// Entries of the audit that wait, and those that were missed since the node started.
@@ -203,5 +212,9 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
 
 fn unavailable(error: &StoreError) -> Refusal {
     tracing::warn!(%error, "store did not answer");
-    Refusal { retry_after_ms: NonZeroU64::new(1_000), ..RefusalCode::Unavailable.into() }
+    Refusal { retry_after_ms: retry_after(Duration::from_secs(1)), ..RefusalCode::Unavailable.into() }
+}
+
+fn retry_after(wait: Duration) -> Option<NonZeroU64> {
+    NonZeroU64::new(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
 }

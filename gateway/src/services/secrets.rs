@@ -10,10 +10,11 @@ use endtoend_crypto_core::oprf::OprfKey;
 use endtoend_crypto_core::refresh::RefreshKey;
 use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
 use endtoend_protocol::{AccountTag, InviteCode};
-use endtoend_storage::{AuditKey, InviteHash, PeerHash};
+use endtoend_storage::{AuditKey, BudgetHash, InviteHash, PeerHash};
 use zeroize::Zeroizing;
 
 const RELATION_CONTEXT: &str = "endtoend 2026-11 relation v1";
+const BUDGET_CONTEXT: &str = "endtoend 2026-11 budget v1";
 const REFRESH_CONTEXT: &str = "endtoend 2026-11 refresh key v1";
 const LIMITS_CONTEXT: &str = "endtoend 2026-11 limits v1";
 const NAMES_CONTEXT: &str = "endtoend 2026-11 names of claims v1";
@@ -29,6 +30,7 @@ pub(crate) struct ServiceSecrets {
     invite: Zeroizing<[u8; 32]>,
     limits: Zeroizing<[u8; 32]>,
     names: Zeroizing<[u8; 32]>,
+    budget: Zeroizing<[u8; 32]>,
     audit: AuditKey,
 }
 
@@ -64,6 +66,7 @@ impl ServiceSecrets {
             invite: derive(INVITE_CONTEXT),
             limits: derive(LIMITS_CONTEXT),
             names: derive(NAMES_CONTEXT),
+            budget: derive(BUDGET_CONTEXT),
             audit: AuditKey::new(store),
         }
     }
@@ -96,6 +99,11 @@ impl ServiceSecrets {
         let mut hasher = blake3::Hasher::new_keyed(&self.relation);
         hasher.update(owner.as_bytes()).update(peer.as_bytes());
         PeerHash(*hasher.finalize().as_bytes())
+    }
+
+    /// `BLAKE3-keyed(account(32))`: under which is counted what an account leaves.
+    pub(crate) fn budget(&self, account: AccountTag) -> BudgetHash {
+        BudgetHash(*blake3::keyed_hash(&self.budget, account.as_bytes()).as_bytes())
     }
 
     /// `BLAKE3-keyed(code(16))`

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::{
-    Broken, DecodeError, account, array, copy, decode, device, exactly, link, opaque, optional, or_empty, present,
-    proof, request_id, within,
+    Broken, DecodeError, account, array, blob, copy, decode, device, exactly, link, offset, opaque, optional, or_empty,
+    present, proof, request_id, within,
 };
+use crate::blob::BlobRequest;
 use crate::frame::{ClientFrame, DeliveryNumber, Relation, Request};
 use crate::invite::InviteCode;
 use crate::{limits, wire};
@@ -96,6 +97,26 @@ impl ClientFrame {
                 Kind::FetchBundles(f) => Request::FetchBundles { account: account(&f.account)? },
                 Kind::FetchIdentity(f) => Request::FetchIdentity { account: account(&f.account)? },
                 Kind::Attach(wire::Attach {}) => Request::Attach,
+                Kind::OpenBlob(f) => Request::Blob(BlobRequest::Open {
+                    blob: blob(&f.blob)?,
+                    bytes: match f.bytes {
+                        1..=limits::BLOB_BYTES_MAX => f.bytes,
+                        _ => return Err(Broken("bytes")),
+                    },
+                    secret_hash: array(&f.secret_hash, "secret_hash")?,
+                }),
+                Kind::PutBlob(f) => Request::Blob(BlobRequest::Put {
+                    blob: blob(&f.blob)?,
+                    secret: array(&f.secret, "secret")?,
+                    offset: offset(f.offset)?,
+                    part: within(f.part, limits::BLOB_PART_BYTES_MAX, "part")?,
+                }),
+                Kind::FetchBlob(f) => {
+                    Request::Blob(BlobRequest::Fetch { blob: blob(&f.blob)?, offset: offset(f.offset)? })
+                }
+                Kind::RemoveBlob(f) => {
+                    Request::Blob(BlobRequest::Remove { blob: blob(&f.blob)?, secret: array(&f.secret, "secret")? })
+                }
             };
             Ok(Self::Request { id: id.ok_or(Broken("request"))?, request })
         })();
@@ -203,6 +224,23 @@ impl ClientFrame {
                         Kind::FetchIdentity(wire::FetchIdentity { account: copy(account.as_bytes()) })
                     }
                     Request::Attach => Kind::Attach(wire::Attach {}),
+                    Request::Blob(BlobRequest::Open { blob, bytes, secret_hash }) => Kind::OpenBlob(wire::OpenBlob {
+                        blob: copy(&blob.0),
+                        bytes: *bytes,
+                        secret_hash: copy(secret_hash),
+                    }),
+                    Request::Blob(BlobRequest::Put { blob, secret, offset, part }) => Kind::PutBlob(wire::PutBlob {
+                        blob: copy(&blob.0),
+                        secret: copy(secret),
+                        offset: *offset,
+                        part: part.clone(),
+                    }),
+                    Request::Blob(BlobRequest::Fetch { blob, offset }) => {
+                        Kind::FetchBlob(wire::FetchBlob { blob: copy(&blob.0), offset: *offset })
+                    }
+                    Request::Blob(BlobRequest::Remove { blob, secret }) => {
+                        Kind::RemoveBlob(wire::RemoveBlob { blob: copy(&blob.0), secret: copy(secret) })
+                    }
                 },
             ),
         };

@@ -11,7 +11,7 @@ use std::num::NonZeroU64;
 use bytes::Bytes;
 
 use crate::frame::RequestId;
-use crate::ids::{AccountTag, DeviceId, EnvelopeId};
+use crate::ids::{AccountTag, BlobId, DeviceId, EnvelopeId};
 use crate::limits;
 
 pub use server::PreparedServerFrame;
@@ -80,6 +80,12 @@ fn or_empty(bytes: &Option<Bytes>) -> Bytes {
 }
 fn link(bytes: &[u8]) -> Checked<[u8; limits::LINK_BYTES]> {
     array(bytes, "link")
+}
+fn blob(bytes: &[u8]) -> Checked<BlobId> {
+    array(bytes, "blob").map(BlobId)
+}
+fn offset(bytes: u64) -> Checked<u64> {
+    if bytes <= limits::BLOB_BYTES_MAX { Ok(bytes) } else { Err(Broken("offset")) }
 }
 fn opaque(bytes: Bytes) -> Checked<Bytes> {
     within(bytes, limits::OPAQUE_BYTES_MAX, "opaque")

@@ -27,6 +27,9 @@ pub(super) fn refusal_code(code: wire::RefusalCode) -> RefusalCode {
         W::Disabled => RefusalCode::Disabled,
         W::UnknownLink => RefusalCode::UnknownLink,
         W::UnknownDevice => RefusalCode::UnknownDevice,
+        W::UnknownBlob => RefusalCode::UnknownBlob,
+        W::BlobElsewhere => RefusalCode::BlobElsewhere,
+        W::BlobBudget => RefusalCode::BlobBudget,
     }
 }
 pub(super) fn refusal_code_number(code: RefusalCode) -> wire::RefusalCode {
@@ -53,6 +56,9 @@ pub(super) fn refusal_code_number(code: RefusalCode) -> wire::RefusalCode {
         RefusalCode::Disabled => W::Disabled,
         RefusalCode::UnknownLink => W::UnknownLink,
         RefusalCode::UnknownDevice => W::UnknownDevice,
+        RefusalCode::UnknownBlob => W::UnknownBlob,
+        RefusalCode::BlobElsewhere => W::BlobElsewhere,
+        RefusalCode::BlobBudget => W::BlobBudget,
     }
 }
 pub(super) fn closing_reason(reason: wire::ClosingReason) -> ClosingReason {

@@ -8,8 +8,8 @@ use prost::Message as _;
 use super::numbers::{closing_number, closing_reason, refusal_code, refusal_code_number};
 use super::parts::work;
 use super::{
-    Broken, DecodeError, account, array, at_most, body, copy, decode, device, envelope_id, exactly, opaque, optional,
-    or_empty, request_id, within,
+    Broken, DecodeError, account, array, at_most, body, copy, decode, device, envelope_id, exactly, offset, opaque,
+    optional, or_empty, request_id, within,
 };
 use crate::frame::{Answer, Deliver, DeliveryNumber, Refusal, Registration, RejectReason, RetryReason, ServerFrame};
 use crate::ids::{Address, UnixMillis};
@@ -123,6 +123,14 @@ impl ServerFrame {
                 Kind::Bundles(f) => Answer::Bundles(Box::new(f.checked()?)),
                 Kind::Identity(f) => Answer::Identity(Box::new(f.checked()?)),
                 Kind::Attached(wire::Attached {}) => Answer::Attached,
+                Kind::BlobHas(f) => Answer::BlobHas(offset(f.have)?),
+                Kind::BlobPart(f) => Answer::BlobPart {
+                    bytes: offset(f.bytes)?,
+                    part: match f.part.len() {
+                        0..=limits::BLOB_PART_BYTES_MAX => f.part,
+                        _ => return Err(Broken("part")),
+                    },
+                },
             };
             Ok(Self::Answer { id: id.ok_or(Broken("request"))?, answer })
         })();
@@ -259,6 +267,10 @@ impl ServerFrame {
                     Answer::Bundles(bundles) => Kind::Bundles((&**bundles).into()),
                     Answer::Identity(identity) => Kind::Identity((&**identity).into()),
                     Answer::Attached => Kind::Attached(wire::Attached {}),
+                    Answer::BlobHas(have) => Kind::BlobHas(wire::BlobHas { have: *have }),
+                    Answer::BlobPart { bytes, part } => {
+                        Kind::BlobPart(wire::BlobPart { bytes: *bytes, part: part.clone() })
+                    }
                 },
             ),
         };

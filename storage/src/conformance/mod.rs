@@ -79,6 +79,11 @@ macro_rules! conformance_tests {
             the_audit_keeps_its_order_and_its_chain_whoever_writes,
             a_pruned_audit_is_still_a_chain,
             a_one_time_key_has_one_of_64_takers,
+            a_blob_is_begun_once_and_gone_on_with,
+            a_blob_grows_from_where_it_is_and_not_beyond_its_end,
+            a_blob_that_has_expired_is_found_by_the_sweep_alone,
+            a_budget_is_spent_once_for_each_blob_and_comes_back,
+            a_budget_is_not_overdrawn_by_many_at_once,
         );
     };
     ($open:path: $($rule:ident,)+) => {
@@ -94,7 +99,9 @@ macro_rules! conformance_tests {
 pub(crate) use conformance_tests;
 
 mod accounts;
+mod blobs;
 pub(crate) use accounts::*;
+pub(crate) use blobs::*;
 
 // --- material ---
 

@@ -21,6 +21,8 @@ mod url;
 mod accounts;
 #[path = "../statements/audit.rs"]
 mod audit;
+#[path = "../statements/blobs.rs"]
+mod blobs;
 #[path = "../statements/devices.rs"]
 mod devices;
 #[path = "../statements/invites.rs"]

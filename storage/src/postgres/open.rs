@@ -11,10 +11,11 @@ use super::{ConnectionUrl, Postgres};
 use crate::StoreLimits;
 use crate::failure::Reported;
 
-pub(super) const MIGRATIONS: [(i64, &str, &str); 3] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "first", include_str!("../../migrations/postgres/0001_first.sql")),
     (2, "queue depths", include_str!("../../migrations/postgres/0002_queue_depths.sql")),
     (3, "cluster", include_str!("../../migrations/postgres/0003_cluster.sql")),
+    (4, "blobs", include_str!("../../migrations/postgres/0004_blobs.sql")),
 ];
 
 /// `server_version_num` of the oldest server that is known to work: 15.0.

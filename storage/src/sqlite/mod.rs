@@ -14,6 +14,8 @@ mod transfer;
 mod accounts;
 #[path = "../statements/audit.rs"]
 mod audit;
+#[path = "../statements/blobs.rs"]
+mod blobs;
 #[path = "../statements/devices.rs"]
 mod devices;
 #[path = "../statements/invites.rs"]

@@ -13,10 +13,11 @@ use crate::StoreLimits;
 
 /// Written into the file's header by the first migration: "E2E1".
 pub(super) const APPLICATION_ID: i64 = 0x4532_4531;
-pub(super) const MIGRATIONS: [(i64, &str, &str); 3] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "first", include_str!("../../migrations/sqlite/0001_first.sql")),
     (2, "accounts", include_str!("../../migrations/sqlite/0002_accounts.sql")),
     (3, "queue depths", include_str!("../../migrations/sqlite/0003_queue_depths.sql")),
+    (4, "blobs", include_str!("../../migrations/sqlite/0004_blobs.sql")),
 ];
 
 /// How long a connection waits for another program's lock.

@@ -38,7 +38,7 @@ pub(crate) struct Table {
 pub(crate) const AUDIT_ENDS: &str = "audit_ends";
 
 /// All tables but the migrator's, and `cluster`, which says whose database this is and not what is in it.
-pub(crate) static TABLES: [Table; 11] = [
+pub(crate) static TABLES: [Table; 13] = [
     Table {
         name: "accounts",
         columns: &[
@@ -159,6 +159,19 @@ pub(crate) static TABLES: [Table; 11] = [
         key: 1,
         numbers: Numbers::Node,
     },
+    Table {
+        name: "blobs",
+        columns: &[
+            ("id", Bytes),
+            ("secret_hash", Bytes),
+            ("bytes", Integer),
+            ("have", Integer),
+            ("expires_at", Integer),
+        ],
+        key: 1,
+        numbers: Numbers::Node,
+    },
+    Table { name: "budgets", columns: &[("owner", Bytes), ("spent_until", Integer)], key: 1, numbers: Numbers::Node },
     Table {
         name: "audit",
         columns: &[

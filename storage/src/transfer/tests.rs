@@ -1,12 +1,14 @@
 use std::path::Path;
 
+use endtoend_protocol::BlobId;
 use endtoend_testkit_postgres::Server;
 
 use super::*;
 use crate::conformance::{LIMITS, NOW, account, address, append, appends, deletes, load};
 use crate::{
-    AuditEntry, AuditKey, AuditStore as _, AuditVerdict, Family, FamilyId, Invite, InviteHash, LinkId,
-    Maintenance as _, PeerHash, Postgres, PostgresOptions, Relation, Seq, Sqlite, Store, StoreLimits, verify_audit,
+    AuditEntry, AuditKey, AuditStore as _, AuditVerdict, Blob, BlobSecretHash, BudgetHash, Family, FamilyId, Invite,
+    InviteHash, LinkId, Maintenance as _, PeerHash, Postgres, PostgresOptions, Relation, Seq, Spend, Sqlite, Store,
+    StoreLimits, verify_audit,
 };
 
 const ROOMY: StoreLimits = StoreLimits { queue_envelopes_max: 10_000, ..LIMITS };
@@ -61,6 +63,12 @@ async fn fill(store: &dyn Store) {
     store.set_relation(address(1).account, PeerHash([8; 32]), Some(Relation::Blocked)).await.unwrap();
     store.set_relation(address(1).account, PeerHash([9; 32]), Some(Relation::Accepted)).await.unwrap();
     store.put_link(LinkId([1; 16]), vec![2; 40].into(), NOW, later).await.unwrap();
+    let blob =
+        Blob { id: BlobId([4; 16]), secret_hash: BlobSecretHash([5; 32]), bytes: 1_000, have: 0, expires_at: later };
+    let cost = std::time::Duration::from_secs(1);
+    let spend = Spend { owner: BudgetHash([6; 32]), cost, budget: cost };
+    store.open_blob(blob, spend, NOW).await.unwrap();
+    assert!(store.blob_grew(blob.id, 0, 400).await.unwrap());
     let entry = |n: u64| AuditEntry {
         at: NOW,
         account: n.is_multiple_of(2).then(|| audit_key().pseudonym(address(1).account)),
@@ -79,6 +87,7 @@ async fn is_filled(store: &dyn Store) {
     assert!(store.identity(address(3).account).await.unwrap().is_some());
     assert_eq!(store.family(FamilyId([3; 16])).await.unwrap().unwrap().generation, 4);
     assert_eq!(store.invites(NOW).await.unwrap()[0].note, "für den Chor");
+    assert_eq!(store.blob(BlobId([4; 16]), NOW).await.unwrap().unwrap().have, 400);
     assert_eq!(verify_audit(store, &audit_key()).await.unwrap(), AuditVerdict::Intact { rows: 180 });
 }
 

@@ -1,0 +1,142 @@
+//! Attachments, as the node has them: left by one, fetched by another, gone on with after a break, and bounded.
+#![expect(clippy::expect_used, clippy::panic, reason = "test code: an answer that was not expected fails the test")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use endtoend_protocol::limits::{BLOB_PART_BYTES_MAX, BLOB_SECRET_BYTES};
+use endtoend_protocol::{AccountTag, Answer, BlobId, BlobRequest, Refusal, RefusalCode, Request, ServerFrame};
+use endtoend_testkit::{Node, NodeOptions, Wire, find_in_trees};
+
+const ALICE: AccountTag = AccountTag::new([0xa; 32]);
+const BOB: AccountTag = AccountTag::new([0xb; 32]);
+const BLOB: BlobId = BlobId([7; 16]);
+const SECRET: [u8; BLOB_SECRET_BYTES] = [9; BLOB_SECRET_BYTES];
+const PART: u64 = BLOB_PART_BYTES_MAX as u64;
+
+fn node_with(environment: &[(&'static str, &str)]) -> Node {
+    let environment = environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    Node::start(NodeOptions { environment, ..NodeOptions::default() })
+}
+
+async fn ask(wire: &mut Wire, request: BlobRequest) -> Result<Answer, Refusal> {
+    match wire.ask(Request::Blob(request)).await {
+        ServerFrame::Answer { answer, .. } => Ok(answer),
+        ServerFrame::Refused { refusal, .. } => Err(refusal),
+        other => panic!("neither answered nor refused: {other:?}"),
+    }
+}
+
+async fn open(wire: &mut Wire, blob: BlobId, bytes: u64) -> Result<Answer, Refusal> {
+    let secret_hash = *blake3::hash(&SECRET).as_bytes();
+    ask(wire, BlobRequest::Open { blob, bytes, secret_hash }).await
+}
+
+async fn put(wire: &mut Wire, offset: u64, part: impl Into<Bytes>) -> Result<Answer, Refusal> {
+    ask(wire, BlobRequest::Put { blob: BLOB, secret: SECRET, offset, part: part.into() }).await
+}
+
+async fn fetch(wire: &mut Wire, offset: u64) -> Result<Answer, Refusal> {
+    ask(wire, BlobRequest::Fetch { blob: BLOB, offset }).await
+}
+
+fn code(answer: Result<Answer, Refusal>) -> RefusalCode {
+    answer.expect_err("refused").code
+}
+
+fn part(fill: u8) -> Vec<u8> {
+    vec![fill; BLOB_PART_BYTES_MAX]
+}
+
+/// A marker that can be found.
+fn marked(fill: u8) -> Vec<u8> {
+    let mut part = part(fill);
+    part.iter_mut().zip(b"a marker of this test").for_each(|(to, byte)| *to = *byte);
+    part
+}
+
+#[tokio::test]
+async fn what_one_leaves_another_fetches_though_the_node_died_in_between() {
+    let mut node = node_with(&[]);
+    let (mut alice, alices) = Wire::register(node.listen(), ALICE).await;
+    let (_, bobs) = Wire::register(node.listen(), BOB).await;
+    let bytes = 2 * PART + 10;
+    assert_eq!(open(&mut alice, BLOB, bytes).await, Ok(Answer::BlobHas(0)));
+    assert_eq!(put(&mut alice, 0, marked(1)).await, Ok(Answer::BlobHas(PART)));
+    assert_eq!(code(fetch(&mut alice, 0).await), RefusalCode::UnknownBlob, "it is not there as a whole");
+    node.kill_9();
+    node.restart();
+    let mut alice = Wire::resume(node.listen(), &alices).await;
+    assert_eq!(open(&mut alice, BLOB, bytes).await, Ok(Answer::BlobHas(PART)), "what was said to be there is");
+    assert_eq!(put(&mut alice, PART, part(2)).await, Ok(Answer::BlobHas(2 * PART)));
+    assert_eq!(put(&mut alice, PART, part(2)).await, Ok(Answer::BlobHas(2 * PART)), "a repeat is none");
+    assert_eq!(put(&mut alice, 2 * PART, vec![3; 10]).await, Ok(Answer::BlobHas(bytes)));
+    let mut bob = Wire::resume(node.listen(), &bobs).await;
+    let whole =
+        [(0, marked(1)), (PART, part(2)), (2 * PART, vec![3; 10]), (bytes, Vec::new()), (5, marked(1).split_off(5))];
+    for (offset, part) in whole {
+        assert_eq!(fetch(&mut bob, offset).await, Ok(Answer::BlobPart { bytes, part: part.into() }), "from {offset}");
+    }
+    // The object store says nothing of whose it is, and nothing is left of it in the end.
+    let directory = node.data_dir().join("blobs");
+    let hits = |text: &[u8]| find_in_trees(&[directory.as_path()], &[text]).expect("searched").hits;
+    assert_eq!(hits(ALICE.as_bytes()), []);
+    assert_eq!(hits(b"a marker of this test").len(), 1);
+    let wrong = BlobRequest::Remove { blob: BLOB, secret: [0; BLOB_SECRET_BYTES] };
+    assert_eq!(code(ask(&mut bob, wrong).await), RefusalCode::UnknownBlob, "it is not Bob's");
+    assert_eq!(ask(&mut alice, BlobRequest::Remove { blob: BLOB, secret: SECRET }).await, Ok(Answer::Done));
+    assert_eq!(code(fetch(&mut bob, 0).await), RefusalCode::UnknownBlob);
+    assert_eq!(hits(b"a marker of this test"), []);
+}
+
+#[tokio::test]
+async fn a_part_comes_in_its_turn_whole_and_from_whoever_has_the_secret() {
+    let node = node_with(&[]);
+    let (mut alice, _) = Wire::register(node.listen(), ALICE).await;
+    assert_eq!(code(put(&mut alice, 0, part(1)).await), RefusalCode::UnknownBlob, "it was not begun");
+    open(&mut alice, BLOB, 2 * PART).await.expect("begun");
+    let other = *blake3::hash(b"another secret").as_bytes();
+    let taken = BlobRequest::Open { blob: BLOB, bytes: 2 * PART, secret_hash: other };
+    assert_eq!(code(ask(&mut alice, taken).await), RefusalCode::UnknownBlob, "somebody has the name");
+    let stranger = BlobRequest::Put { blob: BLOB, secret: [0; BLOB_SECRET_BYTES], offset: 0, part: part(1).into() };
+    assert_eq!(code(ask(&mut alice, stranger).await), RefusalCode::UnknownBlob);
+    assert_eq!(code(put(&mut alice, PART, part(1)).await), RefusalCode::BlobElsewhere, "the first one is missing");
+    assert_eq!(code(put(&mut alice, 0, vec![1; 10]).await), RefusalCode::Invalid, "short, and not the last one");
+    assert_eq!(code(put(&mut alice, 1, part(1)).await), RefusalCode::Invalid, "between two parts");
+    put(&mut alice, 0, part(1)).await.expect("taken");
+    put(&mut alice, PART, part(2)).await.expect("taken");
+    assert_eq!(code(put(&mut alice, 2 * PART, vec![1]).await), RefusalCode::Invalid, "beyond the end");
+    assert_eq!(code(fetch(&mut alice, 2 * PART + 1).await), RefusalCode::Invalid, "beyond the end");
+    assert_eq!(fetch(&mut alice, 2 * PART).await, Ok(Answer::BlobPart { bytes: 2 * PART, part: Bytes::new() }));
+}
+
+#[tokio::test]
+async fn an_account_leaves_so_much_and_no_more_whatever_it_removes() {
+    let node = node_with(&[("ENDTOEND_BLOBS__BUDGET_MIB", "3"), ("ENDTOEND_BLOBS__SIZE_MIB_MAX", "4")]);
+    let (mut alice, _) = Wire::register(node.listen(), ALICE).await;
+    let named = |n| BlobId([n; 16]);
+    open(&mut alice, named(1), 1024 * 1024 + 1).await.expect("two MiB");
+    open(&mut alice, named(2), 1).await.expect("the third");
+    let refused = open(&mut alice, named(3), 1).await.expect_err("nothing is left");
+    assert_eq!(refused.code, RefusalCode::BlobBudget);
+    let wait = Duration::from_millis(refused.retry_after_ms.expect("it comes back").get());
+    let day = Duration::from_secs(24 * 3600);
+    assert!(9 * day < wait && wait <= 10 * day, "a third of thirty days, and not {wait:?}");
+    ask(&mut alice, BlobRequest::Remove { blob: named(1), secret: SECRET }).await.expect("removed");
+    assert_eq!(code(open(&mut alice, named(3), 1).await), RefusalCode::BlobBudget, "it was left for a while");
+    // Never: more than there ever is, and longer than any may be.
+    for bytes in [3 * 1024 * 1024 + 1, 4 * 1024 * 1024 + 1] {
+        let refused = open(&mut alice, named(4), bytes).await.expect_err("too long");
+        assert_eq!((refused.code, refused.retry_after_ms), (RefusalCode::BlobBudget, None), "{bytes}");
+    }
+    let (mut bob, _) = Wire::register(node.listen(), BOB).await;
+    open(&mut bob, named(5), 1).await.expect("his own");
+}
+
+#[tokio::test]
+async fn a_node_that_takes_no_attachments_says_so() {
+    let node = node_with(&[("ENDTOEND_BLOBS__SIZE_MIB_MAX", "0")]);
+    let (mut alice, _) = Wire::register(node.listen(), ALICE).await;
+    assert_eq!(code(open(&mut alice, BLOB, 1).await), RefusalCode::Unsupported);
+    assert!(!node.data_dir().join("blobs").exists());
+}
