@@ -139,7 +139,7 @@ fn a_list_has_the_latest_conversation_first_and_counts_what_nobody_has_seen() {
     say(&mut database, 1, Direction::In, "one");
     say(&mut database, 2, Direction::In, "two");
     let body = Body::Text(Text::new("of somebody else".to_owned()).unwrap());
-    let theirs = StoredMessage { body: body.clone(), peer: other, ..message(3, Direction::Out) };
+    let theirs = StoredMessage { body, peer: other, ..message(3, Direction::Out) };
     assert!(write(&mut database, |store| store.put_message(&theirs)));
     let list = |database: &mut Database, limit| -> Vec<(AccountTag, Option<MessageId>, u64)> {
         let found = database.read().conversations(limit).unwrap().into_iter();
