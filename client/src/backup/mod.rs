@@ -6,7 +6,7 @@
 //! | `sealed` | the sealed file: bytes and chunks |
 //! | `gather` | from a database to records |
 //! | `restore` | from records to a database that is being made |
-//! | [`file`] | files that are whole or not there |
+//! | [`mod@file`] | files that are whole or not there |
 //!
 //! A backup has the account's identity, the people, and what was said. It has no ratchet, no pre-key, no token and no device key: who
 //! comes back with it is a new device, and its sessions are new ones. Messages that are to disappear are in no backup and in no
