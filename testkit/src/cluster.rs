@@ -40,6 +40,8 @@ impl Cluster {
     pub fn found(postgres: &str, redis: &str) -> Self {
         let mut cluster = Self { nodes: Vec::new(), postgres: postgres.to_owned(), redis: redis.to_owned() };
         cluster.nodes.push(Node::start(cluster.options("node-1", free_address())));
+        // It is ready for clients before it leads itself.
+        cluster.wait(0, "a node that leads", |status| status["leader"] == status["me"]);
         cluster
     }
 
