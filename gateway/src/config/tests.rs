@@ -129,7 +129,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_one_that_was_meant() {
         "{text}"
     );
     let (_, text) = mistake("[zzzzzzzzzz]\na = 1\n");
-    assert!(text.contains("there are [accounts], [admin], [cluster], [gateway]"), "{text}");
+    assert!(text.contains("there are [accounts], [admin], [blobs], [cluster], [gateway]"), "{text}");
 }
 
 #[test]

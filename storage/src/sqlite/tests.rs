@@ -360,7 +360,7 @@ async fn a_newer_schema_is_refused() {
     .expect("written");
     newer.close().await.expect("closed");
     let error = refusal(&file(&folder)).await;
-    assert!(matches!(error, OpenError::NewerSchema { version: 7, known: 3, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerSchema { version: 7, known: 4, .. }), "{error:?}");
     assert!(error.to_string().contains("run the newer program"), "{error}");
 }
 
