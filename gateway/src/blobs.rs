@@ -160,8 +160,12 @@ fn make_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let mode = std::fs::metadata(path)?.permissions().mode();
-    // One that was there may be shared by nodes under a group's name; nobody else's business.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o770))
+    // One that was there may belong to somebody else, and be shared by nodes under a group's name.
+    if mode & 0o007 == 0 {
+        Ok(())
+    } else {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o770))
+    }
 }
 
 #[cfg(test)]

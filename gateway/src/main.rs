@@ -193,16 +193,13 @@ fn tell_systemd(news: News<'_>) {
     }
 }
 
-/// Of openraft only errors, and none of those that it has with each question to a node that is away.
-const QUIET: &str = "openraft=error,openraft::replication=off";
-
-/// openraft warns of a node that is away with each heartbeat, which links and `endtoend cluster status` say once. Who wants to hear it
-/// names it.
+/// openraft logs an error for each question to a node that is away, which links and `endtoend cluster status` say once; what ends it ends
+/// the node, which says so itself. Who wants to hear it names it.
 fn filter_of(configured: &str) -> String {
     match configured {
         named if named.contains("openraft") || named.trim() == "off" => named.to_owned(),
-        "" => QUIET.to_owned(),
-        other => format!("{other},{QUIET}"),
+        "" => "openraft=off".to_owned(),
+        other => format!("{other},openraft=off"),
     }
 }
 

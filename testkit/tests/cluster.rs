@@ -197,8 +197,7 @@ async fn three_nodes_go_on_without_their_leader_and_it_comes_back() {
     let said = std::fs::read_to_string(cluster.nodes[leader].log_path()).unwrap();
     assert!(said.contains("another node leads"), "{said}");
     let said = std::fs::read_to_string(cluster.nodes[other].log_path()).unwrap();
-    // One question in a second would be twenty of them.
-    assert!(said.matches("openraft").count() < 10, "a node that is away is no flood: {said}");
+    assert!(!said.contains("openraft"), "a node that is away is no flood: {said}");
 }
 
 #[tokio::test]

@@ -160,6 +160,5 @@ fn whoever_started_the_node_is_told_when_it_is_ready_and_when_it_stops() {
     };
     assert_eq!(next(), "READY=1\nSTATUS=\n");
     assert_eq!(node.terminate().code(), Some(0));
-    // With what a member of a cluster takes to give its lead away.
-    assert_eq!(next(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=37000000\n");
+    assert_eq!(next(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=31000000\n");
 }

@@ -215,7 +215,8 @@ pub async fn serve(
     if lifecycle.borrow().is_accepting() {
         lifecycle.send_modify(|now| *now = now.stop(open.count(), drain_time, clock::monotonic()));
     }
-    tell(News::Stopping { within: drain_time + ENDING_MAX + STORE_CLOSE_MAX + STOP_MAX });
+    let leaves_others = membership.as_ref().map_or(Duration::ZERO, |_| STOP_MAX);
+    tell(News::Stopping { within: drain_time + ENDING_MAX + STORE_CLOSE_MAX + leaves_others });
     tracing::info!(connections = open.count(), seconds = drain_time.as_secs(), "draining; another signal ends it now");
     let given_away =
         membership.map(|membership| actix_web::rt::spawn(async move { membership.give_away_leadership().await }));
