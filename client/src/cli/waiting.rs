@@ -26,8 +26,8 @@ pub(crate) struct Waiting {
     connection: watch::Receiver<ConnectionState>,
     deadline: Option<Instant>,
     interrupt: Interrupt,
-    /// Whether the connection's troubles were told.
-    complained: bool,
+    /// Why the connection was away, the last time that it was found away. The first is told.
+    trouble: Option<OfflineReason>,
 }
 
 impl Waiting {
@@ -38,7 +38,7 @@ impl Waiting {
             // A timeout beyond what the clock can hold is none.
             deadline: timeout.and_then(|timeout| clock::monotonic().checked_add(timeout)),
             interrupt: Interrupt::new()?,
-            complained: false,
+            trouble: None,
         })
     }
 
@@ -84,9 +84,10 @@ impl Waiting {
             | ConnectionState::Online => Ok(()),
             ConnectionState::Offline { retry_at: None, why } => Err(why.into()),
             ConnectionState::Offline { retry_at: Some(_), why } => {
-                if !std::mem::replace(&mut self.complained, true) {
+                if self.trouble.is_none() {
                     output::note(&format!("{why}; trying again"));
                 }
+                self.trouble = Some(why);
                 Ok(())
             }
         }
@@ -94,25 +95,28 @@ impl Waiting {
 
     /// The failure for a time that is over: it says whether there was a server to talk to.
     pub(crate) fn timed_out(&self) -> Failure {
-        over(&self.connection.borrow(), self.complained)
+        over(&self.connection.borrow(), self.trouble.as_ref())
     }
 }
 
-/// `complained`: the connection had troubles.
-fn over(state: &ConnectionState, complained: bool) -> Failure {
-    match state {
-        ConnectionState::Offline { why: OfflineReason::Idle, .. } | ConnectionState::Online => {
+/// `trouble`: why the connection was away before. While it is made anew, that is still what is known of the server.
+fn over(state: &ConnectionState, trouble: Option<&OfflineReason>) -> Failure {
+    match (state, trouble) {
+        (ConnectionState::Offline { why: OfflineReason::Idle, .. } | ConnectionState::Online, _) => {
             Failure::new(Kind::TimedOut, "the time is over")
         }
         // It was there, and would have been asked again.
-        ConnectionState::Offline { why: why @ OfflineReason::Refused(_), retry_at: Some(_) } => {
+        (ConnectionState::Offline { why: why @ OfflineReason::Refused(_), retry_at: Some(_) }, _)
+        | (ConnectionState::Connecting, Some(why @ OfflineReason::Refused(_))) => {
             Failure::new(Kind::TimedOut, format!("the time is over: {why}"))
         }
-        ConnectionState::Offline { why, .. } => why.clone().into(),
-        ConnectionState::Connecting if complained => {
+        (ConnectionState::Offline { why, .. }, _) => why.clone().into(),
+        (ConnectionState::Connecting, Some(_)) => {
             Failure::new(Kind::Unreachable, "the server could not be reached in time")
         }
-        ConnectionState::Connecting => Failure::new(Kind::TimedOut, "the time is over before the server answered"),
+        (ConnectionState::Connecting, None) => {
+            Failure::new(Kind::TimedOut, "the time is over before the server answered")
+        }
     }
 }
 
@@ -146,9 +150,14 @@ mod tests {
     fn a_server_that_cannot_serve_at_the_moment_is_no_refusal() {
         let offline = |code, retry_at| ConnectionState::Offline { why: OfflineReason::Refused(code), retry_at };
         let again = Some(UnixMillis::new(1));
-        assert_eq!(over(&offline(RefusalCode::Unavailable, again), true).exit_code(), 5);
-        assert_eq!(over(&offline(RefusalCode::Rate, again), true).exit_code(), 5);
-        assert_eq!(over(&offline(RefusalCode::BadCredentials, None), false).exit_code(), 3);
+        assert_eq!(over(&offline(RefusalCode::Unavailable, again), None).exit_code(), 5);
+        assert_eq!(over(&offline(RefusalCode::Rate, again), None).exit_code(), 5);
+        assert_eq!(over(&offline(RefusalCode::BadCredentials, None), None).exit_code(), 3);
+        // The next attempt had just begun when the time was over: what the last one heard still holds.
+        let refused = OfflineReason::Refused(RefusalCode::Unavailable);
+        let away = OfflineReason::Unreachable("nobody listens".to_owned());
+        let connecting = |trouble| over(&ConnectionState::Connecting, trouble).exit_code();
+        assert_eq!([None, Some(&refused), Some(&away)].map(connecting), [5, 5, 4]);
         let once = |code| Failure::from(OfflineReason::Refused(code)).exit_code();
         assert_eq!([RefusalCode::Unavailable, RefusalCode::Busy, RefusalCode::HandleTaken].map(once), [4, 4, 3]);
     }
