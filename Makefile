@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo cluster-demo desktop screenshots test bench load peer soak sabotage torture cluster-torture failover across hostile edge fuzz fmt lint
+.PHONY: help setup demo cluster-demo desktop screenshots test bench load peer soak sabotage torture cluster-torture failover across growth hostile edge fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,13 @@ across: setup ## what a message costs when its receiver is at another node, besi
 	"$(CARGO_TARGET_DIR)/release/load" --messages 100000 --nodes 3 --across
 	"$(CARGO_TARGET_DIR)/release/load" --messages 20000 --rate 2000 --nodes 3
 	"$(CARGO_TARGET_DIR)/release/load" --messages 20000 --rate 2000 --nodes 3 --across
+
+growth: setup ## what a message costs in clusters of one, two and three nodes, with people at all of them: windows full, and 2 000/s planned
+	$(CARGO) build --locked --profile bench --workspace --bins
+	for nodes in 1 2 3; do \
+		"$(CARGO_TARGET_DIR)/release/load" --spread --nodes $$nodes --senders 36 --receivers 36 --messages 200000 --rest 5 || exit 1; \
+		"$(CARGO_TARGET_DIR)/release/load" --spread --nodes $$nodes --senders 36 --receivers 36 --messages 40000 --rate 2000 || exit 1; \
+	done
 
 hostile: setup ## what two people notice of clients that want to use the node up, kind by kind
 	$(CARGO) build --locked --profile bench --workspace --bins

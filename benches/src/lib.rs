@@ -14,6 +14,7 @@ pub mod several;
 
 pub use effort::{Effort, within};
 pub use percentiles::Percentiles;
+pub use process::{cpu, resident_kib};
 
 /// Nanoseconds of one call: the median over 41 batches, after a warm-up that finds their size.
 pub fn nanoseconds<T>(work: impl FnMut() -> T) -> f64 {
@@ -60,25 +61,6 @@ impl Stopwatch {
     pub fn at(&self, after: Duration) -> Instant {
         self.0 + after
     }
-}
-
-/// Ticks of a second in /proc, which Linux fixes at 100 for user space.
-const TICKS: u64 = 100;
-
-/// User and system time of a process; nothing for one that is gone.
-pub fn cpu(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // Fields 14 and 15, counted after the name in parentheses, which is field 2.
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks * 1000 / TICKS)
-}
-
-/// Resident memory of a process; nothing for one that is gone.
-pub fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|rest| rest.trim().strip_suffix(" kB")).and_then(|kib| kib.parse().ok()).unwrap_or_default()
 }
 
 /// Runs a program that prints one JSON object; that, and whether the program ended with 0.

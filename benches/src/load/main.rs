@@ -8,17 +8,23 @@
 mod alarm;
 mod limit;
 mod people;
+mod places;
 mod relay;
 mod report;
+mod used;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use endtoend_benches::process::cpu_with_ended_children;
 use endtoend_benches::several::Several;
-use endtoend_benches::{Stopwatch, resident_kib};
+use endtoend_benches::{Stopwatch, cpu, resident_kib};
 use endtoend_testkit::{Node, NodeOptions};
 use endtoend_testkit_postgres::{Server, Settings};
+
+use places::Places;
+use used::Used;
 
 /// Load on one node: N senders to N receivers.
 #[derive(Clone, Debug, Parser)]
@@ -52,6 +58,13 @@ struct Options {
     /// The receivers are at the second node instead.
     #[arg(long)]
     across: bool,
+    /// Senders and receivers are at all nodes alike, so that of N nodes one message in N stays where it came in. One node is a
+    /// cluster of one then.
+    #[arg(long, conflicts_with = "across")]
+    spread: bool,
+    /// So many seconds before the exchange nothing is sent: what nodes use by themselves.
+    #[arg(long, default_value_t = 0)]
+    rest: u64,
     /// Gives the noise.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -71,12 +84,13 @@ fn main() -> ExitCode {
     }
     let mut options = Options::parse();
     options.across &= options.nodes > 1;
-    options.postgres |= options.nodes > 1;
+    let cluster = options.nodes > 1 || options.spread;
+    options.postgres |= cluster;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let server = options.postgres.then(|| Server::start(Settings { durable: true }));
     let store = server.as_ref().map(|server| runtime.block_on(server.database()));
-    let (nodes, _several) = match &store {
-        Some(store) if options.nodes > 1 => {
+    let (nodes, several) = match &store {
+        Some(store) if cluster => {
             let (nodes, several) = Several::start(options.nodes.into(), store, false);
             (nodes, Some(several))
         }
@@ -85,26 +99,36 @@ fn main() -> ExitCode {
             (vec![Node::start(store.iter().fold(node, |node, store| node.on_postgres(store)))], None)
         }
     };
-    let cpu = || nodes.iter().map(|node| endtoend_benches::cpu(node.pid())).sum::<Duration>();
-    let at = |number: usize| nodes.get(number).expect("as many nodes as were asked for").listen();
-    let (cpu_before, watch) = (cpu(), Stopwatch::start());
-    let people = runtime.block_on(people::register([at(0), at(usize::from(options.across))], &options));
-    let registered = (cpu() - cpu_before, watch.elapsed());
+    let used = || Used {
+        nodes: nodes.iter().map(|node| cpu(node.pid())).collect(),
+        redis: several.as_ref().and_then(|several| several.redis.pid()).map(cpu),
+        postgres: server.as_ref().map(|server| cpu_with_ended_children(server.processes())),
+    };
+    let (before, watch) = (used(), Stopwatch::start());
+    let places = Places::of(&options);
+    let listens: Vec<_> = nodes.iter().map(Node::listen).collect();
+    let people = runtime.block_on(people::register(places, &listens, &options));
+    let registered = ((used() - &before).of_nodes(), watch.elapsed());
 
-    let (cpu_before, watch) = (cpu(), Stopwatch::start());
+    let before = used();
+    runtime.block_on(async { tokio::time::sleep(Duration::from_secs(options.rest)).await });
+    let rested = (options.rest > 0).then(|| used() - &before);
+
+    let (before, watch) = (used(), Stopwatch::start());
     let deadline = Duration::from_secs(options.seconds_max);
     let exchange = people.exchange(watch, &options);
     let Ok(seen) = runtime.block_on(async { tokio::time::timeout(deadline, exchange).await }) else {
         eprintln!("load: not done within {deadline:?}");
         return ExitCode::FAILURE;
     };
-    let (took, used) = (watch.elapsed(), cpu() - cpu_before);
+    let (took, used) = (watch.elapsed(), used() - &before);
     let memory = nodes.iter().map(|node| resident_kib(node.pid())).sum();
     drop(nodes);
     let inserts = (options.offline && !options.postgres).then(|| limit::inserts_per_second(&options));
     let flat_out = !options.offline && options.rate.is_none();
     let relayed = flat_out.then(|| runtime.block_on(relay::measure(&options)));
-    let report = report::Report { options, registered, took, cpu: used, memory_kib: memory, inserts, relayed, seen };
+    let report =
+        report::Report { options, places, registered, rested, took, used, memory_kib: memory, inserts, relayed, seen };
     report.print();
     if report.seen.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

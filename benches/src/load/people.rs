@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::Options;
 use super::alarm::Alarm;
+use super::places::Places;
 
 /// Bytes at the head of a body: planned time (8), sender (4), number (4).
 const HEAD: usize = 16;
@@ -45,8 +46,9 @@ impl Seen {
     }
 }
 
-/// Senders at the first of two nodes, receivers at the second, which may be the same.
-pub(crate) async fn register([senders_at, receivers_at]: [SocketAddr; 2], options: &Options) -> People {
+/// Everybody at the node that `places` says, of those that listen there.
+pub(crate) async fn register(places: Places, listens: &[SocketAddr], options: &Options) -> People {
+    let at = |node: usize| *listens.get(node).expect("as many nodes as were asked for");
     let tag = |kind: u8, number: usize| {
         let mut tag = [kind; 32];
         tag.iter_mut().zip(number.to_le_bytes()).for_each(|(to, byte)| *to = byte);
@@ -54,12 +56,12 @@ pub(crate) async fn register([senders_at, receivers_at]: [SocketAddr; 2], option
     };
     let mut people = People { senders: Vec::new(), receivers: Vec::new(), addresses: Vec::new() };
     for number in 0..options.receivers {
-        let (wire, device) = Wire::register(receivers_at, tag(2, number)).await;
+        let (wire, device) = Wire::register(at(places.receiver(number)), tag(2, number)).await;
         people.receivers.push(wire);
         people.addresses.push(device.address);
     }
     for number in 0..options.senders {
-        people.senders.push(Wire::register(senders_at, tag(1, number)).await.0);
+        people.senders.push(Wire::register(at(places.sender(number)), tag(1, number)).await.0);
         // Strangers may leave less.
         if let Some(receiver) = people.receivers.get_mut(number % options.receivers) {
             receiver.decide(tag(1, number), Some(Relation::Accepted)).await;

@@ -32,6 +32,14 @@ impl Server {
         self.0.log()
     }
 
+    /// Its process; `None` when it was killed.
+    ///
+    /// # Panics
+    /// When somebody has ended the shell that keeps it.
+    pub fn pid(&self) -> Option<u32> {
+        self.0.pid().expect("kept")
+    }
+
     /// Ends it as a crash would: with everything that it held. A dead one stays so.
     ///
     /// # Panics
