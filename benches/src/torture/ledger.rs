@@ -160,9 +160,11 @@ impl Ledger {
             line(&format!("  {}", kind.name()), ns);
         }
         if !self.kills.is_empty() {
-            line(&format!("kill of a leader to a proposal ({} times)", self.led_again.len()), self.led_again.clone());
-            let flowed = self.flowed_again();
-            line(&format!("kill of an owner to a message ({} times)", flowed.len()), flowed);
+            let again =
+                [("a leader to a proposal", self.led_again.clone()), ("an owner to a message", self.flowed_again())];
+            for (what, ns) in again.into_iter().filter(|(_, ns)| !ns.is_empty()) {
+                line(&format!("kill of {what} ({} times)", ns.len()), ns);
+            }
         }
         let Gap { ns: worst, at, after } = self.service.worst();
         let after = after.map_or("the start", Kind::name);
