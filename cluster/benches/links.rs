@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use endtoend_cluster::join::Exporter;
-use endtoend_cluster::link::wire::{Forward, Frame, Outcome, Tray, put};
+use endtoend_cluster::link::wire::{Forward, Frame, Outcome, Tray, Versions, put};
 use endtoend_cluster::link::{Hooks, LinkKey, LinkTimings, Links, LinksConfig, Welcomes};
 use endtoend_cluster::peers::{HearsPeers, NotSent, PeerLink, Peers as _};
 use endtoend_cluster::{
@@ -172,7 +172,7 @@ fn link(len: usize, count: u64, one_by_one: bool) -> Cost {
                     match links.send(link.life, forward(sent, &body)) {
                         Ok(()) => sent += 1,
                         Err(NotSent::Full) => break,
-                        Err(NotSent::Broken) => panic!("the link broke"),
+                        Err(error) => panic!("{error}"),
                     }
                 }
                 told.recv().await.unwrap();
@@ -200,7 +200,7 @@ struct Started {
 
 fn start(key: &NodeKeys, listener: std::net::TcpListener, view: ClusterView) -> (Links, Started) {
     let key = LinkKey::from_pkcs8(&key.tls_pkcs8()).unwrap();
-    let links = Links::new(LinksConfig { key, run: 1, timings: LinkTimings::WAN });
+    let links = Links::new(LinksConfig { key, run: 1, timings: LinkTimings::WAN, versions: Versions::OURS });
     let (tell, told) = mpsc::channel(1);
     let ears = Arc::new(Ears { links: links.clone(), answers: AtomicU64::new(0), tell });
     links.hear(ears.clone());

@@ -1,5 +1,6 @@
 //! The way to other nodes, for messages and news of devices: what links offer, and who hears them.
 
+use crate::NodeId;
 use crate::claims::Incarnation;
 use crate::link::wire::Frame;
 
@@ -25,6 +26,9 @@ pub enum NotSent {
     /// It has ended.
     #[error("the link has ended")]
     Broken,
+    /// The other side is of a version that does not know such a frame.
+    #[error("the other node does not know such a frame")]
+    Unknown,
 }
 
 /// The way to other nodes.
@@ -34,6 +38,9 @@ pub trait Peers: Send + Sync + std::fmt::Debug {
 
     /// Whether every other node that may serve clients has such a link: whoever tells all links has then told everybody.
     fn is_complete(&self) -> bool;
+
+    /// The other nodes that may serve clients, linked or not.
+    fn nodes(&self) -> Vec<NodeId>;
 
     /// Puts a frame of traffic into the queue of a link, and returns at once. Frames of one life come in the order in which they
     /// were sent, or, from some point on, not at all.

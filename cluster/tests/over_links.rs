@@ -14,6 +14,7 @@ use endtoend_cluster::control::{
     Beginning, Command, Control, Done, Found, Refused, Settings, Setup, StartError, Timings,
 };
 use endtoend_cluster::join::{JoinRefusal, JoinReply, Profile, request};
+use endtoend_cluster::link::wire::Versions;
 use endtoend_cluster::link::{Hooks, JoinConnection, LinkKey, LinkTimings, Links, LinksConfig, LinksTask};
 use endtoend_cluster::{Calls, JoinToken, MemberState, NodeId, NodeKeys, Secrets, WasRemoved, rejoin};
 use tempfile::TempDir;
@@ -42,7 +43,12 @@ impl Node {
             address: listener.local_addr().unwrap().to_string(),
             name: name.to_owned(),
             path: dir.path().join(format!("{name}.db")),
-            links: Links::new(LinksConfig { key, run: rand::random(), timings: LinkTimings::LAN }),
+            links: Links::new(LinksConfig {
+                key,
+                run: rand::random(),
+                timings: LinkTimings::LAN,
+                versions: Versions::OURS,
+            }),
             listener: Some(listener),
             running: None,
             keys,
@@ -82,7 +88,8 @@ impl Node {
     /// Another run of it, with other sockets.
     fn move_to(&mut self, listener: TcpListener) {
         let key = LinkKey::from_pkcs8(&self.keys.tls_pkcs8()).unwrap();
-        self.links = Links::new(LinksConfig { key, run: rand::random(), timings: LinkTimings::LAN });
+        self.links =
+            Links::new(LinksConfig { key, run: rand::random(), timings: LinkTimings::LAN, versions: Versions::OURS });
         self.address = listener.local_addr().unwrap().to_string();
         self.listener = Some(listener);
     }

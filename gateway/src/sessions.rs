@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use actix::{Message, Recipient};
-use endtoend_cluster::link::wire::{Frame, News};
-use endtoend_cluster::peers::Peers;
+use endtoend_cluster::link::wire::News;
 use endtoend_protocol::{AccountTag, Address, DeviceId};
 use endtoend_storage::FamilyId;
 
 use crate::actors::reply;
+use crate::elsewhere::Teller;
 use crate::limits::Origin;
 
 /// What a connection is told about its account.
@@ -28,6 +28,14 @@ pub(crate) enum Notice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SessionId(u64);
 
+/// A connection, and what it goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entered {
+    pub(crate) id: SessionId,
+    pub(crate) device: Address,
+    pub(crate) family: FamilyId,
+}
+
 struct Session {
     id: SessionId,
     device: DeviceId,
@@ -41,7 +49,7 @@ struct Session {
 /// A connection enters itself before it is told that it is authenticated, and a service removes a device from the store
 /// before it looks here: one of the two sees the other.
 #[derive(Default)]
-pub(crate) struct Sessions(Mutex<Table>, OnceLock<Arc<dyn Peers>>);
+pub(crate) struct Sessions(Mutex<Table>, OnceLock<Arc<Teller>>);
 
 #[derive(Default)]
 struct Table {
@@ -53,6 +61,17 @@ impl std::fmt::Debug for Sessions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Sessions")
     }
+}
+
+fn entered(
+    account: AccountTag,
+    sessions: &[Session],
+    which: impl Fn(&Session) -> bool,
+) -> impl Iterator<Item = Entered> {
+    sessions.iter().filter(move |session| which(session)).map(move |session| {
+        let device = Address { account, device: session.device };
+        Entered { id: session.id, device, family: session.family }
+    })
 }
 
 impl Sessions {
@@ -89,33 +108,45 @@ impl Sessions {
     }
 
     /// Other nodes hear of what ends here from now on. Once, when the node starts.
-    pub(crate) fn tell_peers(&self, peers: Arc<dyn Peers>) {
-        let _only_once = self.1.set(peers);
+    pub(crate) fn tell_peers(&self, teller: Arc<Teller>) {
+        let _only_once = self.1.set(teller);
     }
 
-    /// What this node does itself, other nodes do when they hear of it. One that has no link does it when it asks the store: a token
-    /// that is gone is not good for another login, and an access token for a quarter of an hour at most.
+    /// What this node does itself, other nodes do when they hear of it: one that has no link, when there is one again.
     pub(crate) fn tell(&self, news: News) {
-        let Some(peers) = self.1.get() else { return };
-        for link in peers.links() {
-            // Nobody waits for an answer, so its number says nothing.
-            if let Err(error) = peers.send(link.life, Frame::News { n: 0, news }) {
-                tracing::warn!(%error, node = %link.run.node, "a node does not hear of a revocation");
-            }
+        self.1.get().into_iter().for_each(|teller| teller.tell(news));
+    }
+
+    /// Connections that another node's news are about.
+    pub(crate) fn concerned(&self, news: News) -> Vec<Entered> {
+        match news {
+            News::DeviceRevoked { device } => self.find(device.account, |session| session.device == device.device),
+            News::FamilyRevoked { account, family } => self.find(account, |session| session.family.0 == family),
+            News::AccountRevoked { account, except } => self.find(account, |session| Some(session.family.0) != except),
+            News::DevicesChanged { .. } | News::StandingChanged { .. } => Vec::new(),
         }
     }
 
-    /// Another node has done it.
-    pub(crate) fn heard(&self, news: News) {
-        match news {
-            News::DevicesChanged { account, version } => self.say_devices_changed(account, version),
-            News::DeviceRevoked { device } => self.end(device.account, |session| session.device == device.device),
-            News::FamilyRevoked { account, family } => self.end(account, |session| session.family.0 == family),
-            News::AccountRevoked { account, except } => {
-                self.end(account, |session| Some(session.family.0) != except);
-            }
-            News::StandingChanged { .. } => {}
-        }
+    /// All connections.
+    pub(crate) fn everybody(&self) -> Vec<Entered> {
+        let table = self.lock();
+        table.accounts.iter().flat_map(|(account, sessions)| entered(*account, sessions, |_| true)).collect()
+    }
+
+    /// All accounts.
+    pub(crate) fn accounts(&self) -> Vec<AccountTag> {
+        self.lock().accounts.keys().copied().collect()
+    }
+
+    fn find(&self, account: AccountTag, which: impl Fn(&Session) -> bool) -> Vec<Entered> {
+        let table = self.lock();
+        let sessions = table.accounts.get(&account);
+        sessions.into_iter().flat_map(|sessions| entered(account, sessions, &which)).collect()
+    }
+
+    /// Ends one connection, if it is still here.
+    pub(crate) fn end_one(&self, Entered { id, device, .. }: Entered) {
+        self.end(device.account, |session| session.id == id);
     }
 
     /// Ends the connections of an account that this holds for.
@@ -146,7 +177,7 @@ impl Sessions {
         self.say_devices_changed(account, version);
     }
 
-    fn say_devices_changed(&self, account: AccountTag, version: u32) {
+    pub(crate) fn say_devices_changed(&self, account: AccountTag, version: u32) {
         for session in self.lock().accounts.get(&account).into_iter().flatten() {
             reply(&session.notice, Notice::DevicesChanged { version });
         }

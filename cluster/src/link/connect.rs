@@ -44,10 +44,12 @@ pub enum ConnectError {
     #[error("it is of another cluster")]
     AnotherCluster,
     /// No version in common.
-    #[error("it speaks versions {} to {}, this node {} to {}", .theirs.min, .theirs.max, Versions::OURS.min, Versions::OURS.max)]
+    #[error("it speaks versions {} to {}, this node {} to {}", .theirs.min, .theirs.max, .ours.min, .ours.max)]
     NoCommonVersion {
         /// What it speaks.
         theirs: Versions,
+        /// What this node speaks.
+        ours: Versions,
     },
     /// The node with the smaller id dials.
     #[error("it should wait to be dialled")]
@@ -87,6 +89,8 @@ pub(super) struct Connected {
     pub(super) peer: NodeId,
     pub(super) key: Vec<u8>,
     pub(super) hello: Hello,
+    /// The newest that both speak.
+    pub(super) version: u16,
     pub(super) stream: TlsStream<TcpStream>,
     /// What was read beyond its hello.
     pub(super) read: BytesMut,
@@ -102,12 +106,13 @@ pub(super) enum Incoming {
 pub(super) struct Own<'a> {
     pub(super) key: &'a LinkKey,
     pub(super) run: u64,
+    pub(super) versions: Versions,
     pub(super) view: &'a ClusterView,
 }
 
 impl Own<'_> {
     fn hello(&self) -> Hello {
-        Hello { versions: Versions::OURS, cluster: self.view.cluster, run: self.run }
+        Hello { versions: self.versions, cluster: self.view.cluster, run: self.run }
     }
 }
 
@@ -187,13 +192,12 @@ async fn greet(own: &Own<'_>, mut stream: TlsStream<TcpStream>) -> Result<Connec
     stream.flush().await?;
     let mut read = BytesMut::new();
     let hello = Hello::decode(&read_frame(&mut stream, &mut read, HELLO_BYTES_MAX).await?)?;
-    if hello.versions.common(Versions::OURS).is_none() {
-        return Err(ConnectError::NoCommonVersion { theirs: hello.versions });
-    }
+    let (ours, theirs) = (own.versions, hello.versions);
+    let version = ours.common(theirs).ok_or(ConnectError::NoCommonVersion { theirs, ours })?;
     if hello.cluster != own.view.cluster {
         return Err(ConnectError::AnotherCluster);
     }
-    Ok(Connected { peer, key, hello, stream, read })
+    Ok(Connected { peer, key, hello, version, stream, read })
 }
 
 /// Longest hello, with all that later versions may append.

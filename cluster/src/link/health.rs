@@ -14,6 +14,8 @@ pub struct PeerHealth {
     pub connected_for: Option<Duration>,
     /// Since when nothing came over it: zero while it lives, `None` when it never did.
     pub silent_for: Option<Duration>,
+    /// Of its protocol. `None`: there is none.
+    pub version: Option<u16>,
     /// How long the last question whether it lives took.
     pub rtt: Option<Duration>,
     /// Bytes of the control plane that wait to be written.
@@ -96,6 +98,7 @@ impl Standing {
         PeerHealth {
             silent_for: Some(Duration::ZERO),
             connected_for: Some(clock::monotonic().saturating_duration_since(life.since)),
+            version: Some(life.version),
             rtt: life.rtt(),
             control_bytes,
             traffic_bytes,

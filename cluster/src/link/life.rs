@@ -21,6 +21,8 @@ pub(super) const CALLS_MAX: usize = 64;
 pub(super) struct Life {
     pub(super) link: PeerLink,
     pub(super) since: Instant,
+    /// Of the protocol, the newest that both sides know.
+    pub(super) version: u16,
     /// The other side's, as it was proved: a DER-encoded `SubjectPublicKeyInfo`.
     pub(super) key: Vec<u8>,
     pub(super) hooks: Hooks,
@@ -55,12 +57,13 @@ struct State {
 }
 
 impl Life {
-    pub(super) fn new(link: PeerLink, key: Vec<u8>, hooks: Hooks) -> Arc<Self> {
+    pub(super) fn new(link: PeerLink, version: u16, key: Vec<u8>, hooks: Hooks) -> Arc<Self> {
         let since = clock::monotonic();
         let state = State { ended: None, outbox: Outbox::default(), calls: Slots::new(CALLS_MAX), ping: (0, since) };
         Arc::new(Self {
             link,
             since,
+            version,
             key,
             hooks,
             counts: Counts::default(),
@@ -153,6 +156,9 @@ impl Life {
 
     /// Queues a frame. An answer always has room: a peer that reads none of those that it asks for ends its link.
     pub(super) fn send(&self, frame: &Frame) -> Result<(), NotSent> {
+        if frame.since() > self.version {
+            return Err(NotSent::Unknown);
+        }
         let mut state = self.state();
         if state.ended.is_some() {
             return Err(NotSent::Broken);

@@ -19,7 +19,7 @@ use super::life::Life;
 use super::run::{self, Running};
 use super::timings::{LinkTimings, Redial};
 use super::tls::{LinkKey, may_link};
-use super::wire::{Answer, Frame, Payload};
+use super::wire::{Answer, Frame, Payload, Versions};
 use super::{Ended, join};
 use crate::claims::Incarnation;
 use crate::peers::{HearsPeers, LinkLife, NotSent, PeerLink, Peers};
@@ -41,6 +41,8 @@ pub struct LinksConfig {
     pub run: u64,
     /// When links are given up, and tried again.
     pub timings: LinkTimings,
+    /// What it speaks: [`Versions::OURS`], but for one that plays an older program.
+    pub versions: Versions,
 }
 
 /// The links of this node. Cheap to clone.
@@ -189,6 +191,13 @@ impl Peers for Links {
         view.members.contains_key(&own) && others.into_iter().all(|(node, _)| lives.of.contains_key(node))
     }
 
+    fn nodes(&self) -> Vec<NodeId> {
+        let Some(view) = self.0.view.get() else { return Vec::new() };
+        let (view, own) = (view.borrow(), self.own());
+        let others = view.members.iter().filter(|(node, member)| **node != own && member.state.may_link());
+        others.map(|(node, _)| *node).collect()
+    }
+
     fn send(&self, over: LinkLife, frame: Frame) -> Result<(), NotSent> {
         let life = self.0.lives().by_life.get(&over).cloned().ok_or(NotSent::Broken)?;
         life.send(&frame)
@@ -212,12 +221,13 @@ impl Inner {
     }
 
     fn own<'a>(&'a self, view: &'a ClusterView) -> Own<'a> {
-        Own { key: &self.config.key, run: self.config.run, view }
+        let LinksConfig { key, run, versions, .. } = &self.config;
+        Own { key, run: *run, versions: *versions, view }
     }
 
     /// A connection becomes the link, in the place of an earlier one, which the other side has given up.
     async fn live(self: Arc<Self>, connected: Connected, view: watch::Receiver<ClusterView>, hooks: Hooks) {
-        let Connected { peer, key, hello, stream, read } = connected;
+        let Connected { peer, key, hello, version, stream, read } = connected;
         let adopting = self.adopting.lock().await;
         let before = self.lives().of.get(&peer).cloned();
         if let Some(before) = before {
@@ -228,12 +238,12 @@ impl Inner {
             life: LinkLife(self.last_life.fetch_add(1, Relaxed) + 1),
             run: Incarnation { node: peer, run: hello.run },
         };
-        let life = Life::new(link, key, hooks);
+        let life = Life::new(link, version, key, hooks);
         self.lives_mut().insert(&life);
         self.standings().entry(peer).or_default().connected();
         let mut living = Living { inner: &self, life: &life, why: Ended::Stopped };
         drop(adopting);
-        tracing::info!(node = %peer, "a link lives");
+        tracing::info!(node = %peer, version, "a link lives");
         let running =
             Running { own: self.config.key.node(), timings: self.config.timings, view, ears: Arc::clone(&self.ears) };
         living.why = run::run(&life, stream, read, running).await;

@@ -118,7 +118,11 @@ async fn reads<S: AsyncRead + AsyncWrite>(hearing: &mut Hearing, mut reader: Rea
 fn handle_all(hearing: &mut Hearing, read: &mut BytesMut, calls: &mut JoinSet<()>) -> Result<(), Ended> {
     hearing.ears();
     while let Some(body) = take(read)? {
-        handle(hearing, Frame::decode(&body)?, calls)?;
+        let frame = Frame::decode(&body)?;
+        if frame.since() > hearing.life.version {
+            return Err(Ended::Malformed);
+        }
+        handle(hearing, frame, calls)?;
     }
     Ok(())
 }
@@ -148,7 +152,7 @@ const fn as_nobody(frame: &Frame) -> Option<Frame> {
         Frame::Forward { n, .. } => Some(Frame::Forwarded { n, outcome: Outcome::Busy, moved: true }),
         Frame::Wake { n, .. } => Some(Frame::Woken { up_to: n }),
         Frame::Taken { n, .. } => Some(Frame::TakenSeen { n }),
-        Frame::News { n, .. } => Some(Frame::NewsHeard { n }),
+        Frame::News { n, .. } | Frame::NewsMissed { n } => Some(Frame::NewsHeard { n }),
         _ => None,
     }
 }

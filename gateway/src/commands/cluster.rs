@@ -379,6 +379,7 @@ mod tests {
             connections: None,
             version: "0.1.0".to_owned(),
             certificate_expires_at: None,
+            link_version: None,
             last_heard_ms: Some(7),
             rtt_us: None,
         };

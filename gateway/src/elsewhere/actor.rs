@@ -16,6 +16,7 @@ use endtoend_storage::{Newer, QueueStore, Seq, StoreError};
 use super::keeper::{AfterTaking, Keeper};
 use super::known::Elsewhere;
 use super::messages::{Departed, OfClaims, address};
+use super::teller::Teller;
 use crate::actors::{end_node_after_panic, reply};
 use crate::clock;
 use crate::directory::{AttachTo, LeaveTo};
@@ -50,6 +51,8 @@ enum ToMailboxes {
 pub(crate) struct DirectoryKeeper {
     rules: Keeper<ToMailboxes>,
     elsewhere: Arc<Elsewhere>,
+    /// Looked at now and then, because news may have found no room.
+    teller: Arc<Teller>,
     claims: Arc<dyn ClaimDirectory>,
     store: Arc<dyn QueueStore>,
     routes: Arc<Routes>,
@@ -72,6 +75,7 @@ pub(crate) struct DirectoryKeeper {
 impl DirectoryKeeper {
     pub(crate) fn new(
         elsewhere: Arc<Elsewhere>,
+        teller: Arc<Teller>,
         claims: Arc<dyn ClaimDirectory>,
         store: Arc<dyn QueueStore>,
         routes: Arc<Routes>,
@@ -82,6 +86,7 @@ impl DirectoryKeeper {
         Self {
             rules: Keeper::default(),
             elsewhere,
+            teller,
             claims,
             store,
             routes,
@@ -179,6 +184,7 @@ impl DirectoryKeeper {
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = clock::monotonic();
+        self.teller.again();
         if !self.renewing && self.renew_at <= now {
             self.renew(now, ctx);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::{Actor as _, ArbiterHandle, Recipient};
-use endtoend_cluster::link::wire::{Frame, News, Outcome as WireOutcome};
+use endtoend_cluster::link::wire::{Frame, Outcome as WireOutcome};
 use endtoend_cluster::peers::{HearsPeers, LinkLife, PeerLink};
 use endtoend_storage::Seq;
 
@@ -12,6 +12,7 @@ use super::door::Door;
 use super::entry::Entry;
 use super::known::Elsewhere;
 use super::messages::{ComesIn, OfClaims, OfWakes};
+use super::teller::{FromPeer, Teller};
 use crate::actors::reply;
 use crate::course::Course;
 use crate::memory::Memory;
@@ -20,13 +21,14 @@ use crate::router::{Router, Routes};
 /// What hears other nodes.
 pub(crate) struct Ears {
     pub(crate) elsewhere: Arc<Elsewhere>,
+    pub(crate) teller: Arc<Teller>,
     pub(crate) routes: Arc<Routes>,
     pub(crate) router: Arc<Router>,
     pub(crate) memory: Memory,
     pub(crate) waker: Recipient<OfWakes>,
     pub(crate) keeper: Recipient<OfClaims>,
     /// Does here what another node has done.
-    pub(crate) news: Box<dyn Fn(News) + Send + Sync>,
+    pub(crate) news: Box<dyn Fn(FromPeer) + Send + Sync>,
     pub(crate) arbiter: ArbiterHandle,
     pub(crate) doors: Mutex<BTreeMap<LinkLife, WayIn>>,
 }
@@ -54,6 +56,7 @@ impl HearsPeers for Ears {
         let door =
             Door::start_in_arbiter(&self.arbiter, move |_| Door::new(link.life, rules, memory, router, elsewhere));
         self.doors().insert(link.life, WayIn { door: door.recipient(), course, heard: 0 });
+        self.teller.linked(link);
     }
 
     fn heard(&self, over: PeerLink, frame: Frame) {
@@ -82,10 +85,14 @@ impl HearsPeers for Ears {
             Frame::Taken { n, device, epoch } => reply(&self.keeper, OfClaims::Taken { over: life, n, device, epoch }),
             Frame::TakenSeen { n } => reply(&self.keeper, OfClaims::TakenSeen { over, n }),
             Frame::News { n, news } => {
-                (self.news)(news);
+                (self.news)(FromPeer::News(news));
                 let _gone = self.elsewhere.peers.send(life, Frame::NewsHeard { n });
             }
-            Frame::NewsHeard { .. } => {}
+            Frame::NewsMissed { n } => {
+                (self.news)(FromPeer::Missed);
+                let _gone = self.elsewhere.peers.send(life, Frame::NewsHeard { n });
+            }
+            Frame::NewsHeard { n } => self.teller.heard(over, n),
             // Goes on with what comes after it.
             Frame::RefusalsHeard { count } => {
                 if let Some(way) = self.doors().get_mut(&life) {
@@ -100,6 +107,7 @@ impl HearsPeers for Ears {
     fn broke(&self, link: PeerLink) {
         self.doors().remove(&link.life);
         self.elsewhere.broke(link.life);
+        self.teller.broke(link.life);
         reply(&self.waker, OfWakes::Broke(link.life));
         reply(&self.keeper, OfClaims::Broke(link.life));
     }

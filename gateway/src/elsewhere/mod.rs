@@ -11,14 +11,17 @@ mod messages;
 mod parts;
 mod rules;
 mod seen;
+mod teller;
 #[cfg(test)]
 mod tests;
+mod unheard;
 mod unwoken;
 mod waker;
 
 pub(crate) use known::{AfterCommit, Elsewhere, say};
 pub(crate) use messages::Departed;
 pub(crate) use parts::{Others, Started};
+pub(crate) use teller::{FromPeer, Teller};
 
 #[cfg(test)]
 pub(crate) use {

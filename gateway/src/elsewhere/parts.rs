@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use actix::{Actor as _, Addr, ArbiterHandle, Recipient};
 use endtoend_cluster::claims::{ClaimDirectory, Incarnation, NameKey};
-use endtoend_cluster::link::wire::News;
 use endtoend_cluster::peers::{HearsPeers, Peers};
 use endtoend_storage::QueueStore;
 
 use super::actor::DirectoryKeeper;
 use super::ears::Ears;
 use super::known::{AfterCommit, Elsewhere};
+use super::teller::{FromPeer, Teller};
 use super::waker::Waker;
 use crate::directory::{AttachTo, LeaveTo};
 use crate::memory::Memory;
@@ -32,6 +32,7 @@ pub(crate) struct Others {
 /// [`Others`] of which those run that the queue writer needs.
 pub(crate) struct Started {
     elsewhere: Arc<Elsewhere>,
+    teller: Arc<Teller>,
     waker: Addr<Waker>,
     routes: Arc<Routes>,
     others: Others,
@@ -49,7 +50,8 @@ impl Others {
         let elsewhere = Arc::new(Elsewhere::new(self.me, names, peers, metrics));
         let (known, table) = (Arc::clone(&elsewhere), Arc::clone(routes));
         let waker = Waker::start_in_arbiter(&arbiter(), move |_| Waker::new(known, claims, table));
-        Started { elsewhere, waker, routes: Arc::clone(routes), others: self }
+        let teller = Arc::new(Teller::new(Arc::clone(&self.peers)));
+        Started { elsewhere, teller, waker, routes: Arc::clone(routes), others: self }
     }
 }
 
@@ -62,9 +64,9 @@ impl Started {
         AfterCommit { elsewhere: self.elsewhere(), waker: self.waker.clone().recipient() }
     }
 
-    /// The way to other nodes.
-    pub(crate) fn peers(&self) -> Arc<dyn Peers> {
-        Arc::clone(&self.others.peers)
+    /// The way of news to other nodes.
+    pub(crate) fn teller(&self) -> Arc<Teller> {
+        Arc::clone(&self.teller)
     }
 
     /// Who stands between connections and the directory of mailboxes.
@@ -75,9 +77,9 @@ impl Started {
         routes: Arc<Routes>,
         arbiter: &impl Fn() -> ArbiterHandle,
     ) -> Addr<DirectoryKeeper> {
-        let (elsewhere, claims) = (self.elsewhere(), Arc::clone(&self.others.claims));
+        let (elsewhere, teller, claims) = (self.elsewhere(), self.teller(), Arc::clone(&self.others.claims));
         DirectoryKeeper::start_in_arbiter(&arbiter(), move |_| {
-            DirectoryKeeper::new(elsewhere, claims, store, routes, attach, leave)
+            DirectoryKeeper::new(elsewhere, teller, claims, store, routes, attach, leave)
         })
     }
 
@@ -86,12 +88,13 @@ impl Started {
         self,
         router: Arc<Router>,
         memory: Memory,
-        news: Box<dyn Fn(News) + Send + Sync>,
+        news: Box<dyn Fn(FromPeer) + Send + Sync>,
         keeper: &Addr<DirectoryKeeper>,
         arbiter: &impl Fn() -> ArbiterHandle,
     ) {
         let ears = Ears {
             elsewhere: self.elsewhere,
+            teller: self.teller,
             routes: self.routes,
             router,
             memory,

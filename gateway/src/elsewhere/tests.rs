@@ -54,6 +54,9 @@ impl Peers for Side {
     fn is_complete(&self) -> bool {
         true
     }
+    fn nodes(&self) -> Vec<NodeId> {
+        vec![self.1.runs[1 - self.0].node]
+    }
     fn send(&self, _: LinkLife, frame: Frame) -> Result<(), NotSent> {
         self.1.to[1 - self.0].send(frame).map_err(|_| NotSent::Broken)
     }

@@ -46,7 +46,7 @@ pub(super) fn start_actors(
         None => Ways { directory: attach, leave, departed: None },
         Some(others) => {
             let claims = others.keep_claims((attach, leave), kept, owned, &arbiter);
-            services.sessions.tell_peers(others.peers());
+            services.sessions.tell_peers(others.teller());
             let services = services.clone();
             let news = Box::new(move |news| services.heard_from_peer(news));
             others.hear(router.clone(), memory.clone(), news, &claims, &arbiter);

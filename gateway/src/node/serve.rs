@@ -183,6 +183,8 @@ pub async fn serve(
     // Whoever is told that the node is ready may end it at once.
     let mut signals = StopSignals::listen().map_err(ServeError::Signals)?;
     let followed = membership.as_ref().map(|membership| {
+        let settled = Arc::clone(&services);
+        actix_web::rt::spawn(async move { settled.settle_doubts().await });
         actix_web::rt::spawn(follow_secrets(Arc::clone(&membership.control), services));
         let control = Arc::clone(&membership.control);
         actix_web::rt::spawn(follow_state(control, lifecycle.clone(), open.clone(), drain_time))

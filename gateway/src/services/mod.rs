@@ -7,6 +7,7 @@ mod accounts;
 mod audit;
 mod blobs;
 mod devices;
+mod doubts;
 mod guest;
 mod handles;
 mod operators;
@@ -35,6 +36,7 @@ pub(crate) use relations::Standings;
 pub(crate) use secrets::ServiceSecrets;
 
 use audit::{Event, Outcome};
+use doubts::Doubts;
 
 use crate::blobs::Blobs;
 use crate::limits::{Limits, Operation, Origin, Subject, TooMany};
@@ -92,6 +94,8 @@ pub(crate) struct Services {
     blobs: Option<Blobs>,
     /// Grows with every change that a [`Standings`] must not sleep through.
     changes: std::sync::atomic::AtomicU64,
+    /// What another node has ended.
+    doubts: Doubts,
 }
 
 type Answered<T> = Result<T, Refusal>;
@@ -105,7 +109,17 @@ impl Services {
         sessions: Arc<Sessions>,
         audit: Auditor,
     ) -> Self {
-        Self { store, secrets, policy, limits, sessions, audit, blobs: None, changes: Default::default() }
+        Self {
+            store,
+            secrets,
+            policy,
+            limits,
+            sessions,
+            audit,
+            blobs: None,
+            changes: Default::default(),
+            doubts: Doubts::default(),
+        }
     }
 
     /// Where attachments are kept.

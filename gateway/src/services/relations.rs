@@ -9,6 +9,7 @@ use endtoend_protocol::{AccountTag, Answer, RefusalCode, Relation};
 use endtoend_storage::{Relation as Stored, Standing};
 
 use super::{Answered, Login, Services, unavailable};
+use crate::elsewhere::FromPeer;
 use crate::limits::{Operation, Subject, TooMany};
 
 /// What a connection remembers is good for this long: on other nodes it may be changed without this one hearing of it.
@@ -62,9 +63,18 @@ impl Services {
     }
 
     /// Another node has changed something, or ended somebody.
-    pub(crate) fn heard_from_peer(&self, news: News) {
+    pub(crate) fn heard_from_peer(&self, said: FromPeer) {
         self.changes.fetch_add(1, Ordering::AcqRel);
-        self.sessions.heard(news);
+        match said {
+            FromPeer::News(News::StandingChanged { .. }) => {}
+            FromPeer::News(News::DevicesChanged { account, version }) => {
+                self.sessions.say_devices_changed(account, version);
+            }
+            FromPeer::News(
+                revoked @ (News::DeviceRevoked { .. } | News::FamilyRevoked { .. } | News::AccountRevoked { .. }),
+            ) => self.doubts.of(revoked),
+            FromPeer::Missed => self.doubts.of_everybody(),
+        }
     }
 
     /// How a recipient stands to a sender; `None` when there is no such account.

@@ -42,8 +42,10 @@ impl Control {
     pub async fn create_token(&self, life: Duration, deadline: Duration) -> Result<JoinToken, ControlError> {
         let authority = self.state().authorities().first().map(|authority| authority.key);
         let token = JoinToken::generate(&mut rand::rng(), authority.ok_or(Refused::NotFounded)?);
-        let expires_at = self.inner.now().plus(life);
-        self.propose(Command::CreateToken { id: token.id(), check: token.check(), expires_at }, deadline).await?;
+        // Both by one reading of the clock: however short its life, it has not ended before it begins.
+        let at = self.inner.now();
+        let command = Command::CreateToken { id: token.id(), check: token.check(), expires_at: at.plus(life) };
+        self.inner.put(Proposal { at, fence: None, command }, deadline).await?;
         Ok(token)
     }
 
@@ -121,7 +123,11 @@ impl Control {
 
 impl Inner {
     pub(super) async fn propose(&self, command: Command, deadline: Duration) -> Result<Done, ControlError> {
-        let proposal = Proposal { at: self.now(), fence: None, command }.encode()?;
+        self.put(Proposal { at: self.now(), fence: None, command }, deadline).await
+    }
+
+    async fn put(&self, proposal: Proposal, deadline: Duration) -> Result<Done, ControlError> {
+        let proposal = proposal.encode()?;
         match self.lead(|| Question::Propose(proposal.clone()), Instant::now() + deadline).await? {
             Led::Decided(outcome) => Ok(outcome?),
             _ => Err(ControlError::NoLeader),

@@ -9,7 +9,7 @@ use tokio::io::copy;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::connect::{Connected, Own, dial};
-use super::super::wire::{Forward, Frame, Outcome, Tray};
+use super::super::wire::{Forward, Frame, Outcome, Tray, Versions};
 use super::*;
 use crate::peers::{HearsPeers, NotSent, PeerLink};
 use crate::{AnswerError, Answers, Authority, ClusterId, Member, MemberState, NodeKeys};
@@ -100,16 +100,32 @@ impl Cluster {
         Node::start(&self.keys[node], listener, self.view.clone(), timings)
     }
 
+    /// As a program that knows these versions.
+    pub(super) fn start_speaking(&mut self, node: usize, versions: Versions) -> Node {
+        let listener = self.listeners[node].take().unwrap();
+        let node = Node::start_deaf(&self.keys[node], listener, self.view.clone(), (CALM, versions));
+        node.links.hear(node.seen.clone());
+        node
+    }
+
     /// Nobody hears it.
     pub(super) fn start_deaf(&mut self, node: usize) -> Node {
         let listener = self.listeners[node].take().unwrap();
-        Node::start_deaf(&self.keys[node], listener, self.view.clone(), CALM)
+        Node::start_deaf(&self.keys[node], listener, self.view.clone(), (CALM, Versions::OURS))
     }
 
     /// A connection that keeps only to what it likes.
     pub(super) async fn raw(&self, from: usize, to: usize) -> Result<Connected, ConnectError> {
+        self.raw_speaking(from, to, Versions::OURS).await
+    }
+    pub(super) async fn raw_speaking(
+        &self,
+        from: usize,
+        to: usize,
+        versions: Versions,
+    ) -> Result<Connected, ConnectError> {
         let key = link_key(&self.keys[from]);
-        dial(Own { key: &key, run: 1, view: &self.view }, self.id(to)).await
+        dial(Own { key: &key, run: 1, versions, view: &self.view }, self.id(to)).await
     }
 }
 
@@ -126,12 +142,17 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn start(key: &NodeKeys, listener: TcpListener, view: ClusterView, timings: LinkTimings) -> Self {
-        let node = Self::start_deaf(key, listener, view, timings);
+        let node = Self::start_deaf(key, listener, view, (timings, Versions::OURS));
         node.links.hear(node.seen.clone());
         node
     }
-    fn start_deaf(key: &NodeKeys, listener: TcpListener, view: ClusterView, timings: LinkTimings) -> Self {
-        let links = Links::new(LinksConfig { key: link_key(key), run: 7, timings });
+    fn start_deaf(
+        key: &NodeKeys,
+        listener: TcpListener,
+        view: ClusterView,
+        (timings, versions): (LinkTimings, Versions),
+    ) -> Self {
+        let links = Links::new(LinksConfig { key: link_key(key), run: 7, timings, versions });
         let seen = Arc::new(Recorder::default());
         let (sender, view) = watch::channel(view);
         let _ = seen.links.set(links.clone());

@@ -167,12 +167,39 @@ async fn nodes_of_neighbouring_versions_talk_and_of_other_clusters_do_not() {
     let two = cluster.start(1);
     let hello = |min, max, cluster| Hello { versions: Versions { min, max }, cluster, run: 3 };
     let (ours, others) = (cluster.view.cluster, ClusterId::new([8; 16]));
-    assert!(greets(&cluster, &two, hello(1, 1, ours), b"").await, "this version");
-    assert!(greets(&cluster, &two, hello(0, 1, ours), b"").await, "an older one that knows this one");
-    assert!(greets(&cluster, &two, hello(1, 9, ours), b"and more").await, "a newer one, with more to say");
-    assert!(!greets(&cluster, &two, hello(2, 9, ours), b"").await, "one that has forgotten this one");
-    assert!(!greets(&cluster, &two, hello(0, 0, ours), b"").await, "one that is too old");
-    assert!(!greets(&cluster, &two, hello(1, 1, others), b"").await, "one that believes to be elsewhere");
+    let Versions { min, max } = Versions::OURS;
+    assert!(greets(&cluster, &two, hello(min, max, ours), b"").await, "this version");
+    assert!(greets(&cluster, &two, hello(max - 1, max - 1, ours), b"").await, "the one before");
+    assert!(greets(&cluster, &two, hello(0, max, ours), b"").await, "an older one that knows this one");
+    assert!(greets(&cluster, &two, hello(max, 9, ours), b"and more").await, "a newer one, with more to say");
+    assert!(!greets(&cluster, &two, hello(max + 1, 9, ours), b"").await, "one that has forgotten this one");
+    assert!(!greets(&cluster, &two, hello(0, min - 1, ours), b"").await, "one that is too old");
+    assert!(!greets(&cluster, &two, hello(min, max, others), b"").await, "one that believes to be elsewhere");
+}
+
+#[tokio::test]
+async fn nothing_is_said_that_the_other_side_does_not_know_nor_heard_that_it_should_not() {
+    let mut cluster = Cluster::of(2).await;
+    let older = cluster.start_speaking(0, Versions { min: 1, max: 1 });
+    let two = cluster.start(1);
+    let (link, back) = (two.linked(cluster.id(0)).await, older.linked(cluster.id(1)).await);
+    let versions = [two.links.health()[&cluster.id(0)].version, older.links.health()[&cluster.id(1)].version];
+    assert_eq!(versions, [Some(1), Some(1)]);
+    assert_eq!(two.send(link, Frame::NewsMissed { n: 1 }), Err(NotSent::Unknown));
+    two.forward(link, 1, 1).unwrap();
+    older.forward(back, 1, 1).unwrap();
+    eventually("both answers", || two.accepted(link) == 1 && older.accepted(back) == 1).await;
+    assert!(older.seen.heard(back).iter().all(|frame| frame.since() == 1));
+    drop(older);
+
+    // It says that it knows one version, and speaks another.
+    let mut raw = cluster.raw_speaking(0, 1, Versions { min: 1, max: 1 }).await.unwrap();
+    let again = two.linked_anew(link).await;
+    let mut out = Vec::new();
+    put(&Frame::NewsMissed { n: 1 }, &mut out).unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut raw.stream, &out).await.unwrap();
+    eventually("the end of the link", || two.broke(again) == 1).await;
+    assert_eq!(two.seen.heard(again), []);
 }
 
 /// Bytes that a node says to whoever has come through the handshake: its hello, or none.

@@ -3,6 +3,7 @@
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
+use super::super::wire::Versions;
 use super::*;
 use crate::control::{Beginning, Command, Control, ControlError, Found, Settings, Setup, Timings};
 use crate::join::{Admitted, JoinRefusal, JoinReply, Profile, request};
@@ -36,7 +37,7 @@ impl Newcomer {
             client_address: "node.example:443".to_owned(),
             version: "0.1.0".to_owned(),
         };
-        let links = Links::new(LinksConfig { key: link_key(&keys), run: 7, timings: CALM });
+        let links = Links::new(LinksConfig { key: link_key(&keys), run: 7, timings: CALM, versions: Versions::OURS });
         Self { keys, profile, listener, wire, links }
     }
 

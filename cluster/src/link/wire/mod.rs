@@ -2,7 +2,13 @@
 //!
 //! A frame on the wire is its length, a big-endian `u32` of at most [`FRAME_BYTES_MAX`], and its body in postcard. Enums are
 //! append-only, and a kind is never removed: that is how two versions understand each other. The first frame each way is
-//! [`Hello`], whose beginning never changes.
+//! [`Hello`], whose beginning never changes. From then on both speak the newest version that both know, and say nothing that a
+//! later one has brought ([`Frame::since`]).
+//!
+//! | version | brought |
+//! |---|---|
+//! | 1 | all but what follows |
+//! | 2 | [`Frame::NewsMissed`] |
 
 mod fields;
 mod framing;
@@ -34,7 +40,7 @@ pub struct Versions {
 
 impl Versions {
     /// Those of this build.
-    pub const OURS: Self = Self { min: 1, max: 1 };
+    pub const OURS: Self = Self { min: 1, max: 2 };
 
     /// The newest that both speak.
     pub fn common(self, theirs: Self) -> Option<u16> {
@@ -129,14 +135,15 @@ pub enum Frame {
     },
     /// What connections elsewhere must hear of. Traffic.
     News {
-        /// Comes back in the `NewsHeard`.
+        /// Comes back in the `NewsHeard`. Grows with each that is told again on another link until it was heard; 0 for what is
+        /// told once.
         n: u64,
         /// What has happened.
         news: News,
     },
-    /// They have heard. Traffic.
+    /// They will have heard, whatever becomes of the link. Traffic.
     NewsHeard {
-        /// Of the `News`.
+        /// Of the `News` or `NewsMissed`.
         n: u64,
     },
     /// The sender knows so many refusals of its `Forward`s, all there were so far: what it sends on from here on, senders have sent
@@ -145,6 +152,33 @@ pub enum Frame {
         /// How many `Forwarded` of this link said [`Outcome::is_to_come_again`].
         count: u64,
     },
+    /// More has happened than the sender tells again: what the receiver remembers has to be looked up. Traffic. Since version 2.
+    NewsMissed {
+        /// As in `News`, and comes back in the `NewsHeard`.
+        n: u64,
+    },
+}
+
+impl Frame {
+    /// The version that has brought it.
+    pub const fn since(&self) -> u16 {
+        match self {
+            Self::Ping { .. }
+            | Self::Pong { .. }
+            | Self::Call { .. }
+            | Self::Answer { .. }
+            | Self::Forward { .. }
+            | Self::Forwarded { .. }
+            | Self::Wake { .. }
+            | Self::Woken { .. }
+            | Self::Taken { .. }
+            | Self::TakenSeen { .. }
+            | Self::News { .. }
+            | Self::NewsHeard { .. }
+            | Self::RefusalsHeard { .. } => 1,
+            Self::NewsMissed { .. } => 2,
+        }
+    }
 }
 
 impl Frame {
@@ -160,7 +194,8 @@ impl Frame {
             | Self::TakenSeen { .. }
             | Self::News { .. }
             | Self::NewsHeard { .. }
-            | Self::RefusalsHeard { .. } => false,
+            | Self::RefusalsHeard { .. }
+            | Self::NewsMissed { .. } => false,
         }
     }
 }
@@ -181,7 +216,8 @@ impl Frame {
             | Self::Wake { .. }
             | Self::Taken { .. }
             | Self::News { .. }
-            | Self::RefusalsHeard { .. } => false,
+            | Self::RefusalsHeard { .. }
+            | Self::NewsMissed { .. } => false,
         }
     }
 }

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::CALL_BYTES_MAX;
 
-/// What version 1 looks like. A line never changes: other nodes speak it.
-const GOLDEN: &str = include_str!("../../../vectors/link-v1.txt");
+/// What each version looks like, and what it has brought. A line never changes: other nodes speak it.
+const GOLDEN: [&str; 2] = [include_str!("../../../vectors/link-v1.txt"), include_str!("../../../vectors/link-v2.txt")];
 
 fn device(n: u8) -> Address {
     Address { account: AccountTag::new([n; 32]), device: DeviceId::new(n.into()).unwrap() }
@@ -48,11 +48,15 @@ fn one_of_each() -> Vec<(&'static str, Frame)> {
         ("news of a standing", news(News::StandingChanged { account })),
         ("news heard", Frame::NewsHeard { n: 6 }),
         ("refusals heard", Frame::RefusalsHeard { count: 300 }),
+        ("news missed", Frame::NewsMissed { n: 7 }),
     ]
 }
 
-const HELLO: Hello =
-    Hello { versions: Versions { min: 1, max: 1 }, cluster: ClusterId::new([5; 16]), run: 0x0123_4567_89ab_cdef };
+/// Of a node whose newest version this is.
+const fn hello(max: u16) -> Hello {
+    Hello { versions: Versions { min: 1, max }, cluster: ClusterId::new([5; 16]), run: 0x0123_4567_89ab_cdef }
+}
+const HELLO: Hello = hello(2);
 
 fn bytes_of<T: Serialize>(frame: &T) -> Vec<u8> {
     let mut out = Vec::new();
@@ -61,13 +65,17 @@ fn bytes_of<T: Serialize>(frame: &T) -> Vec<u8> {
 }
 
 #[test]
-fn a_frame_of_version_1_never_changes() {
-    let lines: Vec<String> = std::iter::once(("hello", bytes_of(&HELLO)))
-        .chain(one_of_each().iter().map(|(name, frame)| (*name, bytes_of(frame))))
-        .map(|(name, bytes)| format!("{name}: {}", hex::encode(bytes)))
-        .collect();
-    let golden: Vec<&str> = GOLDEN.lines().collect();
-    assert_eq!(lines, golden, "\n{}\n", lines.join("\n"));
+fn a_frame_of_a_version_never_changes() {
+    for (version, golden) in (1..).zip(GOLDEN) {
+        let brought: Vec<_> = one_of_each().into_iter().filter(|(_, frame)| frame.since() == version).collect();
+        let lines: Vec<String> = std::iter::once(("hello", bytes_of(&hello(version))))
+            .chain(brought.iter().map(|(name, frame)| (*name, bytes_of(frame))))
+            .map(|(name, bytes)| format!("{name}: {}", hex::encode(bytes)))
+            .collect();
+        let golden: Vec<&str> = golden.lines().collect();
+        assert_eq!(lines, golden, "\n{}\n", lines.join("\n"));
+    }
+    assert_eq!(usize::from(Versions::OURS.max), GOLDEN.len(), "each version has its vectors");
 }
 
 #[test]
@@ -145,6 +153,7 @@ fn two_versions_speak_the_newest_that_both_know() {
     assert_eq!(versions(1, 3).common(versions(2, 9)), Some(3));
     assert_eq!(versions(2, 9).common(versions(1, 3)), Some(3));
     assert_eq!(versions(1, 1).common(versions(0, 1)), Some(1), "an older one");
+    assert_eq!(Versions::OURS.common(versions(1, 1)), Some(1), "the one before this");
     assert_eq!(versions(1, 1).common(versions(2, 3)), None);
     assert_eq!(versions(2, 3).common(versions(1, 1)), None);
 }
@@ -164,7 +173,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_frame_is_a_frame_or_an_error(kind in 0_usize..24, at in any::<prop::sample::Index>(), to in any::<u8>()) {
+    fn a_damaged_frame_is_a_frame_or_an_error(kind in 0_usize..25, at in any::<prop::sample::Index>(), to in any::<u8>()) {
         let mut body = bytes_of(&one_of_each()[kind].1)[4..].to_vec();
         let at = at.index(body.len());
         body[at] = to;

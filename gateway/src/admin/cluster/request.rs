@@ -187,6 +187,8 @@ pub(crate) struct NodeView {
     pub(crate) connections: Option<u64>,
     pub(crate) version: String,
     pub(crate) certificate_expires_at: Option<u64>,
+    /// Of the protocol of its link; none without one.
+    pub(crate) link_version: Option<u16>,
     /// None when it was never heard.
     pub(crate) last_heard_ms: Option<u64>,
     pub(crate) rtt_us: Option<u64>,

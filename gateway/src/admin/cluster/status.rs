@@ -71,12 +71,13 @@ fn node_view(view: &ClusterView, node: NodeId, member: &Member, seen: Seen, repo
         MemberState::Pending => "none",
         MemberState::Joining | MemberState::Active | MemberState::Draining => "learner",
     };
-    let (health, fault, heard, rtt) = match seen {
-        Seen::Myself => ("self", None, Some(Duration::ZERO), None),
-        Seen::Waiting => ("waiting", None, None, None),
-        Seen::Link(link) if link.connected_for.is_some() => ("up", None, link.silent_for, link.rtt),
-        Seen::Link(link) => ("down", link.last_error, link.silent_for, None),
+    let link = match seen {
+        Seen::Myself => ("self", PeerHealth { silent_for: Some(Duration::ZERO), ..PeerHealth::default() }),
+        Seen::Waiting => ("waiting", PeerHealth::default()),
+        Seen::Link(link) if link.connected_for.is_some() => ("up", PeerHealth { last_error: None, ..link }),
+        Seen::Link(link) => ("down", link),
     };
+    let (health, PeerHealth { silent_for, rtt, version: link_version, last_error, .. }) = link;
     NodeView {
         id: node.to_string(),
         name: member.name.clone(),
@@ -85,11 +86,12 @@ fn node_view(view: &ClusterView, node: NodeId, member: &Member, seen: Seen, repo
         address: member.peer_address.clone(),
         client_address: member.client_address.clone(),
         health: health.to_owned(),
-        fault,
+        fault: last_error,
         connections: report.map(|report| report.connections),
         version: member.version.clone(),
         certificate_expires_at: view.certificates.get(&node).map(|certificate| certificate.not_after.get()),
-        last_heard_ms: heard.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+        link_version,
+        last_heard_ms: silent_for.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         rtt_us: rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use endtoend_cluster::claims::{ClaimsError, DEADLINE, Incarnation, LEASE, RedisClaims};
 use endtoend_cluster::control::{Beginning, Control, Found, Settings, Setup, StartError, Timings};
 use endtoend_cluster::join::Profile;
+use endtoend_cluster::link::wire::Versions;
 use endtoend_cluster::link::{Hooks, LinkKey, Links, LinksConfig};
 use endtoend_cluster::peers::Peers as _;
 use endtoend_cluster::{ClusterId, MemberState, NodeKeys, rejoin};
@@ -76,7 +77,8 @@ impl Intended<'_> {
         let me = Incarnation::new(keys.node());
         let key = LinkKey::from_pkcs8(&keys.tls_pkcs8()).map_err(|_| endtoend_cluster::BadKeys);
         let timings = cluster.timings().unwrap_or_default();
-        let links = Links::new(LinksConfig { key: key.map_err(MemberError::from)?, run: me.run, timings });
+        let (key, versions) = (key.map_err(MemberError::from)?, Versions::OURS);
+        let links = Links::new(LinksConfig { key, run: me.run, timings, versions });
         let profile = Profile {
             name: cluster.name.clone(),
             peer_address: peer_address.clone(),
