@@ -201,6 +201,14 @@ impl Running {
         }
     }
 
+    /// The next object, whatever it is about.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn next_object(&self) -> Value {
+        parse(&self.lines.next().expect("the command goes on"))
+    }
+
     /// Writes a line to its standard input.
     ///
     /// # Panics

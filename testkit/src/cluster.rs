@@ -20,6 +20,8 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     postgres: String,
     redis: String,
+    /// Of each node, as environment variables.
+    settings: Vec<(&'static str, String)>,
 }
 
 /// An address on loopback where nobody listens.
@@ -38,11 +40,35 @@ impl Cluster {
     /// # Panics
     /// When it does not start.
     pub fn found(postgres: &str, redis: &str) -> Self {
-        let mut cluster = Self { nodes: Vec::new(), postgres: postgres.to_owned(), redis: redis.to_owned() };
+        Self::found_with(Vec::new(), postgres, redis)
+    }
+
+    /// The same, with these settings of each node.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn found_with(settings: Vec<(&'static str, String)>, postgres: &str, redis: &str) -> Self {
+        let mut cluster = Self::nobody(settings, postgres, redis);
         cluster.nodes.push(Node::start(cluster.options("node-1", free_address())));
         // It is ready for clients before it leads itself.
         cluster.wait(0, "a node that leads", |status| status["leader"] == status["me"]);
         cluster
+    }
+
+    /// What a cluster of one has left in a data directory, which goes on.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn going_on(data: &Path, postgres: &str, redis: &str) -> Self {
+        let mut cluster = Self::nobody(Vec::new(), postgres, redis);
+        let options = cluster.options("node-1", free_address());
+        cluster.nodes.push(Node::start(NodeOptions { data: Some(data.to_owned()), ..options }));
+        cluster.wait(0, "a node that leads", |status| status["leader"] == status["me"]);
+        cluster
+    }
+
+    fn nobody(settings: Vec<(&'static str, String)>, postgres: &str, redis: &str) -> Self {
+        Self { nodes: Vec::new(), postgres: postgres.to_owned(), redis: redis.to_owned(), settings }
     }
 
     /// A cluster of so many.
@@ -64,7 +90,10 @@ impl Cluster {
 
     /// For a further node.
     pub fn options(&self, name: &str, listen: SocketAddr) -> NodeOptions {
-        NodeOptions::without_limits().watched().in_cluster(name, listen, &self.postgres, &self.redis)
+        let options = NodeOptions::without_limits().watched();
+        let mut options = options.in_cluster(name, listen, &self.postgres, &self.redis);
+        options.environment.extend(self.settings.iter().cloned());
+        options
     }
 
     /// A token by which a node joins, and the address that it asks.

@@ -8,6 +8,7 @@ mod clock;
 mod cluster;
 mod edge;
 mod node;
+mod peer;
 mod program;
 mod scene;
 mod watch;
@@ -21,6 +22,7 @@ pub use clock::{PATIENCE, eventually, monotonic};
 pub use cluster::{Cluster, cluster_command, free_address, nodes, text};
 pub use edge::{Behind, Edge};
 pub use node::{Beginning, Node, NodeOptions, NotStarted};
+pub use peer::{Newcomer, Peer};
 pub use scene::Scene;
 pub use watch::{Family, Scrape};
 pub use wire::{

@@ -265,6 +265,11 @@ pub struct Beginning {
 }
 
 impl Beginning {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.begun.child.pid()
+    }
+
     /// Waits until it says that an operator has to approve it; its id.
     ///
     /// # Panics
@@ -311,6 +316,10 @@ struct Guarded(Option<Child>);
 impl Guarded {
     fn take(mut self) -> Child {
         self.0.take().expect("a process is taken out once")
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.as_ref().map_or(0, Child::id)
     }
 
     fn get(&mut self) -> &mut Child {
