@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
-use endtoend_testkit::{Node, NodeOptions, cluster_command, nodes, text};
+use endtoend_testkit::{Node, NodeOptions, PATIENCE, cluster_command, eventually, nodes, text};
 use endtoend_testkit_redis::Server as Redis;
 use rand::RngExt as _;
 use serde_json::Value;
@@ -27,6 +27,12 @@ pub struct Several {
     pub redis: Redis,
     /// Between them, when they are relayed.
     pub links: Arc<Links>,
+    store: String,
+    /// First and second number after 127 of their addresses.
+    network: (u8, u8),
+    relayed: bool,
+    count: usize,
+    /// Of all of them, and of one that visits.
     names: Vec<String>,
     _relays: Vec<Relay>,
 }
@@ -37,40 +43,72 @@ impl Several {
     /// # Panics
     /// When one does not start.
     pub fn start(count: usize, store: &str, relayed: bool) -> (Vec<Node>, Self) {
-        let redis = Redis::start();
-        let (first, second) = own_network();
-        let at = |number: usize| {
-            let last = u8::try_from(number + 1).expect("a few nodes");
-            let address = |last| SocketAddr::from((Ipv4Addr::new(127, first, second, last), PORT));
-            (address(last), address(if relayed { last + RELAYS_FROM } else { last }))
-        };
-        let links = Arc::new(Links::new(count));
-        let relayed = if relayed { 0..count } else { 0..0 };
-        let relays = relayed.map(|number| Relay::start(at(number).1, at(number).0, number, &links)).collect();
-        let names: Vec<String> = (1..=count).map(|number| format!("node-{number}")).collect();
-        let options = |number: usize| {
-            let (listen, address) = at(number);
-            let name = names.get(number).map_or("", String::as_str);
-            let mut options = NodeOptions::without_limits().in_cluster(name, listen, store, &redis.url());
-            options.environment.extend([
-                ("ENDTOEND_CLUSTER__ADDRESS", address.to_string()),
-                ("ENDTOEND_GATEWAY__DRAIN_SECONDS", "5".to_owned()),
-            ]);
-            options
-        };
-        let mut started = vec![Node::start(options(0))];
-        for number in 1..count {
-            let Some(seed) = started.first() else { break };
-            let token = ask(seed.data_dir(), &["token", "create"]).expect("a token");
-            let begun = Node::begin(options(number).joining(&at(0).1.to_string(), &text(&token, "token")));
-            ask(seed.data_dir(), &["approve", &begun.pending()]).expect("approved");
-            started.push(begun.ready().expect("it is ready"));
+        let network = own_network();
+        let links = Arc::new(Links::new(count + 1));
+        let names = (1..=count + 1).map(|number| format!("node-{number}")).collect();
+        let (redis, store) = (Redis::start(), store.to_owned());
+        let mut several = Self { redis, links, store, network, relayed, count, names, _relays: Vec::new() };
+        if relayed {
+            let relay = |number| Relay::start(several.reached(number), several.listens(number), number, &several.links);
+            several._relays = (0..=count).map(relay).collect();
         }
-        let several = Self { redis, links, names, _relays: relays };
+        let mut started = vec![Node::start(several.options(0))];
+        for number in 1..count {
+            let joined = started.first().map(|seed| several.join(number, seed));
+            started.extend(joined);
+        }
         for (number, node) in started.iter().enumerate() {
             several.links.runs_as(number, node.pid());
         }
         (started, several)
+    }
+
+    /// The number of a node beyond those that there are from the beginning: it may come and go.
+    pub const fn visitor(&self) -> usize {
+        self.count
+    }
+
+    /// A node of this number asks a node of the cluster to let it in, waits, is approved there, and serves.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn join(&self, number: usize, seed: &Node) -> Node {
+        // The first one is reached by all of them.
+        let (at, data) = (self.reached(0).to_string(), seed.data_dir());
+        let token = decided(data, &["token", "create"]);
+        let begun = Node::begin(self.options(number).joining(&at, &text(&token, "token")));
+        self.links.runs_as(number, begun.pid());
+        decided(data, &["approve", &begun.pending()]);
+        begun.ready().expect("it is ready")
+    }
+
+    fn options(&self, number: usize) -> NodeOptions {
+        let mut options = NodeOptions::without_limits().in_cluster(
+            self.name(number),
+            self.listens(number),
+            &self.store,
+            &self.redis.url(),
+        );
+        options.environment.extend([
+            ("ENDTOEND_CLUSTER__ADDRESS", self.reached(number).to_string()),
+            ("ENDTOEND_GATEWAY__DRAIN_SECONDS", "5".to_owned()),
+        ]);
+        options
+    }
+
+    fn listens(&self, number: usize) -> SocketAddr {
+        self.address(number, 0)
+    }
+
+    /// Where the others reach it.
+    fn reached(&self, number: usize) -> SocketAddr {
+        self.address(number, if self.relayed { RELAYS_FROM } else { 0 })
+    }
+
+    fn address(&self, number: usize, from: u8) -> SocketAddr {
+        let (first, second) = self.network;
+        let last = u8::try_from(number + 1).expect("a few nodes");
+        SocketAddr::from((Ipv4Addr::new(127, first, second, last + from), PORT))
     }
 
     /// The number of the leader, as this node sees it.
@@ -88,7 +126,7 @@ impl Several {
 
     /// Every direction between a node and the others that begins or ends there.
     pub fn directions(&self, node: usize, outward: bool, inward: bool) -> Vec<(usize, usize)> {
-        let others = (0..self.names.len()).filter(|other| *other != node);
+        let others = (0..self.count).filter(|other| *other != node);
         others
             .flat_map(|other| [(outward, (node, other)), (inward, (other, node))])
             .filter_map(|(is, way)| is.then_some(way))
@@ -104,6 +142,19 @@ pub fn ask(data: &Path, arguments: &[&str]) -> Option<Value> {
         return None;
     }
     outcome.lines.pop()
+}
+
+/// The same, asked again until it is done: for some moments nobody may lead.
+///
+/// # Panics
+/// When that does not come.
+pub fn decided(data: &Path, arguments: &[&str]) -> Value {
+    let mut answer = None;
+    eventually(PATIENCE, &format!("{arguments:?} of a cluster"), || {
+        answer = ask(data, arguments);
+        answer.is_some()
+    });
+    answer.expect("it has come")
 }
 
 /// Loopback has 65 000 networks of 256 addresses; one of which nobody has the first.

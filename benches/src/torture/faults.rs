@@ -1,5 +1,7 @@
 //! Makes what the plan says happen.
 
+mod members;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::disk::{OwnDisk, Trace};
+use super::pace::Pace;
 use super::plan::{Fault, Kind};
 use super::world::World;
 use super::{receiver, sender};
@@ -35,6 +38,8 @@ pub(crate) struct Victims {
     pub(crate) kills: Vec<Killed>,
     /// From the kill of a leader until another one has written a proposal, nanoseconds.
     pub(crate) led_again: Vec<u64>,
+    /// Of the present fault, if it has several steps.
+    pub(crate) pace: Option<Pace>,
 }
 
 /// A node was killed.
@@ -53,7 +58,9 @@ impl Victims {
         tokio::time::sleep(fault.pause).await;
         self.world.service().struck(kind);
         let begun = self.world.now();
+        self.step();
         self.carry_out(fault).await;
+        self.pace = None;
         let lasted = Duration::from_nanos(self.world.now() - begun);
         let (times, together) = self.struck.entry(kind).or_default();
         *times += 1;
@@ -166,7 +173,8 @@ impl Victims {
     }
 
     /// What only several nodes have.
-    async fn carry_out_among_several(&mut self, Fault { kind, lasts, choice, .. }: Fault) {
+    async fn carry_out_among_several(&mut self, fault: Fault) {
+        let Fault { kind, lasts, choice, .. } = fault;
         match kind {
             Kind::LeaderKilled => {
                 let Some(leader) = self.leader(choice) else { return };
@@ -202,11 +210,7 @@ impl Victims {
             }
             Kind::NodeEndsInOrder => {
                 let node = self.any(choice);
-                let (at, life) = (self.world.now(), self.world.next_life());
-                if let Some(node) = self.nodes.get_mut(node) {
-                    tokio::task::block_in_place(|| node.terminate());
-                }
-                self.world.service().recovers(kind, at, life);
+                self.ends_in_order(kind, node);
                 tokio::time::sleep(lasts).await;
                 self.start(&[node]);
             }
@@ -250,8 +254,23 @@ impl Victims {
                 }
                 self.cured(kind);
             }
-            _ => {}
+            _ => self.change_members(fault).await,
         }
+    }
+
+    /// The next step of a fault that has several begins.
+    fn step(&mut self) {
+        self.pace.iter_mut().for_each(Pace::step);
+    }
+
+    /// SIGTERM, and the end that follows.
+    fn ends_in_order(&mut self, kind: Kind, number: usize) {
+        let (at, life) = (self.world.now(), self.world.next_life());
+        if let Some(node) = self.nodes.get_mut(number) {
+            let ended = tokio::task::block_in_place(|| node.terminate());
+            assert!(ended.success(), "a node that was told to end: {ended:?}");
+        }
+        self.world.service().recovers(kind, at, life);
     }
 
     /// Some of a node's devices move to where they are served, and leave a connection open; the others are there when it is well.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use endtoend_benches::Percentiles;
+use endtoend_protocol::ClosingReason;
 use serde_json::{Value, json};
 
 use super::Options;
@@ -36,6 +37,11 @@ impl Ledger {
     fn delivered(&self) -> Vec<u64> {
         let shown = self.records.shown.iter().flatten();
         shown.filter_map(|shown| Some(shown.at.saturating_sub(self.records.sent(shown.id)?.first_at))).collect()
+    }
+
+    /// Connections that ended as those of a device that may go on no more: their client would tell its user, and not come back.
+    fn told(&self) -> u64 {
+        self.tally.closed.get(&format!("{:?}", ClosingReason::Removed)).copied().unwrap_or_default()
     }
 
     fn accepted(&self) -> usize {
@@ -72,6 +78,7 @@ impl Ledger {
             + self.tally.bad_numbers
             + self.tally.twice_on_one
             + rejected
+            + self.told()
             + pair.violations() as u64
             + self.left_in_store
             + u64::from(self.unfinished.is_some());
@@ -109,7 +116,7 @@ impl Ledger {
             "sent": self.records.sent.iter().map(Vec::len).sum::<usize>(), "accepted": self.accepted(),
             "shown": self.records.shown.iter().map(Vec::len).sum::<usize>(),
             "repeats_dropped": self.tally.repeats, "retries": self.tally.retries,
-            "connections_lost": self.tally.connections_lost, "silences": self.tally.silences,
+            "connections_lost": self.tally.connections_lost, "silences": self.tally.silences, "closed": self.tally.closed,
             "faults": faults, "failed_starts": self.failed_starts, "not_possible_here": self.without,
             "worst_gap_ms": worst / 1_000_000, "worst_gap_after": after.map(Kind::name),
             "accepted_ms": Percentiles::of(self.tally.accepted_ns.clone()).milliseconds(),
@@ -121,7 +128,7 @@ impl Ledger {
             "violations": {
                 "lost": lost, "doubled": doubled, "disordered": disordered, "altered": altered,
                 "bad_numbers": self.tally.bad_numbers, "twice_on_one_attachment": self.tally.twice_on_one,
-                "rejected": self.tally.rejected, "left_in_store": self.left_in_store, "all": wrong,
+                "rejected": self.tally.rejected, "told": self.told(), "left_in_store": self.left_in_store, "all": wrong,
             },
         });
         println!("{object}");
@@ -136,6 +143,9 @@ impl Ledger {
         println!("messages sent, accepted, shown   {sent}, {}, {shown}", self.accepted());
         println!("repeats that receivers dropped   {}", self.tally.repeats);
         println!("connections lost, silent         {}, {}", self.tally.connections_lost, self.tally.silences);
+        for (reason, times) in &self.tally.closed {
+            println!("closed {reason:<25} {times}");
+        }
         for (reason, times) in &self.tally.retries {
             println!("Retry {reason:<26} {times}");
         }
@@ -181,10 +191,11 @@ impl Ledger {
         }
         println!(
             "violations: lost {lost}, doubled {doubled}, disordered {disordered}, altered {altered}, twice on one attachment {}, \
-             bad delivery numbers {}, rejected {}, left in the store {}",
+             bad delivery numbers {}, rejected {}, told to go {}, left in the store {}",
             self.tally.twice_on_one,
             self.tally.bad_numbers,
             self.tally.rejected.values().sum::<u64>(),
+            self.told(),
             self.left_in_store
         );
         if let Some(what) = self.unfinished {

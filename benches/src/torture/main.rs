@@ -9,6 +9,7 @@ mod disk;
 mod engines;
 mod faults;
 mod ledger;
+mod pace;
 mod plan;
 mod receiver;
 mod record;
@@ -34,6 +35,7 @@ use endtoend_benches::several::Several;
 use engines::Pair;
 use faults::Victims;
 use ledger::Ledger;
+use pace::Pace;
 use plan::{Fault, Means};
 use receiver::Receiver;
 use sender::{Sender, register, tag};
@@ -155,9 +157,21 @@ async fn run(options: Options) -> Ledger {
         Some(pair) => Some(pair.await.expect("both are registered")),
         None => None,
     };
-    let (struck, failed_starts, kills, led_again) = Default::default();
-    let mut victims =
-        Victims { world, nodes, several, postgres, disk, senders, receivers, struck, failed_starts, kills, led_again };
+    let (struck, failed_starts, kills, led_again, pace) = Default::default();
+    let mut victims = Victims {
+        world,
+        nodes,
+        several,
+        postgres,
+        disk,
+        senders,
+        receivers,
+        struck,
+        failed_starts,
+        kills,
+        led_again,
+        pace,
+    };
     let whole = carry_out(&mut victims, &options, plan, &mut people, &mut pair);
     let unfinished = timeout(Duration::from_secs(options.seconds_max), whole).await.unwrap_or(Some("the whole run"));
     victims.let_all_go_on();
@@ -238,14 +252,15 @@ async fn carry_out(
 ) -> Option<&'static str> {
     let world = Arc::clone(&victims.world);
     if let Some(rate) = options.rate {
-        people.spawn(allow_evenly(Arc::clone(&world), rate, options.senders));
+        people.spawn(allow_evenly(Arc::clone(&world), rate));
     }
     let share = plan::share(options.faults, options.messages);
     for (number, fault) in plan.into_iter().enumerate() {
         // Enough for this fault and what it lasts, and not more: something has to be left for the others.
-        let allowed = (fault.after + share).div_ceil(options.senders);
         if options.rate.is_none() {
-            world.allowed.send_replace(u32::try_from(allowed).unwrap_or(u32::MAX));
+            let steps = fault.kind.steps();
+            victims.pace = (steps > 1).then(|| Pace::new(Arc::clone(&world), fault.after, share, steps));
+            world.allow(fault.after + if steps > 1 { 0 } else { share });
         }
         if !accepted(&world, fault.after).await {
             return Some("a message after the last fault");
@@ -280,11 +295,11 @@ async fn carry_out(
 }
 
 /// Each sender may send its share of so many messages a second.
-async fn allow_evenly(world: Arc<World>, rate: u32, senders: usize) {
+async fn allow_evenly(world: Arc<World>, rate: u32) {
     let begun = world.watch.elapsed();
     loop {
         let seconds = (world.watch.elapsed() - begun).as_secs_f64();
-        world.allowed.send_replace((seconds * f64::from(rate) / senders as f64) as u32);
+        world.allow((seconds * f64::from(rate)) as usize);
         sleep(LOOK * 5).await;
     }
 }

@@ -48,6 +48,14 @@ pub(crate) enum Kind {
     NodeDrained,
     /// `cluster transfer-leader`.
     LeaderMoves,
+    /// A node joins, is approved, serves, is drained and removed.
+    MemberComesAndGoes,
+    /// The same, and it is removed while clients are there.
+    MemberRemovedWhileItServes,
+    /// `cluster rotate`.
+    MembersGetNewSecrets,
+    /// Each node is drained, ends, starts and serves again, one after the other.
+    MembersRestartOneByOne,
     /// kill -9 of Redis, and a start without anything a moment later.
     RedisKilled,
     /// FLUSHALL.
@@ -121,7 +129,7 @@ impl Kind {
     ];
 
     /// On several nodes, which have PostgreSQL.
-    const SEVERAL: [(Self, u32); 25] = [
+    const SEVERAL: [(Self, u32); 29] = [
         (Self::NodeKilled, 3),
         (Self::LeaderKilled, 5),
         (Self::OwnerKilled, 5),
@@ -132,6 +140,10 @@ impl Kind {
         (Self::NodeEndsInOrder, 3),
         (Self::NodeDrained, 2),
         (Self::LeaderMoves, 1),
+        (Self::MemberComesAndGoes, 3),
+        (Self::MemberRemovedWhileItServes, 2),
+        (Self::MembersGetNewSecrets, 2),
+        (Self::MembersRestartOneByOne, 1),
         (Self::RedisKilled, 3),
         (Self::RedisFlushed, 3),
         (Self::RedisHangs, 2),
@@ -188,6 +200,10 @@ impl Kind {
             Self::NodeEndsInOrder => "node ends in order",
             Self::NodeDrained => "node drained",
             Self::LeaderMoves => "leader moves",
+            Self::MemberComesAndGoes => "member comes and goes",
+            Self::MemberRemovedWhileItServes => "member removed while it serves",
+            Self::MembersGetNewSecrets => "members get new secrets",
+            Self::MembersRestartOneByOne => "members restart one by one",
             Self::RedisKilled => "Redis killed",
             Self::RedisFlushed => "Redis flushed",
             Self::RedisHangs => "Redis hangs",
@@ -201,6 +217,15 @@ impl Kind {
             Self::ReceiverEndsBeforeAck => "receiver ends before Ack",
             Self::ReceiverEndsBeforeStoring => "receiver ends before storing",
             Self::ReceiverSleeps => "receiver sleeps",
+        }
+    }
+
+    /// Of those that last as long as they take: their messages are spread over so many.
+    pub(crate) const fn steps(self) -> usize {
+        match self {
+            Self::MemberComesAndGoes | Self::MemberRemovedWhileItServes | Self::MembersRestartOneByOne => 3,
+            Self::MembersGetNewSecrets => 2,
+            _ => 1,
         }
     }
 
@@ -223,7 +248,11 @@ impl Kind {
             Self::DiskSyncFails | Self::DiskWriteFails | Self::DiskWriteRefused => (200, 1_000),
             Self::DiskFull => (300, 1_500),
             Self::SenderVanishes => (0, 1_000),
-            Self::SenderConnectsTwice => (0, 0),
+            Self::MemberComesAndGoes
+            | Self::MemberRemovedWhileItServes
+            | Self::MembersGetNewSecrets
+            | Self::MembersRestartOneByOne
+            | Self::SenderConnectsTwice => (0, 0),
             Self::ReceiverVanishes => (0, 3_000),
             Self::ReceiverAttachesTwice => (0, 0),
             Self::ReceiverEndsBeforeAck | Self::ReceiverEndsBeforeStoring => (0, 200),

@@ -22,6 +22,8 @@ pub(crate) enum Command {
         away: Duration,
     },
     AttachTwice,
+    /// To this node, if it is not there.
+    MoveTo(usize),
     /// After so many further deliveries that were written down and not acknowledged.
     EndBeforeAck {
         deliveries: u32,
@@ -122,6 +124,11 @@ impl Receiver {
                 Some(command) = self.commands.recv() => match command {
                     Command::Vanish { away } => return After::Away(away),
                     Command::Sleep(how_long) => sleep(how_long).await,
+                    Command::MoveTo(node) if node == self.at => {}
+                    Command::MoveTo(node) => {
+                        self.at = node;
+                        return After::Away(Duration::ZERO);
+                    }
                     Command::AttachTwice => {
                         self.at += 1;
                         let second = self.attach().await;
@@ -178,7 +185,10 @@ impl Receiver {
                         }
                     }
                 }
-                ServerFrame::Closing { .. } => return Err(After::Lost),
+                ServerFrame::Closing { reason, .. } => {
+                    self.world.closed(reason);
+                    return Err(After::Lost);
+                }
                 _ => {}
             }
             frame = back.try_recv();
@@ -208,6 +218,7 @@ impl Receiver {
         if let Some(record) = self.world.records().shown.get_mut(self.number) {
             record.push(shown);
         }
+        *self.world.tally().shown_at.entry(self.at).or_default() += 1;
     }
 }
 

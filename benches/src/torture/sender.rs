@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Vanish(Duration),
     /// It goes on over a second connection, with the first one open.
     ConnectTwice,
+    /// It goes to this node, if it is not there.
+    MoveTo(usize),
 }
 
 pub(crate) struct Sender {
@@ -118,6 +120,11 @@ impl Sender {
                 Some(command) = self.commands.recv() => match command {
                     Command::Vanish(how_long) => return After::Away(how_long),
                     Command::ConnectTwice => return After::Moved,
+                    Command::MoveTo(node) if node == self.at => {}
+                    Command::MoveTo(node) => {
+                        self.at = node;
+                        return After::Away(Duration::ZERO);
+                    }
                 },
                 frame = back.recv() => {
                     let mut frame = match frame { None => return After::Lost, some => some };
@@ -202,7 +209,10 @@ impl Sender {
                 *self.world.tally().rejected.entry(format!("{reason:?}")).or_default() += 1;
                 Ok(None)
             }
-            ServerFrame::Closing { .. } => Err(Gone),
+            ServerFrame::Closing { reason, .. } => {
+                self.world.closed(*reason);
+                Err(Gone)
+            }
             _ => Ok(None),
         }
     }
@@ -210,7 +220,7 @@ impl Sender {
 
 /// Registers somebody with a tag that is his number.
 pub(crate) async fn register(world: &World, kind: u8, number: usize) -> (Wire, Device) {
-    Wire::register(world.node(number), tag(kind, number)).await
+    Wire::register(world.node(number).1, tag(kind, number)).await
 }
 
 pub(crate) fn tag(kind: u8, number: usize) -> endtoend_protocol::AccountTag {

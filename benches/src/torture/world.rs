@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use endtoend_benches::Stopwatch;
-use endtoend_protocol::{EnvelopeId, UnixMillis};
+use endtoend_protocol::{ClosingReason, EnvelopeId, UnixMillis};
 use endtoend_testkit::{Device, Unreached, Wire};
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
@@ -44,12 +44,17 @@ pub(crate) struct Tally {
     pub(crate) twice_on_one: u64,
     /// Refusals that no well-behaved client should meet.
     pub(crate) rejected: BTreeMap<String, u64>,
+    /// What nodes said when they closed a connection.
+    pub(crate) closed: BTreeMap<String, u64>,
+    /// Messages that were shown, by the node from which they came.
+    pub(crate) shown_at: BTreeMap<usize, u64>,
 }
 
 #[derive(Debug)]
 pub(crate) struct World {
-    /// Where clients connect: any of these has them all.
-    pub(crate) nodes: Vec<SocketAddr>,
+    /// Where clients connect: any of these has them all. The last may be one that comes and goes.
+    nodes: RwLock<Vec<SocketAddr>>,
+    senders: usize,
     pub(crate) watch: Stopwatch,
     pub(crate) seed: u64,
     /// How many messages of a sender may be on their way or done: so that traffic lasts as long as the faults.
@@ -68,7 +73,8 @@ impl World {
     pub(crate) fn new(nodes: Vec<SocketAddr>, seed: u64, senders: usize, receivers: usize) -> Self {
         let records = Records { sent: vec![Vec::new(); senders], shown: vec![Vec::new(); receivers] };
         Self {
-            nodes,
+            nodes: RwLock::new(nodes),
+            senders: senders.max(1),
             watch: Stopwatch::start(),
             seed,
             allowed: watch::Sender::new(0),
@@ -104,19 +110,45 @@ impl World {
         self.service.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A node has closed a client's connection.
+    pub(crate) fn closed(&self, reason: ClosingReason) {
+        *self.tally().closed.entry(format!("{reason:?}")).or_default() += 1;
+    }
+
     pub(crate) fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The node of this number, of which there is one at least.
-    pub(crate) fn node(&self, number: usize) -> SocketAddr {
-        *self.nodes.get(number % self.nodes.len()).expect("of those that there are")
+    /// So many messages may be on their way or done, in all.
+    pub(crate) fn allow(&self, messages: usize) {
+        self.allowed.send_replace(u32::try_from(messages.div_ceil(self.senders)).unwrap_or(u32::MAX));
+    }
+
+    /// The node of this number, counted around, of which there is one at least. With its own number.
+    pub(crate) fn node(&self, number: usize) -> (usize, SocketAddr) {
+        let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
+        let number = number % nodes.len();
+        (number, *nodes.get(number).expect("of those that there are"))
+    }
+
+    fn has_several(&self) -> bool {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).len() > 1
+    }
+
+    /// One more node takes clients.
+    pub(crate) fn opens(&self, node: SocketAddr) {
+        self.nodes.write().unwrap_or_else(PoisonError::into_inner).push(node);
+    }
+
+    /// The one that has come last does not any more.
+    pub(crate) fn closes(&self) {
+        self.nodes.write().unwrap_or_else(PoisonError::into_inner).pop();
     }
 
     /// A receiver attaches at this node.
     pub(crate) fn attached(&self, receiver: usize, node: usize) {
         if let Some(place) = self.whereabouts.get(receiver) {
-            place.store(node % self.nodes.len(), Ordering::SeqCst);
+            place.store(node, Ordering::SeqCst);
         }
     }
 
@@ -133,11 +165,12 @@ impl World {
     /// Connects a device, however long that takes; with the life in which that was. Begins with the node of number `at`, which
     /// is then the one that took it.
     pub(crate) async fn connect(&self, device: &mut Device, at: &mut usize) -> (Wire, u64) {
-        let patience = if self.nodes.len() > 1 { ELSEWHERE_AFTER } else { SILENCE_MAX };
+        let mut patience = if self.has_several() { ELSEWHERE_AFTER } else { SILENCE_MAX };
         let (mut pause, longest) = BACK_OFF;
         let mut token_is_good = true;
         loop {
-            let (life, node) = (self.life(), self.node(*at));
+            let (life, (number, node)) = (self.life(), self.node(*at));
+            *at = number;
             let reached = async {
                 match token_is_good {
                     true => Wire::reach(node, device).await,
@@ -151,7 +184,12 @@ impl World {
                     *at += usize::from(!token_is_good);
                     token_is_good = false;
                 }
-                Ok(Err(Unreached::Gone)) | Err(_) => *at += 1,
+                Ok(Err(Unreached::Gone)) => *at += 1,
+                Err(_) => {
+                    *at += 1;
+                    // On a busy machine a login by password takes its time, and would never get through.
+                    patience = SILENCE_MAX.min(patience * 2);
+                }
             }
             let share = rand::rng().random_range(0.5..1.0);
             sleep(pause.mul_f64(share)).await;
