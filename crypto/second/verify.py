@@ -323,6 +323,47 @@ def check_padding(file: Case) -> int:
     return len(file["cases"])
 
 
+def padme(length: int) -> int:
+    if length < 2:
+        return length
+    exponent = length.bit_length() - 1
+    cleared = exponent - exponent.bit_length()
+    mask = (1 << cleared) - 1
+    return (length + mask) & ~mask
+
+
+def stream_nonce(number: int, last: bool) -> bytes:
+    counter = le(number, 8) + bytes([last]) + bytes(3)
+    return counter + counter + bytes(12)
+
+
+def stream_seal(key: bytes, context: bytes, text: bytes) -> list[bytes]:
+    ad = b"endtoend 2026-11 sealed stream v1" + context
+    parts = [text[at : at + 65536] for at in range(0, len(text), 65536)] or [b""]
+    last = len(parts) - 1
+    return [aead_seal(key, stream_nonce(at, at == last), ad, part) for at, part in enumerate(parts)]
+
+
+def check_attachment(file: Case) -> int:
+    key, blob = raw(file, "key"), raw(file, "blob")
+    context = b"attachment v1" + blob
+    for case in file["cases"]:
+        text = bytes(at % 251 for at in range(case["bytes"]))
+        same(blake3(text).digest(), raw(case, "hash"))
+        padded = text.ljust(padme(len(text)), b"\0")
+        same(le(len(padded), 8), le(case["padded_bytes"], 8))
+        chunks = stream_seal(key, context, padded)
+        sealed = b"".join(chunks)
+        same(le(len(sealed), 8), le(case["blob_bytes"], 8))
+        same(blake3(sealed).digest(), raw(case, "blob_blake3"))
+        same(sealed[:64], raw(case, "blob_begin"))
+        same(sealed[-64:], raw(case, "blob_end"))
+        last = len(chunks) - 1
+        ad = b"endtoend 2026-11 sealed stream v1" + context
+        refused(chunks[last], lambda bent: aead_open(key, stream_nonce(last, True), ad, bent))
+    return len(file["cases"])
+
+
 def check_message_chain(file: Case) -> int:
     ends = raw(file, "chain") + raw(file, "sender") + raw(file, "recipient")
     head = derive("endtoend 2026-11 message chain v1 start", ends, 16)
@@ -606,6 +647,7 @@ def refused(honest: bytes, take: Callable[[bytes], object]) -> None:
 CHECKS: dict[str, Callable[[Case], int]] = {
     "access_token": check_access_token,
     "aead": check_aead,
+    "attachment": check_attachment,
     "blind_handle": check_blind_handle,
     "channel": check_channel,
     "device_link": check_device_link,

@@ -116,6 +116,11 @@ impl StreamOpener {
         Self(Place::new(key, context))
     }
 
+    /// Goes on after the first `chunks` of them, none of which was the last.
+    pub fn after(key: Key, context: &[u8], chunks: u64) -> Self {
+        Self(Place { next: chunks, ..Place::new(key, context) })
+    }
+
     /// A chunk that is not the last, [`CHUNK_BYTES`] long.
     ///
     /// # Errors
@@ -209,6 +214,18 @@ mod tests {
         let mut place = Place::new(Key::new(KEY), b"context");
         let chunks = vec![place.seal(&[0; PART_BYTES], false).unwrap(), place.seal(b"", true).unwrap()];
         assert_eq!(opened(KEY, b"context", &chunks), Err(StreamError::Forged));
+    }
+
+    #[test]
+    fn a_stream_is_gone_on_with_where_it_was_left_and_nowhere_else() {
+        let [a, b] = [[1; PART_BYTES], [2; PART_BYTES]];
+        let chunks = sealed(&[&a, &b, b"end"]);
+        let after = |count| StreamOpener::after(Key::new(KEY), b"context", count);
+        assert_eq!(**after(1).open(&chunks[1]).unwrap(), b);
+        assert_eq!(**after(2).open_last(&chunks[2]).unwrap(), *b"end");
+        assert_eq!(after(0).open(&chunks[1]).unwrap_err(), StreamError::Forged);
+        assert_eq!(after(1).open(&chunks[0]).unwrap_err(), StreamError::Forged);
+        assert_eq!(after(1).open_last(&chunks[2]).unwrap_err(), StreamError::Forged);
     }
 
     /// What is stored today must open tomorrow.

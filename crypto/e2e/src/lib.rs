@@ -1,4 +1,4 @@
-//! What only clients may link: Signal sessions behind guards, inside the PQ envelope.
+//! What only clients may link: Signal sessions behind guards, inside the PQ envelope, and files.
 //!
 //! The inner layer is libsignal (PQXDH with ML-KEM-1024, double ratchet, SPQR); it is a year old, and `guard` holds what
 //! must be checked around it. The outer layer is our envelope. docs/cryptography.md has the byte layouts.
@@ -6,6 +6,7 @@
 //! No I/O and no clock: an operation reads [`Records`] and answers with [`Changes`], which the caller writes.
 #![deny(missing_docs)]
 
+mod attachment;
 mod chain;
 mod device_name;
 mod envelope;
@@ -21,6 +22,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use attachment::{attachment_opener, attachment_sealer, blob_bytes, blob_chunks, padded_bytes};
 pub use chain::{chain_head, chain_start};
 pub use device_name::{NAME_BYTES_MAX, open_device_name, seal_device_name};
 pub use envelope::{ENVELOPE_OVERHEAD, ReadyKeys};

@@ -1,6 +1,7 @@
 //! Constructions byte for byte: crypto/vectors.
 
 use super::*;
+use crate::{attachment_sealer, blob_bytes, padded_bytes};
 
 /// Bytes that are the same in every version of every crate.
 struct Script(blake3::OutputReader);
@@ -148,4 +149,33 @@ fn the_padding_is_the_one_of_the_vectors() {
         "recipient": hex::encode(recipient), "kind": 2, "cases": made,
     });
     vectors("padding.json", &made);
+}
+
+#[test]
+fn the_attachment_is_the_one_of_the_vectors() {
+    let (key, blob) = (std::array::from_fn(|at| at as u8), std::array::from_fn(|at| 0x80 | at as u8));
+    let made: Vec<_> = [0_u64, 1, 1_000, 65_536, 65_537, 200_000]
+        .into_iter()
+        .map(|bytes| {
+            let file: Vec<u8> = (0..bytes).map(|at| (at % 251) as u8).collect();
+            let mut padded = file.clone();
+            padded.resize(usize::try_from(padded_bytes(bytes)).unwrap(), 0);
+            let mut sealer = attachment_sealer(key, &blob);
+            let parts: Vec<&[u8]> = padded.chunks(64 * 1024).collect();
+            let (last, before) = parts.split_last().map_or((&[][..], &[][..]), |(last, before)| (*last, before));
+            let mut sealed: Vec<u8> = before.iter().flat_map(|part| sealer.seal(part).unwrap()).collect();
+            sealed.extend(sealer.seal_last(last).unwrap());
+            assert_eq!(sealed.len() as u64, blob_bytes(bytes));
+            serde_json::json!({
+                "bytes": bytes, "padded_bytes": padded.len(), "hash": hex::encode(blake3::hash(&file).as_bytes()),
+                "blob_bytes": sealed.len(), "blob_blake3": hex::encode(blake3::hash(&sealed).as_bytes()),
+                "blob_begin": hex::encode(&sealed[..64]), "blob_end": hex::encode(&sealed[sealed.len() - 64..]),
+            })
+        })
+        .collect();
+    let made = serde_json::json!({
+        "construction": "attachment, version 1", "key": hex::encode(key), "blob": hex::encode(blob),
+        "file": "byte n is n mod 251", "cases": made,
+    });
+    vectors("attachment.json", &made);
 }
