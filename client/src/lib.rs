@@ -5,6 +5,7 @@
 //! | [`engine`] | commands in, events out: start reading here |
 //! | [`profile`] | a folder that one password opens |
 //! | [`database`] | what is kept in it |
+//! | [`files`] | what lies beside it: files that are sent and fetched, sealed |
 //! | [`backup`] | all of it in one file |
 //! | [`chain`] | rules: which messages of a sender did not come |
 //! | [`amend`], [`life`] | rules: who may change what in a conversation; when messages disappear |
@@ -22,6 +23,7 @@ pub mod clock;
 pub mod contact_link;
 pub mod database;
 pub mod engine;
+pub mod files;
 pub mod handle;
 pub mod life;
 pub mod nickname;

@@ -24,7 +24,7 @@ pub struct Content {
 }
 
 /// Grows with every build that understands kinds of content which the one before did not.
-pub const KINDS_VERSION: u32 = 1;
+pub const KINDS_VERSION: u32 = 2;
 
 /// The kinds of content that this build understands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +112,7 @@ impl Content {
         let kind = match &self.kind {
             ContentKind::Said(said) => Some(match Wire::from(said) {
                 Wire::Text(text) => wire::content::Kind::Text(text),
+                Wire::File(file) => wire::content::Kind::File(file),
                 Wire::Edit(edit) => wire::content::Kind::Edit(edit),
                 Wire::Deletion(deletion) => wire::content::Kind::Deletion(deletion),
                 Wire::Reaction(reaction) => wire::content::Kind::Reaction(reaction),
@@ -128,6 +129,7 @@ impl Content {
                 handle: handle.clone(),
                 said: match Wire::from(said) {
                     Wire::Text(text) => Some(wire::copy::Said::Text(text)),
+                    Wire::File(file) => Some(wire::copy::Said::File(file)),
                     Wire::Edit(edit) => Some(wire::copy::Said::Edit(edit)),
                     Wire::Deletion(deletion) => Some(wire::copy::Said::Deletion(deletion)),
                     Wire::Reaction(reaction) => Some(wire::copy::Said::Reaction(reaction)),
@@ -167,6 +169,7 @@ impl Content {
             },
             kind: match content.kind {
                 Some(wire::content::Kind::Text(text)) => said(Wire::Text(text))?,
+                Some(wire::content::Kind::File(file)) => said(Wire::File(file))?,
                 Some(wire::content::Kind::Edit(edit)) => said(Wire::Edit(edit))?,
                 Some(wire::content::Kind::Deletion(deletion)) => said(Wire::Deletion(deletion))?,
                 Some(wire::content::Kind::Reaction(reaction)) => said(Wire::Reaction(reaction))?,
@@ -182,6 +185,7 @@ impl Content {
                     let handle = bounded(copy.handle, "handle")?;
                     let said = match copy.said {
                         Some(wire::copy::Said::Text(text)) => Wire::Text(text).check()?,
+                        Some(wire::copy::Said::File(file)) => Wire::File(file).check()?,
                         Some(wire::copy::Said::Edit(edit)) => Wire::Edit(edit).check()?,
                         Some(wire::copy::Said::Deletion(deletion)) => Wire::Deletion(deletion).check()?,
                         Some(wire::copy::Said::Reaction(reaction)) => Wire::Reaction(reaction).check()?,

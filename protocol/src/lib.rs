@@ -9,6 +9,7 @@
 mod blob;
 mod codec;
 mod content;
+mod file;
 mod frame;
 mod ids;
 mod invite;
@@ -26,6 +27,7 @@ mod wire {
 pub use blob::BlobRequest;
 pub use codec::{DecodeError, PreparedServerFrame};
 pub use content::{Acquaintance, Content, ContentKind, KINDS_VERSION, Provision, Text, TextError};
+pub use file::{Attached, File, FileName, MediaType, Picture, Shown, Voice};
 pub use frame::{
     Answer, ClientFrame, ClosingReason, Deliver, DeliveryNumber, Envelope, ListedDevice, Refusal, RefusalCode,
     Registration, RejectReason, Relation, Request, RequestId, RetryReason, ServerFrame, Work,

@@ -18,6 +18,18 @@ pub const EMOJI_BYTES_MAX: usize = 64;
 pub const RECEIPT_IDS_MAX: usize = 64;
 /// Longest life of a message that disappears: a year.
 pub const LIFETIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Longest file in bytes that a message names.
+pub const FILE_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// Longest name of a file in bytes of UTF-8: below the 255 of most file systems, with room for what is put beside it.
+pub const FILE_NAME_BYTES_MAX: usize = 200;
+/// Longest kind of a file in bytes: RFC 6838 has 127 for each half, and nobody uses them.
+pub const MEDIA_TYPE_BYTES_MAX: usize = 127;
+/// Longest side of a picture that is shown, in pixels.
+pub const PICTURE_SIDE_MAX: u32 = 16_384;
+/// Most pixels of a picture that is shown: 256 MiB when it is unpacked.
+pub const PICTURE_PIXELS_MAX: u64 = 64 * 1024 * 1024;
+/// Values of the waveform of something spoken: as many as a line has room for.
+pub const WAVEFORM_BYTES_MAX: usize = 128;
 /// Length in bytes of the place of a message in its chain.
 pub const PLACE_BYTES: usize = 32;
 /// Longest handle in bytes of UTF-8 that a message may name its sender by: 32 characters of any script.

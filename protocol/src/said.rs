@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::codec::DecodeError;
 use crate::content::Text;
+use crate::file::Attached;
 use crate::ids::MessageId;
 use crate::{limits, wire};
 
@@ -94,6 +95,8 @@ pub enum Progress {
 pub enum Said {
     /// Words.
     Text(Written),
+    /// A file.
+    File(Box<Attached>),
     /// Other words for a text of the sender's own.
     Edit {
         /// Which.
@@ -132,7 +135,7 @@ impl From<Text> for Said {
     }
 }
 
-fn invalid(field: &'static str) -> DecodeError {
+pub(crate) fn invalid(field: &'static str) -> DecodeError {
     DecodeError::Invalid { id: None, field }
 }
 
@@ -144,7 +147,7 @@ fn message_id(bytes: &[u8]) -> Result<MessageId, DecodeError> {
     MessageId::from_slice(bytes).map_err(|_| invalid("message_id"))
 }
 
-fn lifetime(seconds: u32) -> Result<Option<Lifetime>, DecodeError> {
+pub(crate) fn lifetime(seconds: u32) -> Result<Option<Lifetime>, DecodeError> {
     match seconds {
         0 => Ok(None),
         seconds => Lifetime::from_secs(seconds).map(Some).ok_or(invalid("lives_for_s")),
@@ -155,7 +158,7 @@ fn text(body: String) -> Result<Text, DecodeError> {
     Text::new(body).map_err(|_| invalid("text"))
 }
 
-fn seconds(lifetime: Option<Lifetime>) -> u32 {
+pub(crate) fn seconds(lifetime: Option<Lifetime>) -> u32 {
     lifetime.map_or(0, Lifetime::as_secs)
 }
 
@@ -176,6 +179,7 @@ impl TryFrom<wire::Reference> for Reference {
 /// What can be said, as it lies in a content or in a copy for the own devices.
 pub(crate) enum Wire {
     Text(wire::Text),
+    File(wire::File),
     Edit(wire::Edit),
     Deletion(wire::Deletion),
     Reaction(wire::Reaction),
@@ -192,6 +196,7 @@ impl From<&Said> for Wire {
                 reply_to: written.reply_to.map(Into::into),
                 lives_for_s: seconds(written.lives_for),
             }),
+            Said::File(attached) => Self::File((&**attached).into()),
             Said::Edit { id, text } => {
                 Self::Edit(wire::Edit { message_id: id_bytes(*id), body: text.as_str().to_owned() })
             }
@@ -222,6 +227,7 @@ impl Wire {
                 reply_to: wire.reply_to.map(TryInto::try_into).transpose()?,
                 lives_for: lifetime(wire.lives_for_s)?,
             }),
+            Self::File(wire) => Said::File(Box::new(wire.try_into()?)),
             Self::Edit(wire) => Said::Edit { id: message_id(&wire.message_id)?, text: text(wire.body)? },
             Self::Deletion(wire) => Said::Delete(message_id(&wire.message_id)?),
             Self::Reaction(wire) => Said::React {

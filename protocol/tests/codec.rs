@@ -6,11 +6,12 @@ use std::num::NonZeroU64;
 
 use bytes::Bytes;
 use endtoend_protocol::{
-    AccountTag, Address, Answer, BlobId, BlobRequest, Bundle, Bundles, ChainHead, ChainId, ClientFrame, ClosingReason,
-    Content, ContentKind, DecodeError, Deliver, DeliveryNumber, DeviceId, DeviceKeys, Emoji, Envelope, EnvelopeId,
-    EnvelopeKey, Identity, InviteCode, KemPreKey, KeyCounts, Lifetime, ListedDevice, MessageId, NewDevice,
-    OneTimePreKey, Parcel, Place, Progress, Reference, Refusal, RefusalCode, Registration, RejectReason, Relation,
-    Request, RequestId, RetryReason, Said, ServerFrame, SignedPreKey, Text, UnixMillis, Work, Written, limits,
+    AccountTag, Address, Answer, Attached, BlobId, BlobRequest, Bundle, Bundles, ChainHead, ChainId, ClientFrame,
+    ClosingReason, Content, ContentKind, DecodeError, Deliver, DeliveryNumber, DeviceId, DeviceKeys, Emoji, Envelope,
+    EnvelopeId, EnvelopeKey, File, FileName, Identity, InviteCode, KemPreKey, KeyCounts, Lifetime, ListedDevice,
+    MediaType, MessageId, NewDevice, OneTimePreKey, Parcel, Picture, Place, Progress, Reference, Refusal, RefusalCode,
+    Registration, RejectReason, Relation, Request, RequestId, RetryReason, Said, ServerFrame, Shown, SignedPreKey,
+    Text, UnixMillis, Voice, Work, Written, limits,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -296,6 +297,27 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
     ]
 }
 
+fn file() -> impl Strategy<Value = File> {
+    let shown = prop_oneof![
+        Just(Shown::File),
+        (1..=8_192_u32, 1..=8_192_u32).prop_map(|(width, height)| Shown::Picture(Picture::new(width, height).unwrap())),
+        (any::<u32>(), prop::collection::vec(any::<u8>(), 0..=limits::WAVEFORM_BYTES_MAX))
+            .prop_map(|(duration_ms, waveform)| Shown::Voice(Voice::new(duration_ms, waveform).unwrap())),
+    ];
+    let said = (any::<String>(), select(vec!["image/png", "text/plain", "nonsense"]));
+    (array(), array(), array(), 0..=limits::FILE_BYTES_MAX, said, shown).prop_map(
+        |(blob, key, hash, bytes, (name, media_type), shown)| File {
+            blob: BlobId(blob),
+            key,
+            hash,
+            bytes,
+            name: FileName::new(&name),
+            media_type: MediaType::new(media_type),
+            shown,
+        },
+    )
+}
+
 fn said() -> impl Strategy<Value = Said> {
     let id = any::<[u8; 10]>().prop_map(|random| MessageId::new(UnixMillis::new(7), random));
     let reference = (id.clone(), any::<bool>()).prop_map(|(id, of_reader)| Reference { id, of_reader });
@@ -305,6 +327,8 @@ fn said() -> impl Strategy<Value = Said> {
     prop_oneof![
         (text.clone(), prop::option::of(reference.clone()), lifetime.clone())
             .prop_map(|(text, reply_to, lives_for)| Said::Text(Written { text, reply_to, lives_for })),
+        (file(), prop::option::of(reference.clone()), lifetime.clone())
+            .prop_map(|(file, reply_to, lives_for)| Said::File(Box::new(Attached { file, reply_to, lives_for }))),
         (id.clone(), text).prop_map(|(id, text)| Said::Edit { id, text }),
         id.clone().prop_map(Said::Delete),
         (reference, emoji).prop_map(|(to, emoji)| Said::React { to, emoji }),
@@ -331,7 +355,11 @@ fn content_with(field: u8, value: &[u8]) -> Vec<u8> {
 #[test]
 fn a_kind_of_a_newer_version_is_unknown_and_a_broken_one_is_refused() {
     let kind = |field, value: &[u8]| Content::decode(&content_with(field, value)).map(|content| content.kind);
-    assert_eq!(kind(15, b""), Ok(ContentKind::Unknown), "a new kind");
+    let mut new = content_with(9, b"");
+    new.truncate(new.len() - 2);
+    // Field 16.
+    new.extend([0x82, 0x01, 0]);
+    assert_eq!(Content::decode(&new).map(|content| content.kind), Ok(ContentKind::Unknown), "a new kind");
     assert_eq!(kind(12, b"\x08\x07"), Ok(ContentKind::Unknown), "a new progress");
     for (field, value, what) in [
         (9, b"".as_slice(), "an edit of nothing"),
@@ -339,6 +367,7 @@ fn a_kind_of_a_newer_version_is_unknown_and_a_broken_one_is_refused() {
         (11, b"", "a reaction to nothing"),
         (12, b"\x08\x01", "a receipt without messages"),
         (14, b"\x08\xff\xff\xff\xff\x0f", "a life of a century"),
+        (15, b"", "a file that is nowhere"),
     ] {
         assert!(matches!(kind(field, value), Err(DecodeError::Invalid { .. })), "{what}");
     }

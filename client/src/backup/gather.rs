@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 
 use endtoend_crypto_e2e::export_identity;
-use endtoend_protocol::{AccountTag, Emoji, Lifetime, UnixMillis};
+use endtoend_protocol::{AccountTag, Attached, Content, ContentKind, Emoji, Lifetime, Said, UnixMillis};
 
 use super::file::BackupError;
-use super::record::{ContactRecord, End, Head, MessageRecord, Record, Reply, Secrets, VERSION};
-use crate::database::{AccountState, Body, Contact, DatabaseError, Store, StoredMessage};
+use super::record::{ContactRecord, End, FileRecord, Head, MessageRecord, Record, Reply, Sealed, Secrets, VERSION};
+use crate::database::{
+    AccountState, Body, Contact, DatabaseError, Direction, FileState, MessageState, Store, StoredMessage,
+};
 use crate::handle::Handle;
 
 /// Messages that are in memory at one time.
@@ -36,7 +38,7 @@ pub(super) fn gather(
         let Some(last) = page.last() else { break };
         seq = last.seq;
         for message in page {
-            put(&Record::Message(Box::new(self::message(store, message)?)))?;
+            put(&Record::Message(Box::new(self::message(store, message, secrets)?)))?;
             end.messages += 1;
         }
         if stop() {
@@ -85,10 +87,27 @@ fn contact(store: &Store<'_>, contact: Contact, unaddressed: bool) -> Result<Con
     })
 }
 
-fn message(store: &Store<'_>, message: StoredMessage) -> Result<MessageRecord, DatabaseError> {
+fn message(store: &Store<'_>, message: StoredMessage, secrets: bool) -> Result<MessageRecord, DatabaseError> {
     let unknown = match &message.body {
         Body::Unknown => store.raw_of(&message)?.map(|raw| hex::encode(&*raw)),
-        Body::Text(_) | Body::Deleted => None,
+        Body::Text(_) | Body::File(_) | Body::Deleted => None,
+    };
+    let file = match &message.body {
+        Body::File(stored) => {
+            let said = Attached { file: stored.file.clone(), reply_to: None, lives_for: None };
+            let kind = ContentKind::Said(Said::File(Box::new(said)));
+            let content = Content { id: message.id, sent_at: message.sent_at, sender_handle: None, kind }.encode();
+            let waits = message.direction == Direction::Out && message.state == MessageState::Queued;
+            Some(FileRecord {
+                name: stored.file.name.as_str().to_owned(),
+                media_type: stored.file.media_type.as_str().to_owned(),
+                bytes: stored.file.bytes,
+                hash: hex::encode(stored.file.hash),
+                content: secrets.then(|| Sealed(hex::encode(content))),
+                unsent: waits && stored.state != FileState::Here,
+            })
+        }
+        Body::Text(_) | Body::Deleted | Body::Unknown => None,
     };
     let marks = message.marks;
     let emoji = |emoji: Option<Emoji>| emoji.map(|emoji| emoji.as_str().to_owned());
@@ -100,8 +119,9 @@ fn message(store: &Store<'_>, message: StoredMessage) -> Result<MessageRecord, D
         deleted: message.body == Body::Deleted,
         text: match message.body {
             Body::Text(text) => Some(text.into_string()),
-            Body::Deleted | Body::Unknown => None,
+            Body::File(_) | Body::Deleted | Body::Unknown => None,
         },
+        file,
         unknown,
         sent_at_ms: message.sent_at.get(),
         accepted_at_ms: message.accepted_at.map(UnixMillis::get),

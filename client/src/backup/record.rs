@@ -123,6 +123,9 @@ pub struct MessageRecord {
     /// The words; none for a message that was deleted, or that a newer version has to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// What it has instead of words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileRecord>,
     /// Deleted for everyone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
@@ -165,6 +168,42 @@ pub struct MessageRecord {
 impl fmt::Debug for MessageRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MessageRecord({} {})", self.direction, self.id)
+    }
+}
+
+/// The file of a message, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// What it is called.
+    pub name: String,
+    /// What kind it is said to be.
+    pub media_type: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its BLAKE3, 64 digits.
+    pub hash: String,
+    /// In a backup only: the whole of what the message says of it, with what opens it, as it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Sealed>,
+    /// In a backup only, of our own: it had not got to the server.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsent: bool,
+}
+
+/// What opens a file. Overwritten when it is dropped; `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sealed(pub String);
+
+impl Drop for Sealed {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealed(..)")
     }
 }
 

@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use endtoend_crypto_e2e::accept_identity;
-use endtoend_protocol::{AccountTag, Emoji, Lifetime, MessageId, Provision, Text, UnixMillis};
+use endtoend_protocol::{
+    AccountTag, Content, ContentKind, Emoji, Lifetime, MessageId, Provision, Said, Text, UnixMillis,
+};
 
-use super::record::{ContactRecord, End, Head, MessageRecord, Record, VERSION};
+use super::record::{ContactRecord, End, FileRecord, Head, MessageRecord, Record, VERSION};
 use super::sealed::SealedReader;
 use crate::address::ServerAddress;
 use crate::database::{
-    Body, Database, DatabaseError, Direction, Marks, MessageRef, MessageState, Settings, Standing, Store, StoredMessage,
+    Body, Database, DatabaseError, Direction, FileFault, FileState, Marks, MessageRef, MessageState, Settings,
+    Standing, Store, StoredFile, StoredMessage,
 };
 use crate::handle::Handle;
 use crate::profile::{Profile, ProfileError};
@@ -201,12 +204,24 @@ fn put_contact(store: &Store<'_>, contact: &ContactRecord) -> Result<(), Restore
     Ok(())
 }
 
+/// The bytes of a file are in no backup: it is at the server for a while. One that had not got there is nowhere.
+fn file(record: Option<FileRecord>) -> Result<StoredFile, RestoreError> {
+    let FileRecord { content, unsent, .. } = record.ok_or(RestoreError::Damaged)?;
+    let content = hex::decode(&content.ok_or(RestoreError::Damaged)?.0).map_err(|_| RestoreError::Damaged)?;
+    let state = if unsent { FileState::Failed(FileFault::Gone) } else { FileState::Offered };
+    match Content::decode(&content).map_err(|_| RestoreError::Damaged)?.kind {
+        ContentKind::Said(Said::File(attached)) => Ok(StoredFile { file: attached.file, state }),
+        _ => Err(RestoreError::Damaged),
+    }
+}
+
 fn put_message(store: &Store<'_>, record: MessageRecord) -> Result<(), RestoreError> {
     let peer = tag(&record.with)?;
     let direction = Direction::named(&record.direction).ok_or(RestoreError::Damaged)?;
     let id: MessageId = parsed(&record.id)?;
     let body = match record.text {
         Some(text) => Body::Text(Text::new(text).map_err(|_| RestoreError::Damaged)?),
+        None if record.file.is_some() => Body::File(Box::new(file(record.file)?)),
         None if record.deleted => Body::Deleted,
         None => Body::Unknown,
     };

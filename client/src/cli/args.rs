@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     /// Read the password from the first line of a file
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) password_file: Option<PathBuf>,
-    /// Give up after this long, like 30s or 2m [default: 30s; listen and chat: never]
+    /// Give up after this long, like 30s or 2m [default: 30s; attach and fetch: 30s in which nothing moves; listen and chat: never]
     #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
     #[command(subcommand)]
@@ -87,6 +87,10 @@ pub(crate) enum Command {
     Login,
     /// Send a text, and wait until the server has accepted it
     Send(Send),
+    /// Send a file, and wait until the server has accepted it with its message
+    Attach(Attach),
+    /// Fetch the file of a message and save it; nothing is ever replaced unless that is said
+    Fetch(Fetch),
     /// Give a message of your own other words, on both sides
     Edit {
         #[arg(long)]
@@ -210,15 +214,21 @@ pub(crate) enum Command {
         /// Id of a message to try again
         #[arg(long, value_name = "ID", requires = "with")]
         retry: Option<MessageId>,
+        /// Id of a message whose file has not got to the server: neither is sent
+        #[arg(long, value_name = "ID", requires = "with", conflicts_with = "retry")]
+        cancel: Option<MessageId>,
         /// To whom it is
-        #[arg(long, requires = "retry")]
+        #[arg(long)]
         with: Option<Handle>,
     },
     /// Find messages by their words, best first; the last word may be the beginning of one
     Search {
-        /// Words that a message must have, all of them
-        #[arg(required = true)]
+        /// Words that a message must have, all of them; of a file, in its name
+        #[arg(required_unless_present = "has_file")]
         words: Vec<String>,
+        /// Only messages with a file; without words the latest
+        #[arg(long)]
+        has_file: bool,
         /// Only in the conversation with somebody
         #[arg(long)]
         with: Option<Handle>,
@@ -371,6 +381,46 @@ pub(crate) struct Send {
     /// Id of the message that it answers
     #[arg(long, value_name = "ID")]
     pub(crate) reply_to: Option<MessageId>,
+}
+
+#[derive(Args)]
+pub(crate) struct Attach {
+    /// To whom
+    #[arg(long)]
+    pub(crate) to: Handle,
+    /// The file. Its name goes with it, its folder does not
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: PathBuf,
+    /// Byte for byte: a picture keeps what a camera or an editor has written into it, like the place where it was taken
+    #[arg(long, conflicts_with = "voice")]
+    pub(crate) as_it_is: bool,
+    /// It was spoken, and takes so long, like 4s
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) voice: Option<Duration>,
+    /// How loud it is from its beginning to its end: up to 128 bytes in hexadecimal
+    #[arg(long, value_name = "HEX", requires = "voice", default_value = "")]
+    pub(crate) waveform: String,
+    /// Id of the message that it answers
+    #[arg(long, value_name = "ID")]
+    pub(crate) reply_to: Option<MessageId>,
+}
+
+#[derive(Args)]
+pub(crate) struct Fetch {
+    #[arg(long)]
+    pub(crate) with: Handle,
+    /// Id of the message, as `history --json` and `listen --json` print it
+    #[arg(long, value_name = "ID")]
+    pub(crate) message: MessageId,
+    /// Where to save it: a folder, or a name [default: its own name, here]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: Option<PathBuf>,
+    /// Replace what is there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Fetch it no further, and forget what has come of it
+    #[arg(long, conflicts_with_all = ["to", "overwrite"])]
+    pub(crate) cancel: bool,
 }
 
 impl Arguments {

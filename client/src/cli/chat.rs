@@ -1,11 +1,16 @@
 //! `chat`: two people, line by line.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use endtoend_client::database::{Direction, MessageState, Page, StoredMessage};
-use endtoend_client::engine::{Change, ConnectionState, Event, SendError};
+use endtoend_client::database::{Body, Direction, FileState, MessageState, Page, StoredMessage};
+use endtoend_client::engine::{
+    AttachError, Attaching, Change, ConnectionState, EngineHandle, Event, FileError, FileStep, SendError,
+};
+use endtoend_client::files::Manner;
 use endtoend_client::handle::Handle;
 use endtoend_protocol::MessageId;
 use rustyline::history::MemHistory;
@@ -18,6 +23,7 @@ use crate::chat_line::{Meaning, meaning};
 use crate::commands::{open, stop};
 use crate::conversation::{self, Line, show_unread};
 use crate::failure::Failure;
+use crate::files;
 use crate::output;
 use crate::waiting::{News, Waiting};
 
@@ -78,7 +84,7 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
         let earlier = handle.history(with.clone(), SHOWN_ON_ENTRY).await?;
         let theirs = |message: &&StoredMessage| message.direction == Direction::In;
         let last: Cell<Option<MessageId>> = Cell::new(earlier.iter().rev().find(theirs).map(|message| message.id));
-        let (mut typing, mut acted) = (true, false);
+        let (mut typing, mut acted, mut saves) = (true, false, HashMap::new());
         loop {
             let shown = |line: &Line<'_>| {
                 if let Line::Message(message) = line {
@@ -88,7 +94,10 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
             };
             show_unread(&handle, Some(with), u64::MAX, &shown).await?;
             waiting.check_connection()?;
-            if !typing && all_settled(&handle, &own).await? && (!acted || handle.waiting_for(with.clone()).await? == 0)
+            if !typing
+                && saves.is_empty()
+                && all_settled(&handle, &own).await?
+                && (!acted || handle.waiting_for(with.clone()).await? == 0)
             {
                 return Ok(());
             }
@@ -102,6 +111,23 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
                         Meaning::Answer(id, text) => match handle.answer(with.clone(), text, id).await {
                             Err(SendError::NotAllowed(why)) => output::note(&why.to_string()),
                             sent => own.push(sent?),
+                        },
+                        Meaning::Attach(path) => {
+                            let (to, manner) = (with.clone(), Manner::Usual);
+                            match handle.attach(Attaching { to, path, manner, reply_to: None }).await {
+                                Err(error @ (AttachError::Prepare(_) | AttachError::Busy)) => {
+                                    output::note(&error.to_string());
+                                }
+                                attached => own.push(attached?),
+                            }
+                        }
+                        Meaning::Save(id, path) => match handle.fetch_file(with.clone(), id).await {
+                            Err(error @ FileError::NoFile) => output::note(&error.to_string()),
+                            fetches => {
+                                fetches?;
+                                saves.insert(id, path);
+                                save_those_here(&handle, with, &mut saves, &say).await?;
+                            }
                         },
                         Meaning::Do(deed) => match handle.act(with.clone(), deed).await {
                             Err(error @ (SendError::NotAllowed(_) | SendError::NoConversation(_))) => {
@@ -119,13 +145,47 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
                     News::TimedOut if typing => return Ok(()),
                     News::TimedOut => return Err(waiting.timed_out()),
                     News::Event(None) => {}
-                    News::Event(Some(event)) => mark(&own, with, &event, &say)?,
+                    News::Event(Some(event)) => {
+                        mark(&own, with, &event, &say)?;
+                        if matches!(event, Event::File { step: FileStep::Is(_), .. }) {
+                            save_those_here(&handle, with, &mut saves, &say).await?;
+                        }
+                    }
                 },
             }
         }
     }
     .await;
     stop(engine, done).await
+}
+
+/// Saves files that were asked for and have come. What cannot be saved is told, and nothing is replaced.
+async fn save_those_here(
+    engine: &EngineHandle,
+    with: &Handle,
+    saves: &mut HashMap<MessageId, Option<PathBuf>>,
+    say: &dyn Fn(&str, serde_json::Value) -> std::io::Result<()>,
+) -> Result<(), Failure> {
+    let asked: Vec<MessageId> = saves.keys().copied().collect();
+    for id in asked {
+        let stored = match engine.message(with.clone(), id).await?.map(|message| message.body) {
+            Some(Body::File(stored)) if stored.state == FileState::Fetching => continue,
+            Some(Body::File(stored)) => stored,
+            _ => {
+                saves.remove(&id);
+                continue;
+            }
+        };
+        let to = files::place(saves.remove(&id).flatten().as_deref(), &stored);
+        match engine.save_file(with.clone(), id, to.clone(), false).await {
+            Ok(()) => say(
+                &format!("  ✓ saved {}", to.display()),
+                json!({ "event": "saved", "message_id": id.to_string(), "path": to.display().to_string() }),
+            )?,
+            Err(error) => output::note(&error.to_string()),
+        }
+    }
+    Ok(())
 }
 
 /// Shows what became of the lines of this chat.
@@ -178,7 +238,15 @@ fn mark(
                 false => say(&text, output::changed_object(Some(other), *id, *change)),
             }
         }
+        Event::File { with: Some(other), message, step } if other == with => {
+            let object = files::step_object(Some(with.as_str()), message.id, *step);
+            match files::step_words(*step) {
+                Some(text) => say(&text, object),
+                None => Ok(()),
+            }
+        }
         Event::Connection(_)
+        | Event::File { .. }
         | Event::Changed { .. }
         | Event::Received { .. }
         | Event::AllSent { .. }
@@ -195,7 +263,9 @@ fn mark(
 /// Whether the server has taken everything, or never will.
 async fn all_settled(engine: &endtoend_client::engine::EngineHandle, own: &[MessageId]) -> Result<bool, Failure> {
     for id in own {
-        if engine.find(*id).await?.is_some_and(|message| message.state == MessageState::Queued) {
+        let waits = engine.find(*id).await?.is_some_and(|message| message.state == MessageState::Queued);
+        // A file that did not get through waits for a person.
+        if waits && files::fault(engine, *id).await?.is_none() {
             return Ok(false);
         }
     }

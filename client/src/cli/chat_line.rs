@@ -1,5 +1,6 @@
 //! What a line of `chat` means. No terminal here.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use endtoend_client::engine::Deed;
@@ -12,6 +13,10 @@ pub(crate) enum Meaning {
     Say(Text),
     /// Words that answer a message.
     Answer(MessageId, Text),
+    /// A file to send.
+    Attach(PathBuf),
+    /// A file to fetch and save, under its own name or another.
+    Save(MessageId, Option<PathBuf>),
     /// Something else.
     Do(Deed),
     /// What to tell whoever has typed it.
@@ -20,7 +25,7 @@ pub(crate) enum Meaning {
 
 /// How commands are written.
 pub(crate) const HELP: &str = "/reply WHICH TEXT, /edit WHICH TEXT, /delete WHICH, /hide WHICH, /react WHICH EMOJI, \
-     /unreact WHICH, /timer DURATION or off, /typing. WHICH: a number of your lines, ^ for their last message, or an id. \
+     /unreact WHICH, /attach PATH, /save WHICH [PATH], /timer DURATION or off, /typing. WHICH: a number of your lines, ^ for their last message, or an id. \
      A text that begins with / is written //";
 
 /// Reads a line. `own` are the messages of this chat, `last` is the last of the other side's.
@@ -32,8 +37,14 @@ pub(crate) fn meaning(line: &str, own: &[MessageId], last: Option<MessageId>) ->
     let (command, rest) = command.split_once(' ').unwrap_or((command, ""));
     let (which, rest) = match command {
         "timer" => return timer(rest.trim()),
+        "attach" => {
+            return match rest.trim() {
+                "" => Meaning::Wrong(HELP.to_owned()),
+                path => Meaning::Attach(PathBuf::from(path)),
+            };
+        }
         "typing" => return Meaning::Do(Deed::Typing(true)),
-        "reply" | "edit" | "delete" | "hide" | "react" | "unreact" => {
+        "reply" | "edit" | "delete" | "hide" | "react" | "unreact" | "save" => {
             rest.trim_start().split_once(' ').unwrap_or((rest.trim(), ""))
         }
         _ => return Meaning::Wrong(HELP.to_owned()),
@@ -52,6 +63,7 @@ pub(crate) fn meaning(line: &str, own: &[MessageId], last: Option<MessageId>) ->
         "delete" => Meaning::Do(Deed::DeleteForEveryone(id)),
         "hide" => Meaning::Do(Deed::DeleteForMe(id)),
         "unreact" => Meaning::Do(Deed::React(id, None)),
+        "save" => Meaning::Save(id, Some(rest.trim()).filter(|path| !path.is_empty()).map(PathBuf::from)),
         _ => match Emoji::new(rest.trim().to_owned()) {
             Some(emoji) => Meaning::Do(Deed::React(id, Some(emoji))),
             None => Meaning::Wrong("a reaction has 1 to 64 bytes, and no spaces or controls".to_owned()),
@@ -107,6 +119,15 @@ mod tests {
         for line in ["/edit 0 x", "/edit 3 x", "/edit x x", "/edit", "/edit 1", "/react 1 a b", "/react 1"] {
             assert!(matches!(edit(line), Meaning::Wrong(_)), "{line}");
         }
+    }
+
+    #[test]
+    fn a_file_is_sent_by_its_path_and_saved_by_its_message() {
+        assert_eq!(meaning("/attach a file.txt ", &[], None), Meaning::Attach("a file.txt".into()));
+        assert!(matches!(meaning("/attach ", &[], None), Meaning::Wrong(_)));
+        assert_eq!(meaning("/save ^", &[], Some(id(3))), Meaning::Save(id(3), None));
+        assert_eq!(meaning("/save ^ other name", &[], Some(id(3))), Meaning::Save(id(3), Some("other name".into())));
+        assert!(matches!(meaning("/save", &[], None), Meaning::Wrong(_)));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::args::{Arguments, Command, Send};
 use crate::conversation::{self, show_unread};
 use crate::failure::{Failure, IDENTITY, Kind};
 use crate::waiting::{News, Waiting};
-use crate::{account, chat, deeds, output, password, people, whole};
+use crate::{account, chat, deeds, files, output, password, people, whole};
 
 /// One attempt to connect: short enough that a retry fits the default time.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,6 +28,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Command::Login => login(arguments).await,
         Command::Send(send) => self::send(arguments, send).await,
+        Command::Attach(attach) => files::attach(arguments, attach).await,
+        Command::Fetch(fetch) => files::fetch(arguments, fetch).await,
         Command::Edit { with, message, text } => deeds::edit(arguments, with, *message, text).await,
         Command::Delete { with, message, for_everyone } => {
             deeds::delete(arguments, with, *message, *for_everyone).await
@@ -40,11 +42,15 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
             let page = before.map(Page::Before).or(after.map(Page::After)).unwrap_or(Page::Last);
             history(arguments, with, page, *limit).await
         }
-        Command::Outbox { retry: Some(message), with: Some(with) } => retry(arguments, with, *message).await,
+        Command::Outbox { retry: Some(message), with: Some(with), .. } => retry(arguments, with, *message).await,
+        Command::Outbox { cancel: Some(message), with: Some(with), .. } => {
+            files::cancel(arguments, with, *message, false).await
+        }
         Command::Outbox { .. } => outbox(arguments).await,
-        Command::Search { words, with, theirs, own, since, until, limit } => {
+        Command::Search { words, has_file, with, theirs, own, since, until, limit } => {
             let direction = theirs.then_some(Direction::In).or(own.then_some(Direction::Out));
-            let question = Question { words: words.join(" "), with: None, direction, since: *since, until: *until };
+            let (since, until, has_file) = (*since, *until, *has_file);
+            let question = Question { words: words.join(" "), with: None, direction, since, until, has_file };
             search(arguments, question, with.clone(), *limit).await
         }
         Command::Chat { with } => chat::chat(arguments, with).await,
@@ -281,10 +287,20 @@ async fn send(arguments: &Arguments, send: &Send) -> Result<(), Failure> {
 }
 
 /// Waits until the server has taken a message or never will.
-async fn settled(engine: &EngineHandle, waiting: &mut Waiting, id: MessageId, to: &Handle) -> Result<(), Failure> {
+pub(crate) async fn settled(
+    engine: &EngineHandle,
+    waiting: &mut Waiting,
+    id: MessageId,
+    to: &Handle,
+) -> Result<(), Failure> {
+    let mut bar = files::Bar::new();
     loop {
         match engine.find(id).await?.map(|message| message.state) {
-            Some(MessageState::Queued) => {}
+            Some(MessageState::Queued) => {
+                if let Some(fault) = files::fault(engine, id).await? {
+                    return Err(files::failed(fault, true));
+                }
+            }
             Some(MessageState::Accepted | MessageState::Delivered | MessageState::Read | MessageState::Received) => {
                 return Ok(());
             }
@@ -298,6 +314,10 @@ async fn settled(engine: &EngineHandle, waiting: &mut Waiting, id: MessageId, to
             News::Event(Some(Event::IdentityChanged { handle, .. })) if handle.as_ref() == Some(to) => {
                 let text = format!("the identity of {to} has changed; the message stays queued");
                 return Err(Failure::new(Kind::Failed, text).hint(IDENTITY));
+            }
+            News::Event(Some(Event::File { step, message, .. })) if message.id == id => {
+                waiting.moved();
+                bar.show(step);
             }
             News::Event(Some(Event::BadKeys { .. })) => {
                 output::note("the server gave keys that do not verify; trying again");
@@ -374,6 +394,7 @@ fn tell(json: bool, event: &Event) -> io::Result<()> {
                 (false, None) => Ok(()),
             }
         }
+        Event::File { with, message, step } => files::tell(json, with.as_ref(), message.id, *step),
         Event::Connection(_)
         | Event::Received { .. }
         | Event::AllSent { .. }

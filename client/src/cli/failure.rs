@@ -8,8 +8,10 @@ use endtoend_client::backup::{BackupError, RestoreError};
 use endtoend_client::database::DatabaseError;
 use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::{
-    AccountError, AddError, DecideError, NicknameError, OfflineReason, RequestError, SendError, StartError, VerifyError,
+    AccountError, AddError, AttachError, DecideError, FileError, NicknameError, OfflineReason, RequestError, SendError,
+    StartError, VerifyError,
 };
+use endtoend_client::files::{PrepareError, SaveError};
 use endtoend_client::profile::ProfileError;
 use endtoend_protocol::RefusalCode;
 
@@ -212,6 +214,51 @@ impl From<SendError> for Failure {
                 Self::because(Kind::Failed, &error).hint("`history` shows the messages; with --json also their ids")
             }
             SendError::NotRefused | SendError::Stopped => Self::because(Kind::Failed, &error),
+        }
+    }
+}
+
+impl From<AttachError> for Failure {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::Send(error) => error.into(),
+            AttachError::Prepare(error) => {
+                let failure = Self::because(Kind::Failed, &error);
+                match error {
+                    PrepareError::DamagedPicture => failure
+                        .hint("with --as-it-is it is sent byte for byte, with whatever a camera has written into it"),
+                    PrepareError::Unwritable(_) => failure.hint("a sealed copy needs as much room as the file"),
+                    PrepareError::Unreadable { .. } | PrepareError::TooLong | PrepareError::GivenUp => failure,
+                }
+            }
+            AttachError::Busy | AttachError::Stopped => Self::because(Kind::Failed, &error),
+        }
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Database(error) => error.into(),
+            FileError::Save(error) => {
+                let failure = Self::because(Kind::Failed, &error);
+                match error {
+                    SaveError::Exists(_) => {
+                        failure.hint("name another place with --to, or replace it with --overwrite")
+                    }
+                    SaveError::Damaged => failure.hint("`fetch` fetches it again"),
+                    SaveError::Unwritable { .. } | SaveError::GivenUp => failure,
+                }
+            }
+            FileError::NoFile => {
+                Self::because(Kind::Failed, &error).hint("`history` shows the messages; with --json also their ids")
+            }
+            FileError::NotHere => Self::because(Kind::Failed, &error).hint("`fetch` it first"),
+            FileError::NoConversation(_)
+            | FileError::NotMoving
+            | FileError::TooLarge
+            | FileError::Busy
+            | FileError::Stopped => Self::because(Kind::Failed, &error),
         }
     }
 }

@@ -8,6 +8,7 @@ mod commands;
 mod conversation;
 mod deeds;
 mod failure;
+mod files;
 mod output;
 mod password;
 mod people;

@@ -9,6 +9,8 @@ use endtoend_client::handle::Handle;
 use endtoend_protocol::{Emoji, Lifetime, MessageId, UnixMillis};
 use serde_json::{Value, json};
 
+use crate::files;
+
 /// One object, one line, at once.
 pub(crate) fn json_line(object: &Value) -> io::Result<()> {
     line(&object.to_string())
@@ -62,7 +64,14 @@ pub(crate) fn peer(message: &StoredMessage) -> String {
 fn text(message: &StoredMessage) -> Option<&str> {
     match &message.body {
         Body::Text(text) => Some(text.as_str()),
-        Body::Deleted | Body::Unknown => None,
+        Body::File(_) | Body::Deleted | Body::Unknown => None,
+    }
+}
+
+fn file(message: &StoredMessage) -> Option<Value> {
+    match &message.body {
+        Body::File(stored) => Some(files::object(stored)),
+        Body::Text(_) | Body::Deleted | Body::Unknown => None,
     }
 }
 
@@ -75,6 +84,7 @@ fn marked(mut object: Value, message: &StoredMessage) -> Value {
     let marks = &message.marks;
     let emoji = |emoji: &Option<Emoji>| emoji.as_ref().map(|emoji| emoji.as_str().to_owned());
     if let Some(fields) = object.as_object_mut() {
+        fields.insert("file".to_owned(), json!(file(message)));
         fields.insert("deleted".to_owned(), json!(message.body == Body::Deleted));
         fields.insert("reply_to".to_owned(), json!(marks.reply_to.map(|reply| reply.id.to_string())));
         fields.insert("edited_at_ms".to_owned(), json!(ms(marks.edited_at)));
@@ -143,7 +153,7 @@ pub(crate) fn history_object(message: &StoredMessage) -> Value {
 pub(crate) fn pending_object(message: &StoredMessage, why: Why) -> Value {
     json!({
         "event": "pending", "to": peer(message), "message_id": message.id.to_string(), "state": message.state.as_str(),
-        "why": why.as_str(), "sent_at_ms": message.sent_at.get(), "text": text(message),
+        "why": why.as_str(), "sent_at_ms": message.sent_at.get(), "text": text(message), "file": file(message),
     })
 }
 
@@ -164,6 +174,7 @@ pub(crate) fn spoken(message: &StoredMessage) -> String {
     };
     let mut words = match &message.body {
         Body::Text(text) => harmless(text.as_str()),
+        Body::File(stored) => files::spoken(stored),
         Body::Deleted => "(deleted)".to_owned(),
         Body::Unknown => "(needs a newer version of this program)".to_owned(),
     };

@@ -25,6 +25,7 @@ pub(crate) struct Waiting {
     events: broadcast::Receiver<Event>,
     connection: watch::Receiver<ConnectionState>,
     deadline: Option<Instant>,
+    timeout: Option<Duration>,
     interrupt: Interrupt,
     /// Why the connection was away, the last time that it was found away. The first is told.
     trouble: Option<OfflineReason>,
@@ -37,9 +38,15 @@ impl Waiting {
             connection: engine.connection(),
             // A timeout beyond what the clock can hold is none.
             deadline: timeout.and_then(|timeout| clock::monotonic().checked_add(timeout)),
+            timeout,
             interrupt: Interrupt::new()?,
             trouble: None,
         })
+    }
+
+    /// Something has moved: the time begins anew.
+    pub(crate) fn moved(&mut self) {
+        self.deadline = self.timeout.and_then(|timeout| clock::monotonic().checked_add(timeout));
     }
 
     /// The next news.

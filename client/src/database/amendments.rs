@@ -75,6 +75,7 @@ impl Store<'_> {
             return Ok(Err(refused));
         }
         self.forget_text(peer, message)?;
+        self.forget_file(peer, message, true)?;
         self.connection
             .prepare_cached(
                 "UPDATE messages SET body = NULL, raw = NULL, deleted = 1, reply_id = NULL, reply_direction = NULL
@@ -100,6 +101,9 @@ impl Store<'_> {
             return Ok(Err(Refused::NoSuchMessage));
         }
         self.forget_text(peer, message)?;
+        // A file that has not left has nobody who could fetch it.
+        let unsent = self.file_of(peer, message)?.is_some_and(|kept| kept.is_unsent());
+        self.forget_file(peer, message, unsent)?;
         self.connection
             .prepare_cached(
                 "UPDATE messages SET body = NULL, raw = NULL, hidden = 1, shown = 1, reply_id = NULL, reply_direction = NULL

@@ -143,6 +143,7 @@ impl Store<'_> {
             let id = MessageId::from_slice(&id).map_err(|_| DatabaseError::Invalid("messages.message_id"))?;
             let message = MessageRef { direction, id };
             self.forget_text(peer, message)?;
+            self.forget_file(peer, message, false)?;
             self.forget_about(peer, message)?;
             self.connection
                 .prepare_cached("DELETE FROM messages WHERE peer = ? AND direction = ? AND message_id = ?")?

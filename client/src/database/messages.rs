@@ -4,7 +4,8 @@ use endtoend_protocol::{AccountTag, Emoji, Lifetime, MessageId, RejectReason, Te
 use rusqlite::{OptionalExtension as _, Params, Row, params};
 
 use super::contacts::parse_handle;
-use super::{DatabaseError, Store, array, integer, unsigned};
+use super::{DatabaseError, Store, StoredFile, array, integer, unsigned};
+use crate::files::spool::LocalName;
 use crate::handle::Handle;
 
 pub(super) const KIND: &str = "message";
@@ -91,6 +92,8 @@ impl MessageState {
 pub enum Body {
     /// Words.
     Text(Text),
+    /// A file.
+    File(Box<StoredFile>),
     /// Its writer has deleted it for everyone.
     Deleted,
     /// A kind that only a newer version can show.
@@ -169,10 +172,11 @@ pub struct StoredMessage {
 
 const COLUMNS: &str = "m.seq, m.peer, c.handle, m.direction, m.message_id, m.state, m.body, m.sent_at, m.accepted_at,
     m.received_at, m.wire_bytes, m.shown, m.reply_id, m.reply_direction, m.edited_at, m.deleted, m.lives_for_s,
-    m.delivered_at, m.read_at, t.emoji, o.emoji
+    m.delivered_at, m.read_at, t.emoji, o.emoji, f.about, f.state
     FROM messages m LEFT JOIN contacts c ON c.tag = m.peer
     LEFT JOIN reactions t ON t.peer = m.peer AND t.direction = m.direction AND t.message_id = m.message_id AND t.author = 'in'
-    LEFT JOIN reactions o ON o.peer = m.peer AND o.direction = m.direction AND o.message_id = m.message_id AND o.author = 'out'";
+    LEFT JOIN reactions o ON o.peer = m.peer AND o.direction = m.direction AND o.message_id = m.message_id AND o.author = 'out'
+    LEFT JOIN files f ON f.peer = m.peer AND f.direction = m.direction AND f.message_id = m.message_id";
 
 /// Where a body belongs.
 pub(super) fn place(peer: AccountTag, direction: Direction, id: MessageId) -> Vec<u8> {
@@ -188,7 +192,7 @@ impl Store<'_> {
         let place = place(message.peer, message.direction, message.id);
         let body = match &message.body {
             Body::Text(text) => Some(self.sealer.seal(KIND, &place, text.as_str().as_bytes())),
-            Body::Unknown | Body::Deleted => None,
+            Body::File(_) | Body::Unknown | Body::Deleted => None,
         };
         let reply = message.marks.reply_to;
         let added = self
@@ -217,10 +221,15 @@ impl Store<'_> {
                 message.marks.delivered_at.map(|at| integer(at.get())),
                 message.marks.read_at.map(|at| integer(at.get())),
             ])?;
-        if added == 1
-            && let Body::Text(text) = &message.body
-        {
-            self.index_text(self.connection.last_insert_rowid(), text.as_str())?;
+        let seq = self.connection.last_insert_rowid();
+        match &message.body {
+            Body::Text(text) if added == 1 => self.index_text(seq, text.as_str())?,
+            Body::File(stored) if added == 1 => {
+                let named = MessageRef { direction: message.direction, id: message.id };
+                self.put_file(message.peer, named, stored, LocalName::random(), None)?;
+                self.index_text(seq, stored.file.name.as_str())?;
+            }
+            Body::Text(_) | Body::File(_) | Body::Deleted | Body::Unknown => {}
         }
         Ok(added == 1)
     }
@@ -241,7 +250,11 @@ impl Store<'_> {
         let messages = self.select("WHERE m.peer = ? ORDER BY m.seq", params![from.as_bytes()])?;
         for message in &messages {
             self.forget_text(from, MessageRef { direction: message.direction, id: message.id })?;
+            if let Body::File(stored) = &message.body {
+                self.forget_words(message.seq, stored.file.name.as_str())?;
+            }
         }
+        self.move_files(from, to)?;
         self.connection.execute("DELETE FROM messages WHERE peer = ?", [from.as_bytes()])?;
         for message in messages {
             self.put_message(&StoredMessage { peer: to, ..message })?;
@@ -335,6 +348,18 @@ impl Store<'_> {
         Ok(found.pop())
     }
 
+    /// A message of a conversation; of two with this id, that of the other side.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn message_in(&self, peer: AccountTag, id: MessageId) -> Result<Option<StoredMessage>, DatabaseError> {
+        let mut found = self.select(
+            "WHERE m.peer = ? AND m.message_id = ? AND m.hidden = 0 ORDER BY m.direction LIMIT 1",
+            params![peer.as_bytes(), id.as_bytes()],
+        )?;
+        Ok(found.pop())
+    }
+
     /// Notes what became of one of our messages to somebody. `false` when there is no such message.
     pub(super) fn set_message_state(
         &self,
@@ -364,7 +389,12 @@ impl Store<'_> {
         let id = MessageId::from_slice(&row.id).map_err(|_| DatabaseError::Invalid("messages.message_id"))?;
         let body = match row.body {
             None if row.deleted => Body::Deleted,
-            None => Body::Unknown,
+            None => match (row.about, row.file_state) {
+                (Some(about), Some(state)) => {
+                    Body::File(Box::new(self.stored_file((peer, direction, id), &about, &state)?))
+                }
+                _ => Body::Unknown,
+            },
             Some(sealed) => {
                 let opened = self.sealer.open(KIND, &place(peer, direction, id), &sealed)?;
                 let text = String::from_utf8(opened.to_vec()).ok().and_then(|text| Text::new(text).ok());
@@ -427,6 +457,8 @@ struct Columns {
     read_at: Option<i64>,
     their_reaction: Option<Vec<u8>>,
     own_reaction: Option<Vec<u8>>,
+    about: Option<Vec<u8>>,
+    file_state: Option<String>,
 }
 
 impl Columns {
@@ -453,6 +485,8 @@ impl Columns {
             read_at: row.get(18)?,
             their_reaction: row.get(19)?,
             own_reaction: row.get(20)?,
+            about: row.get(21)?,
+            file_state: row.get(22)?,
         })
     }
 }

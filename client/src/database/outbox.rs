@@ -75,7 +75,7 @@ impl Store<'_> {
         .collect()
     }
 
-    /// How many rows wait that carry a message of a history, but for those to one account.
+    /// How many rows wait that carry a message of a history, but for those to one account, and messages whose files are on their way.
     ///
     /// # Errors
     /// See [`DatabaseError`].
@@ -83,8 +83,9 @@ impl Store<'_> {
         let count: i64 = self
             .connection
             .prepare_cached(
-                "SELECT count(*) FROM outbox o WHERE o.recipient IS NOT ?1 AND EXISTS
-                 (SELECT 1 FROM messages m WHERE m.message_id = o.message_id AND m.direction = 'out')",
+                "SELECT (SELECT count(*) FROM outbox o WHERE o.recipient IS NOT ?1 AND EXISTS
+                 (SELECT 1 FROM messages m WHERE m.message_id = o.message_id AND m.direction = 'out'))
+                 + (SELECT count(*) FROM files WHERE state = 'sending')",
             )?
             .query_row([except.map(|tag| tag.as_bytes().to_vec())], |row| row.get(0))?;
         usize::try_from(count).map_err(|_| DatabaseError::Invalid("outbox"))
@@ -252,6 +253,15 @@ impl Store<'_> {
             self.begin_own_life(recipient, message)?;
         }
         Ok((known && !elsewhere).then_some(message))
+    }
+
+    /// A note to oneself is as safe as it will be: no other device can have it.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn note_is_safe(&self, own: AccountTag, id: MessageId) -> Result<(), DatabaseError> {
+        self.set_message_state(id, own, MessageState::Accepted)?;
+        self.begin_own_life(own, id)
     }
 
     /// Removes a row. Says its message, for whom it was, and how many rows of that message still wait for the same.

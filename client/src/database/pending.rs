@@ -3,13 +3,17 @@
 use endtoend_protocol::{AccountTag, MessageId, RejectReason};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{DatabaseError, MessageState, Standing, Store, StoredMessage};
+use super::{Body, DatabaseError, FileFault, FileState, MessageState, Standing, Store, StoredMessage};
 
 /// Why a message of ours is not safe yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     /// It waits for a connection, or for its turn.
     Waits,
+    /// Its file is on its way to the server.
+    File,
+    /// Its file did not get to the server. It can be tried again.
+    FileFailed(FileFault),
     /// It was sent, perhaps more than once, and the server has not answered.
     Unanswered,
     /// The server has not said yet which account that handle has.
@@ -27,6 +31,8 @@ impl Why {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Waits => "waits",
+            Self::File => "file",
+            Self::FileFailed(fault) => fault.as_str(),
             Self::Unanswered => "unanswered",
             Self::NoAccount => "no_account",
             Self::IdentityChanged => "identity_changed",
@@ -71,12 +77,16 @@ impl Store<'_> {
         if contact.is_some_and(|contact| contact.standing == Standing::Blocked) {
             return Ok(Why::Blocked);
         }
-        let unaddressed: Option<bool> = self
-            .connection
-            .prepare_cached("SELECT unaddressed FROM contacts WHERE tag = ?")?
-            .query_row([message.peer.as_bytes()], |row| row.get(0))
-            .optional()?;
-        if unaddressed == Some(true) {
+        match &message.body {
+            Body::File(file) if file.state == FileState::Sending => return Ok(Why::File),
+            Body::File(file) => {
+                if let FileState::Failed(fault) = file.state {
+                    return Ok(Why::FileFailed(fault));
+                }
+            }
+            Body::Text(_) | Body::Deleted | Body::Unknown => {}
+        }
+        if self.is_unaddressed(message.peer)? {
             return Ok(Why::NoAccount);
         }
         let sealed = self
@@ -84,6 +94,19 @@ impl Store<'_> {
             .prepare_cached("SELECT 1 FROM outbox WHERE message_id = ? AND recipient = ? AND envelope IS NOT NULL")?
             .exists(params![message.id.as_bytes(), message.peer.as_bytes()])?;
         Ok(if sealed { Why::Unanswered } else { Why::Waits })
+    }
+
+    /// Whether a tag stands in for an account that the server has not named yet.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn is_unaddressed(&self, tag: AccountTag) -> Result<bool, DatabaseError> {
+        let unaddressed: Option<bool> = self
+            .connection
+            .prepare_cached("SELECT unaddressed FROM contacts WHERE tag = ?")?
+            .query_row([tag.as_bytes()], |row| row.get(0))
+            .optional()?;
+        Ok(unaddressed == Some(true))
     }
 
     /// A message that the server refused waits again. Says whether there was one; it has still to be put into the outbox.

@@ -240,6 +240,26 @@ CREATE INDEX early_by_message ON early (peer, direction, message_id);
 ALTER TABLE messages ADD COLUMN raw BLOB;                -- sealed: content of a kind that this version does not know
 CREATE INDEX messages_raw ON messages (seq) WHERE raw IS NOT NULL;
 ",
+    "
+CREATE TABLE files (                  -- of messages
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    peer BLOB NOT NULL,
+    direction TEXT NOT NULL,          -- of the message
+    message_id BLOB NOT NULL,
+    about BLOB NOT NULL,              -- sealed: what its writer says of it, and what opens it
+    state TEXT NOT NULL,
+    local BLOB NOT NULL UNIQUE,       -- its name in the profile's folder
+    secret BLOB,                      -- sealed: lets its blob be written and removed; of files that were sent from here
+    UNIQUE (peer, direction, message_id)
+) STRICT;
+CREATE INDEX files_moving ON files (state, seq) WHERE state IN ('sending', 'fetching');
+CREATE TABLE files_gone (             -- what was forgotten, and has still to go
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    local BLOB,                       -- from this disk; NULL once it has
+    blob BLOB NOT NULL,
+    secret BLOB                       -- sealed: from the server; NULL once it has, or when it need not
+) STRICT;
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -288,7 +308,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> 
 pub(super) fn downgrade(connection: &Connection) {
     connection
         .execute_batch(
-            "DROP TABLE early; DROP INDEX messages_raw; ALTER TABLE messages DROP COLUMN raw;
+            "DROP TABLE files; DROP TABLE files_gone; DROP TABLE early; DROP INDEX messages_raw; ALTER TABLE messages DROP COLUMN raw;
              ALTER TABLE contacts DROP COLUMN nickname; ALTER TABLE contacts DROP COLUMN verified;
              DROP INDEX messages_pending; DROP TABLE words;
              DROP INDEX messages_by_expiry; DROP TABLE reactions; DROP TABLE receipts_due; DROP TABLE settings;

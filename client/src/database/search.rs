@@ -17,6 +17,8 @@ const RANKED_MAX: u32 = 1_000;
 /// latest come first.
 const COMMON: u32 = 5_000;
 const INDEXED: &str = "indexed";
+const WITH_FILE: &str = "AND EXISTS (SELECT 1 FROM files f
+     WHERE f.peer = m.peer AND f.direction = m.direction AND f.message_id = m.message_id)";
 
 /// What to look for.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,8 @@ pub struct Question {
     pub since: Option<UnixMillis>,
     /// Before, by the writer's clock.
     pub until: Option<UnixMillis>,
+    /// Only messages with a file, which are found by its name. Without words, the latest of them.
+    pub has_file: bool,
 }
 
 /// Shorter beginnings of words are none: half of all words would have to be read for them.
@@ -70,6 +74,11 @@ impl Store<'_> {
         let Some((seq, sealed)) = row else { return Ok(()) };
         let opened = self.sealer.open(KIND, &place(peer, message.direction, message.id), &sealed)?;
         let text = std::str::from_utf8(&opened).map_err(|_| DatabaseError::Invalid("messages.body"))?;
+        self.forget_words(seq, text)
+    }
+
+    /// What was said of a message is not to be found any more.
+    pub(super) fn forget_words(&self, seq: i64, text: &str) -> Result<(), DatabaseError> {
         self.connection
             .prepare_cached("INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)")?
             .execute(params![seq, text])?;
@@ -109,6 +118,7 @@ impl Store<'_> {
         let (whole, begun) = phrases(&question.words);
         let mut seqs = match whole {
             Some(phrase) => self.ranked(&phrase, question, limit)?,
+            None if question.has_file => self.latest_files(question, limit)?,
             None => Vec::new(),
         };
         // Beginnings of words are dear, and nobody asks for more than `limit`.
@@ -127,6 +137,30 @@ impl Store<'_> {
         Ok(found)
     }
 
+    /// The latest messages with a file.
+    fn latest_files(&self, question: &Question, limit: u32) -> Result<Vec<i64>, DatabaseError> {
+        let found = self
+            .connection
+            .prepare_cached(
+                "SELECT m.seq FROM files f JOIN messages m
+                 ON m.peer = f.peer AND m.direction = f.direction AND m.message_id = f.message_id
+                 WHERE m.hidden = 0 AND (?1 IS NULL OR m.peer = ?1) AND (?2 IS NULL OR m.direction = ?2)
+                   AND m.sent_at >= ?3 AND m.sent_at < ?4 ORDER BY m.seq DESC LIMIT ?5",
+            )?
+            .query_map(
+                params![
+                    question.with.map(|tag| tag.as_bytes().to_vec()),
+                    question.direction.map(Direction::as_str),
+                    question.since.map_or(0, |at| integer(at.get())),
+                    question.until.map_or(i64::MAX, |at| integer(at.get())),
+                    limit,
+                ],
+                |row| row.get::<_, i64>(0),
+            )?
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(found)
+    }
+
     fn ranked(&self, phrase: &str, question: &Question, limit: u32) -> Result<Vec<i64>, DatabaseError> {
         let common: u32 = self
             .connection
@@ -137,7 +171,9 @@ impl Store<'_> {
         let filtered = question.with.is_some()
             || question.direction.is_some()
             || question.since.is_some()
-            || question.until.is_some();
+            || question.until.is_some()
+            || question.has_file;
+        let with_file = if question.has_file { WITH_FILE } else { "" };
         let latest = match filtered {
             false => format!(
                 "SELECT w.rowid AS seq, {score} AS score FROM words w WHERE w.words MATCH ?1
@@ -146,7 +182,7 @@ impl Store<'_> {
             true => format!(
                 "SELECT w.rowid AS seq, {score} AS score FROM words w CROSS JOIN messages m ON m.seq = w.rowid
                  WHERE w.words MATCH ?1 AND (?2 IS NULL OR m.peer = ?2) AND (?3 IS NULL OR m.direction = ?3)
-                   AND m.sent_at >= ?4 AND m.sent_at < ?5
+                   AND m.sent_at >= ?4 AND m.sent_at < ?5 {with_file}
                  ORDER BY w.rowid DESC LIMIT ?6"
             ),
         };

@@ -1,11 +1,12 @@
 //! Content of kinds that this version does not know: its bytes are kept, for a version that does.
 
-use endtoend_protocol::{AccountTag, KINDS_VERSION, Lifetime, Written};
+use endtoend_protocol::{AccountTag, Attached, KINDS_VERSION, Lifetime, Written};
 use rusqlite::params;
 use zeroize::Zeroizing;
 
 use super::messages::{KIND, place};
-use super::{DatabaseError, MessageRef, Store, StoredMessage};
+use super::{DatabaseError, FileState, MessageRef, Store, StoredFile, StoredMessage};
+use crate::files::spool::LocalName;
 
 pub(super) const RAW: &str = "unknown content";
 const UNDERSTOOD: &str = "understood";
@@ -50,6 +51,31 @@ impl Store<'_> {
             self.connection.query_row("SELECT raw FROM messages WHERE seq = ?", [message.seq], |row| row.get(0))?;
         let content = self.sealer.open(RAW, &place(message.peer, message.direction, message.id), &sealed)?;
         Ok(Some((message, content)))
+    }
+
+    /// A message whose kind was unknown has a file after all, which nobody has seen.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn fill_in_file(
+        &self,
+        message: &StoredMessage,
+        Attached { file, lives_for, .. }: &Attached,
+        reply_to: Option<MessageRef>,
+    ) -> Result<(), DatabaseError> {
+        let named = MessageRef { direction: message.direction, id: message.id };
+        let stored = StoredFile { file: file.clone(), state: FileState::Offered };
+        self.put_file(message.peer, named, &stored, LocalName::random(), None)?;
+        self.connection.execute(
+            "UPDATE messages SET raw = NULL, shown = 0, reply_id = ?, reply_direction = ?, lives_for_s = ? WHERE seq = ?",
+            params![
+                reply_to.map(|reply| reply.id.as_bytes().to_vec()),
+                reply_to.map(|reply| reply.direction.as_str()),
+                lives_for.map(Lifetime::as_secs),
+                message.seq,
+            ],
+        )?;
+        self.index_text(message.seq, file.name.as_str())
     }
 
     /// A message whose kind was unknown is a text after all, which nobody has seen.

@@ -81,7 +81,9 @@ impl Store<'_> {
     pub fn stranded(&self) -> Result<Vec<(AccountTag, MessageId)>, DatabaseError> {
         let waiting = self.select(
             "WHERE m.direction = 'out' AND m.state = 'queued' AND m.hidden = 0 AND m.deleted = 0 AND NOT EXISTS
-             (SELECT 1 FROM outbox o WHERE o.message_id = m.message_id AND o.recipient = m.peer) ORDER BY m.seq",
+             (SELECT 1 FROM outbox o WHERE o.message_id = m.message_id AND o.recipient = m.peer) AND NOT EXISTS
+             (SELECT 1 FROM files f WHERE f.peer = m.peer AND f.direction = 'out' AND f.message_id = m.message_id
+              AND f.state <> 'here' AND f.state <> 'offered' AND f.state <> 'fetching') ORDER BY m.seq",
             [],
         )?;
         Ok(waiting.into_iter().map(|message| (message.peer, message.id)).collect())

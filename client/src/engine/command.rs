@@ -18,6 +18,7 @@ use crate::database::{
     Contact, Conversation, DatabaseError, Notice, Page, Pending, Question, Settings, Standing, StoredMessage,
     Unreadable,
 };
+use crate::files::{Manner, PrepareError, SaveError};
 use crate::handle::Handle;
 use crate::nickname::Nickname;
 use crate::profile::ProfileError;
@@ -43,6 +44,17 @@ pub enum Command {
     Login(Reply<Result<(), AccountError>>),
     /// Queue a text, which may answer a message of the same conversation. Answered once it is on disk.
     Send(Handle, Text, Option<MessageId>, Reply<Result<MessageId, SendError>>),
+    /// Seal a file and queue a message with it. Answered once both are on disk: the file itself may go then.
+    Attach(Box<Attaching>, Reply<Result<MessageId, AttachError>>),
+    /// Fetch the file of a message, or have one tried again that did not get to the server. Answered once that is noted.
+    FetchFile(Handle, MessageId, Reply<Result<(), FileError>>),
+    /// Fetch a file no further; or, of our own, send neither it nor its message. Nothing is left of either on this disk.
+    CancelFile(Handle, MessageId, Reply<Result<(), FileError>>),
+    /// Open a file that is here to a place of a person's, which is replaced only when the flag says so.
+    SaveFile(Handle, MessageId, PathBuf, bool, Reply<Result<(), FileError>>),
+    /// Open a file that is here in memory, to show it: at most [`SHOWN_BYTES_MAX`](crate::files::SHOWN_BYTES_MAX), and a picture only
+    /// when it is one that can be shown.
+    ReadFile(Handle, MessageId, Reply<Result<Zeroizing<Vec<u8>>, FileError>>),
     /// Edit, delete, react, or set how long messages live. Answered once it is on disk.
     Act(Handle, Deed, Reply<Result<(), SendError>>),
     /// How many rows wait to be accepted for somebody: messages, and what is said about them.
@@ -55,6 +67,8 @@ pub enum Command {
     SetSettings(Settings, Reply<Result<(), DatabaseError>>),
     /// One of our own messages.
     Find(MessageId, Reply<Result<Option<StoredMessage>, DatabaseError>>),
+    /// One message of a conversation, of either side.
+    Message(Handle, MessageId, Reply<Result<Option<StoredMessage>, DatabaseError>>),
     /// The best messages that have some words, at most so many: of one person or of all. Works without a server.
     Search(Box<Question>, Option<Handle>, u32, Reply<Result<Vec<StoredMessage>, DatabaseError>>),
     /// Messages of ours that the server has not taken, and why, oldest first, at most so many.
@@ -122,6 +136,68 @@ pub enum Command {
     Status(Reply<Result<Status, DatabaseError>>),
     /// Close the connection and the profile.
     Shutdown,
+}
+
+/// A file to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attaching {
+    /// To whom.
+    pub to: Handle,
+    /// Where it is. Its name goes with it, its folder does not.
+    pub path: PathBuf,
+    /// How it is sent.
+    pub manner: Manner,
+    /// The message that it answers.
+    pub reply_to: Option<MessageId>,
+}
+
+/// Why a file was not queued. Nothing is left of it.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// It could not be read or sealed.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// A message with it could not be queued.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// Wait for one of them.
+    #[error("too many files are being sealed or saved")]
+    Busy,
+    /// The engine ended first.
+    #[error("the engine has stopped, or the profile is locked")]
+    Stopped,
+}
+
+/// Why nothing was done with the file of a message.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Nothing was said to them yet, and they have said nothing.
+    #[error("there is no conversation with {0} yet")]
+    NoConversation(Handle),
+    /// There is no such message, or it has no file.
+    #[error("there is no such message with a file in this conversation")]
+    NoFile,
+    /// Fetch it first.
+    #[error("the file is not on this device yet")]
+    NotHere,
+    /// There is nothing to cancel.
+    #[error("the file is not on its way")]
+    NotMoving,
+    /// Save it, and open it with a program that you trust with it.
+    #[error("the file is too large to be shown, or no picture that can be")]
+    TooLarge,
+    /// It could not be opened, or not to that place.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// Wait for one of them.
+    #[error("too many files are being sealed or saved")]
+    Busy,
+    /// The profile could not be read or written.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The engine ended first.
+    #[error("the engine has stopped, or the profile is locked")]
+    Stopped,
 }
 
 /// What an account is created with.

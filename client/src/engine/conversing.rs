@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use endtoend_protocol::{AccountTag, Content, ContentKind, MessageId, Text};
+use endtoend_protocol::{AccountTag, Content, ContentKind, MessageId, Said, Text, UnixMillis, Written};
 use rand::RngExt as _;
 
 use super::command::SendError;
@@ -53,6 +53,9 @@ impl Runner {
     /// Tells what is otherwise in a conversation.
     pub(super) fn tell_news(&mut self, News { peer, id, change }: News) {
         let with = self.name(peer);
+        if matches!(change, Change::Deleted | Change::Expired) {
+            self.files_may_go();
+        }
         if matches!(change, Change::Timer(_)) {
             self.life_at = Some(clock::monotonic());
         }
@@ -85,6 +88,9 @@ impl Runner {
     }
 
     pub(super) fn try_again(&mut self, to: &Handle, message: MessageId) -> Result<(), SendError> {
+        if self.retry_file(to, message)? {
+            return Ok(());
+        }
         let tag = self.database().read().tag_of(to)?.ok_or_else(|| SendError::NoConversation(to.clone()))?;
         let seq = self.database().write(|store| {
             may_write(store, tag, to)?;
@@ -126,7 +132,7 @@ impl Runner {
         done.queued.into_iter().for_each(|row| self.queued(Some(row)));
         done.news.into_iter().for_each(|news| self.tell_news(news));
         self.look_at_lives()?;
-        Ok(())
+        Ok(self.sweep_files()?)
     }
 
     pub(super) fn queue(
@@ -135,31 +141,21 @@ impl Runner {
         text: Text,
         answered: Option<MessageId>,
     ) -> Result<MessageId, SendError> {
-        let account = self.account.as_ref().filter(|account| account.state == AccountState::Registered);
-        let account = account.ok_or(SendError::NotRegistered)?;
-        let (own, own_tag) = (account.handle.clone(), account.tag);
-        if self.outbox.len() >= OUTBOX_MAX {
-            return Err(DatabaseError::Limit { table: "the outbox", max: OUTBOX_MAX }.into());
-        }
-        // A note to oneself goes to nobody but the own other devices.
-        let note = own == *to;
-        let known = if note { own_tag } else { self.database().read().peer_of(to)? };
-        if note && known.is_none() {
-            return Err(SendError::NotRegistered);
-        }
-        let tag = known.unwrap_or_else(|| AccountTag::new(rand::rng().random()));
+        let correspondent = self.correspondent(to)?;
+        let Correspondent { tag, known, note, .. } = correspondent;
+        let own = correspondent.own.clone();
         let now = clock::now();
         let id = MessageId::new(now, rand::rng().random());
-        let store = self.database().read();
-        let reply_to = match answered {
-            Some(answered) => Some(store.find_in(tag, answered)?.ok_or(Refused::NoSuchMessage)?),
-            None => None,
-        };
-        let marks = Marks { reply_to, lives_for: store.timer(tag)?, ..Marks::default() };
+        let marks = self.marks(tag, answered)?;
         if marks != Marks::default() {
             leaves_room(&text)?;
         }
-        let kind = ContentKind::Said(say::written(text.clone(), &marks));
+        let said = Said::Text(Written {
+            text: text.clone(),
+            reply_to: marks.reply_to.map(say::reference),
+            lives_for: marks.lives_for,
+        });
+        let kind = ContentKind::Said(said);
         let content = Content { id, sent_at: now, sender_handle: Some(own.to_string()), kind };
         let parcel = zeroize::Zeroizing::new(content.encode());
         let message = StoredMessage {
@@ -180,11 +176,7 @@ impl Runner {
         };
         let alone = self.alone;
         let (row, decided, copy) = self.database().write(|store| {
-            match known {
-                Some(_) => store.put_contact(tag, Some(to))?,
-                None => store.put_unaddressed(tag, to)?,
-            }
-            may_write(store, tag, to)?;
+            let decided = correspondent.meet(store, to, now)?;
             if note {
                 store.put_message(&message)?;
                 let copy = if alone { None } else { copy_for_own_devices(store, id)? };
@@ -193,11 +185,9 @@ impl Runner {
                 }
                 return Ok((None, false, copy));
             }
-            // Whoever is written to may answer.
-            let decided = known.is_some() && store.decide(tag, Standing::Accepted, now)?;
             store.put_message(&message)?;
             // First, because whoever waits for the message may leave as soon as it is accepted.
-            let copy = if known.is_some() && !alone { copy_for_own_devices(store, id)? } else { None };
+            let copy = if known && !alone { copy_for_own_devices(store, id)? } else { None };
             Ok::<_, SendError>((Some((store.enqueue(id, tag, &parcel)?, tag)), decided, copy))
         })?;
         self.queued(copy);
@@ -206,10 +196,69 @@ impl Runner {
         if note {
             self.look_at_lives()?;
         }
-        if known.is_none() {
+        if !known {
             self.wait_for_address(tag, to.clone());
         }
         Ok(id)
+    }
+}
+
+/// To whom something is to be said.
+pub(super) struct Correspondent {
+    /// How this account is called.
+    own: Handle,
+    /// The account, or what stands in for it.
+    pub(super) tag: AccountTag,
+    /// Whether it is the account.
+    pub(super) known: bool,
+    /// Whether it is oneself: then it goes to nobody but the own other devices.
+    pub(super) note: bool,
+}
+
+impl Correspondent {
+    /// Notes him, inside a transaction. Says whether the server has to hear that he may write.
+    pub(super) fn meet(&self, store: &Store<'_>, to: &Handle, now: UnixMillis) -> Result<bool, SendError> {
+        match self.known {
+            true => store.put_contact(self.tag, Some(to))?,
+            false => store.put_unaddressed(self.tag, to)?,
+        }
+        may_write(store, self.tag, to)?;
+        // Whoever is written to may answer.
+        Ok(!self.note && self.known && store.decide(self.tag, Standing::Accepted, now)?)
+    }
+}
+
+impl Runner {
+    /// # Errors
+    /// Whatever keeps anything from being said to him.
+    pub(super) fn correspondent(&mut self, to: &Handle) -> Result<Correspondent, SendError> {
+        let account = self.account.as_ref().filter(|account| account.state == AccountState::Registered);
+        let account = account.ok_or(SendError::NotRegistered)?;
+        let (own, own_tag) = (account.handle.clone(), account.tag);
+        if self.outbox.len() >= OUTBOX_MAX {
+            return Err(DatabaseError::Limit { table: "the outbox", max: OUTBOX_MAX }.into());
+        }
+        let note = own == *to;
+        let store = self.database().read();
+        let known = if note { own_tag } else { store.peer_of(to)? };
+        match known {
+            Some(tag) => {
+                may_write(&store, tag, to)?;
+                Ok(Correspondent { own, tag, known: true, note })
+            }
+            None if note => Err(SendError::NotRegistered),
+            None => Ok(Correspondent { own, tag: AccountTag::new(rand::rng().random()), known: false, note }),
+        }
+    }
+
+    /// What is said beside a message that is written now.
+    pub(super) fn marks(&mut self, tag: AccountTag, answered: Option<MessageId>) -> Result<Marks, SendError> {
+        let store = self.database().read();
+        let reply_to = match answered {
+            Some(answered) => Some(store.find_in(tag, answered)?.ok_or(Refused::NoSuchMessage)?),
+            None => None,
+        };
+        Ok(Marks { reply_to, lives_for: store.timer(tag)?, ..Marks::default() })
     }
 }
 

@@ -7,7 +7,7 @@ use endtoend_protocol::{
 };
 
 use super::acks::Misnumbered;
-use crate::database::Notice;
+use crate::database::{FileState, MessageRef, Notice};
 use crate::handle::Handle;
 
 /// News. Whoever falls behind misses some: the database has everything that matters, so asking again is enough.
@@ -31,6 +31,15 @@ pub enum Event {
         by: Duration,
         /// Whether this device's clock is the later one.
         ahead: bool,
+    },
+    /// A file is otherwise than it was, or further on its way.
+    File {
+        /// In the conversation with whom; `None` when the name is not known.
+        with: Option<Handle>,
+        /// Whose.
+        message: MessageRef,
+        /// What.
+        step: FileStep,
     },
     /// A message was stored and waits to be shown.
     Received {
@@ -102,6 +111,20 @@ pub enum Event {
         /// Its sender is asked for it again, so it may still come.
         asked_again: bool,
     },
+}
+
+/// What has become of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileStep {
+    /// So much of it has gone up or come down.
+    Moved {
+        /// In bytes, without seals and filling.
+        done: u64,
+        /// Its length.
+        bytes: u64,
+    },
+    /// It stands there now.
+    Is(FileState),
 }
 
 /// What is otherwise in a conversation.

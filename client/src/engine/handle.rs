@@ -9,8 +9,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
 use super::command::{
-    AccountError, AddError, Command, DecideError, NicknameError, Password, Registration, Reply, SendError, Status,
-    Stopped, UnlockError, Verification, VerifyError,
+    AccountError, AddError, AttachError, Attaching, Command, DecideError, FileError, NicknameError, Password,
+    Registration, Reply, SendError, Status, Stopped, UnlockError, Verification, VerifyError,
 };
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::lock::{Outside, keep};
@@ -160,6 +160,52 @@ impl EngineHandle {
         self.ask(SendError::Stopped, |reply| Command::Send(to, text, Some(message), reply)).await
     }
 
+    /// See [`Command::Attach`].
+    ///
+    /// # Errors
+    /// See [`AttachError`].
+    pub async fn attach(&self, attaching: Attaching) -> Result<MessageId, AttachError> {
+        self.ask(AttachError::Stopped, |reply| Command::Attach(Box::new(attaching), reply)).await
+    }
+
+    /// See [`Command::FetchFile`].
+    ///
+    /// # Errors
+    /// See [`FileError`].
+    pub async fn fetch_file(&self, with: Handle, message: MessageId) -> Result<(), FileError> {
+        self.ask(FileError::Stopped, |reply| Command::FetchFile(with, message, reply)).await
+    }
+
+    /// See [`Command::CancelFile`].
+    ///
+    /// # Errors
+    /// See [`FileError`].
+    pub async fn cancel_file(&self, with: Handle, message: MessageId) -> Result<(), FileError> {
+        self.ask(FileError::Stopped, |reply| Command::CancelFile(with, message, reply)).await
+    }
+
+    /// See [`Command::SaveFile`].
+    ///
+    /// # Errors
+    /// See [`FileError`].
+    pub async fn save_file(
+        &self,
+        with: Handle,
+        message: MessageId,
+        to: PathBuf,
+        replace: bool,
+    ) -> Result<(), FileError> {
+        self.ask(FileError::Stopped, |reply| Command::SaveFile(with, message, to, replace, reply)).await
+    }
+
+    /// See [`Command::ReadFile`].
+    ///
+    /// # Errors
+    /// See [`FileError`].
+    pub async fn read_file(&self, with: Handle, message: MessageId) -> Result<Zeroizing<Vec<u8>>, FileError> {
+        self.ask(FileError::Stopped, |reply| Command::ReadFile(with, message, reply)).await
+    }
+
     /// See [`Command::Act`].
     ///
     /// # Errors
@@ -206,6 +252,14 @@ impl EngineHandle {
     /// See [`DatabaseError`].
     pub async fn find(&self, id: MessageId) -> Result<Option<StoredMessage>, DatabaseError> {
         self.ask(DatabaseError::Stopped, |reply| Command::Find(id, reply)).await
+    }
+
+    /// See [`Command::Message`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn message(&self, with: Handle, id: MessageId) -> Result<Option<StoredMessage>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::Message(with, id, reply)).await
     }
 
     /// See [`Command::History`].

@@ -12,6 +12,7 @@
 //! | `establish` | from nothing to an authenticated connection |
 //! | [`linking`], [`recovery`] | a further device: let in by an existing one, or by the password and a backup |
 //! | `lock`, `idle` | a profile that is closed until the password comes; when it closes itself |
+//! | `files`, `courier` | files of messages: who seals, moves and saves them |
 //! | `run`, `told` | the wiring: plans and waits; commands and their answers |
 //! | `online`, `asking`, `sending`, `effects`, `answers` | one live connection |
 //! | `account`, `people`, `conversing` | registration and identities; the other side; what is said to it |
@@ -26,9 +27,11 @@ mod chains;
 pub mod command;
 mod conversing;
 mod copying;
+mod courier;
 mod effects;
 mod establish;
 pub mod event;
+mod files;
 pub mod handle;
 mod heard;
 mod idle;
@@ -56,10 +59,10 @@ mod tests;
 
 pub use acks::Misnumbered;
 pub use command::{
-    AccountError, AddError, DecideError, NicknameError, Registration, SendError, Status, Stopped, UnlockError,
-    Verification, VerifyError,
+    AccountError, AddError, AttachError, Attaching, DecideError, FileError, NicknameError, Registration, SendError,
+    Status, Stopped, UnlockError, Verification, VerifyError,
 };
-pub use event::{Change, ConnectionState, Event, OfflineReason};
+pub use event::{Change, ConnectionState, Event, FileStep, OfflineReason};
 pub use handle::{Engine, EngineHandle, Options, StartError};
 pub use requests::{AccountAnswer, AccountRequest, OwnDevice, RequestError};
 pub use say::Deed;

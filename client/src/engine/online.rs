@@ -206,10 +206,12 @@ impl Runner {
             return End::Storage(error);
         }
         self.outbox.connected(usize::try_from(send_window).unwrap_or(usize::MAX));
+        self.files.connected();
         let end = match self.live(&mut online).await {
             Ok(()) => End::Stopped,
             Err(end) => end,
         };
+        self.files.disconnected();
         if matches!(end, End::Stopped) && !self.is_locking() {
             // The goodbye is a courtesy: what matters is stored and acknowledged.
             let _left = online.sender.close().await;
@@ -225,12 +227,14 @@ impl Runner {
             self.pump(online).await?;
             let wake = self.outbox.next_wake().into_iter().chain(online.deadline()).chain([online.care_at]);
             let wake = wake.chain(leave_at).chain(online.later.next()).chain(self.life_at);
+            let wake = wake.chain(self.files.next_wake());
             let wake = wake.chain(self.idle.look_at(clock::monotonic())).min();
             tokio::select! {
                 count = online.inbox.recv_many(&mut frames, BATCH_MAX) => if count == 0 {
                     return Err(LinkError::Closed { said: None }.into());
                 },
-                command = self.receive_command(), if leave_at.is_none() => self.told(command),
+                note = self.files.note() => self.noted(note)?,
+                command = self.commands.recv(), if leave_at.is_none() => self.told(command),
                 () = wait(wake) => {}
             }
             self.live_on_if_due();
@@ -239,6 +243,7 @@ impl Runner {
                 return Err(End::Silent);
             }
             let end = self.deal_with(online, &mut frames)?;
+            self.sweep_files()?;
             if let Some(up_to) = online.acks.take_due(!online.inbox.is_empty()) {
                 online.sender.send(&ClientFrame::Ack { up_to }).await?;
             }
@@ -321,6 +326,7 @@ impl Runner {
                 self.queued(Some(row));
             }
         }
+        self.tend_files()?;
         while self.send_batch(online).await? {}
         Ok(())
     }

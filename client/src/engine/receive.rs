@@ -1,9 +1,7 @@
 //! An envelope arrives: open, verify, store. All of it is one transaction; only afterwards may it be acknowledged.
 
 use endtoend_crypto_e2e::{OpenError, SessionError, learn_identity, open};
-use endtoend_protocol::{
-    AccountTag, Address, Content, ContentKind, Identity, MessageId, Parcel, Said, UnixMillis, Written,
-};
+use endtoend_protocol::{AccountTag, Address, Content, ContentKind, Identity, MessageId, Parcel, Said, UnixMillis};
 
 use super::repair::{Queued, ask_again, send_again};
 use super::say::{self, News, TYPING_AGE_MAX};
@@ -203,28 +201,29 @@ fn arrive(
     store.put_device(peer, opened.from.device)?;
     parcel.copies.iter().try_for_each(|copy| store.remove_unopened(*copy, peer))?;
     let new_session = opened.new_session;
+    let said_at = (content.id, content.sent_at);
     let (body, marks) = match content.kind {
-        ContentKind::Said(Said::Text(Written { text, reply_to, lives_for })) => {
-            let reply_to = reply_to.map(|to| say::referred(to, Direction::In));
-            (Body::Text(text), Marks { reply_to, lives_for, ..Marks::default() })
-        }
         ContentKind::Unknown => (Body::Unknown, Marks::default()),
         ContentKind::Said(Said::Typing { .. }) if envelope.received_at.since(envelope.accepted_at) > TYPING_AGE_MAX => {
             return Ok(Arrival::Unseen { new_session, news: Vec::new(), queued: None });
         }
-        ContentKind::Said(said) => {
-            let said_at = (content.id, content.sent_at);
-            let news = say::carry_out_or_keep(store, peer, Direction::In, said, said_at, now)?;
-            return Ok(Arrival::Unseen { new_session, news, queued: None });
-        }
+        ContentKind::Said(said) => match say::message_of(said, Direction::In) {
+            Ok(message) => message,
+            Err(said) => {
+                let news = say::carry_out_or_keep(store, peer, Direction::In, said, said_at, now)?;
+                return Ok(Arrival::Unseen { new_session, news, queued: None });
+            }
+        },
         // What another device of ours has said, and what nobody else may claim that we have.
-        ContentKind::Copy { to, handle, said: Said::Text(written) } if from_own_device => {
-            let came = (Some(envelope.accepted_at), Some(envelope.received_at));
-            store_copy(store, (content.id, content.sent_at), to, &handle, written, came, now)?;
-            return Ok(Arrival::Unseen { new_session, news: Vec::new(), queued: None });
-        }
-        ContentKind::Copy { to, said, .. } if from_own_device => {
-            let news = say::carry_out_or_keep(store, to, Direction::Out, said, (content.id, content.sent_at), now)?;
+        ContentKind::Copy { to, handle, said } if from_own_device => {
+            let news = match say::message_of(said, Direction::Out) {
+                Ok(message) => {
+                    let came = (Some(envelope.accepted_at), Some(envelope.received_at));
+                    store_copy(store, said_at, to, &handle, message, came, now)?;
+                    Vec::new()
+                }
+                Err(said) => say::carry_out_or_keep(store, to, Direction::Out, said, said_at, now)?,
+            };
             return Ok(Arrival::Unseen { new_session, news, queued: None });
         }
         ContentKind::Decision { about, handle, standing } if from_own_device => {
@@ -264,7 +263,7 @@ fn arrive(
     let named = MessageRef { direction: Direction::In, id: message.id };
     match message.body {
         Body::Unknown => store.keep_raw(peer, named, &parcel.content)?,
-        Body::Text(_) | Body::Deleted => say::catch_up(store, peer, named, now)?,
+        Body::Text(_) | Body::File(_) | Body::Deleted => say::catch_up(store, peer, named, now)?,
     }
     let owes = !from_own_device && store.owe_delivery(peer, message.id)?;
     Ok(Arrival::Message { message: Box::new(message), new_session, owes })
@@ -273,8 +272,12 @@ fn arrive(
 /// Whether a message is here already, as far as its kind is kept by its id. What is not is no other for that.
 fn is_known(store: &Store<'_>, peer: AccountTag, content: &Content) -> Result<bool, DatabaseError> {
     match &content.kind {
-        ContentKind::Said(Said::Text(_)) | ContentKind::Unknown => store.has_message(peer, Direction::In, content.id),
-        ContentKind::Copy { to, said: Said::Text(_), .. } => store.has_message(*to, Direction::Out, content.id),
+        ContentKind::Said(Said::Text(_) | Said::File(_)) | ContentKind::Unknown => {
+            store.has_message(peer, Direction::In, content.id)
+        }
+        ContentKind::Copy { to, said: Said::Text(_) | Said::File(_), .. } => {
+            store.has_message(*to, Direction::Out, content.id)
+        }
         ContentKind::Said(_) | ContentKind::Copy { .. } | ContentKind::Unopened(_) | ContentKind::Decision { .. } => {
             Ok(true)
         }
@@ -287,7 +290,7 @@ fn store_copy(
     (id, sent_at): (MessageId, UnixMillis),
     to: AccountTag,
     handle: &str,
-    Written { text, reply_to, lives_for }: Written,
+    (body, marks): (Body, Marks),
     (accepted_at, received_at): (Option<UnixMillis>, Option<UnixMillis>),
     now: UnixMillis,
 ) -> Result<(), DatabaseError> {
@@ -302,13 +305,13 @@ fn store_copy(
         direction: Direction::Out,
         id,
         state: MessageState::Accepted,
-        body: Body::Text(text),
+        body,
         sent_at,
         accepted_at,
         received_at,
         wire_bytes: None,
         shown: true,
-        marks: Marks { reply_to: reply_to.map(|to| say::referred(to, Direction::Out)), lives_for, ..Marks::default() },
+        marks,
     })?;
     store.begin_own_life(to, id)?;
     match added {
@@ -332,18 +335,26 @@ pub(super) fn read_again(store: &Store<'_>, own: Option<AccountTag>, now: UnixMi
                 store.fill_in(&message, &written, reply_to)?;
                 say::catch_up(store, message.peer, MessageRef { direction: message.direction, id }, now)?;
             }
+            ContentKind::Said(Said::File(attached)) => {
+                let reply_to = attached.reply_to.map(|to| say::referred(to, Direction::In));
+                store.fill_in_file(&message, &attached, reply_to)?;
+                say::catch_up(store, message.peer, MessageRef { direction: message.direction, id }, now)?;
+            }
             ContentKind::Said(said) => {
                 store.remove_unknown(seq)?;
                 say::carry_out_or_keep(store, message.peer, Direction::In, said, (id, sent_at), now)?;
             }
-            ContentKind::Copy { to, handle, said: Said::Text(written) } if from_own_device => {
+            ContentKind::Copy { to, handle, said } if from_own_device => {
                 store.remove_unknown(seq)?;
-                let came = (message.accepted_at, message.received_at);
-                store_copy(store, (id, sent_at), to, &handle, written, came, now)?;
-            }
-            ContentKind::Copy { to, said, .. } if from_own_device => {
-                store.remove_unknown(seq)?;
-                say::carry_out_or_keep(store, to, Direction::Out, said, (id, sent_at), now)?;
+                match say::message_of(said, Direction::Out) {
+                    Ok(copied) => {
+                        let came = (message.accepted_at, message.received_at);
+                        store_copy(store, (id, sent_at), to, &handle, copied, came, now)?;
+                    }
+                    Err(said) => {
+                        say::carry_out_or_keep(store, to, Direction::Out, said, (id, sent_at), now)?;
+                    }
+                }
             }
             // Too old to matter, or nothing that this sender may say.
             ContentKind::Copy { .. } | ContentKind::Decision { .. } | ContentKind::Unopened(_) => {

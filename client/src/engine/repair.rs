@@ -14,8 +14,8 @@ use endtoend_protocol::{AccountTag, Content, ContentKind, EnvelopeId, MessageId,
 use rand::RngExt as _;
 use zeroize::Zeroizing;
 
-use super::say::written;
-use crate::database::{Account, Body, DatabaseError, Store, StoredMessage};
+use super::say::said_of;
+use crate::database::{Account, DatabaseError, Store, StoredMessage};
 
 /// New sessions with one account are begun at most this often.
 pub(super) const RESET_PAUSE: Duration = Duration::from_secs(600);
@@ -156,8 +156,7 @@ fn original_copy(
 
 /// When a message was sent, and what the own other devices hear of it.
 fn copied(message: StoredMessage) -> Option<(UnixMillis, ContentKind)> {
-    let Body::Text(text) = message.body else { return None };
-    let said = written(text, &message.marks);
+    let said = said_of(message.body, &message.marks)?;
     Some((message.sent_at, ContentKind::Copy { to: message.peer, handle: message.handle?.to_string(), said }))
 }
 
@@ -171,8 +170,8 @@ fn said(
         return Ok(store.sent_message(message)?.and_then(copied));
     }
     Ok(match store.sent_message(message)? {
-        Some(StoredMessage { peer, sent_at, body: Body::Text(text), marks, .. }) if peer == to => {
-            Some((sent_at, ContentKind::Said(written(text, &marks))))
+        Some(StoredMessage { peer, sent_at, body, marks, .. }) if peer == to => {
+            said_of(body, &marks).map(|said| (sent_at, ContentKind::Said(said)))
         }
         _ => None,
     })

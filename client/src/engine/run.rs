@@ -8,6 +8,7 @@ use super::command::{AccountError, Command, Reply, Stopped, Verification, Verify
 use super::copying::Copying;
 use super::establish::{EstablishError, Login, Method, establish};
 use super::event::{ConnectionState, Event, OfflineReason};
+use super::files::Files;
 use super::handle::Options;
 use super::idle::Idle;
 use super::lock::{Left, Locked, Outside};
@@ -21,6 +22,7 @@ use super::told::answer;
 use crate::backoff::Backoff;
 use crate::clock::{self, Instant};
 use crate::database::{Account, AccountState, Database, DatabaseError};
+use crate::files::spool::Spool;
 use crate::handle::Handle;
 use crate::life::LifeClock;
 use crate::profile::Profile;
@@ -120,7 +122,7 @@ impl Kept {
 pub(super) struct Runner {
     pub(super) profile: Profile,
     pub(super) options: Options,
-    commands: mpsc::Receiver<Command>,
+    pub(super) commands: mpsc::Receiver<Command>,
     events: broadcast::Sender<Event>,
     pub(super) state: watch::Sender<ConnectionState>,
     pub(super) account: Option<Account>,
@@ -144,6 +146,8 @@ pub(super) struct Runner {
     pub(super) idle: Idle,
     /// A backup or export that is being written.
     pub(super) copying: Copying,
+    /// Who seals, moves and saves files.
+    pub(super) files: Files,
     /// This device is the only one of the account, as far as the server at the other end of the connection has said.
     pub(super) alone: bool,
     backoff: Backoff,
@@ -168,6 +172,7 @@ impl Runner {
         let registered = account.as_ref().is_some_and(|account| account.state == AccountState::Registered);
         let plan = if options.online && registered { Plan::Now } else { Plan::Idle };
         let Outside { commands, events, state } = outside;
+        let files = Files::new(Spool::of(profile.home()));
         let mut runner = Self {
             profile,
             options,
@@ -187,6 +192,7 @@ impl Runner {
             life_at: None,
             idle,
             copying: Copying::default(),
+            files,
             alone: false,
             backoff: Backoff::new(),
             plan,
@@ -195,7 +201,8 @@ impl Runner {
             stopping: None,
         };
         // What has died while nothing ran is gone before anybody can ask for it.
-        match runner.live_on() {
+        let ready = runner.live_on().and_then(|()| runner.clean_files()).and_then(|()| runner.sweep_files());
+        match ready {
             Ok(()) => Ok(runner),
             Err(error) => {
                 let Self { commands, events, state, .. } = runner;
@@ -271,15 +278,18 @@ impl Runner {
             () = wait(connect_at) => self.plan = Plan::Now,
             () = wait(self.life_at) => {}
             () = wait(self.idle.look_at(clock::monotonic())) => {}
+            note = self.files.note() => self.noted_offline(note),
             command = self.commands.recv() => self.told(command),
         }
         self.live_on_if_due();
+        // If the disk fails it is tried again.
+        let _swept = self.sweep_files();
         self.lock_if_idle();
     }
 
-    /// The next command, for whoever waits for something else as well.
-    pub(super) async fn receive_command(&mut self) -> Option<Command> {
-        self.commands.recv().await
+    /// Deals with what a thread has done. If the disk fails, what is kept says what is still to be done.
+    fn noted_offline(&mut self, note: super::files::Note) {
+        let _noted = self.noted(note);
     }
 
     async fn connect(&mut self) {
@@ -294,6 +304,7 @@ impl Runner {
             tokio::select! {
                 result = &mut attempt => break result,
                 () = wait(self.idle.look_at(clock::monotonic())) => {}
+                note = self.files.note() => self.noted_offline(note),
                 command = self.commands.recv() => self.told(command),
             }
             self.lock_if_idle();
@@ -312,7 +323,7 @@ impl Runner {
     }
 
     /// What to log in with, and what to try next when that is a token and is refused.
-    fn login(&mut self) -> Result<Option<(Login, Option<Means>)>, DatabaseError> {
+    pub(super) fn login(&mut self) -> Result<Option<(Login, Option<Means>)>, DatabaseError> {
         let Some(account) = self.account.clone() else { return Ok(None) };
         let password = self.options.password.clone();
         let store = self.database().read();

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use endtoend_protocol::{
-    AccountTag, Content, ContentKind, Emoji, Lifetime, MessageId, Progress, Reference, Said, Text, UnixMillis, Written,
+    AccountTag, Attached, Content, ContentKind, Emoji, Lifetime, MessageId, Progress, Reference, Said, Text,
+    UnixMillis, Written,
 };
 use rand::RngExt as _;
 use zeroize::Zeroizing;
@@ -14,7 +15,9 @@ use zeroize::Zeroizing;
 use super::event::Change;
 use super::repair::{Queued, content_again, copy_of, own_tag, queue_errand};
 use crate::amend::{Refused, leaves_room, not_after};
-use crate::database::{DatabaseError, Direction, EARLY_AGE_MAX, MessageRef, Standing, Store};
+use crate::database::{
+    Body, DatabaseError, Direction, EARLY_AGE_MAX, FileState, Marks, MessageRef, Standing, Store, StoredFile,
+};
 
 /// That somebody is writing means nothing when it is older.
 pub(super) const TYPING_AGE_MAX: Duration = Duration::from_secs(15);
@@ -73,7 +76,7 @@ pub(super) fn carry_out(
 ) -> Result<Result<Vec<News>, Refused>, DatabaseError> {
     let done = |amended: Result<(), Refused>, id, change| Ok(amended.map(|()| news(peer, id, change)));
     match said {
-        Said::Text(_) => Ok(Ok(Vec::new())),
+        Said::Text(_) | Said::File(_) => Ok(Ok(Vec::new())),
         Said::Edit { id, text } => {
             if by == Direction::Out {
                 keep_original(store, peer, *id, now)?;
@@ -137,7 +140,9 @@ pub(super) fn carry_out_or_keep(
     let about = match &said {
         Said::Edit { id, .. } | Said::Delete(id) => MessageRef { direction: by, id: *id },
         Said::React { to, .. } => referred(*to, by),
-        Said::Text(_) | Said::Receipt { .. } | Said::Typing { .. } | Said::Timer(_) => return Ok(Vec::new()),
+        Said::Text(_) | Said::File(_) | Said::Receipt { .. } | Said::Typing { .. } | Said::Timer(_) => {
+            return Ok(Vec::new());
+        }
     };
     let accepted = store.contact(peer)?.is_some_and(|contact| contact.standing == Standing::Accepted);
     if refused == Refused::NoSuchMessage && (accepted || by == Direction::Out) {
@@ -260,7 +265,25 @@ pub(super) fn tell_receipts(store: &Store<'_>, alone: bool, now: UnixMillis) -> 
     Ok(queued)
 }
 
-/// What is stored of a text is what was said.
-pub(super) fn written(text: Text, marks: &crate::database::Marks) -> Said {
-    Said::Text(Written { text, reply_to: marks.reply_to.map(reference), lives_for: marks.lives_for })
+/// What is stored of a message is what was said. `None` for what is not known any more, or not understood.
+pub(super) fn said_of(body: Body, marks: &Marks) -> Option<Said> {
+    let (reply_to, lives_for) = (marks.reply_to.map(reference), marks.lives_for);
+    match body {
+        Body::Text(text) => Some(Said::Text(Written { text, reply_to, lives_for })),
+        Body::File(stored) => Some(Said::File(Box::new(Attached { file: stored.file, reply_to, lives_for }))),
+        Body::Deleted | Body::Unknown => None,
+    }
+}
+
+/// What is stored of what `by` has said, if it is a message of a history. Otherwise it is given back.
+pub(super) fn message_of(said: Said, by: Direction) -> Result<(Body, Marks), Said> {
+    let (body, reply_to, lives_for) = match said {
+        Said::Text(Written { text, reply_to, lives_for }) => (Body::Text(text), reply_to, lives_for),
+        Said::File(attached) => {
+            let Attached { file, reply_to, lives_for } = *attached;
+            (Body::File(Box::new(StoredFile { file, state: FileState::Offered })), reply_to, lives_for)
+        }
+        other => return Err(other),
+    };
+    Ok((body, Marks { reply_to: reply_to.map(|to| referred(to, by)), lives_for, ..Marks::default() }))
 }

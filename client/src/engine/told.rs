@@ -13,6 +13,12 @@ use crate::handle::Handle;
 impl Runner {
     /// Carries out a command, or notes what the connection has to do for it. `None`: nobody is left to give any.
     pub(super) fn told(&mut self, command: Option<Command>) {
+        self.carry_out(command);
+        // If the disk fails it is tried again.
+        let _swept = self.sweep_files();
+    }
+
+    fn carry_out(&mut self, command: Option<Command>) {
         let Some(command) = command else {
             self.stopping = Some(Stopping::End);
             return;
@@ -28,6 +34,19 @@ impl Runner {
                 let queued = self.queue(&to, text, answered);
                 answer(reply, queued);
             }
+            Command::Attach(attaching, reply) => self.attach(attaching, reply),
+            Command::FetchFile(with, message, reply) => {
+                let fetches = self.fetch_file(&with, message);
+                answer(reply, fetches);
+            }
+            Command::CancelFile(with, message, reply) => {
+                let cancelled = self.cancel_file(&with, message);
+                answer(reply, cancelled);
+            }
+            Command::SaveFile(with, message, to, replace, reply) => {
+                self.save_file((&with, message), to, replace, reply);
+            }
+            Command::ReadFile(with, message, reply) => self.read_file(&with, message, reply),
             Command::Act(with, deed, reply) => {
                 let done = self.act(&with, deed);
                 answer(reply, done);
@@ -46,6 +65,11 @@ impl Runner {
                 answer(reply, self.database().write(|store| store.set_settings(settings)));
             }
             Command::Find(id, reply) => answer(reply, self.database().read().sent_message(id)),
+            Command::Message(with, id, reply) => {
+                let store = self.database().read();
+                let found = store.peer_of(&with).and_then(|tag| tag.map_or(Ok(None), |tag| store.message_in(tag, id)));
+                answer(reply, found);
+            }
             Command::Pending(limit, reply) => answer(reply, self.database().read().pending(limit)),
             Command::Retry(to, message, reply) => {
                 let queued = self.try_again(&to, message);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `vault` | the database key, sealed under the password: see [`vault`] |
 //! | `endtoend.db` | SQLCipher database: see [`crate::database`] |
+//! | `files` | folder: files of messages, each sealed under its own key: see [`crate::files`] |
 //! | `lock` | held while a process uses the profile; empty |
 //!
 //! Further profiles of the same person lie side by side in the folder `profiles` of the first, each with a name, and know nothing

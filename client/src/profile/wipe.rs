@@ -8,6 +8,7 @@ use rand::Rng as _;
 
 use super::lock::ProfileLock;
 use super::{DATABASE_FILE, LOCK_FILE, ProfileError, VAULT_FILE, unusable, vault};
+use crate::files::spool::FOLDER;
 
 /// How a database begins that is not encrypted. No profile has one, but a node does, under the same name.
 const PLAIN_DATABASE: &[u8] = b"SQLite format 3\0";
@@ -73,6 +74,7 @@ impl Step {
     pub(super) fn carry_out(&self) -> io::Result<()> {
         match self {
             Self::Overwrite(path) => overwrite(path),
+            Self::Remove(path) if name(path) == FOLDER => fs::remove_dir(path),
             Self::Remove(path) => fs::remove_file(path),
             Self::Sync(folder) => File::open(folder)?.sync_all(),
         }
@@ -96,7 +98,22 @@ pub(super) fn steps(home: &Path, ours: Vec<PathBuf>) -> Vec<Step> {
 /// The files of the profile, the vault before all others, and those that are not ours.
 pub(super) fn files(home: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let paths = fs::read_dir(home)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    let (mut ours, left): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_ours(path));
+    let (mut ours, mut left): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_ours(path));
+    // The folder of files goes after what is in it, and stays with what is not ours.
+    let folder = home.join(FOLDER);
+    if is_folder(&folder) {
+        let inside = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        let (mut sealed, others): (Vec<_>, Vec<_>) = inside.into_iter().partition(|path| is_sealed_file(path));
+        left.retain(|path| *path != folder);
+        if others.is_empty() {
+            sealed.push(folder);
+        }
+        left.extend(others);
+        sealed.sort_by_key(|path| (is_folder(path), path.clone()));
+        ours.sort_by_key(|path| (name(path) != VAULT_FILE, path.clone()));
+        ours.extend(sealed);
+        return Ok((ours, left));
+    }
     ours.sort_by_key(|path| (name(path) != VAULT_FILE, path.clone()));
     Ok((ours, left))
 }
@@ -129,6 +146,17 @@ fn is_ours(path: &Path) -> bool {
     [VAULT_FILE, "vault.new", LOCK_FILE].contains(&&*name)
         || of_database
             .is_some_and(|rest| matches!(rest, "" | "-wal" | "-shm" | "-journal") || rest.starts_with(".orphan-"))
+}
+
+/// A folder, and no link to one.
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// By name: 32 hexadecimal digits.
+fn is_sealed_file(path: &Path) -> bool {
+    let name = name(path);
+    name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether the file is there and begins so.

@@ -15,9 +15,9 @@ use endtoend_crypto_core::signature::{SigningKey, VerifyingKey};
 use endtoend_crypto_core::{proof, token};
 use endtoend_crypto_e2e::open;
 use endtoend_protocol::{
-    AccountTag, ChainHead, ChainId, ClientFrame, ClosingReason, Content, ContentKind, DeliveryNumber, Emoji,
-    EnvelopeId, Lifetime, MessageId, Parcel, Place, Progress, Reference, Request, RequestId, Said, ServerFrame, Text,
-    UnixMillis, Written,
+    AccountTag, Attached, BlobId, ChainHead, ChainId, ClientFrame, ClosingReason, Content, ContentKind, DeliveryNumber,
+    Emoji, EnvelopeId, File, FileName, Lifetime, MediaType, MessageId, Parcel, Picture, Place, Progress, Reference,
+    Request, RequestId, Said, ServerFrame, Shown, Text, UnixMillis, Written,
 };
 
 use crate::people::{NOW, Person};
@@ -77,7 +77,17 @@ pub(crate) fn content_seeds() -> Vec<Vec<u8>> {
     let lives_for = Lifetime::from_secs(60);
     let words = || Text::new("hello".to_owned()).unwrap();
     let to = Reference { id, of_reader: true };
+    let file = File {
+        blob: BlobId([6; 16]),
+        key: [7; 32],
+        hash: [8; 32],
+        bytes: 70_000,
+        name: FileName::new("photo.png"),
+        media_type: MediaType::new("image/png"),
+        shown: Picture::new(640, 480).map_or(Shown::File, Shown::Picture),
+    };
     let said = [
+        Said::File(Box::new(Attached { file, reply_to: Some(to), lives_for })),
         Said::Text(Written { text: words(), reply_to: Some(to), lives_for }),
         Said::Edit { id, text: words() },
         Said::Delete(id),

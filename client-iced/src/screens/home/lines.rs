@@ -103,6 +103,7 @@ fn bubble<'a>(t: &'a Strings, present: &Present, chat: &'a Chat, message: &'a St
             .size(size::BODY)
             .wrapping(iced::widget::text::Wrapping::WordOrGlyph)
             .into(),
+        Body::File(stored) => ui::body(stored.file.name.as_str().to_owned()).style(styles::muted).into(),
         Body::Deleted => ui::body(t.get("message-deleted")).style(styles::muted).into(),
         Body::Unknown => ui::body(t.get("message-unknown")).style(styles::muted).into(),
     };

@@ -188,6 +188,7 @@ impl Home {
         let Some(last) = &conversation.last else { return one_line(t.get("nothing-said")).into() };
         let words = match &last.body {
             Body::Text(_) => quote(&last.body).unwrap_or_default(),
+            Body::File(stored) => stored.file.name.as_str().to_owned(),
             Body::Deleted => t.get("message-deleted"),
             Body::Unknown => t.get("message-unknown"),
         };

@@ -1,7 +1,7 @@
 //! What the bridge tells the main window.
 
 use endtoend_client::database::Conversation;
-use endtoend_client::engine::{Change, ConnectionState, Event};
+use endtoend_client::engine::{Change, ConnectionState, Event, FileStep};
 use endtoend_client::handle::Handle;
 use endtoend_protocol::UnixMillis;
 
@@ -179,6 +179,9 @@ impl Home {
                 self.typing.remove(&from);
                 self.happened_with(from)
             }
+            Event::File { step: FileStep::Moved { .. }, .. } => Vec::new(),
+            Event::File { with: Some(with), .. } => self.happened_with(with),
+            Event::File { with: None, .. } => self.happened_somewhere(),
             Event::ClockOff { by, ahead } => {
                 self.clock_off = Some((by.as_secs(), ahead));
                 Vec::new()

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use endtoend_protocol::{
-    Content, ContentKind, Envelope, Lifetime, MessageId, Progress, Reference, Said, Text, UnixMillis, Written,
+    Attached, BlobId, Content, ContentKind, Envelope, File, FileName, Lifetime, MediaType, MessageId, Progress,
+    Reference, Said, Shown, Text, UnixMillis, Written,
 };
 
 use super::linking::{linked, sealed};
 use super::messages::Device;
 use super::said::changes;
-use crate::database::{Body, Direction, EARLY_AGE_MAX, EARLY_MAX, EARLY_MAX_PER_PEER, MessageRef, Question, Standing};
+use crate::database::{
+    Body, Direction, EARLY_AGE_MAX, EARLY_MAX, EARLY_MAX_PER_PEER, FileState, MessageRef, Question, Standing,
+    StoredFile,
+};
 use crate::engine::receive::{Arrival, read_again};
 use crate::engine::repair::queue_errand;
 use crate::engine::seal::open_sessions;
@@ -166,7 +170,7 @@ fn newer(id: MessageId) -> Vec<u8> {
 fn what_is_not_understood_is_kept_and_read_after_an_update() {
     let (mut alice, mut bob, ..) = on_its_way();
     let (with, to, now) = (alice.own.account, bob.own.account, bob.now());
-    let ids = [1, 2].map(|n| MessageId::new(UnixMillis::new(n), [5; 10]));
+    let ids = [1, 2, 3].map(|n| MessageId::new(UnixMillis::new(n), [5; 10]));
     for id in ids {
         let seq = alice.database.write(|store| store.enqueue(id, to, &newer(id))).unwrap();
         assert!(matches!(bob.take(&sealed(&mut alice, seq, to)), Arrival::Message { .. }));
@@ -175,28 +179,42 @@ fn what_is_not_understood_is_kept_and_read_after_an_update() {
     assert!(unknown.iter().all(|message| message.body == Body::Unknown));
     let (_, kept) = bob.database.read().next_raw(0).unwrap().unwrap();
     assert_eq!(*kept, newer(ids[0]));
-    bob.database.write(|store| store.mark_shown(&[unknown[0].seq, unknown[1].seq])).unwrap();
+    bob.database
+        .write(|store| store.mark_shown(&unknown.iter().map(|message| message.seq).collect::<Vec<_>>()))
+        .unwrap();
     let again = |bob: &mut Device| bob.database.write(|store| read_again(store, Some(to), now)).unwrap();
     again(&mut bob);
-    assert_eq!(bob.all(with).len(), 2, "this version does not understand it either");
+    assert_eq!(bob.all(with).len(), 3, "this version does not understand it either");
 
     // As if the newer kinds were those of today.
     let known = |id, said| Content { id, sent_at: now, sender_handle: None, kind: ContentKind::Said(said) }.encode();
     let written = Written { text: words("understood"), reply_to: None, lives_for: Lifetime::from_secs(60) };
     let timer = Said::Timer(Lifetime::from_secs(7));
-    for (id, said) in [(ids[0], Said::Text(written)), (ids[1], timer)] {
+    let file = File {
+        blob: BlobId([1; 16]),
+        key: [2; 32],
+        hash: [3; 32],
+        bytes: 4,
+        name: FileName::new("understood.txt"),
+        media_type: MediaType::new("text/plain"),
+        shown: Shown::File,
+    };
+    let attached = Said::File(Box::new(Attached { file: file.clone(), reply_to: None, lives_for: None }));
+    for (id, said) in [(ids[0], Said::Text(written)), (ids[1], timer), (ids[2], attached)] {
         bob.database.write(|store| store.keep_raw(with, early(id), &known(id, said))).unwrap();
     }
     again(&mut bob);
     let mut read = bob.all(with);
-    assert_eq!(read.len(), 1, "what is said about a conversation is no message");
+    assert_eq!(read.len(), 2, "what is said about a conversation is no message");
     let text = read.remove(0);
+    let stored = StoredFile { file, state: FileState::Offered };
+    assert_eq!((read.remove(0).body, unknown.len()), (Body::File(Box::new(stored)), 3));
     assert_eq!((text.body, text.shown, text.seq), (Body::Text(words("understood")), false, unknown[0].seq));
     assert_eq!(text.marks.lives_for, Lifetime::from_secs(60));
     let store = bob.database.read();
     assert_eq!(store.timer(with).unwrap(), Lifetime::from_secs(7));
     let question = Question { words: "understood".to_owned(), ..Question::default() };
-    assert_eq!(store.search(&question, 9).unwrap().len(), 1);
+    assert_eq!(store.search(&question, 9).unwrap().len(), 2);
     assert!(store.next_raw(0).unwrap().is_none());
 }
 

@@ -1,7 +1,9 @@
 //! Messages between two databases, then whole engines against a small node over real TLS.
 
+mod blobs;
 mod chains;
 mod early;
+mod files;
 mod lies;
 mod linking;
 mod lock;

@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::blobs::Blobs;
 use crate::address::ServerAddress;
 use crate::clock;
 use crate::transport::testing::ServerIdentity;
@@ -86,6 +87,7 @@ pub(super) struct Ledger {
     held: Option<Envelope>,
     /// Each envelope is delivered twice.
     pub(super) repeat: bool,
+    pub(super) blobs: Blobs,
     /// Numbers of deliveries that are left out.
     pub(super) numbers_left_out: u64,
 }
@@ -458,6 +460,10 @@ impl Connection {
             Request::SetRelation { account, relation } => {
                 ledger.relations.insert((self.account.ok_or(RefusalCode::NotAuthenticated)?, account), relation);
                 Ok(Some(Answer::Done))
+            }
+            Request::Blob(request) => {
+                self.account.ok_or(RefusalCode::NotAuthenticated)?;
+                ledger.blobs.answer(request)
             }
             _ => Err(RefusalCode::Unsupported),
         }

@@ -27,7 +27,7 @@ pub(super) const PASSWORD: &str = "correct horse";
 
 pub(super) struct Person {
     home: TempDir,
-    handle: Handle,
+    pub(super) handle: Handle,
     pub(super) engine: Engine,
 }
 
@@ -127,7 +127,7 @@ impl Person {
             if messages.len() >= count {
                 let text = |body| match body {
                     Body::Text(text) => text.into_string(),
-                    Body::Unknown | Body::Deleted => panic!("not a text"),
+                    Body::File(_) | Body::Unknown | Body::Deleted => panic!("not a text"),
                 };
                 return messages.into_iter().map(|message| text(message.body)).collect();
             }

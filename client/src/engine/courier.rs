@@ -1,0 +1,360 @@
+//! One connection for files, beside the one for messages, so that a message does not wait behind a file. It lives on a thread of its
+//! own, does one job at a time, and ends when it is dropped. It touches no database: what it has done it reports.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use endtoend_crypto_e2e::blob_bytes;
+use endtoend_protocol::{
+    self as protocol, Answer, BlobId, BlobRequest, ClientFrame, Refusal, Request, RequestId, ServerFrame, UnixMillis,
+    limits,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::establish::{Login, establish};
+use crate::files::open::{Incoming, OpenError};
+use crate::files::spool::{LocalName, Spool};
+use crate::transport::{LinkReceiver, LinkSender};
+
+/// Parts on their way at one time: enough that the server need not wait for us, and less than a MiB.
+const WINDOW: usize = 4;
+/// A server that does not answer for a part within this time is away.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+const PART_BYTES: u64 = limits::BLOB_PART_BYTES_MAX as u64;
+
+/// Which way files go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Up,
+    Down,
+}
+
+/// What a courier is to do.
+pub(super) enum Job {
+    /// Bring a sealed file to the server.
+    Send { file: protocol::File, local: LocalName, secret: Zeroizing<[u8; 32]> },
+    /// Fetch one.
+    Fetch { file: protocol::File, local: LocalName },
+    /// Remove one from the server.
+    Remove { blob: BlobId, secret: Zeroizing<[u8; 32]> },
+}
+
+/// What has come of it.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// It is in. These tokens are the present ones.
+    Entered {
+        token: Zeroizing<Vec<u8>>,
+        expires: UnixMillis,
+        /// `None` when the one before stays.
+        refresh: Option<Zeroizing<Vec<u8>>>,
+    },
+    /// So much of the blob has been moved.
+    Moved(u64),
+    /// The job is done.
+    Done,
+    /// The server said no.
+    Refused(Refusal),
+    /// The server gave something else than what was sent.
+    Forged,
+    /// The disk did not give or take it.
+    Disk,
+    /// There is no connection any more. The courier has ended.
+    Away,
+}
+
+/// Why a job was not done.
+enum Trouble {
+    Refused(Refusal),
+    Forged,
+    Disk,
+    /// With the connection. So does a job that was given up.
+    Away,
+}
+
+impl From<OpenError> for Trouble {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Forged => Self::Forged,
+            OpenError::Io(_) => Self::Disk,
+            OpenError::GivenUp => Self::Away,
+        }
+    }
+}
+
+/// A courier's outside. Dropping it ends the courier, and waits for that.
+pub(super) struct Courier {
+    jobs: mpsc::Sender<Job>,
+    given_up: Arc<AtomicBool>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Courier {
+    fn drop(&mut self) {
+        self.given_up.store(true, Ordering::Relaxed);
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // One that has panicked has nothing open either.
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl Courier {
+    /// Sends one on its way. What it reports goes through `report`, which says `false` when nobody listens any more.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn start(login: Login, spool: Spool, reports: Reports) -> std::io::Result<Self> {
+        let (jobs, given) = mpsc::channel(1);
+        let (stop, stopped) = oneshot::channel();
+        let given_up = Arc::new(AtomicBool::new(false));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let asked = Arc::clone(&given_up);
+        let thread = std::thread::Builder::new().name("endtoend-files".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(login, spool, given, reports, asked) => {}
+                    _ = stopped => {}
+                }
+            });
+            // A name that is being looked up, or a puzzle, is left to itself.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { jobs, given_up, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Gives it the next job. It has done the one before.
+    pub(super) fn give(&self, job: Job) {
+        // One that has ended has said so.
+        let _given = self.jobs.try_send(job);
+    }
+}
+
+/// Where reports go: which way, and which courier, so that nobody listens to one that is not there any more.
+#[derive(Clone)]
+pub(super) struct Reports {
+    pub(super) notes: mpsc::Sender<super::files::Note>,
+    pub(super) way: Way,
+    pub(super) number: u64,
+}
+
+impl Reports {
+    async fn tell(&self, report: Report) {
+        let note = super::files::Note::Courier { way: self.way, number: self.number, report };
+        // Without an engine nobody is left to hear it.
+        let _gone = self.notes.send(note).await;
+    }
+}
+
+async fn serve(login: Login, spool: Spool, mut jobs: mpsc::Receiver<Job>, reports: Reports, given_up: Arc<AtomicBool>) {
+    let Ok(established) = establish(login).await else { return reports.tell(Report::Away).await };
+    let entered = Report::Entered {
+        token: established.token,
+        expires: established.token_expires,
+        refresh: established.refresh_token,
+    };
+    reports.tell(entered).await;
+    let mut desk = Desk { sender: established.sender, receiver: established.receiver, last: 1_000 };
+    let stop = || given_up.load(Ordering::Relaxed);
+    while let Some(job) = jobs.recv().await {
+        let done = match job {
+            Job::Send { file, local, secret } => send(&mut desk, &file, &spool, local, &secret, &reports).await,
+            Job::Fetch { file, local } => fetch(&mut desk, file, &spool, local, &reports, &stop).await,
+            Job::Remove { blob, secret } => desk.ask(BlobRequest::Remove { blob, secret: *secret }).await.map(|_| ()),
+        };
+        let report = match done {
+            Ok(()) => Report::Done,
+            Err(Trouble::Refused(refusal)) => Report::Refused(refusal),
+            Err(Trouble::Forged) => Report::Forged,
+            Err(Trouble::Disk) => Report::Disk,
+            Err(Trouble::Away) => return reports.tell(Report::Away).await,
+        };
+        reports.tell(report).await;
+    }
+}
+
+/// Questions and answers about blobs, which come in their order.
+struct Desk {
+    sender: LinkSender,
+    receiver: LinkReceiver,
+    last: u64,
+}
+
+impl Desk {
+    async fn post(&mut self, request: BlobRequest) -> Result<RequestId, Trouble> {
+        self.last = self.last.saturating_add(1);
+        let id = RequestId(NonZeroU64::MIN.saturating_add(self.last));
+        let frame = ClientFrame::Request { id, request: Request::Blob(request) };
+        self.sender.send(&frame).await.map_err(|_| Trouble::Away)?;
+        Ok(id)
+    }
+
+    async fn answer(&mut self, to: RequestId) -> Result<Answer, Trouble> {
+        let answer = async {
+            loop {
+                match self.receiver.recv().await.map_err(|_| Trouble::Away)? {
+                    ServerFrame::Answer { id, answer } if id == to => return Ok(answer),
+                    ServerFrame::Refused { id: Some(id), refusal } if id == to => {
+                        return Err(Trouble::Refused(refusal));
+                    }
+                    // News for the other connection; or a server that speaks out of turn, and is out of time soon.
+                    _ => {}
+                }
+            }
+        };
+        timeout(ANSWER_DEADLINE, answer).await.map_err(|_| Trouble::Away)?
+    }
+
+    async fn ask(&mut self, request: BlobRequest) -> Result<Answer, Trouble> {
+        let id = self.post(request).await?;
+        self.answer(id).await
+    }
+
+    /// Hears what is still to be answered after a refusal, so that the next job begins with nothing on its way.
+    async fn drain(&mut self, waiting: VecDeque<RequestId>) -> Result<(), Trouble> {
+        for id in waiting {
+            match self.answer(id).await {
+                Ok(_) | Err(Trouble::Refused(_)) => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// News of progress for every hundredth of a blob, and not for less than a MiB.
+struct Steps {
+    step: u64,
+    told: u64,
+}
+
+impl Steps {
+    fn new(total: u64) -> Self {
+        Self { step: (total / 100).max(1024 * 1024), told: 0 }
+    }
+
+    async fn at(&mut self, done: u64, reports: &Reports) {
+        if done.saturating_sub(self.told) >= self.step {
+            self.told = done;
+            reports.tell(Report::Moved(done)).await;
+        }
+    }
+}
+
+async fn send(
+    desk: &mut Desk,
+    file: &protocol::File,
+    spool: &Spool,
+    local: LocalName,
+    secret: &[u8; 32],
+    reports: &Reports,
+) -> Result<(), Trouble> {
+    let (blob, total) = (file.blob, blob_bytes(file.bytes));
+    let mut disk = File::open(spool.path(local)).map_err(|_| Trouble::Disk)?;
+    if disk.metadata().map_err(|_| Trouble::Disk)?.len() != total {
+        return Err(Trouble::Disk);
+    }
+    let secret_hash = *blake3::hash(secret).as_bytes();
+    let opened = desk.ask(BlobRequest::Open { blob, bytes: total, secret_hash }).await?;
+    let mut have = has(&opened, 0, total)?;
+    disk.seek(SeekFrom::Start(have)).map_err(|_| Trouble::Disk)?;
+    let (mut sent, mut waiting, mut steps) = (have, VecDeque::new(), Steps::new(total));
+    while have < total {
+        while sent < total && waiting.len() < WINDOW {
+            let length = PART_BYTES.min(total.saturating_sub(sent));
+            let mut part = Vec::with_capacity(limits::BLOB_PART_BYTES_MAX);
+            (&mut disk).take(length).read_to_end(&mut part).map_err(|_| Trouble::Disk)?;
+            if part.len() as u64 != length {
+                return Err(Trouble::Disk);
+            }
+            let put = BlobRequest::Put { blob, secret: *secret, offset: sent, part: Bytes::from(part) };
+            waiting.push_back(desk.post(put).await?);
+            sent = sent.saturating_add(length);
+        }
+        let Some(id) = waiting.pop_front() else { return Err(Trouble::Away) };
+        match desk.answer(id).await {
+            Ok(answer) => have = has(&answer, have, total)?,
+            Err(refused @ Trouble::Refused(_)) => {
+                desk.drain(waiting).await?;
+                return Err(refused);
+            }
+            Err(trouble) => return Err(trouble),
+        }
+        steps.at(have, reports).await;
+    }
+    Ok(())
+}
+
+/// How much the server says that it has: not less than before, and where a part may begin.
+fn has(answer: &Answer, before: u64, total: u64) -> Result<u64, Trouble> {
+    match answer {
+        Answer::BlobHas(have)
+            if (before..=total).contains(have) && (have.is_multiple_of(PART_BYTES) || *have == total) =>
+        {
+            Ok(*have)
+        }
+        _ => Err(Trouble::Away),
+    }
+}
+
+async fn fetch(
+    desk: &mut Desk,
+    file: protocol::File,
+    spool: &Spool,
+    local: LocalName,
+    reports: &Reports,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), Trouble> {
+    let (blob, total) = (file.blob, blob_bytes(file.bytes));
+    let disk = spool.open(local).map_err(|_| Trouble::Disk)?;
+    let mut incoming = Incoming::resume(file, disk, stop)?;
+    let (mut asked, mut waiting, mut steps) = (incoming.offset(), VecDeque::new(), Steps::new(total));
+    while incoming.offset() < total {
+        while asked < total && waiting.len() < WINDOW {
+            waiting.push_back((desk.post(BlobRequest::Fetch { blob, offset: asked }).await?, asked));
+            asked = asked.saturating_add(part_from(asked, total));
+        }
+        let Some((id, offset)) = waiting.pop_front() else { return Err(Trouble::Away) };
+        let others = |waiting: VecDeque<(RequestId, u64)>| waiting.into_iter().map(|(id, _)| id).collect();
+        let taken = match desk.answer(id).await {
+            Ok(Answer::BlobPart { bytes, part }) if bytes == total && part.len() as u64 == part_from(offset, total) => {
+                incoming.take(&part).map_err(Trouble::from)
+            }
+            Ok(_) => Err(Trouble::Forged),
+            Err(trouble) => Err(trouble),
+        };
+        match taken {
+            Ok(()) => steps.at(incoming.offset(), reports).await,
+            Err(Trouble::Away) => return Err(Trouble::Away),
+            Err(trouble) => {
+                desk.drain(others(waiting)).await?;
+                return Err(trouble);
+            }
+        }
+    }
+    match incoming.finish() {
+        Err(OpenError::Forged) => {
+            // What its writer has said of it is not true of it: nothing of it is worth to be gone on with.
+            spool.remove(local).map_err(|_| Trouble::Disk)?;
+            Err(Trouble::Forged)
+        }
+        finished => Ok(finished?),
+    }
+}
+
+/// How long the part is that begins there: up to where the server's next one does.
+const fn part_from(offset: u64, total: u64) -> u64 {
+    let (part, rest) = (PART_BYTES - offset % PART_BYTES, total.saturating_sub(offset));
+    if part < rest { part } else { rest }
+}

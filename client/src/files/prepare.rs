@@ -1,0 +1,156 @@
+//! From a file of a person's to a sealed one, which does not change any more: whatever becomes of the file, the same bytes are sent,
+//! however often that is begun anew, and no key ever seals two different ones.
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use endtoend_crypto_core::stream::PART_BYTES;
+use endtoend_crypto_e2e::attachment_sealer;
+use endtoend_protocol::{self as protocol, BlobId, FileName, MediaType, Shown, Voice};
+use zeroize::Zeroizing;
+
+use super::images::{ImageError, copy_clean};
+use super::media;
+use super::seal::{SealedWriter, TooLong};
+use super::spool::{LocalName, Spool};
+
+/// How a file is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// A picture without its metadata, anything else as it is.
+    Usual,
+    /// Byte for byte, whatever it is.
+    AsItIs,
+    /// As something that was spoken.
+    Voice(Voice),
+}
+
+/// Why a file was not sealed. Nothing is left of it.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// It cannot be read, or is a folder.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Longer than any message may name.
+    #[error("the file is longer than {} bytes", protocol::limits::FILE_BYTES_MAX)]
+    TooLong,
+    /// Nobody can say what metadata is left in it.
+    #[error("the file begins like a picture and is damaged")]
+    DamagedPicture,
+    /// The profile's folder does not take it.
+    #[error("the sealed file could not be written")]
+    Unwritable(#[source] io::Error),
+    /// The profile was locked, or the program ended.
+    #[error("given up")]
+    GivenUp,
+}
+
+/// A file that is sealed.
+pub(crate) struct Prepared {
+    pub(crate) file: protocol::File,
+    pub(crate) local: LocalName,
+    /// Lets its blob be written and removed.
+    pub(crate) secret: Zeroizing<[u8; 32]>,
+}
+
+/// A source that is given up when nobody wants it any more.
+struct Watched<'a> {
+    file: File,
+    stop: &'a dyn Fn() -> bool,
+}
+
+/// Tells what was read from what was written.
+#[derive(Debug, thiserror::Error)]
+#[error("given up")]
+struct Stopped;
+
+impl Read for Watched<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if (self.stop)() {
+            return Err(io::Error::other(Stopped));
+        }
+        self.file.read(into)
+    }
+}
+
+impl io::Seek for Watched<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// Seals a file into the spool.
+pub(crate) fn prepare(
+    source: &Path,
+    manner: Manner,
+    spool: &Spool,
+    stop: &dyn Fn() -> bool,
+) -> Result<Prepared, PrepareError> {
+    let unreadable = |source_error| PrepareError::Unreadable { path: source.to_owned(), source: source_error };
+    let file = File::open(source).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "not a file")));
+    }
+    if metadata.len() > protocol::limits::FILE_BYTES_MAX {
+        return Err(PrepareError::TooLong);
+    }
+    let name = FileName::new(&source.file_name().unwrap_or_default().to_string_lossy());
+    let local = LocalName::random();
+    let out = spool.create(local).map_err(PrepareError::Unwritable)?;
+    let sealed = seal(Watched { file, stop }, out, name, manner).and_then(|sealed| {
+        spool.sync()?;
+        Ok(sealed)
+    });
+    match sealed {
+        Ok((file, secret)) => Ok(Prepared { file, local, secret }),
+        Err(error) => {
+            // What stays is removed at the next start.
+            let _removed = spool.remove(local);
+            Err(match error {
+                ImageError::Damaged => PrepareError::DamagedPicture,
+                ImageError::Io(error) => match error.get_ref() {
+                    Some(inner) if inner.is::<Stopped>() => PrepareError::GivenUp,
+                    Some(inner) if inner.is::<TooLong>() => PrepareError::TooLong,
+                    _ => PrepareError::Unwritable(error),
+                },
+            })
+        }
+    }
+}
+
+type Sealed = (protocol::File, Zeroizing<[u8; 32]>);
+
+fn seal(mut source: Watched<'_>, out: File, name: FileName, manner: Manner) -> Result<Sealed, ImageError> {
+    let (key, blob): (Zeroizing<[u8; 32]>, [u8; 16]) = (Zeroizing::new(rand::random()), rand::random());
+    let mut sealed = SealedWriter::new(attachment_sealer(*key, &blob), out);
+    let found = match manner {
+        Manner::Usual => copy_clean(&mut source, &mut sealed)?,
+        Manner::AsItIs | Manner::Voice(_) => None,
+    };
+    if found.is_none() {
+        source.seek(SeekFrom::Start(0))?;
+        let mut part = Zeroizing::new(vec![0; PART_BYTES]);
+        loop {
+            match source.read(&mut part)? {
+                0 => break,
+                count => sealed.write_all(part.get(..count).unwrap_or_default())?,
+            }
+        }
+    }
+    let (bytes, hash) = sealed.finish()?;
+    let media_type = found.map_or_else(|| media::by_name(name.as_str()), |found| MediaType::new(found.media_type));
+    let shown = match (manner, found.and_then(|found| found.picture)) {
+        (Manner::Voice(voice), _) => Shown::Voice(voice),
+        (_, Some(picture)) => Shown::Picture(picture),
+        _ => Shown::File,
+    };
+    let file = protocol::File { blob: BlobId(blob), key: *key, hash, bytes, name, media_type, shown };
+    Ok((file, Zeroizing::new(rand::random())))
+}
