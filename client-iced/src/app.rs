@@ -43,6 +43,8 @@ pub enum Action {
     FocusNext(bool),
     /// The end of the messages is shown.
     ShowEnd,
+    /// The first of the messages that are here is shown.
+    ShowFirst,
     /// Something was put after the last message, or taken from there: what is read stays where it is.
     KeepPlace(home::Place),
     /// Into the clipboard.

@@ -4,10 +4,11 @@ use std::fmt::Display;
 
 use endtoend_client::address::AddressError;
 use endtoend_client::amend::Refused;
+use endtoend_client::contact_link::ContactLinkError;
 use endtoend_client::database::DatabaseError;
 use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::{
-    AccountError, DecideError, OfflineReason, RequestError, SendError, StartError, VerifyError,
+    AccountError, AddError, DecideError, NicknameError, OfflineReason, RequestError, SendError, StartError, VerifyError,
 };
 use endtoend_client::handle::BadHandle;
 use endtoend_client::profile::ProfileError;
@@ -202,6 +203,45 @@ impl From<DecideError> for Failure {
             DecideError::Refused(code) => code.into(),
             DecideError::Database(error) => error.into(),
             DecideError::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<AddError> for Failure {
+    fn from(error: AddError) -> Self {
+        match error {
+            AddError::NotRegistered => Self::new("account-missing"),
+            AddError::Oneself => Self::new("link-own"),
+            AddError::OtherServer => Self::new("link-other-server"),
+            AddError::Unknown(_) => Self::new("person-unknown"),
+            AddError::Refused(code) => code.into(),
+            AddError::OtherIdentity(_) => Self::new("link-other-identity"),
+            AddError::BadKey => Self::new("link-bad"),
+            AddError::Database(error) => error.into(),
+            AddError::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<ContactLinkError> for Failure {
+    fn from(error: ContactLinkError) -> Self {
+        match error {
+            ContactLinkError::Server(error) => error.into(),
+            ContactLinkError::Handle(error) => error.into(),
+            ContactLinkError::TooLong
+            | ContactLinkError::NoPerson
+            | ContactLinkError::Encoding
+            | ContactLinkError::Identity => Self::new("link-bad"),
+        }
+    }
+}
+
+impl From<NicknameError> for Failure {
+    fn from(error: NicknameError) -> Self {
+        match error {
+            NicknameError::Unknown(_) => Self::new("send-no-conversation"),
+            NicknameError::Database(error) => error.into(),
+            NicknameError::Stopped => Self::new("engine-stopped"),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What the window asks for, and what it is told. Neither does anything.
 
 use endtoend_client::address::ServerAddress;
+use endtoend_client::contact_link::ContactLink;
 use endtoend_client::database::{Conversation, Notice, Page, Settings, Standing, StoredMessage};
 use endtoend_client::engine::{ConnectionState, Deed, Event, OwnDevice, Verification};
 use endtoend_client::handle::Handle;
+use endtoend_client::nickname::Nickname;
 use endtoend_protocol::{DeviceId, InviteCode, Lifetime, MessageId, Text, UnixMillis};
 
 use crate::failure::Failure;
@@ -27,6 +29,8 @@ pub enum Order {
     Conversation(Handle),
     /// Messages.
     Load(Load),
+    /// Messages that have these words, in all conversations. Numbered like a [`Load`].
+    Search(u64, String),
     /// Something to say.
     Send {
         /// To whom.
@@ -52,6 +56,12 @@ pub enum Order {
     MarkVerified(Handle, Option<[u8; 33]>),
     /// Accept, ignore, block.
     Decide(Handle, Standing),
+    /// What somebody is called on this device.
+    Name(Handle, Option<Nickname>),
+    /// How this account is passed on.
+    OwnLink,
+    /// Know the person of this link.
+    Add(Box<ContactLink>),
     /// What is told to others.
     Settings,
     /// Tell otherwise.
@@ -163,6 +173,8 @@ pub enum News {
     Conversation(Handle, Result<Option<Box<Conversation>>, Failure>),
     /// What was asked for, oldest first.
     Loaded(Load, Result<(Vec<StoredMessage>, Vec<Notice>), Failure>),
+    /// What has the words of a question, best first.
+    Found(u64, Result<Vec<StoredMessage>, Failure>),
     /// It is on disk.
     Queued(Handle),
     /// It is not, and here it is again.
@@ -177,6 +189,12 @@ pub enum News {
     Verification(Handle, Result<Box<Verification>, Failure>),
     /// It was decided.
     Decided(Handle, Result<(), Failure>),
+    /// Somebody is called otherwise, or not.
+    Named(Handle, Result<(), Failure>),
+    /// The person of a link is known, or not.
+    Added(Handle, Result<(), Failure>),
+    /// How this account is passed on: a link.
+    OwnLink(Result<String, Failure>),
     /// What is told to others.
     Settings(Result<Settings, Failure>),
     /// Of this account.

@@ -31,6 +31,8 @@ pub mod id {
     pub const LIST: &str = "list";
     /// Whom to write to.
     pub const NEW_CHAT: &str = "new-chat";
+    /// What somebody is called.
+    pub const NICKNAME: &str = "nickname";
     /// What a new device shows.
     pub const LINK_CODE: &str = "link-code";
 }

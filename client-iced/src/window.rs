@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use endtoend_client::clock;
 use endtoend_client::profile::Profile;
-use iced::advanced::widget::operation::scrollable::AbsoluteOffset;
+use iced::advanced::widget::operation::scrollable::{AbsoluteOffset, RelativeOffset};
 use iced::advanced::widget::operation::{self, Operation, Scrollable};
 use iced::futures::Stream;
 use iced::futures::stream;
@@ -104,6 +104,8 @@ impl Program {
             Action::FocusNext(false) => widget::operation::focus_next(),
             Action::FocusNext(true) => widget::operation::focus_previous(),
             Action::ShowEnd => widget::operation::scroll_to(id::TIMELINE, AbsoluteOffset { x: None, y: Some(0.0) }),
+            // Counted from the end, like every place in the messages: farther than any of them.
+            Action::ShowFirst => widget::operation::snap_to(id::TIMELINE, RelativeOffset { x: None, y: Some(1.0) }),
             Action::KeepPlace(place) => iced::advanced::widget::operate(KeepPlace(place)),
             Action::Copy(text) => iced::clipboard::write(text),
         }

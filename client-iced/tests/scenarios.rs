@@ -128,6 +128,36 @@ fn what_is_done_to_messages_is_seen_on_both_sides() {
 }
 
 #[test]
+fn what_was_said_is_found_and_gone_to() {
+    let Scene { node: _node, mut alice, mut bob, homes: _homes } = acquainted();
+    // Another conversation is open: what bob says meanwhile is not in memory.
+    alice.write_to("carol");
+    bob.say("the Gürtel is in the cupboard");
+    // More than a page.
+    for number in 1..=60 {
+        bob.say(&format!("remark {number}"));
+    }
+    alice.wait_for("remark 60");
+    assert!(!alice.sees("the Gürtel is in the cupboard"));
+    alice.write("filter", "GÜRT");
+    alice.wait_for("Messages");
+    alice.click("the Gürtel is in the cupboard");
+    // In the list of what was found, and in the conversation.
+    alice.wait_until("the message in its place", |alice| alice.sees_nth("the Gürtel is in the cupboard", 1));
+    alice.wait_for("hello alice");
+    alice.click("↓ To the end");
+    alice.wait_for("remark 60");
+
+    alice.click("Details");
+    alice.write("nickname", "Robert");
+    alice.click("Keep");
+    // In the list, and above the conversation.
+    alice.wait_until("the name", |alice| alice.sees_nth("Robert", 1));
+    alice.close();
+    bob.close();
+}
+
+#[test]
 fn without_a_server_a_message_waits_and_says_so() {
     let Scene { mut node, mut alice, mut bob, homes: _homes } = acquainted();
     node.kill_9();

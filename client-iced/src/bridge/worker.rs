@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use endtoend_client::database::Question;
 use endtoend_client::engine::{AccountAnswer, AccountRequest, Deed, Engine, EngineHandle, RequestError};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -13,6 +14,8 @@ use crate::order::{Load, News, Order};
 
 /// Questions to the server that may be under way: each is a button that somebody has pressed.
 const ASKED_MAX: usize = 16;
+/// Messages that a search shows: who does not find it among these types another word.
+const FOUND_MAX: u32 = 30;
 
 /// Owns the engine while there is one.
 pub(super) struct Worker {
@@ -81,6 +84,12 @@ impl Worker {
             Order::Verify(with) => self.spawn(async move {
                 let verification = engine.verify(with.clone()).await;
                 News::Verification(with, verification.map(Box::new).map_err(Failure::from))
+            }),
+            Order::Add(link) => self.spawn(async move {
+                let with = link.handle.clone();
+                // That nobody sits between the link and this person is for the person to say, in the panel.
+                let added = engine.add_contact(*link, false).await;
+                News::Added(with, added.map(|_| ()).map_err(Failure::from))
             }),
             Order::Decide(about, standing) => self.spawn(async move {
                 let decided = engine.decide(about.clone(), standing).await;
@@ -169,6 +178,18 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
             let loaded = load_messages(engine, &load).await;
             News::Loaded(load, loaded)
         }
+        Order::Search(number, words) => {
+            let question = Question { words, ..Question::default() };
+            News::Found(number, engine.search(question, None, FOUND_MAX).await.map_err(Failure::from))
+        }
+        Order::Name(with, nickname) => {
+            let named = engine.set_nickname(with.clone(), nickname).await;
+            News::Named(with, named.map_err(Failure::from))
+        }
+        Order::OwnLink => {
+            let link = engine.own_link().await;
+            News::OwnLink(link.map(|link| link.to_string()).map_err(Failure::from))
+        }
         Order::Send { to, text, answer } => {
             let queued = match answer {
                 None => engine.send(to.clone(), text.clone()).await,
@@ -222,6 +243,7 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
         | Order::Keep(_)
         | Order::Verify(_)
         | Order::Decide(..)
+        | Order::Add(_)
         | Order::Devices
         | Order::RemoveDevice(_)
         | Order::Meet(_)

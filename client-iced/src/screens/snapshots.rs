@@ -252,6 +252,21 @@ fn the_panel_when_an_identity_has_changed() {
 }
 
 #[test]
+fn messages_that_were_found() {
+    compare_talking("found", WINDOW, || {
+        let mut answer = message(6, Direction::Out, "I will ask. The northern berth should be free from Tuesday on.");
+        answer.state = MessageState::Delivered;
+        let found = vec![answer, said().swap_remove(3)];
+        let chosen = MessageRef { direction: Direction::Out, id: id(6) };
+        vec![
+            at_home(home::Message::Filtered("bert".to_owned())),
+            news(News::Found(1, Ok(found))),
+            at_home(home::Message::Chat(home::ChatMessage::Choose(Some(chosen)))),
+        ]
+    });
+}
+
+#[test]
 fn a_new_conversation_without_a_server() {
     both("new-chat", WINDOW, true, || {
         let why = OfflineReason::Unreachable("connection refused".to_owned());
@@ -274,12 +289,13 @@ fn the_settings() {
         added_at: UnixMillis::new(NOW - 172_800_000),
         active_at: UnixMillis::new(NOW - 172_800_000),
     };
-    both("settings", (760.0, 1_500.0), true, || {
+    both("settings", (760.0, 1_860.0), true, || {
         let mut all = people();
         all.extend([
             at_home(home::Message::Settings(true)),
             news(News::Settings(Ok(Settings { receipts: true, typing: false }))),
             news(News::Devices(Ok(vec![device(1, Some("Desk")), device(2, None)]))),
+            news(News::OwnLink(Ok(format!("{}&handle=alice&identity={}", server(), "05".repeat(33))))),
             at_home(home::Message::RemoveDevice(Some(DeviceId::new(2).unwrap()))),
         ]);
         all

@@ -117,6 +117,17 @@ pub fn boxed(theme: &Theme) -> container::Style {
     container::Style { border: border::rounded(CORNER_SMALL).color(c.line).width(1), ..plane(c.raised, c.text) }
 }
 
+/// What is quoted, where one can go to it.
+pub fn quoted(theme: &Theme, status: button::Status) -> button::Style {
+    let c = Colors::of(theme);
+    let border = match status {
+        button::Status::Active | button::Status::Disabled => c.line,
+        button::Status::Hovered | button::Status::Pressed => c.accent,
+    };
+    let rest = filled(c.raised, c.text, CORNER_SMALL);
+    button::Style { border: border::rounded(CORNER_SMALL).color(border).width(1), ..rest }
+}
+
 /// Something to be careful about.
 pub fn warning(theme: &Theme) -> container::Style {
     let c = Colors::of(theme);

@@ -173,6 +173,11 @@ impl Person {
         self.simulator().find(words).is_ok()
     }
 
+    /// Whether these words are before the eyes once more than so often.
+    pub(crate) fn sees_nth(&self, words: &str, skip: usize) -> bool {
+        self.simulator().find(Nth { words: words.to_owned(), skip }).is_ok()
+    }
+
     /// Words before the eyes that are so many digits, without the spaces between them.
     fn digits(&self, count: usize) -> Option<String> {
         let mut simulator = self.simulator();

@@ -118,6 +118,8 @@ pub enum Page {
     Before(MessageId),
     /// Those just after a message. Empty when it is not there.
     After(MessageId),
+    /// A message and those just after it. Empty when it is not there.
+    From(MessageId),
 }
 
 /// What was said about a message, and what has come of it.
@@ -298,11 +300,12 @@ impl Store<'_> {
                 messages.reverse();
                 Ok(messages)
             }
-            Page::After(id) => {
+            Page::After(id) | Page::From(id) => {
                 let Some(seq) = seq(id)? else { return Ok(Vec::new()) };
+                let first = if matches!(page, Page::From(_)) { seq } else { seq.saturating_add(1) };
                 self.select(
-                    "WHERE m.peer = ? AND m.hidden = 0 AND m.seq > ? ORDER BY m.seq LIMIT ?",
-                    params![peer.as_bytes(), seq, limit],
+                    "WHERE m.peer = ? AND m.hidden = 0 AND m.seq >= ? ORDER BY m.seq LIMIT ?",
+                    params![peer.as_bytes(), first, limit],
                 )
             }
         }

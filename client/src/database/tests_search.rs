@@ -101,6 +101,9 @@ fn pages_cover_a_history_without_gap_or_repeat() {
     assert_eq!(page(Page::Before(message_id(3))), ids(1..=2));
     assert_eq!(page(Page::After(message_id(8))), ids(9..=10));
     assert_eq!(page(Page::After(message_id(99))), []);
+    assert_eq!(page(Page::From(message_id(8))), ids(8..=10));
+    assert_eq!(page(Page::From(message_id(3))), ids(3..=6));
+    assert_eq!(page(Page::From(message_id(99))), []);
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub(super) struct Chat {
     pub(super) news_below: bool,
     pub(super) timer: Option<Lifetime>,
     pub(super) verification: Option<Result<Box<Verification>, Failure>>,
+    /// What this person is to be called, while that is typed.
+    pub(super) name: Option<String>,
     typing_told: Option<UnixMillis>,
 }
 
@@ -73,12 +75,20 @@ impl Chat {
             news_below: false,
             timer: None,
             verification: None,
+            name: None,
             typing_told: None,
         };
         chat.content.perform(text_editor::Action::Move(text_editor::Motion::DocumentEnd));
         let question = chat.timeline.newest();
         let actions = vec![chat.load(question), Action::Order(Order::Timer(chat.with.clone()))];
         (chat, actions)
+    }
+
+    /// Shows a message, chosen, wherever in the history it is.
+    pub(super) fn go_to(&mut self, message: MessageRef) -> Action {
+        self.chosen = Some(message);
+        let question = self.timeline.go_to(message.id);
+        self.load(question)
     }
 
     /// What is kept of what was being written.
@@ -113,6 +123,7 @@ impl Chat {
             ChatMessage::Scrolled(place) => return Ok(self.scrolled(place)),
             ChatMessage::ShowEnd => return Ok(self.show_end()),
             ChatMessage::Choose(chosen) => self.chosen = chosen,
+            ChatMessage::GoTo(message) => return Ok(vec![self.go_to(message)]),
             ChatMessage::Answer(to) => {
                 self.step_back();
                 let quoted = self.timeline.find(to).and_then(|message| quote(&message.body)).unwrap_or_default();
@@ -258,6 +269,9 @@ impl Chat {
         let was_at_end = self.is_at_end();
         let Some(loaded) = self.timeline.loaded(number, messages, notices) else { return Vec::new() };
         let mut actions = Vec::new();
+        if loaded.gone_to {
+            return self.gone_to();
+        }
         if loaded.first || (loaded.at_end && was_at_end) {
             actions.push(Action::ShowEnd);
         } else if loaded.at_end {
@@ -268,6 +282,16 @@ impl Chat {
             actions.extend(self.again());
         }
         actions
+    }
+
+    /// What was gone to stands first now; what is before it is asked for at once, because a page that fits the window is not
+    /// scrolled. A message that is gone is not gone to.
+    fn gone_to(&mut self) -> Vec<Action> {
+        let Some((older, _)) = self.timeline.older() else {
+            let newest = self.timeline.newest();
+            return vec![self.load(newest)];
+        };
+        vec![Action::ShowFirst, self.load(older)]
     }
 
     /// Something happened in this conversation.

@@ -40,8 +40,9 @@ impl Home {
             }
             (false, None) => None,
         };
-        let verified = self.contact(&chat.with).is_some_and(|known| known.contact.verified);
-        let name = row![ui::strong(chat.with.as_str())]
+        let known = self.contact(&chat.with);
+        let verified = known.is_some_and(|known| known.contact.verified);
+        let name = row![ui::strong(known.map_or_else(|| chat.with.to_string(), super::list::name))]
             .push(verified.then(|| ui::small("✓").style(styles::accent)))
             .spacing(6)
             .align_y(Center);

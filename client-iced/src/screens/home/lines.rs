@@ -142,7 +142,8 @@ fn answered<'a>(t: &'a Strings, chat: &'a Chat, message: &'a StoredMessage) -> O
     };
     let words = quoted.unwrap_or_else(|| t.get("answered-elsewhere"));
     let content = column![ui::small(whose).style(styles::accent), ui::note(words)].spacing(1);
-    Some(container(content).padding([5, 9]).style(styles::boxed).into())
+    let quoted = button(content).padding([5, 9]).style(styles::quoted);
+    Some(quoted.on_press(Message::Chat(ChatMessage::GoTo(to))).into())
 }
 
 fn reactions<'a>(message: &'a StoredMessage) -> Option<Element<'a, Message>> {

@@ -24,9 +24,11 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use endtoend_client::database::{Conversation, Direction, MessageRef, Settings, Standing};
+use endtoend_client::contact_link::{ContactLink, LINK_BYTES_MAX};
+use endtoend_client::database::{Conversation, Direction, MessageRef, Settings, Standing, StoredMessage};
 use endtoend_client::engine::{ConnectionState, Deed, OwnDevice};
 use endtoend_client::handle::Handle;
+use endtoend_client::nickname::{BadNickname, NICKNAME_BYTES_MAX, Nickname};
 use endtoend_protocol::{DeviceId, Emoji, Lifetime, UnixMillis};
 use iced::keyboard::{self, key};
 use iced::widget::text_editor;
@@ -35,6 +37,7 @@ use crate::app::Action;
 use crate::failure::Failure;
 use crate::order::{Me, Order};
 use crate::preferences::Preferences;
+use crate::qr::Code;
 use crate::ui::id;
 use chat::Chat;
 
@@ -44,6 +47,10 @@ pub const NARROW: f32 = 720.0;
 pub const MEDIUM: f32 = 1_000.0;
 /// Conversations whose unfinished words are kept.
 const DRAFTS_MAX: usize = 200;
+/// Shorter words are looked for among people only.
+const SEARCH_CHARS_MIN: usize = 2;
+/// What every link begins with.
+const SCHEME: &str = "endtoend:";
 /// Longest filter, in bytes.
 const FILTER_BYTES_MAX: usize = 256;
 /// That somebody is writing is shown for so long after the last sign of it, in milliseconds.
@@ -71,6 +78,8 @@ pub enum Message {
     ListScrolled(Place),
     /// A conversation.
     Open(Handle),
+    /// A message that was found.
+    OpenAt(Handle, MessageRef),
     /// The list instead of the conversation.
     CloseChat,
     /// Somebody to write to.
@@ -91,6 +100,10 @@ pub enum Message {
     MarkVerified(Option<[u8; 33]>),
     /// Accept, ignore, block, or take that back.
     Decide(Standing),
+    /// Another name for somebody is being typed.
+    NameEdited(String),
+    /// That is it; with nothing typed it is the handle again.
+    NameDone,
     /// How long messages live from now on.
     SetTimer(Option<Lifetime>),
     /// The settings, or back.
@@ -130,6 +143,8 @@ pub enum ChatMessage {
     ShowEnd,
     /// A message was chosen, or not any more.
     Choose(Option<MessageRef>),
+    /// Show that message.
+    GoTo(MessageRef),
     /// It is to be answered.
     Answer(MessageRef),
     /// It is to have other words.
@@ -162,9 +177,26 @@ pub enum Linking {
     Done,
 }
 
+/// Messages that have the words of the filter.
+#[derive(Debug, Default)]
+struct Found {
+    /// Of the last question.
+    number: u64,
+    messages: Vec<StoredMessage>,
+}
+
+/// How this account is passed on.
+#[derive(Debug)]
+struct OwnLink {
+    text: String,
+    /// `None` for a link that is too long for a code.
+    code: Option<Code>,
+}
+
 /// Everything about the settings that is not a preference.
 #[derive(Debug, Default)]
 pub struct SettingsPage {
+    link: Option<Result<OwnLink, Failure>>,
     privacy: Option<Settings>,
     devices: Option<Result<Vec<OwnDevice>, Failure>>,
     removing: Option<DeviceId>,
@@ -177,7 +209,26 @@ pub struct SettingsPage {
 #[derive(Debug, Default)]
 pub struct NewChat {
     typed: String,
+    /// The server is asked about the person of a link.
+    asking: bool,
     failure: Option<Failure>,
+}
+
+/// How a person is named.
+enum Named {
+    Handle(Handle),
+    Link(Box<ContactLink>),
+}
+
+impl NewChat {
+    /// Who is meant.
+    fn named(&self) -> Result<Named, Failure> {
+        let typed = self.typed.trim();
+        match typed.starts_with(SCHEME) {
+            true => Ok(Named::Link(Box::new(typed.parse()?))),
+            false => Ok(Named::Handle(typed.parse()?)),
+        }
+    }
 }
 
 /// The main window.
@@ -188,6 +239,7 @@ pub struct Home {
     conversations: Vec<Conversation>,
     listed: bool,
     filter: String,
+    found: Found,
     list_place: Place,
     drafts: BTreeMap<Handle, String>,
     typing: BTreeMap<Handle, UnixMillis>,
@@ -210,6 +262,7 @@ impl Home {
             conversations: Vec::new(),
             listed: false,
             filter: String::new(),
+            found: Found::default(),
             list_place: Place::default(),
             drafts: BTreeMap::new(),
             typing: BTreeMap::new(),
@@ -290,8 +343,7 @@ impl Home {
             return Vec::new();
         }
         if !self.filter.is_empty() {
-            self.filter.clear();
-            return Vec::new();
+            return self.look_for(String::new());
         }
         if let Some(chat) = &mut self.chat {
             chat.step_back();
@@ -306,7 +358,7 @@ impl Home {
 
     fn open_settings(&mut self) -> Vec<Action> {
         self.settings = Some(SettingsPage::default());
-        vec![Action::Order(Order::Settings), Action::Order(Order::Devices)]
+        [Order::Settings, Order::Devices, Order::OwnLink].map(Action::Order).to_vec()
     }
 
     fn leave_chat(&mut self) {
@@ -333,6 +385,40 @@ impl Home {
         actions
     }
 
+    fn open_at(&mut self, with: Handle, message: MessageRef) -> Vec<Action> {
+        let mut actions = self.open(with);
+        if let Some(chat) = &mut self.chat {
+            actions.push(chat.go_to(message));
+        }
+        actions
+    }
+
+    /// Narrows the list, and looks for messages.
+    fn look_for(&mut self, filter: String) -> Vec<Action> {
+        self.filter = filter;
+        self.found.number = self.found.number.wrapping_add(1);
+        let words = self.filter.trim();
+        if words.chars().count() < SEARCH_CHARS_MIN {
+            self.found.messages.clear();
+            return Vec::new();
+        }
+        vec![Action::Order(Order::Search(self.found.number, words.to_owned()))]
+    }
+
+    /// What somebody is called here from now on.
+    fn name_done(&mut self) -> Vec<Action> {
+        let Some(chat) = &mut self.chat else { return Vec::new() };
+        let Some(typed) = chat.name.take() else { return Vec::new() };
+        let named = if typed.trim().is_empty() { Ok(None) } else { typed.parse::<Nickname>().map(Some) };
+        match named {
+            Ok(nickname) => vec![Action::Order(Order::Name(chat.with.clone(), nickname))],
+            Err(BadNickname) => {
+                (chat.name, self.failure) = (Some(typed), Some(Failure::new("nickname-bad")));
+                Vec::new()
+            }
+        }
+    }
+
     /// Those who are listed, as they stand there: requests apart, nobody who was turned away unless looked for.
     fn listed(&self) -> impl Iterator<Item = &Conversation> {
         let filter = self.filter.trim().to_lowercase();
@@ -354,19 +440,28 @@ impl Home {
     /// A person did something.
     pub fn update(&mut self, message: Message, now: UnixMillis) -> Vec<Action> {
         match message {
-            Message::Filtered(filter) if filter.len() <= FILTER_BYTES_MAX => self.filter = filter,
+            Message::Filtered(filter) if filter.len() <= FILTER_BYTES_MAX => return self.look_for(filter),
             Message::Filtered(_) => {}
             Message::OpenFirst => {
                 let first = self.listed().find_map(|conversation| conversation.contact.handle.clone());
-                self.filter.clear();
-                return first.map(|first| self.open(first)).unwrap_or_default();
+                let found = self.found.messages.first().and_then(|message| {
+                    Some((message.handle.clone()?, MessageRef { direction: message.direction, id: message.id }))
+                });
+                let _none = self.look_for(String::new());
+                return match (first, found) {
+                    (Some(first), _) => self.open(first),
+                    (None, Some((with, message))) => self.open_at(with, message),
+                    (None, None) => Vec::new(),
+                };
             }
+            // The search stays, so that the next one can be looked at.
+            Message::OpenAt(with, message) => return self.open_at(with, message),
             Message::ListScrolled(place) => self.list_place = place,
             Message::Open(with) => return self.open(with),
             Message::CloseChat => self.leave_chat(),
             Message::NewChat => return self.open_new_chat(),
-            Message::NewChatEdited(typed) if typed.len() <= FILTER_BYTES_MAX => {
-                self.new_chat = Some(NewChat { typed, failure: None });
+            Message::NewChatEdited(typed) if typed.len() <= LINK_BYTES_MAX => {
+                self.new_chat = Some(NewChat { typed, ..NewChat::default() });
             }
             Message::NewChatEdited(_) => {}
             Message::NewChatDone => return self.new_chat_done(),
@@ -378,6 +473,13 @@ impl Home {
                 return self.about_chat(|with| Order::MarkVerified(with, compared));
             }
             Message::Decide(standing) => return self.about_chat(|with| Order::Decide(with, standing)),
+            Message::NameEdited(typed) if typed.len() <= NICKNAME_BYTES_MAX => {
+                if let Some(chat) = &mut self.chat {
+                    chat.name = Some(typed);
+                }
+            }
+            Message::NameEdited(_) => {}
+            Message::NameDone => return self.name_done(),
             Message::SetTimer(lifetime) => return self.about_chat(|with| Order::Act(with, Deed::Timer(lifetime))),
             Message::Settings(true) => return self.open_settings(),
             Message::Settings(false) => self.settings = None,
@@ -426,13 +528,16 @@ impl Home {
 
     fn new_chat_done(&mut self) -> Vec<Action> {
         let Some(new) = &mut self.new_chat else { return Vec::new() };
-        match new.typed.trim().parse::<Handle>() {
-            Ok(handle) => self.open(handle),
-            Err(error) => {
-                new.failure = Some(error.into());
-                Vec::new()
+        new.failure = None;
+        match new.named() {
+            Ok(Named::Handle(handle)) => return self.open(handle),
+            Ok(Named::Link(link)) => {
+                new.asking = true;
+                return vec![Action::Order(Order::Add(link))];
             }
+            Err(failure) => new.failure = Some(failure),
         }
+        Vec::new()
     }
 
     /// Something that is ordered about the person whom the open conversation is with.

@@ -5,9 +5,10 @@ use endtoend_client::engine::{Change, ConnectionState, Event, FileStep};
 use endtoend_client::handle::Handle;
 use endtoend_protocol::UnixMillis;
 
-use super::{Home, Linking};
+use super::{Home, Linking, OwnLink};
 use crate::app::Action;
 use crate::order::{News, Order};
+use crate::qr::Code;
 
 impl Home {
     /// The bridge tells something.
@@ -43,6 +44,35 @@ impl Home {
                     Err(failure) => {
                         chat.timeline.failed(load.number);
                         self.failure = Some(failure);
+                        Vec::new()
+                    }
+                }
+            }
+            News::Found(number, found) => {
+                if self.found.number == number {
+                    match found {
+                        Ok(messages) => self.found.messages = messages,
+                        Err(failure) => self.failure = Some(failure),
+                    }
+                }
+                Vec::new()
+            }
+            News::Named(with, named) => {
+                self.failure = named.err().or(self.failure.take());
+                vec![Action::Order(Order::Conversation(with))]
+            }
+            News::Added(with, added) => {
+                let Some(new) = self.new_chat.as_mut().filter(|new| new.asking) else {
+                    return vec![Action::Order(Order::Conversations)];
+                };
+                match added {
+                    Ok(()) => {
+                        let mut actions = self.open(with);
+                        actions.push(Action::Order(Order::Conversations));
+                        actions
+                    }
+                    Err(failure) => {
+                        (new.asking, new.failure) = (false, Some(failure));
                         Vec::new()
                     }
                 }
@@ -92,7 +122,9 @@ impl Home {
                 self.failure = Some(failure);
                 Vec::new()
             }
-            News::Settings(_) | News::Devices(_) | News::Digits(_) | News::LetIn(_) => self.settings_news(news),
+            News::Settings(_) | News::Devices(_) | News::Digits(_) | News::LetIn(_) | News::OwnLink(_) => {
+                self.settings_news(news)
+            }
             // Of another screen, or for the application.
             News::Step(_)
             | News::Entered(_)
@@ -110,6 +142,9 @@ impl Home {
             News::Settings(Ok(privacy)) => page.privacy = Some(privacy),
             News::Settings(Err(failure)) => page.failure = Some(failure),
             News::Devices(devices) => page.devices = Some(devices),
+            News::OwnLink(link) => {
+                page.link = Some(link.map(|text| OwnLink { code: Code::of(&text), text }));
+            }
             News::Digits(Ok(digits)) => page.linking = Linking::Digits(digits),
             News::LetIn(Ok(())) => {
                 page.linking = Linking::Done;

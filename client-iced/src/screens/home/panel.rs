@@ -1,6 +1,7 @@
 //! About the person whom the open conversation is with: what to compare, how long messages live, whether they may write.
 
 use endtoend_client::database::Standing;
+use endtoend_client::nickname::Nickname;
 use endtoend_protocol::Lifetime;
 use iced::widget::{Column, button, column, container, pick_list, row, scrollable, space, text};
 use iced::{Center, Element, Fill};
@@ -11,7 +12,7 @@ use crate::calendar::span;
 use crate::identicon::identicon;
 use crate::strings::Strings;
 use crate::theme::{STRONG, size, styles};
-use crate::ui;
+use crate::ui::{self, id};
 
 /// How long messages may live, in seconds. `None` for good.
 const LIVES: [Option<u32>; 8] =
@@ -70,6 +71,7 @@ impl Home {
         let content = Column::new()
             .push(head)
             .push(who)
+            .push(known.is_some().then(|| self.naming(t, chat)))
             .push(self.comparison(t, chat))
             .push((writes && standing == Some(Standing::Accepted)).then_some(timer))
             .push(standing.map(|standing| decide(t, standing)))
@@ -80,6 +82,26 @@ impl Home {
             .width(Fill)
             .height(Fill)
             .style(styles::ground)
+            .into()
+    }
+
+    /// What this person is called on this device.
+    fn naming<'a>(&'a self, t: &'a Strings, chat: &'a Chat) -> Element<'a, Message> {
+        let now = self.contact(&chat.with).and_then(|known| known.contact.nickname.as_ref());
+        let now = now.map(Nickname::as_str).unwrap_or_default();
+        let typed = chat.name.as_deref().unwrap_or(now);
+        let field = ui::field(
+            t.get("nickname"),
+            id::NICKNAME,
+            chat.with.as_str(),
+            typed,
+            Message::NameEdited,
+            Message::NameDone,
+        );
+        let changed = typed.trim() != now;
+        field
+            .push(ui::note(t.get("nickname-note")))
+            .push(changed.then(|| ui::quiet(t.get("keep"), Message::NameDone)))
             .into()
     }
 

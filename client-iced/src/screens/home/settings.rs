@@ -13,6 +13,9 @@ use crate::strings::{Language, Strings};
 use crate::theme::{STRONG, size, styles};
 use crate::ui::{self, id};
 
+/// Of the code with this account's link, in logical pixels.
+const CODE: f32 = 240.0;
+
 /// Light, dark or the system's, in words.
 #[derive(Clone, PartialEq)]
 struct Look {
@@ -75,7 +78,7 @@ impl Home {
         .align_y(Center);
         let content = column![head]
             .push(ui::failure(t, page.failure.as_ref()))
-            .push(self.account(t))
+            .push(self.account(t, page))
             .push(appearance(t, preferences))
             .push(privacy(t, page))
             .push(self.devices(t, present, page))
@@ -91,7 +94,7 @@ impl Home {
             .into()
     }
 
-    fn account<'a>(&'a self, t: &'a Strings) -> Element<'a, Message> {
+    fn account<'a>(&'a self, t: &'a Strings, page: &'a SettingsPage) -> Element<'a, Message> {
         let server = &self.me.server;
         let who = row![
             identicon(self.me.handle.as_str(), 56),
@@ -101,7 +104,16 @@ impl Home {
         .spacing(14)
         .align_y(Center);
         let copy = ui::plain(t.get("copy-server"), Message::Copy(server.to_string()));
-        section(t.get("account"), column![who, copy])
+        let link = match &page.link {
+            None => column![ui::note(t.get("loading"))],
+            Some(Err(failure)) => column![ui::note(failure.say(t))],
+            Some(Ok(link)) => column![]
+                .push(link.code.as_ref().map(|code| container(code.view(CODE)).center_x(Fill)))
+                .push(ui::plain(t.get("copy-link"), Message::Copy(link.text.clone())))
+                .spacing(10),
+        };
+        let link = column![ui::strong(t.get("own-link")), ui::note(t.get("own-link-note")), link].spacing(8);
+        section(t.get("account"), column![who, copy, ui::rule(), link])
     }
 
     fn devices<'a>(&'a self, t: &'a Strings, present: &'a Present, page: &'a SettingsPage) -> Element<'a, Message> {

@@ -1,6 +1,6 @@
 //! What a person and the bridge do to the main window, and what it asks for in return.
 
-use endtoend_client::database::{MessageRef, MessageState, Standing, StoredMessage};
+use endtoend_client::database::{MessageRef, MessageState, Page, Standing, StoredMessage};
 use endtoend_client::engine::{Change, ConnectionState, Deed, Event, OfflineReason};
 use endtoend_protocol::{Text, UnixMillis, limits};
 use iced::widget::text_editor::{Action as Typed, Edit};
@@ -290,4 +290,89 @@ fn a_device_goes_only_when_that_is_meant() {
     assert!(home.update(Message::RemoveDevice(Some(device)), AT).is_empty());
     let actions = home.update(Message::RemoveDeviceMeant(device), AT);
     assert!(matches!(actions.as_slice(), [Action::Order(Order::RemoveDevice(it))] if *it == device));
+}
+
+#[test]
+fn what_was_found_is_that_of_the_last_words_and_is_gone_to() {
+    let mut home = talking(vec![message(90, Direction::In, "hello")]);
+    let asked = |actions: &[Action]| match actions {
+        [Action::Order(Order::Search(number, words))] => Some((*number, words.clone())),
+        _ => None,
+    };
+    assert_eq!(asked(&home.update(Message::Filtered("b".to_owned()), AT)), None, "too short a word");
+    let (first, _) = asked(&home.update(Message::Filtered("bread ".to_owned()), AT)).unwrap();
+    let (second, words) = asked(&home.update(Message::Filtered("breads".to_owned()), AT)).unwrap();
+    assert_eq!(words, "breads");
+    home.news(News::Found(second, Ok(vec![message(7, Direction::In, "two breads")])), AT);
+    home.news(News::Found(first, Ok(vec![message(8, Direction::In, "a bread")])), AT);
+    assert_eq!(home.found.messages.iter().map(|found| found.seq).collect::<Vec<_>>(), [7]);
+
+    let actions = home.update(Message::OpenAt(handle("bob"), theirs(7)), AT);
+    let load = question(&actions).unwrap();
+    assert_eq!(load.page, Page::From(message_id(7)));
+    let actions = home.news(News::Loaded(load, Ok((vec![message(7, Direction::In, "two breads")], Vec::new()))), AT);
+    assert!(matches!(actions.first(), Some(Action::ShowFirst)), "{actions:?}");
+    assert_eq!(question(&actions).unwrap().page, Page::Before(message_id(7)));
+    assert_eq!(home.chat.as_ref().unwrap().chosen, Some(theirs(7)));
+    // The next of what was found can be looked at; Escape ends the search.
+    assert_eq!(home.filter, "breads");
+    home.key(&keyboard::Key::Named(key::Named::Escape), keyboard::Modifiers::empty());
+    assert!(home.filter.is_empty() && home.found.messages.is_empty());
+    // What was asked for before is not shown any more.
+    home.news(News::Found(second, Ok(vec![message(7, Direction::In, "two breads")])), AT);
+    assert!(home.found.messages.is_empty());
+}
+
+#[test]
+fn a_message_that_is_gone_is_not_gone_to() {
+    let mut home = talking(vec![message(90, Direction::In, "hello")]);
+    let actions = chat(&mut home, ChatMessage::GoTo(theirs(7)));
+    let load = question(&actions).unwrap();
+    let actions = home.news(News::Loaded(load, Ok((Vec::new(), Vec::new()))), AT);
+    assert_eq!(question(&actions).unwrap().page, Page::Last);
+}
+
+#[test]
+fn somebody_is_called_otherwise_or_by_the_handle_again() {
+    let mut home = talking(vec![message(1, Direction::In, "hello")]);
+    let mut named = |typed: &str| {
+        home.update(Message::NameEdited(typed.to_owned()), AT);
+        let actions = home.update(Message::NameDone, AT);
+        match actions.as_slice() {
+            [Action::Order(Order::Name(_, name))] => Ok(name.as_ref().map(|name| name.as_str().to_owned())),
+            _ => Err(home.failure.as_ref().map(|failure| failure.key)),
+        }
+    };
+    assert_eq!(named(" Grandma "), Ok(Some("Grandma".to_owned())));
+    assert_eq!(named("  "), Ok(None));
+    assert_eq!(named("a\u{202e}b"), Err(Some("nickname-bad")));
+    // Nothing is typed: nothing is asked.
+    assert!(talking(Vec::new()).update(Message::NameDone, AT).is_empty());
+}
+
+#[test]
+fn the_person_of_a_link_is_written_to_once_the_server_has_shown_the_same_identity() {
+    let mut home = talking(Vec::new());
+    let link = |key: &str| format!("{}&handle=dave&identity={key}", crate::testing::server());
+    home.update(Message::NewChat, AT);
+    home.update(Message::NewChatEdited(link("05")), AT);
+    assert!(home.update(Message::NewChatDone, AT).is_empty());
+    assert_eq!(home.new_chat.as_ref().unwrap().failure.as_ref().unwrap().key, "link-bad");
+    let whole = link(&"05".repeat(33));
+    let asked = |home: &mut Home| {
+        home.update(Message::NewChatEdited(whole.clone()), AT);
+        let actions = home.update(Message::NewChatDone, AT);
+        assert!(matches!(actions.as_slice(), [Action::Order(Order::Add(link))] if link.to_string() == whole));
+    };
+    asked(&mut home);
+    home.news(News::Added(handle("dave"), Err(Failure::new("link-other-identity"))), AT);
+    let new = home.new_chat.as_ref().unwrap();
+    assert_eq!((new.asking, new.failure.as_ref().unwrap().key), (false, "link-other-identity"));
+    asked(&mut home);
+    let actions = home.news(News::Added(handle("dave"), Ok(())), AT);
+    assert_eq!(question(&actions).unwrap().with, handle("dave"));
+    assert!(home.new_chat.is_none());
+    // Whoever has closed the window of that stays where he is.
+    home.news(News::Added(handle("erin"), Ok(())), AT);
+    assert_eq!(home.chat.as_ref().unwrap().with, handle("dave"));
 }

@@ -4,6 +4,7 @@
 //! What is put after it moves everything, unless the place is kept: [`Loaded::at_end`] says when.
 
 use endtoend_client::database::{Direction, MessageRef, Notice, Page, StoredMessage};
+use endtoend_protocol::MessageId;
 
 /// Messages that are asked for at a time.
 pub const PAGE: usize = 50;
@@ -17,6 +18,7 @@ enum Asked {
     Older,
     Newer,
     Again,
+    From,
 }
 
 /// What an answer has changed.
@@ -26,6 +28,8 @@ pub struct Loaded {
     pub at_end: bool,
     /// This was the beginning: show the end.
     pub first: bool,
+    /// This was gone to: show where it begins.
+    pub gone_to: bool,
     /// Something happened meanwhile: ask again.
     pub again: bool,
 }
@@ -69,6 +73,12 @@ impl Timeline {
     pub fn newest(&mut self) -> Question {
         self.stale = false;
         self.ask(Asked::Newest, Page::Last, PAGE)
+    }
+
+    /// Asks for a message and what stands after it, whatever else was asked.
+    pub fn go_to(&mut self, message: MessageId) -> Question {
+        self.stale = false;
+        self.ask(Asked::From, Page::From(message), PAGE)
     }
 
     /// Asks for what stands before, if that is not here and nothing else is asked. To make room, the end may go: then the
@@ -126,6 +136,11 @@ impl Timeline {
                 self.to_the_end = true;
                 self.messages = messages;
             }
+            Asked::From => {
+                self.from_the_beginning = false;
+                self.to_the_end = messages.len() < PAGE;
+                self.messages = messages;
+            }
             Asked::Older => {
                 self.from_the_beginning = messages.len() < PAGE;
                 self.messages.splice(0..0, messages);
@@ -137,9 +152,10 @@ impl Timeline {
             Asked::Again => self.replace(messages),
         }
         self.note(notices);
-        let first = asked == Asked::Newest;
+        let (first, gone_to) = (asked == Asked::Newest, asked == Asked::From);
         let after = self.messages.last().map(|message| message.seq);
-        Some(Loaded { at_end: !first && after > last, first, again: std::mem::take(&mut self.stale) })
+        let at_end = !first && !gone_to && after > last;
+        Some(Loaded { at_end, first, gone_to, again: std::mem::take(&mut self.stale) })
     }
 
     /// What is here, as it is now.
@@ -268,6 +284,7 @@ mod tests {
                 Page::Last => all.saturating_sub(limit)..all,
                 Page::Before(id) => at(id).saturating_sub(limit)..at(id),
                 Page::After(id) => at(id) + 1..(at(id) + 1 + limit).min(all),
+                Page::From(id) => at(id)..(at(id) + limit).min(all),
             };
             self.timeline.loaded(number, self.history[found].to_vec(), Vec::new()).unwrap()
         }
@@ -303,6 +320,24 @@ mod tests {
         }
         assert_eq!(reader.here().1, 100_000);
         assert_eq!(reader.timeline.newer(), None);
+    }
+
+    #[test]
+    fn whoever_goes_to_a_message_has_it_first_and_what_stands_around_it() {
+        let mut reader = Reader::new(100_000);
+        let question = reader.timeline.go_to(said(500).id);
+        assert_eq!(reader.answer(question), Loaded { gone_to: true, ..Loaded::default() });
+        assert_eq!((reader.here(), reader.timeline.is_at_end()), ((500, 549), false));
+        let (older, _) = reader.timeline.older().unwrap();
+        assert_eq!(reader.answer(older), Loaded::default());
+        let newer = reader.timeline.newer().unwrap();
+        reader.answer(newer);
+        assert_eq!(reader.here(), (450, 599));
+        // The last one.
+        let question = reader.timeline.go_to(said(100_000).id);
+        reader.answer(question);
+        assert_eq!((reader.here(), reader.timeline.is_at_end()), ((100_000, 100_000), true));
+        assert!(reader.timeline.older().is_some());
     }
 
     #[test]

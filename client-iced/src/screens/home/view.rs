@@ -5,7 +5,6 @@ use iced::{Center, Color, Element, Fill};
 
 use super::{Home, MEDIUM, Message, NARROW};
 use crate::calendar::{Present, span};
-use crate::failure::Failure;
 use crate::preferences::Preferences;
 use crate::strings::Strings;
 use crate::theme::{size, styles};
@@ -80,16 +79,23 @@ impl Home {
 
     fn new_chat_view<'a>(&'a self, t: &'a Strings) -> Element<'a, Message> {
         let Some(new) = &self.new_chat else { return space().into() };
-        let good = new.typed.trim().parse::<endtoend_client::handle::Handle>();
+        let good = new.named();
         let hint = match &good {
-            Err(error) if !new.typed.trim().is_empty() => ui::note(Failure::from(*error).say(t)).style(styles::bad),
+            Ok(_) if new.asking => ui::note(t.get("step-asking")),
+            Err(failure) if !new.typed.trim().is_empty() => ui::note(failure.say(t)).style(styles::bad),
             Err(_) | Ok(_) => ui::note(t.get("new-chat-note")),
         };
-        let field =
-            ui::field(t.get("handle"), id::NEW_CHAT, "", &new.typed, Message::NewChatEdited, Message::NewChatDone);
+        let field = ui::field(
+            t.get("handle-or-link"),
+            id::NEW_CHAT,
+            "",
+            &new.typed,
+            Message::NewChatEdited,
+            Message::NewChatDone,
+        );
         let foot = ui::foot(
             ui::quiet(t.get("cancel"), Message::NewChatClosed),
-            ui::primary(t.get("write"), good.is_ok().then_some(Message::NewChatDone)),
+            ui::primary(t.get("write"), (good.is_ok() && !new.asking).then_some(Message::NewChatDone)),
         );
         let card = column![ui::head(t.get("new-chat")), field, hint]
             .push(ui::failure(t, new.failure.as_ref()))
