@@ -289,6 +289,14 @@ pub(crate) enum Command {
     },
     /// List the profiles that lie side by side
     Profiles,
+    /// Print completions for a shell; needs no profile
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page; needs no profile
+    Man {
+        /// Write it there, with one for each command
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
     /// Print what is known of account, outbox and unread messages, without connecting
     Status,
     /// Destroy this profile: its keys first, then everything else. Needs no password

@@ -16,7 +16,7 @@ use crate::args::{Arguments, Command, Send};
 use crate::conversation::{self, show_unread};
 use crate::failure::{Failure, IDENTITY, Kind};
 use crate::waiting::{News, Waiting};
-use crate::{account, chat, deeds, files, output, password, people, whole};
+use crate::{account, chat, deeds, files, output, password, people, shells, whole};
 
 /// One attempt to connect: short enough that a retry fits the default time.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -75,6 +75,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Command::Export { to, yes } => whole::export(arguments, to, *yes).await,
         Command::Profiles => profiles(arguments),
+        Command::Completions { shell } => shells::completions(*shell),
+        Command::Man { to } => shells::man(to.as_deref()),
         Command::Status => status(arguments).await,
         Command::Wipe { yes } => wipe(arguments, *yes),
     }

@@ -13,6 +13,7 @@ mod output;
 mod password;
 mod people;
 mod qr;
+mod shells;
 mod waiting;
 mod whole;
 
