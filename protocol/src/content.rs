@@ -6,6 +6,7 @@ use prost::Message as _;
 
 use crate::codec::DecodeError;
 use crate::ids::{AccountTag, EnvelopeId, MessageId, UnixMillis};
+use crate::own::OwnNews;
 use crate::said::{Said, Wire};
 use crate::{limits, wire};
 
@@ -51,6 +52,8 @@ pub enum ContentKind {
         /// What, as the client names it.
         standing: String,
     },
+    /// What the account has settled for itself, for its own other devices. Never shown.
+    Own(OwnNews),
     /// Written by a newer version: shown as such, never dropped.
     Unknown,
 }
@@ -143,6 +146,7 @@ impl Content {
                 handle: handle.clone(),
                 standing: standing.clone(),
             })),
+            ContentKind::Own(news) => Some(wire::content::Kind::Own(news.into())),
             ContentKind::Unknown => None,
         };
         wire::Content {
@@ -200,6 +204,9 @@ impl Content {
                     handle: bounded(decision.handle, "handle")?,
                     standing: bounded(decision.standing, "standing")?,
                 },
+                Some(wire::content::Kind::Own(own)) => {
+                    OwnNews::check(own)?.map_or(ContentKind::Unknown, ContentKind::Own)
+                }
                 None => ContentKind::Unknown,
             },
         })

@@ -15,6 +15,7 @@ mod ids;
 mod invite;
 mod keys;
 pub mod limits;
+mod own;
 mod parcel;
 mod said;
 
@@ -37,6 +38,7 @@ pub use invite::{BadInviteCode, InviteCode};
 pub use keys::{
     Bundle, Bundles, DeviceKeys, EnvelopeKey, Identity, KemPreKey, KeyCounts, NewDevice, OneTimePreKey, SignedPreKey,
 };
+pub use own::OwnNews;
 pub use parcel::{ChainHead, ChainId, Parcel, Place};
 pub use said::{Emoji, Lifetime, Progress, Reference, Said, Written};
 

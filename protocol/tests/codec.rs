@@ -9,9 +9,9 @@ use endtoend_protocol::{
     AccountTag, Address, Answer, Attached, BlobId, BlobRequest, Bundle, Bundles, ChainHead, ChainId, ClientFrame,
     ClosingReason, Content, ContentKind, DecodeError, Deliver, DeliveryNumber, DeviceId, DeviceKeys, Emoji, Envelope,
     EnvelopeId, EnvelopeKey, File, FileName, Identity, InviteCode, KemPreKey, KeyCounts, Lifetime, ListedDevice,
-    MediaType, MessageId, NewDevice, OneTimePreKey, Parcel, Picture, Place, Progress, Reference, Refusal, RefusalCode,
-    Registration, RejectReason, Relation, Request, RequestId, RetryReason, Said, ServerFrame, Shown, SignedPreKey,
-    Text, UnixMillis, Voice, Work, Written, limits,
+    MediaType, MessageId, NewDevice, OneTimePreKey, OwnNews, Parcel, Picture, Place, Progress, Reference, Refusal,
+    RefusalCode, Registration, RejectReason, Relation, Request, RequestId, RetryReason, Said, ServerFrame, Shown,
+    SignedPreKey, Text, UnixMillis, Voice, Work, Written, limits,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -340,6 +340,17 @@ fn said() -> impl Strategy<Value = Said> {
     ]
 }
 
+fn own_news() -> impl Strategy<Value = OwnNews> {
+    let id = any::<[u8; 10]>().prop_map(|random| MessageId::new(UnixMillis::new(7), random));
+    prop_oneof![
+        (account(), "\\PC{0,30}").prop_map(|(about, name)| OwnNews::Nickname { about, name }),
+        (account(), prop::option::of(array())).prop_map(|(about, identity)| OwnNews::Compared { about, identity }),
+        any::<[bool; 2]>().prop_map(|[receipts, typing]| OwnNews::Choices { receipts, typing }),
+        (account(), prop::collection::vec(id, 1..=limits::RECEIPT_IDS_MAX))
+            .prop_map(|(with, ids)| OwnNews::Seen { with, ids }),
+    ]
+}
+
 /// A content with one field that holds these bytes.
 fn content_with(field: u8, value: &[u8]) -> Vec<u8> {
     let at = UnixMillis::new(7);
@@ -357,8 +368,8 @@ fn a_kind_of_a_newer_version_is_unknown_and_a_broken_one_is_refused() {
     let kind = |field, value: &[u8]| Content::decode(&content_with(field, value)).map(|content| content.kind);
     let mut new = content_with(9, b"");
     new.truncate(new.len() - 2);
-    // Field 16.
-    new.extend([0x82, 0x01, 0]);
+    // Field 17.
+    new.extend([0x8a, 0x01, 0]);
     assert_eq!(Content::decode(&new).map(|content| content.kind), Ok(ContentKind::Unknown), "a new kind");
     assert_eq!(kind(12, b"\x08\x07"), Ok(ContentKind::Unknown), "a new progress");
     for (field, value, what) in [
@@ -445,6 +456,14 @@ proptest! {
         if let Ok(content) = Content::decode(&bytes) {
             prop_assert_eq!(Content::decode(&content.encode()), Ok(content));
         }
+    }
+
+    #[test]
+    fn what_an_account_settles_is_read_back(news in own_news()) {
+        let at = UnixMillis::new(7);
+        let kind = ContentKind::Own(news);
+        let content = Content { id: MessageId::new(at, [0; 10]), sent_at: at, sender_handle: None, kind };
+        prop_assert_eq!(Content::decode(&content.encode()), Ok(content));
     }
 
     #[test]

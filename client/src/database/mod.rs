@@ -25,6 +25,7 @@ mod repair;
 mod schema;
 mod sealing;
 mod search;
+mod settled;
 mod trust;
 mod unknown;
 mod whole;

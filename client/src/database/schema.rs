@@ -260,6 +260,10 @@ CREATE TABLE files_gone (             -- what was forgotten, and has still to go
     secret BLOB                       -- sealed: from the server; NULL once it has, or when it need not
 ) STRICT;
 ",
+    "
+ALTER TABLE contacts ADD COLUMN nickname_at INTEGER NOT NULL DEFAULT 0; -- by the clock of the device that it was given on
+ALTER TABLE contacts ADD COLUMN verified_at INTEGER NOT NULL DEFAULT 0; -- the same of what was compared
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -308,7 +312,8 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> 
 pub(super) fn downgrade(connection: &Connection) {
     connection
         .execute_batch(
-            "DROP TABLE files; DROP TABLE files_gone; DROP TABLE early; DROP INDEX messages_raw; ALTER TABLE messages DROP COLUMN raw;
+            "ALTER TABLE contacts DROP COLUMN nickname_at; ALTER TABLE contacts DROP COLUMN verified_at;
+             DROP TABLE files; DROP TABLE files_gone; DROP TABLE early; DROP INDEX messages_raw; ALTER TABLE messages DROP COLUMN raw;
              ALTER TABLE contacts DROP COLUMN nickname; ALTER TABLE contacts DROP COLUMN verified;
              DROP INDEX messages_pending; DROP TABLE words;
              DROP INDEX messages_by_expiry; DROP TABLE reactions; DROP TABLE receipts_due; DROP TABLE settings;

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use endtoend_protocol::{AccountTag, Content, ContentKind, MessageId, Said, Text, UnixMillis, Written};
+use endtoend_protocol::{AccountTag, Content, ContentKind, MessageId, OwnNews, Said, Text, UnixMillis, Written};
 use rand::RngExt as _;
 
 use super::command::SendError;
 use super::event::{Change, ConnectionState, Event};
-use super::repair::{content_again, copy_for_own_devices};
+use super::repair::{content_again, copy_for_own_devices, seen_for_own_devices, settle_for_own_devices};
 use super::run::Runner;
 use super::say::{self, Deed, News};
 use crate::amend::{Refused, leaves_room};
 use crate::clock;
 use crate::database::{
-    AccountState, Body, DatabaseError, Direction, Marks, MessageState, OUTBOX_MAX, Question, Standing, Store,
+    AccountState, Body, DatabaseError, Direction, Marks, MessageState, OUTBOX_MAX, Question, Settings, Standing, Store,
     StoredMessage,
 };
 use crate::handle::Handle;
@@ -65,11 +65,27 @@ impl Runner {
     pub(super) fn mark_shown(&mut self, seqs: &[i64]) -> Result<(), DatabaseError> {
         // Their lives begin now, not when the clock was last kept.
         let life = self.life.now(clock::now(), clock::monotonic());
-        self.owes_receipts |= self.database().write(|store| {
+        let (alone, now) = (self.alone, clock::now());
+        let (owes, queued) = self.database().write(|store| {
             store.set_life(life)?;
-            store.mark_shown(seqs)
+            let seen = if alone { Vec::new() } else { store.not_seen(seqs)? };
+            let owes = store.mark_shown(seqs)?;
+            Ok::<_, DatabaseError>((owes, seen_for_own_devices(store, &seen, now)?))
         })?;
+        self.owes_receipts |= owes;
+        queued.into_iter().for_each(|row| self.queued(Some(row)));
         self.look_at_lives()
+    }
+
+    pub(super) fn set_settings(&mut self, settings: Settings) -> Result<(), DatabaseError> {
+        let (alone, now) = (self.alone, clock::now());
+        let queued = self.database().write(|store| {
+            store.set_settings(settings)?;
+            let news = OwnNews::Choices { receipts: settings.receipts, typing: settings.typing };
+            settle_for_own_devices(store, news, alone, now)
+        })?;
+        self.queued(queued);
+        Ok(())
     }
 
     pub(super) fn search(

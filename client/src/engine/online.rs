@@ -319,8 +319,8 @@ impl Runner {
             online.identify(stranger).await?;
         }
         if std::mem::take(&mut self.owes_receipts) {
-            let (alone, now) = (self.alone, clock::now());
-            let told = self.database().write(|store| say::tell_receipts(store, alone, now))?;
+            let now = clock::now();
+            let told = self.database().write(|store| say::tell_receipts(store, now))?;
             for row in told {
                 self.receipts.insert(row.0);
                 self.queued(Some(row));

@@ -1,14 +1,14 @@
 //! The people on the other side: whose accounts are looked up, who they are, and what is decided about them.
 
 use endtoend_crypto_e2e::identity_public;
-use endtoend_protocol::{AccountTag, RefusalCode};
+use endtoend_protocol::{AccountTag, OwnNews, RefusalCode};
 
 use super::account::{self, expect_identity};
 use super::command::{AddError, Command, DecideError, NicknameError, Reply, Verification, VerifyError};
 use super::establish::is_passing;
 use super::event::Event;
 use super::lookup::Reason;
-use super::repair::{Queued, copy_for_own_devices, decision_for_own_devices};
+use super::repair::{Queued, copy_for_own_devices, decision_for_own_devices, settle_for_own_devices};
 use super::run::{Runner, Verifying};
 use super::told::answer;
 use crate::clock;
@@ -61,13 +61,19 @@ impl Runner {
             return Err(AddError::Oneself);
         }
         let tag = self.database().read().tag_of(handle)?.ok_or_else(|| AddError::Unknown(handle.clone()))?;
-        self.database().write(|store| {
+        let (alone, now) = (self.alone, clock::now());
+        let queued = self.database().write(|store| {
             expect_identity(store, tag, handle, identity)?;
             match compared {
-                true => Ok::<_, AddError>(store.set_verified(tag, Some(identity))?),
-                false => Ok(()),
+                true => {
+                    store.set_verified(tag, Some(identity))?;
+                    let news = OwnNews::Compared { about: tag, identity: Some(*identity) };
+                    Ok::<_, AddError>(settle_for_own_devices(store, news, alone, now)?)
+                }
+                false => Ok(None),
             }
         })?;
+        self.queued(queued);
         self.decide(handle, Standing::Accepted).map_err(|error| match error {
             DecideError::Database(error) => AddError::Database(error),
             DecideError::Unknown(_) | DecideError::Refused(_) | DecideError::Stopped => {
@@ -85,22 +91,33 @@ impl Runner {
         with: &Handle,
         compared: Option<[u8; 33]>,
     ) -> Result<Verification, VerifyError> {
-        self.database().write(|store| {
+        let (alone, now) = (self.alone, clock::now());
+        let queued = self.database().write(|store| {
             let tag = store.tag_of(with)?.ok_or_else(|| VerifyError::Unknown(with.clone()))?;
             let changed = store.contact(tag)?.is_some_and(|contact| contact.changed_identity.is_some());
             if compared.is_some() && (changed || store.trusted_identity(tag)? != compared) {
                 return Err(VerifyError::NotCompared(with.clone()));
             }
-            Ok(store.set_verified(tag, compared.as_ref())?)
+            store.set_verified(tag, compared.as_ref())?;
+            let news = OwnNews::Compared { about: tag, identity: compared };
+            Ok(settle_for_own_devices(store, news, alone, now)?)
         })?;
+        self.queued(queued);
         self.verification(with)
     }
 
     pub(super) fn set_nickname(&mut self, of: &Handle, nickname: Option<&Nickname>) -> Result<(), NicknameError> {
-        self.database().write(|store| {
+        let (alone, now) = (self.alone, clock::now());
+        let queued = self.database().write(|store| {
             let tag = store.peer_of(of)?.ok_or_else(|| NicknameError::Unknown(of.clone()))?;
-            Ok(store.set_nickname(tag, nickname)?)
-        })
+            store.set_nickname(tag, nickname)?;
+            let name = nickname.map(|name| name.as_str().to_owned()).unwrap_or_default();
+            // What stands in for an account means nothing to the other devices.
+            let alone = alone || store.is_unaddressed(tag)?;
+            Ok::<_, NicknameError>(settle_for_own_devices(store, OwnNews::Nickname { about: tag, name }, alone, now)?)
+        })?;
+        self.queued(queued);
+        Ok(())
     }
 
     pub(super) fn verify(&mut self, with: Handle, reply: Reply<Result<Verification, VerifyError>>) {

@@ -6,6 +6,7 @@ use endtoend_protocol::{AccountTag, Address, Content, ContentKind, Identity, Mes
 use super::repair::{Queued, ask_again, send_again};
 use super::say::{self, News, TYPING_AGE_MAX};
 use super::{chains, parcel};
+use crate::amend::not_after;
 use crate::database::{
     Body, DatabaseError, Direction, HeldEnvelope, Marks, MessageRef, MessageState, Standing, Store, StoredMessage,
     Unreadable,
@@ -234,7 +235,11 @@ fn arrive(
             store.was_decided(about, standing, content.sent_at)?;
             return Ok(Arrival::Unseen { new_session, news: Vec::new(), queued: None });
         }
-        ContentKind::Copy { .. } | ContentKind::Decision { .. } => {
+        ContentKind::Own(news) if from_own_device => {
+            store.was_settled(&news, not_after(content.sent_at, now))?;
+            return Ok(Arrival::Unseen { new_session, news: Vec::new(), queued: None });
+        }
+        ContentKind::Copy { .. } | ContentKind::Decision { .. } | ContentKind::Own(_) => {
             return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
         }
         ContentKind::Unopened(id) => {
@@ -278,9 +283,11 @@ fn is_known(store: &Store<'_>, peer: AccountTag, content: &Content) -> Result<bo
         ContentKind::Copy { to, said: Said::Text(_) | Said::File(_), .. } => {
             store.has_message(*to, Direction::Out, content.id)
         }
-        ContentKind::Said(_) | ContentKind::Copy { .. } | ContentKind::Unopened(_) | ContentKind::Decision { .. } => {
-            Ok(true)
-        }
+        ContentKind::Said(_)
+        | ContentKind::Copy { .. }
+        | ContentKind::Unopened(_)
+        | ContentKind::Decision { .. }
+        | ContentKind::Own(_) => Ok(true),
     }
 }
 
@@ -356,8 +363,15 @@ pub(super) fn read_again(store: &Store<'_>, own: Option<AccountTag>, now: UnixMi
                     }
                 }
             }
+            ContentKind::Own(news) if from_own_device => {
+                store.remove_unknown(seq)?;
+                store.was_settled(&news, not_after(sent_at, now))?;
+            }
             // Too old to matter, or nothing that this sender may say.
-            ContentKind::Copy { .. } | ContentKind::Decision { .. } | ContentKind::Unopened(_) => {
+            ContentKind::Copy { .. }
+            | ContentKind::Decision { .. }
+            | ContentKind::Own(_)
+            | ContentKind::Unopened(_) => {
                 store.remove_unknown(seq)?;
             }
         }

@@ -8,9 +8,10 @@
 //! cause is bounded: new sessions every ten minutes, some questions, and no session is lost, because the old ones still open
 //! what was sealed in them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use endtoend_protocol::{AccountTag, Content, ContentKind, EnvelopeId, MessageId, Said, UnixMillis, limits};
+use endtoend_protocol::{AccountTag, Content, ContentKind, EnvelopeId, MessageId, OwnNews, Said, UnixMillis, limits};
 use rand::RngExt as _;
 use zeroize::Zeroizing;
 
@@ -103,6 +104,44 @@ pub(super) fn decision_for_own_devices(
     let handle = contact.handle.map(|handle| handle.to_string()).unwrap_or_default();
     let kind = ContentKind::Decision { about, handle, standing: contact.standing.as_str().to_owned() };
     queue_errand(store, own, MessageId::new(now, rand::rng().random()), now, kind).map(Some)
+}
+
+/// Notes that this account has settled something for itself, and queues it for its other devices unless there are none, inside a
+/// transaction.
+pub(super) fn settle_for_own_devices(
+    store: &Store<'_>,
+    news: OwnNews,
+    alone: bool,
+    now: UnixMillis,
+) -> Result<Option<Queued>, DatabaseError> {
+    let at = store.settles(&news, now)?;
+    match own_tag(store)?.filter(|_| !alone) {
+        Some(own) => {
+            let id = MessageId::new(at, rand::rng().random());
+            queue_errand(store, own, id, at, ContentKind::Own(news)).map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+/// Queues for the other devices of this account which messages were seen, inside a transaction.
+pub(super) fn seen_for_own_devices(
+    store: &Store<'_>,
+    seen: &[(AccountTag, MessageId)],
+    now: UnixMillis,
+) -> Result<Vec<Queued>, DatabaseError> {
+    let mut by_peer: BTreeMap<AccountTag, Vec<MessageId>> = BTreeMap::new();
+    for (peer, id) in seen {
+        by_peer.entry(*peer).or_default().push(*id);
+    }
+    let mut queued = Vec::new();
+    for (with, ids) in by_peer {
+        for ids in ids.chunks(limits::RECEIPT_IDS_MAX) {
+            let news = OwnNews::Seen { with, ids: ids.to_vec() };
+            queued.extend(settle_for_own_devices(store, news, false, now)?);
+        }
+    }
+    Ok(queued)
 }
 
 /// Puts what waits and is in no outbox into it, as far as that has room, inside a transaction. It may have left before the backup

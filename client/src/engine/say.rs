@@ -249,17 +249,11 @@ fn tell(store: &Store<'_>, peer: AccountTag, at: UnixMillis, said: Said) -> Resu
     queue_errand(store, peer, MessageId::new(at, rand::rng().random()), at, ContentKind::Said(said))
 }
 
-/// Queues what the writers of messages are to hear of them, and what the own other devices are to know.
-pub(super) fn tell_receipts(store: &Store<'_>, alone: bool, now: UnixMillis) -> Result<Vec<Queued>, DatabaseError> {
+/// Queues what the writers of messages are to hear of them.
+pub(super) fn tell_receipts(store: &Store<'_>, now: UnixMillis) -> Result<Vec<Queued>, DatabaseError> {
     let mut queued = Vec::new();
     while let Some((peer, progress, ids)) = store.take_receipts()? {
         let said = Said::Receipt { progress, ids };
-        if progress == Progress::Read
-            && !alone
-            && let Some(copy) = copy_of(store, peer, said.clone(), now)?
-        {
-            queued.push(copy);
-        }
         queued.push(tell(store, peer, now, said)?);
     }
     Ok(queued)

@@ -62,7 +62,8 @@ impl Runner {
             }
             Command::Settings(reply) => answer(reply, self.database().read().settings()),
             Command::SetSettings(settings, reply) => {
-                answer(reply, self.database().write(|store| store.set_settings(settings)));
+                let set = self.set_settings(settings);
+                answer(reply, set);
             }
             Command::Find(id, reply) => answer(reply, self.database().read().sent_message(id)),
             Command::Message(with, id, reply) => {

@@ -1,7 +1,9 @@
 //! Two devices of one account, and those who would like to be one.
 
 use endtoend_crypto_e2e::import_identity;
-use endtoend_protocol::{AccountTag, Address, Content, ContentKind, DeviceId, MessageId, Provision, Text, UnixMillis};
+use endtoend_protocol::{
+    AccountTag, Address, Content, ContentKind, DeviceId, MessageId, OwnNews, Provision, Text, UnixMillis,
+};
 use rand::Rng as _;
 use zeroize::Zeroizing;
 
@@ -183,4 +185,66 @@ fn what_was_decided_last_counts_on_every_device() {
     hear(&mut laptop, decision(Standing::Request), UnixMillis::new(2_001));
     assert_eq!(standing(&laptop), Standing::Request);
     assert_eq!(laptop.database.read().untold(9).unwrap(), [], "the other device has told the server");
+}
+
+#[test]
+fn what_one_device_settles_counts_on_the_others_and_the_later_of_two_does() {
+    let (mut phone, bob) = (Device::new("alice"), Device::new("bob"));
+    phone.meet(&bob);
+    let (with, own, at) = (bob.own.account, phone.own.account, clock::now());
+    let mut laptop = linked(&phone);
+    phone.meet(&laptop);
+    let identity = laptop.database.read().trusted_identity(with).unwrap().unwrap();
+    let key = Some(identity);
+    let said = [
+        OwnNews::Nickname { about: with, name: "Bobby".to_owned() },
+        OwnNews::Compared { about: with, identity: key },
+        OwnNews::Choices { receipts: true, typing: false },
+    ];
+    for news in said {
+        let kind = ContentKind::Own(news);
+        assert!(matches!(laptop.take(&told(&mut phone, own, kind, at)), Arrival::Unseen { .. }));
+    }
+    let seen = |laptop: &Device| {
+        let contact = laptop.database.read().contact(with).unwrap().unwrap();
+        let settings = laptop.database.read().settings().unwrap();
+        (contact.nickname.map(|name| name.as_str().to_owned()), contact.verified, settings.receipts, settings.typing)
+    };
+    let settled = (Some("Bobby".to_owned()), true, true, false);
+    assert_eq!(seen(&laptop), settled);
+    // What was said before that and comes late, and a key that is not the one that is trusted here.
+    let earlier = UnixMillis::new(at.get() - 1);
+    for news in [
+        OwnNews::Nickname { about: with, name: "Old".to_owned() },
+        OwnNews::Compared { about: with, identity: None },
+        OwnNews::Choices { receipts: false, typing: true },
+    ] {
+        laptop.take(&told(&mut phone, own, ContentKind::Own(news), earlier));
+    }
+    assert_eq!(seen(&laptop), settled);
+    let other = OwnNews::Compared { about: with, identity: Some([5; 33]) };
+    let later = UnixMillis::new(at.get() + 1);
+    laptop.take(&told(&mut phone, own, ContentKind::Own(other), later));
+    assert!(!seen(&laptop).1, "another key was compared than the one that is trusted here");
+    // A clock that was set back does not make what is settled now older than that.
+    let news = OwnNews::Nickname { about: with, name: String::new() };
+    assert!(laptop.database.write(|store| store.settles(&news, UnixMillis::new(1))).unwrap() > at);
+}
+
+#[test]
+fn nobody_else_settles_anything_here() {
+    let (mut alice, mut bob) = (Device::new("alice"), Device::new("bob"));
+    alice.meet(&bob);
+    bob.introduce(&alice);
+    let (with, to) = (alice.own.account, bob.own.account);
+    let before = bob.database.read().settings().unwrap();
+    for news in [
+        OwnNews::Choices { receipts: true, typing: false },
+        OwnNews::Nickname { about: with, name: "a friend".to_owned() },
+    ] {
+        let arrival = bob.take(&told(&mut alice, to, ContentKind::Own(news), clock::now()));
+        assert!(matches!(arrival, Arrival::Unreadable { reason: "malformed", .. }), "{arrival:?}");
+    }
+    assert_eq!(bob.database.read().settings().unwrap(), before);
+    assert_eq!(bob.database.read().contact(with).unwrap().unwrap().nickname, None);
 }

@@ -1,0 +1,97 @@
+//! What this account has settled for itself on any of its devices: nicknames, compared identities, choices, what was seen. Of two
+//! about the same the later counts, by the clock of the device on which it was said.
+
+use endtoend_protocol::{AccountTag, MessageId, OwnNews, UnixMillis};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::{DatabaseError, Settings, Store, array, integer, unsigned};
+
+const CHOSEN_AT: &str = "chosen at";
+
+impl Store<'_> {
+    /// A moment for what is settled now that is later than that of whatever counts until now, whatever the clock does.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn settles(&self, news: &OwnNews, now: UnixMillis) -> Result<UnixMillis, DatabaseError> {
+        let at = match self.settled_at(news)? {
+            Some(before) => now.max(before.plus(std::time::Duration::from_millis(1))),
+            None => now,
+        };
+        self.note_settled(news, at)?;
+        Ok(at)
+    }
+
+    /// Another device of this account has settled something: takes it over, unless something later counts.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn was_settled(&self, news: &OwnNews, at: UnixMillis) -> Result<(), DatabaseError> {
+        if let OwnNews::Nickname { about, .. } | OwnNews::Compared { about, .. } = news {
+            self.put_contact(*about, None)?;
+        }
+        if self.settled_at(news)?.is_some_and(|before| before >= at) {
+            return Ok(());
+        }
+        match news {
+            OwnNews::Nickname { about, name } => {
+                // A name that this version does not take is none.
+                self.set_nickname(*about, name.parse().ok().as_ref())?;
+            }
+            // What was compared counts here only for the identity that is trusted here.
+            OwnNews::Compared { about, identity } => self.set_verified(*about, identity.as_ref())?,
+            OwnNews::Choices { receipts, typing } => {
+                self.set_settings(Settings { receipts: *receipts, typing: *typing })?;
+            }
+            OwnNews::Seen { with, ids } => ids.iter().try_for_each(|id| self.was_shown(*with, *id))?,
+        }
+        self.note_settled(news, at)
+    }
+
+    fn settled_at(&self, news: &OwnNews) -> Result<Option<UnixMillis>, DatabaseError> {
+        let (sql, about) = match news {
+            OwnNews::Nickname { about, .. } => ("SELECT nickname_at FROM contacts WHERE tag = ?", about),
+            OwnNews::Compared { about, .. } => ("SELECT verified_at FROM contacts WHERE tag = ?", about),
+            OwnNews::Choices { .. } => {
+                let Some(kept) = self.setting(CHOSEN_AT)? else { return Ok(None) };
+                return Ok(Some(UnixMillis::new(u64::from_le_bytes(array(&kept, "settings.chosen_at")?))));
+            }
+            // What was seen was seen.
+            OwnNews::Seen { .. } => return Ok(None),
+        };
+        let at: Option<i64> =
+            self.connection.prepare_cached(sql)?.query_row([about.as_bytes()], |row| row.get(0)).optional()?;
+        at.filter(|at| *at > 0).map(|at| unsigned(at, "contacts.settled_at").map(UnixMillis::new)).transpose()
+    }
+
+    fn note_settled(&self, news: &OwnNews, at: UnixMillis) -> Result<(), DatabaseError> {
+        let (sql, about) = match news {
+            OwnNews::Nickname { about, .. } => ("UPDATE contacts SET nickname_at = ? WHERE tag = ?", about),
+            OwnNews::Compared { about, .. } => ("UPDATE contacts SET verified_at = ? WHERE tag = ?", about),
+            OwnNews::Choices { .. } => return self.set_setting(CHOSEN_AT, &at.get().to_le_bytes()),
+            OwnNews::Seen { .. } => return Ok(()),
+        };
+        self.connection.prepare_cached(sql)?.execute(params![integer(at.get()), about.as_bytes()])?;
+        Ok(())
+    }
+
+    /// Which of these messages, named by [`StoredMessage::seq`](super::StoredMessage::seq), are of others and were not seen yet.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn not_seen(&self, seqs: &[i64]) -> Result<Vec<(AccountTag, MessageId)>, DatabaseError> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT peer, message_id FROM messages WHERE seq = ? AND shown = 0 AND direction = 'in' AND deleted = 0",
+        )?;
+        let mut found = Vec::new();
+        for seq in seqs {
+            let row: Option<(Vec<u8>, Vec<u8>)> =
+                query.query_row([seq], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            if let Some((peer, id)) = row {
+                let id = MessageId::from_slice(&id).map_err(|_| DatabaseError::Invalid("messages.message_id"))?;
+                found.push((AccountTag::new(array(&peer, "messages.peer")?), id));
+            }
+        }
+        Ok(found)
+    }
+}

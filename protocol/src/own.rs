@@ -1,0 +1,104 @@
+//! What an account has settled for itself, for its own other devices.
+
+use crate::codec::DecodeError;
+use crate::ids::{AccountTag, MessageId};
+use crate::said::invalid;
+use crate::{limits, wire};
+
+/// News for the own other devices. Of two about the same the later counts.
+#[derive(Clone, PartialEq, Eq)]
+pub enum OwnNews {
+    /// What somebody is called on the devices of this account.
+    Nickname {
+        /// Who.
+        about: AccountTag,
+        /// At most [`limits::HANDLE_BYTES_MAX`] bytes; empty for his handle.
+        name: String,
+    },
+    /// A person has compared somebody's identity key.
+    Compared {
+        /// Whose.
+        about: AccountTag,
+        /// `None`: it does not count any more.
+        identity: Option<[u8; limits::SIGNAL_PUBLIC_KEY_BYTES]>,
+    },
+    /// What was chosen.
+    Choices {
+        /// Whether the writers of messages hear that they came and were seen.
+        receipts: bool,
+        /// Whether others hear that this person is writing.
+        typing: bool,
+    },
+    /// Messages of somebody's were seen.
+    Seen {
+        /// Whose.
+        with: AccountTag,
+        /// 1 to [`limits::RECEIPT_IDS_MAX`].
+        ids: Vec<MessageId>,
+    },
+}
+
+impl std::fmt::Debug for OwnNews {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Nickname { .. } => "Nickname",
+            Self::Compared { .. } => "Compared",
+            Self::Choices { .. } => "Choices",
+            Self::Seen { .. } => "Seen",
+        })
+    }
+}
+
+impl From<&OwnNews> for wire::Own {
+    fn from(news: &OwnNews) -> Self {
+        let copy = bytes::Bytes::copy_from_slice;
+        let account = |tag: &AccountTag| copy(tag.as_bytes());
+        let news = match news {
+            OwnNews::Nickname { about, name } => {
+                wire::own::News::Nickname(wire::Nickname { account: account(about), name: name.clone() })
+            }
+            OwnNews::Compared { about, identity } => {
+                let identity = identity.map(|key| copy(&key)).unwrap_or_default();
+                wire::own::News::Compared(wire::Compared { account: account(about), identity })
+            }
+            OwnNews::Choices { receipts, typing } => {
+                wire::own::News::Choices(wire::Choices { receipts: *receipts, typing: *typing })
+            }
+            OwnNews::Seen { with, ids } => {
+                let message_ids = ids.iter().map(|id| copy(id.as_bytes())).collect();
+                wire::own::News::Seen(wire::Seen { account: account(with), message_ids })
+            }
+        };
+        Self { news: Some(news) }
+    }
+}
+
+impl OwnNews {
+    /// `None` for what a newer version says.
+    pub(crate) fn check(wire: wire::Own) -> Result<Option<Self>, DecodeError> {
+        let account = |bytes: &[u8]| AccountTag::from_slice(bytes).map_err(|_| invalid("account"));
+        let Some(news) = wire.news else { return Ok(None) };
+        Ok(Some(match news {
+            wire::own::News::Nickname(wire) => match wire.name.len() {
+                0..=limits::HANDLE_BYTES_MAX => Self::Nickname { about: account(&wire.account)?, name: wire.name },
+                _ => return Err(invalid("name")),
+            },
+            wire::own::News::Compared(wire) => Self::Compared {
+                about: account(&wire.account)?,
+                identity: match wire.identity.len() {
+                    0 => None,
+                    _ => Some(wire.identity.as_ref().try_into().map_err(|_| invalid("identity"))?),
+                },
+            },
+            wire::own::News::Choices(wire) => Self::Choices { receipts: wire.receipts, typing: wire.typing },
+            wire::own::News::Seen(wire) => {
+                if !(1..=limits::RECEIPT_IDS_MAX).contains(&wire.message_ids.len()) {
+                    return Err(invalid("message_ids"));
+                }
+                let id = |id: &bytes::Bytes| MessageId::from_slice(id).map_err(|_| invalid("message_ids"));
+                let ids = wire.message_ids.iter().map(id).collect::<Result<_, _>>()?;
+                Self::Seen { with: account(&wire.account)?, ids }
+            }
+        }))
+    }
+}
