@@ -352,7 +352,7 @@ pub(crate) struct Contacts {
     /// You have the link from their own screen, so that nothing is left to compare
     #[arg(long, requires = "add")]
     pub(crate) compared: bool,
-    /// What to call somebody on this device; an empty name takes it back
+    /// What to call somebody on the devices of this account; an empty name takes it back
     #[arg(
         long, num_args = 2, value_names = ["HANDLE", "NAME"],
         conflicts_with_all = ["requests", "accept", "ignore", "own_link", "add"]

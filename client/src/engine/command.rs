@@ -101,7 +101,7 @@ pub enum Command {
     Verify(Handle, Reply<Result<Verification, VerifyError>>),
     /// Note that a person has compared this identity key of somebody, or with `None` that he takes that back.
     MarkVerified(Handle, Option<[u8; 33]>, Reply<Result<Verification, VerifyError>>),
-    /// Call somebody otherwise on this device, or by his handle again. Works without a server.
+    /// Call somebody otherwise on the devices of this account, or by his handle again. Works without a server.
     Nickname(Handle, Option<Nickname>, Reply<Result<(), NicknameError>>),
     /// How this account is passed on.
     OwnLink(Reply<Result<ContactLink, VerifyError>>),

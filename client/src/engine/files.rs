@@ -69,6 +69,8 @@ struct Busy {
 struct Sent {
     courier: Courier,
     number: u64,
+    /// It is logged in.
+    entered: bool,
     busy: Busy,
 }
 
@@ -151,6 +153,11 @@ impl Files {
     pub(super) fn next_wake(&self) -> Option<Instant> {
         let lanes = [&self.up, &self.down].into_iter().filter_map(|lane| lane.away_until);
         self.later.values().copied().chain(lanes).min()
+    }
+
+    /// Whether a courier has not logged in yet.
+    fn is_entering(&self) -> bool {
+        [&self.up, &self.down].into_iter().any(|lane| lane.sent.as_ref().is_some_and(|sent| !sent.entered))
     }
 
     fn lane(&mut self, way: Way) -> &mut Lane {
@@ -304,6 +311,10 @@ impl Runner {
                 continue;
             };
             if self.files.lane(way).sent.is_none() {
+                // A refresh token is for one of them: the other goes in when that has left another.
+                if self.files.is_entering() {
+                    continue;
+                }
                 self.send_courier(way)?;
             }
             if let Some(sent) = &mut self.files.lane(way).sent {
@@ -349,7 +360,9 @@ impl Runner {
         let started = login.and_then(|login| Courier::start(login, spool, reports).ok());
         let lane = self.files.lane(way);
         match started {
-            Some(courier) => lane.sent = Some(Sent { courier, number, busy: Busy { seq: 0, message: None } }),
+            Some(courier) => {
+                lane.sent = Some(Sent { courier, number, entered: false, busy: Busy { seq: 0, message: None } });
+            }
             // The next connection has new tokens, and this system perhaps another thread.
             None => lane.away_until = Some(clock::monotonic() + PAUSE),
         }
@@ -359,6 +372,10 @@ impl Runner {
     fn reported(&mut self, way: Way, busy: Busy, report: Report) -> Result<(), DatabaseError> {
         match report {
             Report::Entered { token, expires, refresh } => {
+                if let Some(sent) = &mut self.files.lane(way).sent {
+                    sent.entered = true;
+                }
+                self.files.due = true;
                 return self.database().write(|store| {
                     store.set_token(Some((&token, expires)))?;
                     refresh.map_or(Ok(()), |token| store.set_refresh_token(Some(&token)))
