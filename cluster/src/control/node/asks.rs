@@ -12,7 +12,7 @@ use crate::control::network::ask;
 use crate::control::state::ClusterState;
 use crate::control::wire::{Answer, Led, Question};
 use crate::join::{Admitted, Exporter, JoinRefusal, JoinReply, Judged, judge, request};
-use crate::{JoinToken, MemberState, NodeId};
+use crate::{ClusterView, JoinToken, MemberState, NodeId};
 
 /// How long a member works on a request to join.
 const JOIN_DEADLINE: Duration = Duration::from_secs(5);
@@ -96,12 +96,20 @@ impl Control {
     pub async fn transfer_leader(&self, to: NodeId, deadline: Duration) -> Result<(), ControlError> {
         let end = Instant::now() + deadline;
         let mut view = self.view();
-        let leads = view.borrow().leader == Some(to);
-        if !leads && let Led::Decided(Err(refused)) = self.inner.lead(|| Question::Transfer(to), end).await? {
-            return Err(refused.into());
+        loop {
+            let before = view.borrow_and_update().clone();
+            if before.leader == Some(to) {
+                return Ok(());
+            }
+            if let Led::Decided(Err(refused)) = self.inner.lead(|| Question::Transfer(to), end).await? {
+                return Err(refused.into());
+            }
+            // Another voter may have been faster: then that one is asked.
+            let settled =
+                |now: &ClusterView| now.leader == Some(to) || (now.term > before.term && now.leader.is_some());
+            let settled = timeout_at(end, view.wait_for(settled)).await;
+            settled.map_err(|_| ControlError::NoLeader)?.map(drop).map_err(|_| ControlError::Stopped)?;
         }
-        let arrived = timeout_at(end, view.wait_for(|view| view.leader == Some(to))).await;
-        arrived.map_err(|_| ControlError::NoLeader)?.map(drop).map_err(|_| ControlError::Stopped)
     }
 
     /// A request of this member to be told what has changed, for a connection with this exporter.

@@ -144,3 +144,22 @@ async fn a_leader_does_its_chores_and_others_do_none() {
     }
     world.end().await;
 }
+
+#[tokio::test]
+async fn a_leadership_that_another_one_has_won_is_asked_for_again() {
+    let world = World::of(5).await;
+    let leader = world.leader().await;
+    let to = (leader + 1) % 5;
+    // It is called, and only the leader hears that it stands.
+    for other in (0..5).filter(|other| ![leader, to].contains(other)) {
+        world.net.cut(world.id(to), world.id(other));
+    }
+    let (asked, heir) = (Arc::clone(world.at(leader)), world.id(to));
+    let passing = tokio::spawn(async move { asked.transfer_leader(heir, PATIENCE).await });
+    let others = |world: &World| world.leader_without(&[to]).is_some_and(|now| now != leader);
+    world.eventually("another one to lead", others).await;
+    world.net.heal();
+    passing.await.unwrap().unwrap();
+    world.eventually("all to know", |world| world.leader_without(&[]) == Some(to)).await;
+    world.end().await;
+}
