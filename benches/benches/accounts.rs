@@ -15,7 +15,7 @@ use endtoend_crypto_core::opaque::{ClientLogin, ClientRegistration, ServerSetup}
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof, verify_device_proof};
 use endtoend_crypto_core::signature::SigningKey;
 use endtoend_crypto_core::token;
-use endtoend_gateway::config::RedisUrl;
+use endtoend_gateway::config::{RedisConfig, RedisUrl};
 use endtoend_gateway::limits::{Limit, Limits, LimitsConfig, Operation, Sharing, Subject};
 use endtoend_protocol::AccountTag;
 use endtoend_testkit::{Node, NodeOptions, PASSWORD, Wire};
@@ -141,10 +141,10 @@ async fn come_in(effort: Effort, cryptography: &Cryptography) {
 async fn limits(effort: Effort) {
     println!("\none check of a limit\n\n{:<34} {:>12} {:>12} {:>7}", "where", "limit ns", "ours ns", "ratio");
     let wide = Limit { burst: NonZeroU32::MAX, every_ms: NonZeroU64::MIN };
-    let mut config = LimitsConfig { lookup: wide, ..LimitsConfig::default() };
+    let config = LimitsConfig { lookup: wide, ..LimitsConfig::default() };
     let key = || Zeroizing::new([1; 32]);
     let subject = Subject::Account(AccountTag::new([2; 32]));
-    let here = Limits::new(&config, key());
+    let here = Limits::new(&config, None, key());
     let quota = Quota::with_period(Duration::from_millis(1)).unwrap().allow_burst(NonZeroU32::MAX);
     let bare = RateLimiter::hashmap(quota);
     let limit = effort.nanoseconds(|| bare.check_key(&[3_u8; 16]).unwrap());
@@ -155,8 +155,8 @@ async fn limits(effort: Effort) {
     row("in memory, one thread", limit, ours);
 
     let server = Server::start();
-    config.redis = Some(RedisUrl::new(&server.url()).unwrap());
-    let shared = Limits::new(&config, key());
+    let redis = RedisConfig { url: Some(RedisUrl::new(&server.url()).unwrap()), ..RedisConfig::default() };
+    let shared = Limits::new(&config, redis.open().unwrap().as_ref(), key());
     within("limits are shared through Redis", async {
         while shared.sharing() != Sharing::Shared {
             tokio::task::yield_now().await;

@@ -49,7 +49,7 @@ impl NodeOptions {
     pub fn in_cluster(self, name: &str, listen: SocketAddr, postgres: &str, redis: &str) -> Self {
         let mut options = self.on_postgres(postgres);
         options.environment.extend([
-            ("ENDTOEND_LIMITS__REDIS", redis.to_owned()),
+            ("ENDTOEND_REDIS__URL", redis.to_owned()),
             ("ENDTOEND_CLUSTER__LISTEN", listen.to_string()),
             ("ENDTOEND_CLUSTER__NAME", name.to_owned()),
         ]);

@@ -76,7 +76,7 @@ async fn two_clusters_on_one_database_or_one_redis_are_refused() {
         NodeOptions::default().in_cluster("second", free_address(), database, &redis.url())
     };
     refused(on(&database, &other_redis), 1, "join it with --join");
-    refused(on(&other_database, &redis), 1, "[limits] redis is that of another cluster");
+    refused(on(&other_database, &redis), 1, "[redis] is that of another cluster");
     refused(NodeOptions::default().on_postgres(&database), 1, "this node has no [cluster] listen");
     // One that joins must share the database.
     let (seed, token) = cluster.token();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use endtoend_cluster::NodeId;
 use endtoend_cluster::claims::{ClaimDirectory as _, DEADLINE, Incarnation, LEASE, NameKey, RedisClaims};
 use endtoend_cluster::link::wire::{Forward, Frame, Outcome, Tray, Versions};
+use endtoend_cluster::redis::RedisAt;
 use endtoend_protocol::{
     AccountTag, Address, ClientFrame, Deliver, DeliveryNumber, Envelope, EnvelopeId, Relation, Request, RetryReason,
     ServerFrame, UnixMillis,
@@ -36,8 +37,9 @@ impl Holder {
         let (_, secrets) = peer.control.secrets().get().unwrap();
         let store: [u8; 32] = secrets.get("store").unwrap().try_into().unwrap();
         let names = NameKey::derive(&blake3::derive_key(NAMES_CONTEXT, &store));
-        let (client, cluster) = (redis::Client::open(redis.url()).unwrap(), peer.control.state().cluster().unwrap());
-        let (claims, me) = (Arc::new(RedisClaims::start(client, cluster, LEASE, DEADLINE)), peer.me);
+        let at = RedisAt::Server(redis::Client::open(redis.url()).unwrap());
+        let cluster = peer.control.state().cluster().unwrap();
+        let (claims, me) = (Arc::new(RedisClaims::start(&at, cluster, LEASE, DEADLINE)), peer.me);
         let (connecting, name) = (Arc::clone(&claims), names.name(device));
         let taken = async move {
             while connecting.renew(me, &[]).await.is_err() || connecting.take(me, name).await.is_err() {

@@ -51,13 +51,19 @@ fn what_is_in_effect_is_shown_with_its_origin_and_without_secrets() {
     fs::write(folder.path().join("endtoend.toml"), "[gateway]\nconnections_max = 7\n").unwrap();
     let marker = "5ec2e7".repeat(21) + "5e";
     let url = ("ENDTOEND_STORAGE__URL", "postgres://endtoend:hunter2@db.example:5433/e2e");
-    let environment = [("ENDTOEND_LOG__FILTER", "warn"), ("ENDTOEND_SECRET_TOKEN", &marker), url];
+    let redis = ("ENDTOEND_REDIS__URL", "rediss://endtoend:hunter2@cache.example/0");
+    let environment = [("ENDTOEND_LOG__FILTER", "warn"), ("ENDTOEND_SECRET_TOKEN", &marker), url, redis];
     let show = operate(folder.path(), &["config", "show"], &environment).done();
+    let named = |section: &str, key: &str| {
+        let is_it = |line: &&&Value| line["section"] == section && line["key"] == key;
+        *events(&show, "setting").iter().find(is_it).unwrap()
+    };
     let setting = |key: &str| *events(&show, "setting").iter().find(|line| line["key"] == key).unwrap();
     assert_eq!((&setting("connections_max")["value"], &setting("connections_max")["line"]), (&7.into(), &2.into()));
     assert_eq!(setting("filter")["variable"], "ENDTOEND_LOG__FILTER");
     assert_eq!(setting("data")["from"], "default");
-    assert_eq!(setting("url")["value"], "postgres://endtoend:***@db.example:5433/e2e");
+    assert_eq!(named("storage", "url")["value"], "postgres://endtoend:***@db.example:5433/e2e");
+    assert_eq!(named("redis", "url")["value"], "rediss://endtoend:***@cache.example/0");
     let said = format!("{show:?}");
     assert!(!said.contains(&marker) && !said.contains("hunter2"), "{show:?}");
 }

@@ -11,7 +11,7 @@ use endtoend_testkit_redis::Server;
 
 fn node(redis: &Server) -> Node {
     let environment = vec![
-        ("ENDTOEND_LIMITS__REDIS", redis.url()),
+        ("ENDTOEND_REDIS__URL", redis.url()),
         ("ENDTOEND_LIMITS__STRANGER_LOOKUP", "{ burst = 30, every_ms = 3600000 }".to_owned()),
         // Nodes of one cluster have the same store, and with it the same key.
         ("ENDTOEND_SECRET_STORE", "5c".repeat(32)),

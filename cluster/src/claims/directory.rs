@@ -1,6 +1,7 @@
 //! What a directory of claims does, whatever it is made of.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -51,6 +52,9 @@ pub struct Renewed {
     pub lost: Vec<Lost>,
     /// There are more than were told: the lease counts only when all were.
     pub more: bool,
+    /// So long from now somebody may still count on what the directory has forgotten. It was emptied or started again, or another
+    /// has taken its place.
+    pub young_for: Duration,
 }
 
 /// Who may have had the device for itself when it was claimed.

@@ -58,6 +58,7 @@ pub enum Standing {
 ///
 /// - The claim stands, and whoever had the device before has said that he knows, or a lease has passed.
 /// - The lease of this node counts.
+/// - The directory has known this lease since a time when nobody can count any more on what it has forgotten.
 /// - The store was swept since all that became true, and not long ago: the mailbox knows of every row that somebody committed
 ///   meanwhile.
 #[derive(Debug)]
@@ -69,6 +70,8 @@ pub struct Ownership {
     stamp: Option<Stamp>,
     /// When it was heard last that the directory had forgotten this run.
     forgotten: Option<Instant>,
+    /// Until then somebody else may count on what the directory has forgotten.
+    young_until: Option<Instant>,
     /// When the last complete round of keeping all claims began, or there was none yet.
     kept: Option<Instant>,
     held: BTreeMap<DeviceName, Held>,
@@ -125,6 +128,7 @@ impl Ownership {
             swept: None,
             stamp: None,
             forgotten: None,
+            young_until: None,
             kept: None,
             held: BTreeMap::new(),
             attempts: 0,
@@ -233,8 +237,9 @@ impl Ownership {
         self.held.remove(&device).map(|held| held.connection)
     }
 
-    /// The lease was renewed; everything that the answer said was lost went through [`Ownership::lost`] before.
-    pub fn renewed(&mut self, stamp: Stamp, sent: Instant, now: Instant) {
+    /// The lease was renewed; everything that the answer said was lost went through [`Ownership::lost`] before. `young_for`: see
+    /// [`Renewed`](super::Renewed).
+    pub fn renewed(&mut self, stamp: Stamp, young_for: Duration, sent: Instant, now: Instant) {
         if self.stamp.is_some_and(|known| stamp < known) {
             // From before it was forgotten.
             return;
@@ -242,6 +247,7 @@ impl Ownership {
         if self.stamp.replace(stamp) != Some(stamp) {
             self.lease.was_forgotten();
             self.forgotten = Some(now);
+            self.young_until = Some(now + young_for);
             self.held.values_mut().filter_map(|held| held.claim.as_mut()).for_each(|claim| claim.stands = false);
         }
         self.lease.renewed(sent, now);
@@ -308,6 +314,7 @@ impl Ownership {
     /// When the sweep began that lets devices be exclusive; none while none is.
     fn gate(&self, now: Instant) -> Option<Instant> {
         let since = self.lease.since(now)?;
+        let since = self.young_until.map_or(since, |until| until.max(since));
         let swept = self.swept.filter(|began| since <= *began && now.saturating_duration_since(*began) < SWEEP_LIFE)?;
         let kept = self.kept.is_none_or(|began| now.saturating_duration_since(began) < KEPT_LIFE);
         kept.then_some(swept)

@@ -11,14 +11,23 @@ use super::{CLAIM_LIFE, CLAIMS_MAX};
 #[derive(Clone, Debug)]
 pub struct ClaimTable {
     lease: u64,
+    /// So long another one may be believed in whose place this one has taken.
+    guard: u64,
     /// Since when it remembers. What was claimed before may be forgotten.
     born: Option<u64>,
     #[cfg(test)]
     is_old: bool,
-    /// Until when each run is believed in, and since when.
-    leases: BTreeMap<Incarnation, (u64, Stamp)>,
+    leases: BTreeMap<Incarnation, Leased>,
     lost: BTreeMap<Incarnation, BTreeMap<DeviceName, Epoch>>,
     claims: BTreeMap<DeviceName, Claim>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Leased {
+    until: u64,
+    stamp: Stamp,
+    /// Which life of the directory has given it. What its run has claimed since an earlier one may be lost.
+    of: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +45,7 @@ impl ClaimTable {
     pub fn new(lease: Duration) -> Self {
         Self {
             lease: micros(lease),
+            guard: 0,
             born: None,
             #[cfg(test)]
             is_old: false,
@@ -48,10 +58,11 @@ impl ClaimTable {
     /// See [`ClaimDirectory`](super::ClaimDirectory).
     pub fn renew(&mut self, by: Incarnation, handled: &[Lost], now: u64) -> Renewed {
         self.forget(now);
-        self.born.get_or_insert(now);
-        let stamp = self.leases.get(&by).map_or(Stamp(now), |(_, stamp)| *stamp);
-        self.leases.insert(by, (now + self.lease, stamp));
-        let Some(list) = self.lost.get_mut(&by) else { return Renewed { stamp, ..Renewed::default() } };
+        let born = *self.born.get_or_insert(now);
+        let stamp = self.living(by).map_or(Stamp(now), |lease| lease.stamp);
+        self.leases.insert(by, Leased { until: now + self.lease, stamp, of: self.born });
+        let young_for = Duration::from_micros((born + self.lease + self.guard).saturating_sub(now));
+        let Some(list) = self.lost.get_mut(&by) else { return Renewed { stamp, young_for, ..Renewed::default() } };
         for Lost { device, epoch } in handled {
             if list.get(device) == Some(epoch) {
                 list.remove(device);
@@ -63,7 +74,7 @@ impl ClaimTable {
         if list.is_empty() {
             self.lost.remove(&by);
         }
-        Renewed { stamp, lost, more }
+        Renewed { stamp, lost, more, young_for }
     }
 
     /// See [`ClaimDirectory`](super::ClaimDirectory).
@@ -151,7 +162,7 @@ impl ClaimTable {
         let young = self.is_young(now);
         let found = devices.iter().take(CLAIMS_MAX).map(|device| {
             let Some(claim) = self.claims.get(device) else { return Found { holder: None, unclear: young } };
-            let holder = claim.holder.filter(|holder| self.leases.contains_key(holder));
+            let holder = claim.holder.filter(|holder| self.living(*holder).is_some());
             Found { holder, unclear: young || claim.unclear_until > now }
         });
         found.collect()
@@ -166,9 +177,10 @@ impl ClaimTable {
     /// See [`ClaimDirectory`](super::ClaimDirectory).
     pub fn sweep(&mut self, dead: &BTreeSet<Incarnation>, now: u64) -> Swept {
         self.forget(now);
-        let (leases, mut swept) = (&self.leases, Swept::default());
+        let living: BTreeSet<_> = self.leases.keys().copied().filter(|run| self.living(*run).is_some()).collect();
+        let mut swept = Swept::default();
         self.claims.retain(|_, claim| {
-            let Some(holder) = claim.holder.filter(|holder| !leases.contains_key(holder)) else { return true };
+            let Some(holder) = claim.holder.filter(|holder| !living.contains(holder)) else { return true };
             let remove = dead.contains(&holder);
             if remove {
                 swept.removed += 1;
@@ -177,23 +189,33 @@ impl ClaimTable {
             }
             !remove
         });
-        self.lost.retain(|run, _| leases.contains_key(run));
+        self.lost.retain(|run, _| living.contains(run));
         swept
     }
 
     /// Everything is forgotten, as by a restart of what keeps it.
     pub fn flush(&mut self) {
-        *self = Self { lease: self.lease, ..Self::new(Duration::ZERO) };
+        *self = Self { lease: self.lease, guard: self.guard, ..Self::new(Duration::ZERO) };
+    }
+
+    /// It has taken the place of another one, with what it knew of it: what that one has heard last may be missing. Somebody may
+    /// believe in the other for `guard` longer.
+    pub fn succeed(&mut self, guard: Duration, now: u64) {
+        (self.born, self.guard) = (Some(now), micros(guard));
     }
 
     fn tell(&mut self, holder: Incarnation, device: DeviceName, epoch: Epoch) {
-        if self.leases.contains_key(&holder) {
+        if self.living(holder).is_some() {
             self.lost.entry(holder).or_default().insert(device, epoch);
         }
     }
 
     fn must_have_lease(&self, by: Incarnation) -> Result<(), ClaimsError> {
-        if self.leases.contains_key(&by) { Ok(()) } else { Err(ClaimsError::NoLease) }
+        if self.living(by).is_some() { Ok(()) } else { Err(ClaimsError::NoLease) }
+    }
+
+    fn living(&self, run: Incarnation) -> Option<&Leased> {
+        self.leases.get(&run).filter(|lease| lease.of == self.born)
     }
 
     fn is_young(&self, now: u64) -> bool {
@@ -201,12 +223,12 @@ impl ClaimTable {
         if self.is_old {
             return false;
         }
-        self.born.is_none_or(|born| now < born + self.lease)
+        self.born.is_none_or(|born| now < born + self.lease + self.guard)
     }
 
     /// What has expired by now.
     fn forget(&mut self, now: u64) {
-        self.leases.retain(|_, (until, _)| *until > now);
+        self.leases.retain(|_, lease| lease.until > now);
         self.claims.retain(|_, claim| claim.expires_at > now);
     }
 

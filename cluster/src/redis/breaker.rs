@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 const TIMEOUTS_MAX: u32 = 3;
 /// After the first failure.
 pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(250);
-/// The delay doubles up to this. One small question from each node: nothing that would need to be spread.
-pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// The delay doubles up to this. One small question from each node: nothing that would need to be spread. A primary that takes
+/// another's place is found so much later.
+pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(4);
 /// Redis that has answered for this long begins with the shortest delay again.
 const STEADY: Duration = Duration::from_secs(60);
 

@@ -118,15 +118,23 @@ fn check(read: &Read, environment: &Environment) -> Result<(), Failure> {
         Ok(chosen) => (chosen.place(), None),
         Err(error) => (format!("NOT USABLE: {error}"), Some(Failure::from(error))),
     };
+    let (redis, unusable) = match effective.config.redis.open() {
+        Ok(_) => (effective.config.redis.place(), None),
+        Err(error) => (format!("NOT USABLE: {error}"), Some(Failure::from(error))),
+    };
     out.say(
         &json!({
             "event": "config", "file": effective.file, "data": data, "valid": true,
             "database": if refused.is_none() { Value::from(&*chosen) } else { Value::Null },
+            "redis": if unusable.is_none() && effective.config.redis.is_set() { Value::from(&*redis) } else { Value::Null },
         }),
-        &format!("configuration   {file}: valid\ndata directory  {}\ndatabase        {chosen}", data.display()),
+        &format!(
+            "configuration   {file}: valid\ndata directory  {}\ndatabase        {chosen}\nredis           {redis}",
+            data.display()
+        ),
     )?;
     let outside = Outside::read(environment.all())?;
-    let mut refused = refused;
+    let mut refused = refused.or(unusable);
     for (secret, state) in secret_states(data, &outside) {
         let (from, place, text) = match &state {
             SecretState::Found(origin) => {

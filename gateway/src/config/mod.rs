@@ -13,7 +13,8 @@ mod listen;
 mod listen_on;
 mod mistake;
 mod redact;
-pub(crate) mod redis_url;
+mod redis;
+mod redis_url;
 mod store_url;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
+pub use self::redis::{RedisConfig, RedisFileError};
 pub use blobs::BlobsConfig;
 pub use cluster::ClusterConfig;
 pub use effective::{Effective, Origin, Setting};
@@ -65,6 +67,7 @@ pub struct Config {
     pub accounts: AccountsConfig,
     pub blobs: BlobsConfig,
     pub limits: LimitsConfig,
+    pub redis: RedisConfig,
     pub log: LogConfig,
     pub admin: AdminConfig,
     pub cluster: ClusterConfig,
@@ -284,6 +287,9 @@ impl Config {
             "is reached from other machines, without TLS and without a login".to_owned(),
             "listen on 127.0.0.1:9464, or set `beyond_loopback = true` where only those who watch reach it",
         );
+        for (name, text, hint) in self.redis.broken_rules() {
+            rule(false, ("redis", name), text, hint);
+        }
         for (name, text, hint) in self.cluster.broken_rules() {
             rule(false, ("cluster", name), text, hint);
         }
@@ -295,10 +301,10 @@ impl Config {
             "set `url` or `url_file` in [storage], the same on all nodes",
         );
         rule(
-            self.cluster.listen.is_none() || self.limits.redis.is_some(),
+            self.cluster.listen.is_none() || self.redis.is_set(),
             ("cluster", "listen"),
             "needs a Redis that all nodes reach".to_owned(),
-            "set `redis` in [limits], the same on all nodes",
+            "set `url`, `sentinels` or `cluster` in [redis], the same on all nodes",
         );
         if let Err(error) = EnvFilter::try_new(&self.log.filter) {
             rule(false, ("log", "filter"), error.to_string(), "write a level such as \"info\"");

@@ -31,6 +31,11 @@ impl RedisUrl {
         Ok(Self { text: text.to_owned(), client })
     }
 
+    /// Whether it is spoken to over TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self.client.get_connection_info().addr(), redis::ConnectionAddr::TcpTls { .. })
+    }
+
     /// What connects to it.
     pub(crate) fn client(&self) -> redis::Client {
         self.client.clone()

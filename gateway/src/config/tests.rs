@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use endtoend_cluster::redis::RedisAt;
+
 use super::keys::Values;
 use super::*;
 
@@ -217,17 +219,74 @@ fn the_url_of_the_store_is_read_whole_and_shown_without_its_password() {
 
 #[test]
 fn the_password_of_redis_is_used_and_not_shown() {
-    let set = load("[limits]\nredis = \"redis://node:hunter2@cache:6379/1\"\n", &[]).unwrap();
-    let url = set.config.limits.redis.clone().unwrap();
+    let set = load("[redis]\nurl = \"redis://node:hunter2@cache:6379/1\"\n", &[]).unwrap();
+    let url = set.config.redis.url.clone().unwrap();
     assert_eq!(url.client().get_connection_info().redis_settings().password(), Some("hunter2"));
-    let shown = set.settings().into_iter().find(|setting| setting.key.name == "redis").unwrap();
+    let is_url = |setting: &Setting| setting.key.section == "redis" && setting.key.name == "url";
+    let shown = set.settings().into_iter().find(is_url).unwrap();
     assert_eq!(shown.value, "redis://node:***@cache:6379/1");
-    assert!(!format!("{set:?}{url:?}").contains("hunter2"));
-    for off in ["", "[limits]\nredis = \"\"\n"] {
-        assert_eq!(config(off, &[]).limits.redis, None);
+    assert!(!format!("{set:?}{url:?}{}", set.config.redis.place()).contains("hunter2"));
+    for off in ["", "[redis]\nurl = \"\"\n"] {
+        assert!(!config(off, &[]).redis.is_set());
     }
-    let (line, text) = mistake("[limits]\nredis = \"http://node:hunter2@cache\"\n");
+    let (line, text) = mistake("[redis]\nurl = \"http://node:hunter2@cache\"\n");
     assert!(line == 2 && text.contains("redis://") && !text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn redis_is_at_one_place_and_what_has_no_use_there_is_a_mistake() {
+    for (line, text, said) in [
+        (3, "url = \"redis://cache\"\nurl_file = \"x\"", "second place"),
+        (3, "url = \"redis://cache\"\nsentinels = [\"s:1\"]\nprimary = \"p\"", "keep one of"),
+        (2, "sentinels = [\"s:1\"]", "set `primary`"),
+        (3, "url = \"redis://cache\"\nprimary = \"p\"", "something that sentinels know"),
+        (2, "sentinels = [\"s\"]\nprimary = \"p\"", "cache1.example.org:6379"),
+        (3, "url = \"redis://cache\"\ntls = true", "rediss://"),
+        (3, "url = \"redis://cache\"\nca_file = \"ca.pem\"", "without TLS"),
+        (3, "cluster = [\"c:1\"]\ndatabase = 1", "one database"),
+        (3, "cluster = [\"c:1\"]\nca_file = \"ca.pem\"", "`tls = true`"),
+        (3, "cluster = [\"c:1\"]\nsentinel_user = \"u\"", "without sentinels"),
+        (2, "password_file = \"p\"", "without a Redis"),
+    ] {
+        let (found, text) = mistake(&format!("[redis]\n{text}\n"));
+        assert!(found == line && text.contains(said), "{line}: {found}: {text}");
+    }
+}
+
+#[test]
+fn the_files_of_redis_are_read_and_not_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (url, password) = (write("url", "redis://node@cache:6379/1\n"), write("password", "hunter2\n"));
+    let config = RedisConfig { url_file: url, password_file: password.clone(), ..RedisConfig::default() };
+    let Some(RedisAt::Server(client)) = config.open().unwrap() else { panic!("one server") };
+    let info = client.get_connection_info();
+    let login = info.redis_settings();
+    assert_eq!((login.username(), login.password(), login.db()), (Some("node"), Some("hunter2"), 1));
+    assert!(!format!("{:?}", config.open().unwrap()).contains("hunter2"));
+
+    let sentinels = RedisConfig {
+        sentinels: vec!["s:26379".parse().unwrap()],
+        primary: "p".to_owned(),
+        password_file: password.clone(),
+        ..RedisConfig::default()
+    };
+    assert!(matches!(sentinels.open().unwrap(), Some(RedisAt::Sentinels(_))));
+    assert!(!format!("{:?}", sentinels.open().unwrap()).contains("hunter2"));
+
+    let empty = RedisConfig { password_file: write("empty", "\nhunter2\n"), ..sentinels.clone() };
+    assert!(matches!(empty.open(), Err(RedisFileError::Password { key: "password_file", .. })));
+    let missing = RedisConfig { password_file: dir.path().join("missing"), ..sentinels.clone() };
+    assert!(matches!(missing.open(), Err(RedisFileError::Read { key: "password_file", .. })));
+    let no_authority = RedisConfig { ca_file: password.clone(), tls: true, ..sentinels };
+    assert!(matches!(no_authority.open(), Err(RedisFileError::Authority { .. })));
+    let no_url = RedisConfig { url_file: password, ..RedisConfig::default() };
+    let error = no_url.open().unwrap_err();
+    assert!(matches!(error, RedisFileError::Url { .. }) && !format!("{error}{error:?}").contains("hunter2"));
 }
 
 #[test]
@@ -256,7 +315,7 @@ fn edges_are_networks() {
 
 #[test]
 fn a_node_of_several_says_where_it_is_reached_and_shares_its_store_and_its_redis() {
-    let shared = "[storage]\nurl = \"postgres://db/e2e\"\n[limits]\nredis = \"redis://cache\"\n";
+    let shared = "[storage]\nurl = \"postgres://db/e2e\"\n[redis]\nurl = \"redis://cache\"\n";
     let with = |cluster: &str| format!("{shared}[cluster]\n{cluster}\n");
     for (cluster, address) in [
         ("", None),
@@ -285,7 +344,7 @@ fn a_node_of_several_says_where_it_is_reached_and_shares_its_store_and_its_redis
     }
     let broken = mistakes("[cluster]\nlisten = \"192.0.2.1:7443\"\n", &[]);
     let said = format!("{broken:?}");
-    assert!(broken.len() == 2 && said.contains("SQLite") && said.contains("[limits]"), "{said}");
+    assert!(broken.len() == 2 && said.contains("SQLite") && said.contains("[redis]"), "{said}");
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Member {
         json!({
             "storage": { "data": self.place.folder().join("data"), "url": shared.store },
             "gateway": { "listen": clients, "proxy_from": edges, "drain_seconds": DRAIN_SECONDS },
-            "limits": { "redis": shared.redis },
+            "redis": { "url": shared.redis },
             "log": { "filter": shared.log },
             "admin": { "listen": watch },
             "cluster": { "listen": nodes, "name": self.name },

@@ -212,7 +212,7 @@ impl DirectoryKeeper {
         }));
     }
 
-    fn renewed(&mut self, Renewed { stamp, lost, more }: Renewed, sent: Instant) {
+    fn renewed(&mut self, Renewed { stamp, lost, more, young_for }: Renewed, sent: Instant) {
         self.handled.clone_from(&lost);
         lost.into_iter().for_each(|lost| self.lost(lost));
         let now = clock::monotonic();
@@ -221,7 +221,7 @@ impl DirectoryKeeper {
             // The lease counts when everything that was lost is known.
             self.renew_at = now;
         } else {
-            owned.renewed(stamp, sent, now);
+            owned.renewed(stamp, young_for, sent, now);
         }
         if owned.is_in_doubt() {
             self.keep_at = now;

@@ -4,7 +4,7 @@
 //! address where not. Limits for addresses are wide, because many people share one (Tor, a company), and where one is
 //! reached a stranger may go on with a proof of work. Limits of accounts are tight.
 //!
-//! Cells are this node's own, in memory. With `[limits] redis` they are the cluster's, and this node's own are what is left
+//! Cells are this node's own, in memory. With `[redis]` they are the cluster's, and this node's own are what is left
 //! while Redis is away.
 
 mod shared;
@@ -16,6 +16,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use endtoend_cluster::redis::RedisAt;
 use endtoend_protocol::{AccountTag, Address, Refusal, RefusalCode};
 use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
@@ -24,7 +25,6 @@ use governor::{NotUntil, Quota, RateLimiter};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::config::{RedisUrl, redis_url};
 use crate::receipt::Outcome;
 use shared::{Cell, Decision, Shared};
 
@@ -180,9 +180,6 @@ pub struct LimitsConfig {
     pub work_bits: u8,
     /// The same for accounts and devices beyond `register`, which stay. Default 22, at most 24.
     pub register_work_bits: u8,
-    /// Where the nodes of a cluster count together. Default none, which is the empty text: this node counts alone.
-    #[serde(with = "redis_url")]
-    pub redis: Option<RedisUrl>,
 }
 
 impl Default for LimitsConfig {
@@ -205,7 +202,6 @@ impl Default for LimitsConfig {
             connection: Limit::new(600, 50),
             work_bits: 18,
             register_work_bits: 22,
-            redis: None,
         }
     }
 }
@@ -378,16 +374,21 @@ impl From<TooMany> for Outcome {
 }
 
 impl Limits {
-    /// From the configuration. Nodes that count together have the same `key`. With Redis this is called within a tokio
+    /// From the configuration. Nodes that count together have the same `key`. With `redis` this is called within a tokio
     /// runtime, and does not wait for it: until it answers, the node counts alone.
-    pub fn new(config: &LimitsConfig, key: Zeroizing<[u8; 32]>) -> Self {
-        Self::with_deadline(config, key, shared::DEADLINE)
+    pub fn new(config: &LimitsConfig, redis: Option<&RedisAt>, key: Zeroizing<[u8; 32]>) -> Self {
+        Self::with_deadline(config, redis, key, shared::DEADLINE)
     }
 
     /// `deadline` is for each answer of Redis.
-    fn with_deadline(config: &LimitsConfig, key: Zeroizing<[u8; 32]>, deadline: Duration) -> Self {
+    fn with_deadline(
+        config: &LimitsConfig,
+        redis: Option<&RedisAt>,
+        key: Zeroizing<[u8; 32]>,
+        deadline: Duration,
+    ) -> Self {
         let own = config.all().map(|(_, limit)| (limit, RateLimiter::hashmap(quota(limit)), Counts::default()));
-        let shared = config.redis.as_ref().map(|url| Shared::start(url.client(), deadline));
+        let shared = redis.map(|at| Shared::start(at, deadline));
         let (clock, own) = (DefaultClock::default(), own.collect());
         let LimitsConfig { work_bits, register_work_bits, .. } = *config;
         Self { key, own, shared, told: RateLimiter::hashmap(quota(TOLD)), clock, work_bits, register_work_bits }

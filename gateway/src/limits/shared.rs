@@ -6,16 +6,17 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use endtoend_cluster::redis::{Greeting, NotGreeted, SharedRedis};
+use endtoend_cluster::redis::{Greeting, NotGreeted, RedisAt, SharedRedis};
 use redis::aio::MultiplexedConnection;
-use redis::{Client, RedisError, Script};
+use redis::{RedisError, Script};
 
 use super::Limit;
 
 /// An answer that takes longer is not waited for. A round trip in a data centre takes a fraction of a millisecond.
 pub(super) const DEADLINE: Duration = Duration::from_millis(100);
-/// What every entry in Redis begins with, for access rules and for people who look there.
-pub(super) const PREFIX: &str = "endtoend:limit:";
+/// What every entry in Redis begins with, for access rules and for people who look there. What is in braces decides which node of a
+/// Redis Cluster has it: all are at one, because one check takes several of them.
+pub(super) const PREFIX: &str = "endtoend:{limit}:";
 
 /// Sets `now`.
 const CLOCK: &str = "local time = redis.call('TIME')\nlocal now = time[1] * 1000000 + time[2]\n";
@@ -72,8 +73,8 @@ impl Greeting for Checked {
 
 impl Shared {
     /// Begins to connect. Within a tokio runtime.
-    pub(super) fn start(client: Client, deadline: Duration) -> Self {
-        let redis = SharedRedis::start(client, deadline, Checked { script: script(CLOCK) });
+    pub(super) fn start(at: &RedisAt, deadline: Duration) -> Self {
+        let redis = SharedRedis::start(at, PREFIX, deadline, Checked { script: script(CLOCK) });
         Self { redis, script: script(CLOCK) }
     }
 

@@ -1,11 +1,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use endtoend_testkit_redis::Server;
+use endtoend_testkit_redis::{Guarded, Sentinels, Server, Shards};
 use governor::clock::FakeRelativeClock;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::RedisConfig;
 
 const KEY: [u8; 32] = [1; 32];
 const ALICE: Subject<'static> = Subject::Account(AccountTag::new([1; 32]));
@@ -18,13 +19,16 @@ fn tight() -> LimitsConfig {
 }
 
 fn alone(config: &LimitsConfig) -> Limits {
-    Limits::new(config, Zeroizing::new(KEY))
+    Limits::new(config, None, Zeroizing::new(KEY))
+}
+
+fn at(url: &str) -> RedisAt {
+    RedisAt::Server(redis::Client::open(url).unwrap())
 }
 
 /// A node with that Redis, which waits for answers for as long as it takes: the machine may be busy.
-fn node(url: &str) -> Limits {
-    let config = LimitsConfig { redis: Some(RedisUrl::new(url).unwrap()), ..tight() };
-    Limits::with_deadline(&config, Zeroizing::new(KEY), PATIENCE)
+fn node(redis: &RedisAt) -> Limits {
+    Limits::with_deadline(&tight(), Some(redis), Zeroizing::new(KEY), PATIENCE)
 }
 
 async fn becomes(limits: &Limits, sharing: Sharing) {
@@ -36,7 +40,7 @@ async fn becomes(limits: &Limits, sharing: Sharing) {
 }
 
 async fn shared(url: &str) -> Limits {
-    let limits = node(url);
+    let limits = node(&at(url));
     becomes(&limits, Sharing::Shared).await;
     limits
 }
@@ -142,8 +146,49 @@ async fn redis_decides_and_counts_like_the_node_itself() {
 
 #[tokio::test]
 async fn two_nodes_share_one_budget() {
-    let server = Server::start();
-    let (one, other) = (shared(&server.url()).await, shared(&server.url()).await);
+    share_one_budget(&at(&Server::start().url())).await;
+}
+
+/// As the configuration says it.
+fn opened(config: &str) -> RedisAt {
+    toml::from_str::<RedisConfig>(config).unwrap().open().unwrap().expect("a Redis")
+}
+
+#[tokio::test]
+async fn over_tls_with_a_password_from_a_file_they_do_as_well() {
+    let server = Guarded::start(&RIGHTS);
+    let password = server.authority().with_file_name("password");
+    std::fs::write(&password, format!("{}\nnot this\n", Guarded::PASSWORD)).unwrap();
+    let (user, at) = (Guarded::USER, server.at());
+    let (ca, password) = (server.authority(), password.display().to_string());
+    let config = format!("url = \"rediss://{user}@{at}\"\nca_file = {ca:?}\npassword_file = {password:?}\n");
+    share_one_budget(&opened(&config)).await;
+    // Whose certificate nobody vouches for is not believed, nor is one whom the password is wrong for.
+    for config in [
+        format!("url = \"rediss://{user}@{at}\"\npassword_file = {password:?}\n"),
+        format!("url = \"rediss://{user}:wrong@{at}\"\nca_file = {ca:?}\n"),
+    ] {
+        let error = async {
+            let RedisAt::Server(client) = opened(&config) else { return None };
+            client.get_multiplexed_async_connection().await.err()
+        };
+        assert!(error.await.is_some(), "{config}");
+    }
+}
+
+#[tokio::test]
+async fn behind_sentinels_and_in_a_redis_cluster_they_do_as_well() {
+    let sentinels = Sentinels::start(PATIENCE);
+    let config = format!("sentinels = {:?}\nprimary = \"{}\"\n", sentinels.addresses(), Sentinels::PRIMARY);
+    share_one_budget(&opened(&config)).await;
+    let shards = Shards::start(PATIENCE, shared::PREFIX);
+    share_one_budget(&opened(&format!("cluster = {:?}\n", shards.addresses()))).await;
+}
+
+async fn share_one_budget(at: &RedisAt) {
+    let (one, other) = (node(at), node(at));
+    becomes(&one, Sharing::Shared).await;
+    becomes(&other, Sharing::Shared).await;
     assert_eq!(one.check(Operation::Lookup, ALICE).await, Ok(()));
     assert_eq!(other.check(Operation::Lookup, ALICE).await, Ok(()));
     assert_eq!(one.check(Operation::Lookup, ALICE).await, Ok(()));
@@ -190,7 +235,7 @@ async fn without_redis_a_node_goes_on_limiting_from_where_it_was_and_comes_back(
 async fn a_node_that_starts_without_redis_limits_alone_until_it_is_there() {
     let server = Server::start();
     server.kill_9();
-    let limits = node(&server.url());
+    let limits = node(&at(&server.url()));
     for _ in 0..3 {
         assert_eq!(limits.check(Operation::Lookup, ALICE).await, Ok(()));
     }
@@ -203,8 +248,8 @@ async fn a_node_that_starts_without_redis_limits_alone_until_it_is_there() {
 #[tokio::test]
 async fn a_redis_that_hangs_is_not_waited_for() {
     let server = Server::start();
-    let config = LimitsConfig { redis: Some(RedisUrl::new(&server.url()).unwrap()), ..tight() };
-    let limits = Limits::with_deadline(&config, Zeroizing::new(KEY), Duration::from_millis(500));
+    let limits =
+        Limits::with_deadline(&tight(), Some(&at(&server.url())), Zeroizing::new(KEY), Duration::from_millis(500));
     becomes(&limits, Sharing::Shared).await;
     server.hang();
     // Each waits for the deadline and no longer, until it is plain that there is no answer.
@@ -231,13 +276,13 @@ async fn a_flushed_script_is_sent_again() {
 }
 
 /// What docs/operating.md says that the user of a node needs.
-const RIGHTS: [&str; 7] = ["~endtoend:limit:*", "-@all", "+evalsha", "+script|load", "+time", "+get", "+set"];
+const RIGHTS: [&str; 7] = ["~endtoend:{limit}:*", "-@all", "+evalsha", "+script|load", "+time", "+get", "+set"];
 
 /// A node whose user has these rights.
 fn node_of(server: &Server, user: &str, rights: &[&str]) -> Limits {
     let set = redis::cmd("ACL").arg(&["SETUSER", user, "on", ">pass word"]).arg(rights).to_owned();
     let _: () = set.query(&mut ask(server)).unwrap();
-    node(&format!("{}?user={user}&pass=pass%20word", server.url()))
+    node(&at(&format!("{}?user={user}&pass=pass%20word", server.url())))
 }
 
 /// Waits until these were tried, and what they may not do was noticed.
@@ -324,7 +369,7 @@ async fn redis_holds_hashes_and_moments_for_as_long_as_they_mean_something() {
         assert!(life_ms > 0 && life_ms <= 3 * 3_600_000, "{key} = {value} lives for {life_ms} ms");
     }
     // Another key gives other names: without it they cannot be told apart by guessing.
-    let stranger = Limits::new(&tight(), Zeroizing::new([2; 32]));
+    let stranger = Limits::new(&tight(), None, Zeroizing::new([2; 32]));
     assert_ne!(limits.name(Operation::Login, origin), stranger.name(Operation::Login, origin));
     assert_ne!(limits.name(Operation::Login, origin), limits.name(Operation::Register, origin));
 }
@@ -332,12 +377,8 @@ async fn redis_holds_hashes_and_moments_for_as_long_as_they_mean_something() {
 #[tokio::test]
 async fn the_time_of_redis_is_what_refills() {
     let server = Server::start();
-    let config = LimitsConfig {
-        lookup: Limit::new(1, 20),
-        redis: Some(RedisUrl::new(&server.url()).unwrap()),
-        ..LimitsConfig::default()
-    };
-    let limits = Limits::with_deadline(&config, Zeroizing::new(KEY), PATIENCE);
+    let config = LimitsConfig { lookup: Limit::new(1, 20), ..LimitsConfig::default() };
+    let limits = Limits::with_deadline(&config, Some(&at(&server.url())), Zeroizing::new(KEY), PATIENCE);
     becomes(&limits, Sharing::Shared).await;
     for _ in 0..5 {
         while let Err(TooMany { retry_after, .. }) = limits.check(Operation::Lookup, ALICE).await {

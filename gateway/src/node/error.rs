@@ -12,6 +12,7 @@ use super::member::MemberError;
 use super::open_files::TooFewFiles;
 use super::store::OpenStoreError;
 use crate::blobs::BlobDirectoryError;
+use crate::config::RedisFileError;
 
 /// Why a node does not run. Each text says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,8 @@ pub enum ServeError {
     Store(#[from] OpenStoreError),
     #[error("the database stopped answering: look at its log, then start again")]
     Unanswered(#[from] StoreError),
+    #[error(transparent)]
+    Redis(#[from] RedisFileError),
     #[error(transparent)]
     Blobs(#[from] BlobDirectoryError),
     #[error(transparent)]

@@ -133,7 +133,7 @@ pub(crate) async fn services_alone(data: &DataDir, store: Arc<dyn Store>) -> Res
     };
     let audit = Auditor::start(store.clone(), secrets.audit(), Arc::new(Metrics::new(clock::monotonic())));
     // Nobody comes who could ask for these.
-    let limits = Arc::new(Limits::new(&LimitsConfig::default(), Zeroizing::new(rand::random())));
+    let limits = Arc::new(Limits::new(&LimitsConfig::default(), None, Zeroizing::new(rand::random())));
     let policy =
         Policy { registration: Registration::Closed, server_password: None, password_device_delay: Duration::ZERO };
     Ok(Arc::new(Services::new(store, secrets, policy, limits, Arc::default(), audit)))

@@ -107,7 +107,8 @@ pub async fn serve(
     let (leaf, store) = (Arc::new(leaf), opened.store());
     let (lifecycle, seen) = watch::channel(Lifecycle::Accepting);
     let drain_time = Duration::from_secs(u64::from(config.gateway.drain_seconds));
-    let limits = Arc::new(Limits::new(&config.limits, secrets.services.limits()));
+    let redis = config.redis.open()?;
+    let limits = Arc::new(Limits::new(&config.limits, redis.as_ref(), secrets.services.limits()));
     let (started, metrics) = (clock::now(), Arc::new(Metrics::new(clock::monotonic())));
     metrics.certificate_expires_at(leaf.expires_at());
     let audit = Auditor::start(store.clone(), secrets.services.audit(), metrics.clone());

@@ -371,7 +371,7 @@ impl World {
                     ends.extend(member.keeper.lost(&mut member.owned, lost));
                 }
                 if !renewed.more {
-                    member.owned.renewed(renewed.stamp, sent, now);
+                    member.owned.renewed(renewed.stamp, renewed.young_for, sent, now);
                 }
                 if member.owned.is_in_doubt() {
                     member.keep_at = self.now;

@@ -1,11 +1,11 @@
--- ARGV from 4: devices. Answers for each who has it, '-' for nobody who has a lease, and after it '?' where somebody else may.
+-- ARGV from 5: devices. Answers for each who has it, '-' for nobody who has a lease, and after it '?' where somebody else may.
 local answers, living = {}, {}
-for i = 4, #ARGV do
+for i = 5, #ARGV do
     local claim = read(ARGV[i])
     local holder = claim and claim.holder or '-'
     if holder ~= '-' then
         if living[holder] == nil then
-            living[holder] = redis.call('EXISTS', lease_of(holder)) == 1
+            living[holder] = lives(holder)
         end
         holder = living[holder] and holder or '-'
     end

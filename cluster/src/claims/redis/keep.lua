@@ -1,9 +1,9 @@
--- ARGV[4]: who. Then devices and epochs. Answers for each: 's' it stands, 'u' and it is unclear who else has it, 'l' lost.
-local me, answers = ARGV[4], {}
-if redis.call('EXISTS', lease_of(me)) == 0 then
+-- ARGV[5]: who. Then devices and epochs. Answers for each: 's' it stands, 'u' and it is unclear who else has it, 'l' lost.
+local me, answers = ARGV[5], {}
+if not lives(me) then
     return {'no lease'}
 end
-for i = 5, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
     local device, epoch = ARGV[i], tonumber(ARGV[i + 1])
     local old = read(device)
     if old and old.holder == me and old.epoch == epoch then

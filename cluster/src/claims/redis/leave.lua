@@ -1,3 +1,3 @@
--- ARGV[4]: who.
-redis.call('DEL', lease_of(ARGV[4]), P .. 'lost:' .. ARGV[4])
+-- ARGV[5]: who.
+redis.call('DEL', lease_of(ARGV[5]), P .. 'lost:' .. ARGV[5])
 return {0}

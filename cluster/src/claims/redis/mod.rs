@@ -1,7 +1,8 @@
 //! The directory of claims in Redis: one script for each question, so that each happens at one moment.
 //!
-//! Redis learns hashes, names of nodes and moments. One address, a primary: the scripts reach keys that they find in others, which
-//! Redis Cluster does not allow.
+//! Redis learns hashes, names of nodes and moments. The scripts reach keys that they find in others: one primary has them all, also
+//! of a Redis Cluster. One that has taken another's place may have lost what was written last, which is why its directory begins
+//! anew.
 
 mod answer;
 
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{Client, RedisError, Script, Value};
+use ::redis::{RedisError, Script, Value};
 use async_trait::async_trait;
 
 use self::answer::{Answer, Field};
@@ -18,12 +19,15 @@ use super::directory::{Before, ClaimDirectory, ClaimsError, Found, Kept, Lost, R
 use super::names::{DeviceName, Epoch, Incarnation};
 use super::{CLAIM_LIFE, CLAIMS_MAX};
 use crate::ClusterId;
-use crate::redis::{Greeting, NotGreeted, SharedRedis};
+use crate::redis::{Greeting, NotGreeted, RedisAt, Seeker, SharedRedis};
 
 /// An answer that takes longer is not waited for: the node goes on as if Redis were away.
 pub const DEADLINE: Duration = Duration::from_millis(250);
-/// What every entry in Redis begins with, for access rules and for people who look there.
-pub const PREFIX: &str = "endtoend:claims:";
+/// What every entry in Redis begins with, for access rules and for people who look there. What is in braces decides which node of a
+/// Redis Cluster has it.
+pub const PREFIX: &str = "endtoend:{claims}:";
+/// Says whose directory it is, and since when it remembers.
+const ABOUT: &str = "endtoend:{claims}:about";
 /// Entries that one step of a sweep looks at.
 const SWEEP_STEP: usize = 500;
 
@@ -60,9 +64,16 @@ impl Scripts {
 struct Asking {
     cluster: ClusterId,
     lease: Duration,
+    guard: Duration,
     scripts: Scripts,
     /// Whose directory it is, when it is another cluster's.
     foreign: Mutex<Option<String>>,
+}
+
+impl Asking {
+    fn new(at: &RedisAt, cluster: ClusterId, lease: Duration) -> Self {
+        Self { cluster, lease, guard: at.guard(), scripts: Scripts::new(), foreign: Mutex::default() }
+    }
 }
 
 /// The directory of claims in Redis. Tries to reach it for as long as this lives.
@@ -79,9 +90,9 @@ impl std::fmt::Debug for RedisClaims {
 
 impl RedisClaims {
     /// Begins to connect. `lease` is the same for all nodes of the cluster. Within a tokio runtime.
-    pub fn start(client: Client, cluster: ClusterId, lease: Duration, deadline: Duration) -> Self {
-        let asking = Arc::new(Asking { cluster, lease, scripts: Scripts::new(), foreign: Mutex::default() });
-        let redis = SharedRedis::start(client, deadline, Greeter(Arc::clone(&asking)));
+    pub fn start(at: &RedisAt, cluster: ClusterId, lease: Duration, deadline: Duration) -> Self {
+        let asking = Arc::new(Asking::new(at, cluster, lease));
+        let redis = SharedRedis::start(at, ABOUT, deadline, Greeter(Arc::clone(&asking)));
         Self { redis, asking }
     }
 
@@ -90,11 +101,11 @@ impl RedisClaims {
     /// # Errors
     /// `Foreign` when another cluster uses it: the node must not start. `Away` when it does not answer within five seconds:
     /// whoever starts all the same is told later, and goes without it until then.
-    pub async fn check(client: &Client, cluster: ClusterId, lease: Duration) -> Result<(), ClaimsError> {
-        let asking = Asking { cluster, lease, scripts: Scripts::new(), foreign: Mutex::default() };
+    pub async fn check(at: &RedisAt, cluster: ClusterId, lease: Duration) -> Result<(), ClaimsError> {
+        let asking = Asking::new(at, cluster, lease);
         let check = async {
-            let mut connection = client.get_multiplexed_async_connection().await.map_err(|_| ClaimsError::Away)?;
-            asking.greet(&mut connection).await.map_err(|_| ClaimsError::Away)?
+            let mut reached = Seeker::new(at).reach(ABOUT).await.map_err(|_| ClaimsError::Away)?;
+            asking.greet(&mut reached.connection).await.map_err(|_| ClaimsError::Away)?
         };
         tokio::time::timeout(Duration::from_secs(5), check).await.unwrap_or(Err(ClaimsError::Away))
     }
@@ -121,11 +132,12 @@ impl Asking {
         arguments: &[String],
         connection: &mut MultiplexedConnection,
     ) -> Result<Value, RedisError> {
-        let mut invocation = script.key(format!("{PREFIX}about"));
+        let mut invocation = script.key(ABOUT);
         invocation
             .arg(self.cluster.to_string())
             .arg(self.lease.as_micros().to_string())
-            .arg(CLAIM_LIFE.as_millis().to_string());
+            .arg(CLAIM_LIFE.as_millis().to_string())
+            .arg(self.guard.as_micros().to_string());
         for argument in arguments {
             invocation.arg(argument);
         }
@@ -211,7 +223,8 @@ impl ClaimDirectory for RedisClaims {
             let device = answer::device(&device).ok_or(STRANGE)?;
             lost.push(Lost { device, epoch: list.epoch().ok_or(STRANGE)? });
         }
-        Ok(Renewed { stamp, lost, more })
+        let young_for = answer.number().and_then(|us| u64::try_from(us).ok()).map(Duration::from_micros);
+        Ok(Renewed { stamp, lost, more, young_for: young_for.ok_or(STRANGE)? })
     }
 
     async fn take(&self, by: Incarnation, device: DeviceName) -> Result<Taken, ClaimsError> {

@@ -1,6 +1,6 @@
--- ARGV[4]: who. Then devices and epochs. While it is not clear who else has a device, that it was claimed stays known.
-local me = ARGV[4]
-for i = 5, #ARGV, 2 do
+-- ARGV[5]: who. Then devices and epochs. While it is not clear who else has a device, that it was claimed stays known.
+local me = ARGV[5]
+for i = 6, #ARGV, 2 do
     local device, epoch = ARGV[i], tonumber(ARGV[i + 1])
     local old = read(device)
     if old and old.holder == me and old.epoch == epoch then

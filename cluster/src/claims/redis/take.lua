@@ -1,6 +1,6 @@
--- ARGV[4]: who. ARGV[5]: the device. Answers the epoch and who had it before: '-' nobody, '?' somebody, or who.
-local me, device = ARGV[4], ARGV[5]
-if redis.call('EXISTS', lease_of(me)) == 0 then
+-- ARGV[5]: who. ARGV[6]: the device. Answers the epoch and who had it before: '-' nobody, '?' somebody, or who.
+local me, device = ARGV[5], ARGV[6]
+if not lives(me) then
     return {'no lease'}
 end
 local old = read(device)

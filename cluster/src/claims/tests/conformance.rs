@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use endtoend_testkit_redis::Server;
+use endtoend_testkit_redis::{Guarded, Sentinels, Server, Shards};
+use tokio::sync::Mutex;
 
 use super::super::*;
+use super::redis::{RIGHTS, ask, at_guarded, at_sentinels, at_server, at_shards};
 use crate::clock;
+use crate::redis::RedisAt;
 use crate::{ClusterId, NodeId};
 
 /// A lease whose end a test waits for.
@@ -50,12 +53,15 @@ impl Time for LocalClaims {
     }
 }
 
-impl Time for Server {
+/// What asks Redis by its own commands.
+struct InRedis<'a>(&'a dyn Fn(&[&str]) -> i64);
+
+impl Time for InRedis<'_> {
     fn grows_up(&self) {
-        let _: i64 = super::redis::ask(self, &["HSET", "endtoend:claims:about", "born", "1"]);
+        (self.0)(&["HSET", &format!("{PREFIX}about"), "born", "1"]);
     }
     fn ends(&self, run: Incarnation) {
-        let _: i64 = super::redis::ask(self, &["DEL", &format!("endtoend:claims:lease:{run}")]);
+        (self.0)(&["DEL", &format!("{PREFIX}lease:{run}")]);
     }
 }
 
@@ -68,15 +74,43 @@ async fn settled(claims: &dyn ClaimDirectory, time: &dyn Time, runs: &[Incarnati
     assert_eq!(claims.find(&[device(255)]).await.unwrap(), [Found::default()]);
 }
 
-/// One directory of each kind, with leases of this length.
+/// Those that take long to start: one of each for all tests, for one test at a time.
+static GUARDED: Mutex<Option<Guarded>> = Mutex::const_new(None);
+static SENTINELS: Mutex<Option<Sentinels>> = Mutex::const_new(None);
+static SHARDS: Mutex<Option<Shards>> = Mutex::const_new(None);
+
+/// One directory of each kind, with leases of this length: in memory, and in a Redis that is alone, that is behind TLS and an
+/// access list, that sentinels name, and that is a cluster.
 async fn for_each(lease: Duration, test: impl AsyncFn(&dyn ClaimDirectory, &dyn Time)) {
     let local = LocalClaims::new(lease);
     test(&local, &local).await;
+
+    let in_redis = async |at: &RedisAt, command: &dyn Fn(&[&str]) -> i64| {
+        let claims = RedisClaims::start(at, ClusterId::new([1; 16]), lease, PATIENCE);
+        until(async || claims.answers().then_some(())).await;
+        test(&claims, &InRedis(command)).await;
+    };
     let server = Server::start();
-    let client = ::redis::Client::open(server.url()).unwrap();
-    let claims = RedisClaims::start(client, ClusterId::new([1; 16]), lease, PATIENCE);
-    until(async || claims.answers().then_some(())).await;
-    test(&claims, &server).await;
+    in_redis(&at_server(&server.url()), &|command| ask(&server, command)).await;
+
+    let mut kept = GUARDED.lock().await;
+    let guarded = kept.get_or_insert_with(|| Guarded::start(&RIGHTS));
+    let _: String = guarded.ask(&["FLUSHALL"]);
+    in_redis(&at_guarded(guarded), &|command| guarded.ask(command)).await;
+    drop(kept);
+
+    let mut kept = SENTINELS.lock().await;
+    let sentinels = kept.get_or_insert_with(|| Sentinels::start(PATIENCE));
+    let primary = &sentinels.servers()[0];
+    let _: String = primary.ask(&["FLUSHALL"]);
+    in_redis(&at_sentinels(sentinels), &|command| primary.ask(command)).await;
+    drop(kept);
+
+    let mut kept = SHARDS.lock().await;
+    let shards = kept.get_or_insert_with(|| Shards::start(PATIENCE, PREFIX));
+    let primary = shards.replicated();
+    let _: String = primary.ask(&["FLUSHALL"]);
+    in_redis(&at_shards(shards), &|command| primary.ask(command)).await;
 }
 
 #[tokio::test]

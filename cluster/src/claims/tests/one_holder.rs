@@ -1,7 +1,8 @@
 //! Invariant 6: a device is never exclusive on two nodes.
 //!
 //! A few nodes with clocks of different speeds ask one directory, whose questions and answers come late or not at all; nodes are
-//! paused, the directory is emptied, devices go from one to the other. Everything follows from a seed.
+//! paused, the directory is emptied, another takes its place without what it heard last, which some nodes hear later than others;
+//! devices go from one to the other. Everything follows from a seed.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::super::*;
+use crate::redis::BELIEVED;
 use crate::{NodeId, clock};
 
 const SEEDS: u64 = 150;
@@ -71,16 +73,21 @@ struct Node {
     keeping: bool,
     handled: Vec<Lost>,
     connections: BTreeMap<DeviceName, u64>,
+    /// Until then it asks the directory before the last one.
+    hears_of_it_at: u64,
 }
 
 struct World {
     chance: SmallRng,
     now: u64,
     dawn: Instant,
-    table: ClaimTable,
+    /// Directories, each of which has taken the place of the one before.
+    tables: Vec<ClaimTable>,
+    /// What the next one would begin with.
+    replica: ClaimTable,
     nodes: Vec<Node>,
-    /// Questions and answers on their way: when they come, and at whom.
-    questions: Vec<(u64, usize, Question)>,
+    /// Questions and answers on their way: when they come, at which directory, of whom.
+    questions: Vec<(u64, usize, usize, Question)>,
     answers: Vec<(u64, usize, Answer)>,
     connections: u64,
     calm: bool,
@@ -99,13 +106,15 @@ impl World {
             keeping: false,
             handled: Vec::new(),
             connections: BTreeMap::new(),
+            hears_of_it_at: 0,
         };
         let nodes = (0..NODES).map(|n| node(n, &mut chance)).collect();
         Self {
             chance,
             now: 1_000_000 * MS,
             dawn: clock::monotonic(),
-            table: ClaimTable::new(LEASE),
+            tables: vec![ClaimTable::new(LEASE)],
+            replica: ClaimTable::new(LEASE),
             nodes,
             questions: Vec::new(),
             answers: Vec::new(),
@@ -145,24 +154,40 @@ impl World {
                 return;
             }
         }
-        self.questions.push((at, node, question));
+        let last = self.tables.len() - 1;
+        let table = if self.nodes[node].hears_of_it_at > self.now { last - 1 } else { last };
+        self.questions.push((at, table, node, question));
+    }
+
+    /// Another directory takes the place of the last one, with what it has had some time ago. Nobody asks the earlier one for
+    /// longer than [`BELIEVED`] by his own clock.
+    fn succeeds(&mut self) {
+        if self.nodes.iter().any(|node| node.hears_of_it_at > self.now) {
+            return;
+        }
+        let mut next = self.replica.clone();
+        next.succeed(BELIEVED, self.now);
+        self.tables.push(next);
+        for node in &mut self.nodes {
+            let latest = BELIEVED.as_micros() as u64 * 1_000 / node.speed;
+            node.hears_of_it_at = self.now + self.chance.random_range(0..=latest);
+        }
     }
 
     /// What the directory does with a question. The answer comes, comes late, or is lost; a node counts one.
-    fn answer(&mut self, node: usize, question: Question) {
+    fn answer(&mut self, table: usize, node: usize, question: Question) {
         let (run, now) = (self.nodes[node].run, self.now);
+        let table = &mut self.tables[table];
         let answer = match question {
-            Question::Renew { handled, sent } => {
-                Answer::Renew { sent, renewed: Some(self.table.renew(run, &handled, now)) }
-            }
+            Question::Renew { handled, sent } => Answer::Renew { sent, renewed: Some(table.renew(run, &handled, now)) },
             Question::Take { device, attempt, loaded } => {
-                Answer::Take { device, attempt, loaded, taken: self.table.take(run, device, now) }
+                Answer::Take { device, attempt, loaded, taken: table.take(run, device, now) }
             }
             Question::Keep { claims, began } => {
-                let kept = self.table.keep(run, &claims, now).ok();
+                let kept = table.keep(run, &claims, now).ok();
                 Answer::Keep { claims, began, kept }
             }
-            Question::Release { device, epoch } => return self.table.release(run, &[(device, epoch)], now),
+            Question::Release { device, epoch } => return table.release(run, &[(device, epoch)], now),
         };
         let at = self.delay();
         self.answers.push((at, node, answer));
@@ -182,7 +207,7 @@ impl World {
                     }
                 }
                 if !renewed.more {
-                    this.rules.renewed(renewed.stamp, sent, now);
+                    this.rules.renewed(renewed.stamp, renewed.young_for, sent, now);
                 }
             }
             Answer::Take { device, attempt, loaded, taken } => {
@@ -280,18 +305,25 @@ impl World {
 
     fn step(&mut self) {
         self.now += self.chance.random_range(0..30 * MS);
+        if self.odds(200) {
+            self.replica = self.tables[self.tables.len() - 1].clone();
+        }
         if !self.calm && self.odds(3) {
-            self.table.flush();
+            let last = self.tables.len() - 1;
+            self.tables[last].flush();
+        }
+        if !self.calm && self.odds(3) {
+            self.succeeds();
         }
         let node = self.chance.random_range(0..NODES);
         if !self.calm && self.odds(3) {
             self.nodes[node].paused_until = self.now + self.chance.random_range(0..20_000 * MS);
         }
         for _ in 0..2 {
-            let due = |(at, ..): &(u64, usize, Question)| *at <= self.now;
+            let due = |(at, ..): &(u64, usize, usize, Question)| *at <= self.now;
             if let Some(at) = pick(&mut self.chance, &self.questions, due) {
-                let (_, node, question) = self.questions.swap_remove(at);
-                self.answer(node, question);
+                let (_, table, node, question) = self.questions.swap_remove(at);
+                self.answer(table, node, question);
                 self.check();
             }
             let due =
@@ -309,7 +341,7 @@ impl World {
     }
 
     fn check(&mut self) {
-        self.table.check_invariants();
+        self.tables.iter().for_each(ClaimTable::check_invariants);
         for n in 0..NODES {
             self.nodes[n].rules.check_invariants(self.clock(n));
         }

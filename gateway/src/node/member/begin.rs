@@ -9,6 +9,7 @@ use endtoend_cluster::join::Profile;
 use endtoend_cluster::link::wire::Versions;
 use endtoend_cluster::link::{Hooks, LinkKey, Links, LinksConfig};
 use endtoend_cluster::peers::Peers as _;
+use endtoend_cluster::redis::RedisAt;
 use endtoend_cluster::{ClusterId, MemberState, NodeKeys, rejoin};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
@@ -64,7 +65,7 @@ impl Intended<'_> {
         let Self { config, data, client_address, joining, open } = self;
         let cluster = &config.cluster;
         let (Some(listen), Some(peer_address), Some(redis)) =
-            (cluster.listen, cluster.peer_address(), config.limits.redis.as_ref())
+            (cluster.listen, cluster.peer_address(), config.redis.open()?)
         else {
             return Err(MemberError::NoListen.into());
         };
@@ -122,12 +123,12 @@ impl Intended<'_> {
         };
         put_mark(&data, &control, None)?;
         let id = control.state().cluster().ok_or(MemberError::NoSecrets)?;
-        guard(&store, &chosen, id, &redis.client()).await?;
+        guard(&store, &chosen, id, &redis).await?;
         mark_elsewhere(&data, &chosen)?;
 
         let (_, opened) = control.secrets().get().ok_or(MemberError::NoSecrets)?;
         let secrets = shared::read(&opened)?;
-        let claims = Arc::new(RedisClaims::start(redis.client(), id, LEASE, DEADLINE));
+        let claims = Arc::new(RedisClaims::start(&redis, id, LEASE, DEADLINE));
         sweep.begin(Arc::clone(&claims) as _);
         let reports = Arc::new(Reports::new(Arc::clone(&control), open));
         let hooks = Hooks { answers: Arc::clone(&reports) as _, welcomes: Arc::clone(&control) as _ };
@@ -194,12 +195,7 @@ fn put_mark(data: &DataDir, control: &Control, joined: Option<&Joining>) -> Resu
 }
 
 /// Neither database nor Redis are another cluster's.
-async fn guard(
-    store: &NodeStore,
-    chosen: &ChosenStore,
-    id: ClusterId,
-    redis: &redis::Client,
-) -> Result<(), ServeError> {
+async fn guard(store: &NodeStore, chosen: &ChosenStore, id: ClusterId, redis: &RedisAt) -> Result<(), ServeError> {
     let theirs = store.take_for_cluster(id.to_bytes()).await?;
     if theirs != id.to_bytes() {
         let (place, theirs, ours) = (chosen.place(), ClusterId::new(theirs).to_string(), id.to_string());

@@ -49,7 +49,7 @@ pub enum MemberError {
          them with --join, or name another database"
     )]
     DatabaseOfCluster { place: String, cluster: String },
-    #[error("[limits] redis is that of another cluster: name another one, or another database of it")]
+    #[error("[redis] is that of another cluster: name another one, or another database of it")]
     Redis(#[from] ClaimsError),
     #[error("the control plane does not start")]
     Start(#[from] StartError),
