@@ -198,7 +198,7 @@ pub async fn serve(
     let mut serving = actix_web::rt::spawn(server);
     let out = async {
         match &membership {
-            Some(membership) => until_out(&membership.control).await,
+            Some(membership) => until_out(&membership.control, &membership.links).await,
             None => std::future::pending().await,
         }
     };

@@ -27,9 +27,7 @@ pub(super) async fn node(
     let state = control.read(deadline).await.map_err(refused)?;
     let (node, member) = find(&state, text)?;
     if what == Change::Remove && node == control.node() {
-        return Err(Failure::new(
-            "a node that is removed is cut off: ask another node of the cluster to remove this one",
-        ));
+        return Err(Failure::new(elsewhere(cluster, &member.name)));
     }
     let done = match what {
         Change::Approve => control.approve(node, deadline).await,
@@ -66,6 +64,20 @@ pub(super) async fn node(
         answer.connections = until_gone(cluster, node, end).await;
     }
     Ok(ClusterAnswer::Changed(answer))
+}
+
+/// A node that is removed is cut off at once, and could not say whether it was. So another one has to be asked: which.
+fn elsewhere(cluster: &Membership, name: &str) -> String {
+    let (view, linked) = (cluster.control.view().borrow().clone(), cluster.links.links());
+    let reached = linked.iter().filter_map(|link| view.members.get(&link.run.node));
+    let others: Vec<_> = reached.map(|member| format!("{} ({})", member.name, member.peer_address)).collect();
+    let which = match others.is_empty() {
+        true => "another node of the cluster; this one has a link to none".to_owned(),
+        false => others.join(" or "),
+    };
+    format!(
+        "a node that is removed is cut off and cannot tell how it went: run `endtoend cluster remove {name}` on {which}"
+    )
 }
 
 fn not_yet(Changed { what, id, state, .. }: &Changed, wait: Duration) -> Failure {

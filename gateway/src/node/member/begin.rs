@@ -136,7 +136,7 @@ impl Intended<'_> {
         is_still_one(&control, &links).await?;
         tokio::select! {
             served = until_counted(&control) => served?,
-            out = follow::until_out(&control) => return Err(out.into()),
+            out = follow::until_out(&control, &links) => return Err(out.into()),
         }
         let membership = Arc::new(Membership { control, links, reports, claims, peer_address });
         Ok(Begun { data, member: Some(Member { membership, me, _links: task }), secrets, store })
