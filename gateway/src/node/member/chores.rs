@@ -2,10 +2,40 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use endtoend_cluster::claims::{ClaimDirectory, Incarnation};
 use endtoend_cluster::control::{Chores, Leadership};
+
+use crate::clock;
+
+/// The pause after a sweep is so much longer than the sweep: Redis spends no more than a twentieth of its time on tidiness.
+const REST: u32 = 19;
+/// After one that was not finished.
+const REST_MAX: Duration = Duration::from_secs(240);
+
+/// When it is swept again. What it takes grows with what is claimed, and a claim that is not kept ends by itself in ten minutes.
+#[derive(Debug, Default)]
+struct Pace {
+    rests_until: Option<Instant>,
+}
+
+impl Pace {
+    /// Whether to begin now.
+    fn begins(&mut self, now: Instant) -> bool {
+        let begins = self.rests_until.is_none_or(|until| until <= now);
+        if begins {
+            self.rests_until = Some(now + REST_MAX);
+        }
+        begins
+    }
+
+    fn ended(&mut self, began: Instant, now: Instant) {
+        let rest = (now.saturating_duration_since(began) * REST).min(REST_MAX);
+        self.rests_until = Some(now + rest);
+    }
+}
 
 /// Sweeps the directory of claims.
 #[derive(Default)]
@@ -14,6 +44,7 @@ pub(super) struct ClaimSweep {
     claims: OnceLock<Arc<dyn ClaimDirectory>>,
     /// Runs that the sweep before has found without a lease, in the same leadership: several leases ago.
     dead: Mutex<Option<(Leadership, BTreeSet<Incarnation>)>>,
+    pace: Mutex<Pace>,
 }
 
 impl ClaimSweep {
@@ -21,11 +52,12 @@ impl ClaimSweep {
     pub(super) fn begin(&self, claims: Arc<dyn ClaimDirectory>) {
         let _only_once = self.claims.set(claims);
     }
-}
 
-#[async_trait]
-impl Chores for ClaimSweep {
-    async fn sweep(&self, leadership: Leadership) {
+    fn pace(&self) -> std::sync::MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn sweep_now(&self, leadership: Leadership) {
         let Some(claims) = self.claims.get() else { return };
         let before = self.dead.lock().unwrap_or_else(PoisonError::into_inner).take();
         let dead = before.filter(|(found_by, _)| *found_by == leadership).map(|(_, dead)| dead).unwrap_or_default();
@@ -41,10 +73,19 @@ impl Chores for ClaimSweep {
     }
 }
 
+#[async_trait]
+impl Chores for ClaimSweep {
+    async fn sweep(&self, leadership: Leadership) {
+        let began = clock::monotonic();
+        if self.pace().begins(began) {
+            self.sweep_now(leadership).await;
+            self.pace().ended(began, clock::monotonic());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use endtoend_cluster::NodeId;
     use endtoend_cluster::claims::{DeviceName, LocalClaims};
 
@@ -61,11 +102,25 @@ mod tests {
         sweep.begin(Arc::new(claims.clone()));
         let leader = |term| Leadership { term, leader: NodeId::new(2) };
         let removed = async || claims.sweep(&BTreeSet::new()).await.unwrap().dead.is_empty();
-        sweep.sweep(leader(1)).await;
+        sweep.sweep_now(leader(1)).await;
         assert!(!removed().await, "it may only be slow");
-        sweep.sweep(leader(2)).await;
+        sweep.sweep_now(leader(2)).await;
         assert!(!removed().await, "found by another leader");
-        sweep.sweep(leader(2)).await;
+        sweep.sweep_now(leader(2)).await;
         assert!(removed().await);
+    }
+    #[test]
+    fn a_sweep_that_takes_long_is_rare() {
+        let (mut pace, begun) = (Pace::default(), clock::monotonic());
+        let at = |ms| begun + Duration::from_millis(ms);
+        assert!(pace.begins(at(0)));
+        pace.ended(at(0), at(1));
+        assert!(!pace.begins(at(19)) && pace.begins(at(20)));
+        pace.ended(at(20), at(1_020));
+        assert!(!pace.begins(at(20_019)) && pace.begins(at(20_020)));
+        // One that was given up.
+        assert!(!pace.begins(at(260_019)) && pace.begins(at(260_020)));
+        pace.ended(at(260_020), at(860_020));
+        assert!(pace.begins(at(860_020 + 240_000)), "it does not rest for ever");
     }
 }
