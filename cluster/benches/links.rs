@@ -2,6 +2,8 @@
 //!
 //! Each end is a thread of its own. `full`: as many as the queue takes. `one by one`: the next when the answer is there, so that
 //! nothing is batched. The bare stream writes batches of 64 KiB, or single frames, and answers with as many bytes.
+//!
+//! And how long does a question of the control plane take beside that traffic, on the same link and the same threads?
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,7 +23,8 @@ use endtoend_cluster::link::wire::{Forward, Frame, Outcome, Tray, Versions, put}
 use endtoend_cluster::link::{Hooks, LinkKey, LinkTimings, Links, LinksConfig, Welcomes};
 use endtoend_cluster::peers::{HearsPeers, NotSent, PeerLink, Peers as _};
 use endtoend_cluster::{
-    AnswerError, Answers, Authority, ClusterId, ClusterView, Member, MemberState, NodeId, NodeKeys,
+    AnswerError, Answers, Authority, CallError, Calls as _, ClusterId, ClusterView, Member, MemberState, NodeId,
+    NodeKeys,
 };
 use endtoend_protocol::{AccountTag, Address, DeviceId, Envelope, EnvelopeId, UnixMillis};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -33,6 +36,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 const BATCH_BYTES: usize = 64 * 1024;
+/// Between two questions of the control plane.
+const ASK_EACH: Duration = Duration::from_millis(2);
 const AT: UnixMillis = UnixMillis::new(1_800_000_000_000);
 
 fn main() {
@@ -43,20 +48,33 @@ fn main() {
         row("link, full", len, &link);
         row("bare TLS, full", len, &stream);
         println!("{:>66}", format!("{:.2} times", link.cpu_us / stream.cpu_us));
+        questions("a question beside it", &link);
     }
     let (link, stream) = (link(512, 20_000, true), bare(512, 20_000, true));
     row("link, one by one", 512, &link);
     row("bare TLS, one by one", 512, &stream);
     println!("{:>66}", format!("{:.2} times", link.cpu_us / stream.cpu_us));
+    questions("a question beside it", &link);
 }
 
 struct Cost {
     count: u64,
     per_second: f64,
     cpu_us: f64,
+    /// From asking to the answer, of questions of the control plane that were asked meanwhile.
+    questions: Vec<Duration>,
 }
 
-fn row(what: &str, len: usize, Cost { count, per_second, cpu_us }: &Cost) {
+fn questions(what: &str, cost: &Cost) {
+    let mut all: Vec<f64> = cost.questions.iter().map(|took| took.as_secs_f64() * 1e3).collect();
+    all.sort_by(f64::total_cmp);
+    let at = |of_100: usize| all[(all.len() * of_100 / 100).min(all.len() - 1)];
+    if !all.is_empty() {
+        println!("{what:<22} {:>16} p50 {:.2} ms, p99 {:.2} ms, longest {:.2} ms", all.len(), at(50), at(99), at(100));
+    }
+}
+
+fn row(what: &str, len: usize, Cost { count, per_second, cpu_us, .. }: &Cost) {
     println!("{what:<22} {len:>6} {count:>9} {per_second:>11.0} {cpu_us:>14.2}");
 }
 
@@ -69,7 +87,12 @@ async fn measured(count: u64, what: impl Future<Output = ()>) -> Cost {
     let (began, used) = (Instant::now(), cpu());
     what.await;
     let (took, used) = (began.elapsed(), cpu() - used);
-    Cost { count, per_second: count as f64 / took.as_secs_f64(), cpu_us: used.as_secs_f64() * 1e6 / count as f64 }
+    Cost {
+        count,
+        per_second: count as f64 / took.as_secs_f64(),
+        cpu_us: used.as_secs_f64() * 1e6 / count as f64,
+        questions: Vec::new(),
+    }
 }
 
 fn forward(n: u64, body: &Bytes) -> Frame {
@@ -178,11 +201,34 @@ fn link(len: usize, count: u64, one_by_one: bool) -> Cost {
                 told.recv().await.unwrap();
             }
         };
-        measured(count, whole).await
+        let mut questions = Vec::new();
+        let asks = async {
+            loop {
+                questions.push(question(&links, link.run.node).await);
+                tokio::time::sleep(ASK_EACH).await;
+            }
+        };
+        let both = async {
+            tokio::select! {
+                () = whole => {}
+                () = asks => {}
+            }
+        };
+        let cost = measured(count, both).await;
+        Cost { questions, ..cost }
     });
     drop(stop);
     far.join().unwrap();
     cost
+}
+
+/// How long the other end takes to refuse a question: a round trip like any other.
+#[expect(clippy::disallowed_methods, reason = "it measures")]
+async fn question(links: &Links, to: NodeId) -> Duration {
+    let asked = Instant::now();
+    let answer = links.call(to, Bytes::from_static(b"a question"), Duration::from_secs(60)).await;
+    assert_eq!(answer, Err(CallError::Refused(to)));
+    asked.elapsed()
 }
 
 #[expect(clippy::disallowed_methods, reason = "certificates are checked against it")]
