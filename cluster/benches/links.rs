@@ -251,7 +251,7 @@ fn start(key: &NodeKeys, listener: std::net::TcpListener, view: ClusterView) -> 
     let ears = Arc::new(Ears { links: links.clone(), answers: AtomicU64::new(0), tell });
     links.hear(ears.clone());
     let (sender, view) = watch::channel(view);
-    let hooks = Hooks { answers: Arc::new(Nobody), welcomes: Arc::new(Nobody) };
+    let hooks = Hooks { answers: Arc::new(Nobody), welcomes: Arc::new(Nobody), offers: Arc::default() };
     let task = links.start(TcpListener::from_std(listener).unwrap(), view, hooks);
     (links, Started { ears, told, _task: task, _view: sender })
 }

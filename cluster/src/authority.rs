@@ -89,10 +89,32 @@ impl Authority {
     /// `BadKey` when `key` is no DER-encoded `SubjectPublicKeyInfo` of a P-256 key.
     pub fn issue(&self, key: &[u8], now: UnixMillis) -> Result<NodeCertificate, AuthorityError> {
         let node = NodeId::of_key(key);
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.certify(key, node_name(node), &format!("Endtoend node {node}"), usages, now)
+    }
+
+    /// A certificate for an edge's key: as a node's, but for clients only, so that no edge can answer in the place of a node.
+    ///
+    /// # Errors
+    /// As [`Authority::issue`].
+    pub fn issue_for_edge(&self, key: &[u8], now: UnixMillis) -> Result<NodeCertificate, AuthorityError> {
+        let edge = NodeId::of_key(key);
+        let dns_name = format!("{edge}.edge.endtoend.internal");
+        self.certify(key, dns_name, &format!("Endtoend edge {edge}"), vec![ExtendedKeyUsagePurpose::ClientAuth], now)
+    }
+
+    fn certify(
+        &self,
+        key: &[u8],
+        dns_name: String,
+        subject: &str,
+        usages: Vec<ExtendedKeyUsagePurpose>,
+        now: UnixMillis,
+    ) -> Result<NodeCertificate, AuthorityError> {
         let key = P256Point(point_of(key).ok_or(AuthorityError::BadKey)?);
-        let mut params = CertificateParams::new([node_name(node)])?;
-        params.distinguished_name = name(&format!("Endtoend node {node}"));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let mut params = CertificateParams::new([dns_name])?;
+        params.distinguished_name = name(subject);
+        params.extended_key_usages = usages;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         // Seconds, as X.509 has them.

@@ -16,7 +16,7 @@ use zeroize::Zeroize as _;
 use crate::control::{Applicant, ClusterState, Refused, TokenId};
 use crate::keys::{BadKeys, NodeKeys, verify};
 use crate::secrets::{ClusterKey, Secrets};
-use crate::token::{JoinToken, is_secret_of};
+use crate::token::{For, JoinToken, is_secret_of};
 use crate::{ClusterId, KeyHash, MemberState};
 
 const VERSION: u8 = 1;
@@ -193,7 +193,7 @@ pub fn judge(
         };
     };
     // A wrong secret is told from an unknown token by nobody.
-    let kept = state.tokens().get(&id).filter(|token| is_secret_of(&id, &secret, &token.check));
+    let kept = state.tokens().get(&id).filter(|token| is_secret_of(For::Node, &id, &secret, &token.check));
     let Some(kept) = kept else { return refused(Refused::UnknownToken) };
     match (kept.used_by, member) {
         (Some(user), Some(entry)) if user == node => Ok(Judged::Known(entry.member.state, Box::new(applicant))),

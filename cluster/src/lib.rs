@@ -8,6 +8,7 @@ mod calls;
 pub mod claims;
 mod clock;
 pub mod control;
+pub mod edge;
 mod id;
 pub mod join;
 mod keys;
@@ -30,5 +31,5 @@ pub use rejoin::{WasRemoved, rejoin, stay_in_touch};
 pub use secrets::{
     ClusterKey, LINK_AUTHORITY, SECRET_BYTES_MAX, SECRET_NAME_BYTES_MAX, SECRETS_MAX, Secrets, SecretsError,
 };
-pub use token::{BadToken, JoinToken};
+pub use token::{BadToken, For, JoinToken};
 pub use view::{AuthorityCertificate, ClusterView, KeyHash, NodeCertificate};

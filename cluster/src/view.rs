@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use endtoend_protocol::UnixMillis;
 use serde::{Deserialize, Serialize};
 
+use crate::edge::Edge;
 use crate::{ClusterId, Member, NodeId};
 
 /// SHA-256 of a DER-encoded `SubjectPublicKeyInfo`: names the key of an authority.
@@ -52,4 +53,6 @@ pub struct ClusterView {
     pub certificates: BTreeMap<NodeId, NodeCertificate>,
     /// Grows when edges have something to change: who serves clients, and where.
     pub edge_generation: u64,
+    /// Those that follow the cluster, and those that wait for an operator.
+    pub edges: BTreeMap<NodeId, Edge>,
 }

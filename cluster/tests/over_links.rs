@@ -79,7 +79,7 @@ impl Node {
             chores: None,
         };
         let control = Control::start(setup, beginning).await?;
-        let hooks = Hooks { answers: Arc::clone(&control) as _, welcomes: Arc::clone(&control) as _ };
+        let hooks = Hooks::of(&control);
         let task = self.links.start(self.listener.take().unwrap(), control.view(), hooks);
         self.running = Some((control, task));
         Ok(())

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use endtoend_cluster::{JoinToken, NodeId};
+use endtoend_cluster::{For, NodeId};
+use endtoend_gateway::commands::edge::Told;
+use endtoend_gateway::commands::joining::{Join, REFUSED};
 use endtoend_gateway::commands::{self, Environment, Failure};
 use endtoend_gateway::config::{Config, ConfigError, Effective, ListenOn, LogConfig, LogFormat};
 use endtoend_gateway::demo;
-use endtoend_gateway::node::{self, HandedOver, Joining, News, Outside, Ready};
+use endtoend_gateway::node::{self, HandedOver, News, Outside, Ready};
 use sd_notify::NotifyState;
 use tracing_subscriber::EnvFilter;
-use zeroize::Zeroizing;
 
 /// A self-hosted, end-to-end encrypted messenger with post-quantum protection: the server.
 #[derive(Parser)]
@@ -69,25 +70,12 @@ struct Serve {
     /// A name under which clients know the node; may be repeated. Overrides the configuration.
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
-    /// Ask the node at this address, the `[cluster] listen` of any node of a cluster, to let this one in.
-    #[arg(long, value_name = "HOST:PORT")]
-    join: Option<String>,
-    /// What `endtoend cluster token create` has shown. Others on this machine may see it here: prefer --token-file, or the
-    /// variable ENDTOEND_JOIN_TOKEN.
-    #[arg(long, value_name = "TOKEN", requires = "join", conflicts_with = "token_file")]
-    token: Option<String>,
-    /// File with the token in its first line.
-    #[arg(long, value_name = "FILE", requires = "join")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    join: Join,
     /// Print one JSON object per line on standard output.
     #[arg(long)]
     json: bool,
 }
-
-/// Where a join token may be in the environment.
-const TOKEN_VARIABLE: &str = "ENDTOEND_JOIN_TOKEN";
-/// The cluster does not want this node: starting it again changes nothing.
-const REFUSED: u8 = 3;
 
 fn main() -> ExitCode {
     let environment = Environment::new(std::env::vars_os());
@@ -105,7 +93,7 @@ fn main() -> ExitCode {
         Command::Abuse(options) => (commands::abuse::run(&options, &environment), options.json()),
         Command::Cluster(options) => (commands::cluster::run(&options, &environment), options.json()),
         Command::Db(options) => (commands::db::run(&options, &environment), options.json()),
-        Command::Edge(options) => (edge(&options), options.json()),
+        Command::Edge(options) => (edge(&options, &environment), options.json()),
         Command::Restore(options) => (commands::restore::run(&options, &environment), options.at.json),
     };
     commands::end(done, json)
@@ -117,7 +105,7 @@ fn serve(options: &Serve, environment: &Environment) -> Result<(), Failure> {
         .map_err(|error| Failure::new("cannot use the sockets that were handed over").because(error.to_string()))?;
     let (mut config, connections_are_chosen) = configure(options, environment)?;
     let outside = Outside::read(environment.all())?;
-    let joining = joining(options, environment)?;
+    let joining = options.join.wanted(For::Node, environment)?;
     start_log(&config.log)?;
     if !connections_are_chosen {
         node::fit_default(&mut config);
@@ -128,7 +116,9 @@ fn serve(options: &Serve, environment: &Environment) -> Result<(), Failure> {
     let served = system.block_on(node::serve(config, outside, handed_over, joining, |news| {
         match news {
             News::Ready(ready) => announce(ready, json),
-            News::Pending { node, name, seed } if !waits.replace(true) => announce_pending(node, name, seed, json),
+            News::Pending { node, name, seed } if !waits.replace(true) => {
+                announce_pending("node", node, name, seed, json);
+            }
             News::Pending { .. } | News::Stopping { .. } => {}
         }
         tell_systemd(news);
@@ -140,39 +130,34 @@ fn serve(options: &Serve, environment: &Environment) -> Result<(), Failure> {
     })
 }
 
-/// Which cluster the node is to join, if it is to. The token comes from where it was given, and goes nowhere else.
-fn joining(options: &Serve, environment: &Environment) -> Result<Option<Joining>, Failure> {
-    let Some(seed) = options.join.clone() else { return Ok(None) };
-    let variable = || environment.all().find(|(name, _)| name == TOKEN_VARIABLE).map(|(_, value)| value);
-    let text = match (&options.token, &options.token_file) {
-        (Some(token), _) => token.clone(),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                Failure::new(format!("cannot read the token in {}", path.display())).because(error.to_string())
-            })?;
-            text.lines().next().unwrap_or_default().to_owned()
-        }
-        (None, None) => match variable() {
-            Some(value) => value.to_string_lossy().into_owned(),
-            None => {
-                return Err(Failure::new(format!("--join needs a token: --token, --token-file or {TOKEN_VARIABLE}")));
-            }
-        },
-    };
-    let text = Zeroizing::new(text);
-    Ok(Some(Joining { seed, token: text.parse::<JoinToken>()? }))
-}
-
-fn edge(options: &commands::edge::Options) -> Result<(), Failure> {
+fn edge(options: &commands::edge::Options, environment: &Environment) -> Result<(), Failure> {
     if let Some(log) = options.log() {
         start_log(&log)?;
     }
-    commands::edge::run(options, || {
-        if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
-            tracing::warn!(%error, "systemd does not hear how the edge is");
-        }
+    let waits = Cell::new(false);
+    commands::edge::run(options, environment, |told| {
+        let states = match told {
+            Told::Ready => vec![NotifyState::Ready, NotifyState::Status("")],
+            Told::Pending { edge, name, seed } => {
+                if !waits.replace(true) {
+                    announce_pending("edge", edge, name, seed, false);
+                }
+                let status = format!("pending: approve edge {edge}");
+                return notify(&[NotifyState::Status(&status), NotifyState::ExtendTimeoutUsec(PENDING_USEC)]);
+            }
+        };
+        notify(&states);
     })
 }
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "systemd does not hear how the edge is");
+    }
+}
+
+/// What systemd is asked for while an operator is waited for; asked again before it is over.
+const PENDING_USEC: u32 = 30_000_000;
 
 /// For units of `Type=notify`; whoever else has started the node does not hear it.
 fn tell_systemd(news: News<'_>) {
@@ -181,7 +166,7 @@ fn tell_systemd(news: News<'_>) {
         // An operator may take hours.
         News::Pending { node, .. } => sd_notify::notify(&[
             NotifyState::Status(&format!("pending: approve node {node}")),
-            NotifyState::ExtendTimeoutUsec(30_000_000),
+            NotifyState::ExtendTimeoutUsec(PENDING_USEC),
         ]),
         News::Stopping { within } => {
             let micros = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
@@ -230,16 +215,14 @@ fn configure(options: &Serve, environment: &Environment) -> Result<(Config, bool
     Ok((config, connections_are_chosen))
 }
 
-fn announce_pending(node: NodeId, name: &str, seed: &str, json: bool) {
+fn announce_pending(what: &str, id: NodeId, name: &str, seed: &str, json: bool) {
     let text = if json {
-        let line = serde_json::json!({ "event": "pending", "node": node.to_string(), "name": name, "seed": seed });
+        let line = serde_json::json!({ "event": "pending", "node": id.to_string(), "name": name, "seed": seed });
         format!("{line}\n")
     } else {
-        format!(
-            "pending: approve node {node} ({name}) on any node of the cluster:\n  endtoend cluster approve {node}\n"
-        )
+        format!("pending: approve {what} {id} ({name}) on any node of the cluster:\n  endtoend cluster approve {id}\n")
     };
-    tracing::info!(%node, name, seed, "pending: an operator has to approve this node");
+    tracing::info!(%id, name, seed, "pending: an operator has to approve this {what}");
     print(&text);
 }
 

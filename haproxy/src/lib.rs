@@ -23,7 +23,7 @@ pub use plan::{Change, Leaving, Plan, Seen, SeenServer, plan};
 pub use proxy_header::{NotAHeader, ProxyHeader};
 pub use render::{Rendered, Server, Structure, render};
 pub use runtime::{
-    Info, Master, Process, ProcessKind, Runtime, RuntimeError, ServerState, Stat, Unreadable, parse_info, parse_proc,
-    parse_servers_state, parse_stat,
+    Info, Master, Process, ProcessKind, Runtime, RuntimeError, ServerState, Stat, Unreadable, parse_info, parse_parts,
+    parse_proc, parse_servers_state, parse_stat,
 };
 pub use version::{Capabilities, Version};

@@ -2,7 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use endtoend_haproxy::{
-    Name, Process, ProcessKind, ServerState, Stat, Unreadable, parse_info, parse_proc, parse_servers_state, parse_stat,
+    Name, Process, ProcessKind, ServerState, Stat, Unreadable, parse_info, parse_parts, parse_proc,
+    parse_servers_state, parse_stat,
 };
 use proptest::prelude::*;
 
@@ -58,6 +59,19 @@ fn recorded_answers_are_understood() {
 }
 
 #[test]
+fn three_answers_in_one_are_those_three() {
+    let all = format!("{INFO}\n{SERVERS_STATE}\n{STAT}\n");
+    let [info, states, stats] = parse_parts(&all).unwrap();
+    assert_eq!(parse_info(info), parse_info(INFO));
+    assert_eq!(parse_servers_state(states), parse_servers_state(SERVERS_STATE));
+    assert_eq!(parse_stat(stats), parse_stat(STAT));
+    let to = "show info; show servers state; show stat";
+    let missing = |answer: &str| parse_parts(answer).unwrap_err();
+    assert_eq!(missing(INFO), Unreadable { to, why: "has no state of servers" });
+    assert_eq!(missing(&format!("{INFO}\n{SERVERS_STATE}")), Unreadable { to, why: "has no statistics" });
+}
+
+#[test]
 fn what_is_no_answer_is_an_error() {
     let unreadable = |to, why| Unreadable { to, why };
     assert_eq!(parse_servers_state("").unwrap_err(), unreadable("show servers state", "is not of version 1"));
@@ -78,7 +92,7 @@ proptest! {
         let at = at.index(recorded.len());
         let bent = [&recorded[..at], &put, &recorded[at + 1..]].concat();
         for text in [&bent, &any] {
-            let _ = (parse_servers_state(text), parse_stat(text), parse_info(text), parse_proc(text));
+            let _ = (parse_servers_state(text), parse_stat(text), parse_info(text), parse_proc(text), parse_parts(text));
         }
     }
 }

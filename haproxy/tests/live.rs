@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use common::{member, name, view};
 use endtoend_haproxy::{
-    Change, Checks, EdgeView, Master, MemberState, Plan, ProcessKind, Rendered, Runtime, RuntimeError, Seen, Version,
-    Weight, plan, render,
+    Change, Checks, EdgeView, Master, MemberState, Peer, Plan, ProcessKind, Rendered, Runtime, RuntimeError, Seen,
+    Version, Weight, plan, render,
 };
 use endtoend_testkit_haproxy::{Port, Server};
 
@@ -211,6 +211,43 @@ async fn a_reload_takes_what_no_order_can_and_ends_no_connection() {
     eventually("the master is back", async || master.processes().await.is_ok()).await;
     assert_eq!(edge.runtime().info().await.unwrap().pid, pid);
     assert_eq!(ask(&mut TcpStream::connect(edge.port.address()).unwrap()), Some(b'1'));
+}
+
+/// Says something to its socket that no edge says.
+fn say(server: &Server, order: &str) -> String {
+    let mut stream = std::os::unix::net::UnixStream::connect(server.socket()).unwrap();
+    let mut said = String::new();
+    writeln!(stream, "{order}").unwrap();
+    stream.read_to_string(&mut said).unwrap();
+    said
+}
+
+#[tokio::test]
+async fn edges_that_are_peers_know_of_each_others_sources() {
+    let ports = [Port::reserve(), Port::reserve()];
+    let names = ["edge-1", "edge-2"];
+    let peers: Vec<Peer> =
+        names.iter().zip(&ports).map(|(own, port)| Peer { name: name(own), address: port.address() }).collect();
+    let listen = [Port::reserve(), Port::reserve()];
+    let servers: Vec<Server> = names
+        .iter()
+        .zip(&listen)
+        .map(|(own, port)| {
+            Server::start(|socket| {
+                let mut view = live(&port.address().to_string(), socket);
+                (view.settings.name, view.settings.peers) = (name(own), peers.clone());
+                view.validate().unwrap();
+                render(&view).text
+            })
+        })
+        .collect();
+    let [one, two] = &servers[..] else { panic!("two") };
+    eventually("what one counts is known to the other", async || {
+        // What was learnt before the two had found each other is taught later, and this is said again.
+        say(one, "set table sources key 2001:db8::7 data.conn_cur 5");
+        say(two, "show table sources").contains("key=2001:db8::7") && say(one, "show peers").contains("edge-2")
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -43,7 +43,15 @@ impl Cluster {
         Self::found_with(Vec::new(), postgres, redis)
     }
 
-    /// The same, with these settings of each node.
+    /// A cluster of one whose nodes believe edges on this machine.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn found_behind_edges(postgres: &str, redis: &str) -> Self {
+        Self::found_with(vec![("ENDTOEND_GATEWAY__PROXY_FROM", "[\"127.0.0.1\"]".to_owned())], postgres, redis)
+    }
+
+    /// A cluster of one, with these settings of each node.
     ///
     /// # Panics
     /// When it does not start.
@@ -101,7 +109,19 @@ impl Cluster {
     /// # Panics
     /// When the first node does not give it.
     pub fn token(&self) -> (String, String) {
-        let created = self.command(0, &["token", "create"]).done();
+        self.token_by(&["token", "create"])
+    }
+
+    /// As [`Self::token`], for an edge.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn edge_token(&self) -> (String, String) {
+        self.token_by(&["token", "create", "--edge"])
+    }
+
+    fn token_by(&self, command: &[&str]) -> (String, String) {
+        let created = self.command(0, command).done();
         let word = |name: &str| created.field(name).as_str().expect("a text").to_owned();
         let join = word("join");
         let seed = join.split_whitespace().skip_while(|word| *word != "--join").nth(1).expect("it names the seed");

@@ -43,6 +43,8 @@ pub struct Edge {
     settings: String,
     generation: u64,
     agent: Option<Child>,
+    /// It follows a cluster, and not the file.
+    follows: bool,
 }
 
 impl Edge {
@@ -51,10 +53,28 @@ impl Edge {
     /// # Panics
     /// When it does not start.
     pub fn start(settings: &str) -> Self {
-        let mut edge =
-            Self { port: Port::reserve(), folder: folder(), settings: String::new(), generation: 0, agent: None };
-        edge.configure(settings);
+        let mut edge = Self::new(settings, false);
         edge.launch();
+        edge
+    }
+
+    /// With further lines for its configuration, one that asks a node to follow its cluster: it waits until it is approved,
+    /// and then [`Self::answers`].
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn follow(settings: &str, (seed, token): &(String, String)) -> Self {
+        let mut edge = Self::new(settings, true);
+        let mut command = edge.running();
+        command.args(["--join", seed]).env("ENDTOEND_JOIN_TOKEN", token);
+        edge.agent = Some(command.spawn().expect("endtoend starts"));
+        edge
+    }
+
+    fn new(settings: &str, follows: bool) -> Self {
+        let (port, folder) = (Port::reserve(), folder());
+        let mut edge = Self { port, folder, settings: String::new(), generation: 0, agent: None, follows };
+        edge.configure(settings);
         edge
     }
 
@@ -63,11 +83,26 @@ impl Edge {
     /// # Panics
     /// When it cannot be written.
     pub fn configure(&mut self, settings: &str) {
+        self.write_configuration(&format!("\"{}\"", self.listen()), settings);
+    }
+
+    /// As [`Self::configure`], with one more address on which it is to listen.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn configure_listening_too(&mut self, more: SocketAddr, settings: &str) {
+        self.write_configuration(&format!("\"{}\", \"{more}\"", self.listen()), settings);
+    }
+
+    fn write_configuration(&mut self, listen: &str, settings: &str) {
         self.settings = settings.to_owned();
-        let (folder, listen) = (self.folder.path().display(), self.listen());
-        let text = format!(
-            "name = \"edge-1\"\nlisten = [\"{listen}\"]\ndirectory = \"{folder}/e\"\nview = \"{folder}/nodes.json\"\n{settings}"
-        );
+        let folder = self.folder.path().display();
+        let (view, cluster) = match self.follows {
+            false => (format!("view = \"{folder}/nodes.json\"\n"), String::new()),
+            true => (String::new(), format!("\n[cluster]\ndirectory = \"{folder}/c\"\n")),
+        };
+        let text =
+            format!("name = \"edge-1\"\nlisten = [{listen}]\ndirectory = \"{folder}/e\"\n{view}{settings}{cluster}");
         fs::write(self.config(), text).expect("room for a file");
     }
 
@@ -76,11 +111,23 @@ impl Edge {
     /// # Panics
     /// When it does not.
     pub fn launch(&mut self) {
+        self.agent = Some(self.running().spawn().expect("endtoend starts"));
+        self.answers();
+    }
+
+    /// Waits until its agent answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn answers(&self) {
+        eventually(PATIENCE, "the edge's agent", || UnixStream::connect(self.directory().join("status.sock")).is_ok());
+    }
+
+    fn running(&self) -> Command {
         let log = File::options().create(true).append(true).open(self.log_path()).expect("a log file");
         let mut command = self.command("run");
         command.args(["--log", "debug"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.agent = Some(command.spawn().expect("endtoend starts"));
-        eventually(PATIENCE, "the edge's agent", || UnixStream::connect(self.directory().join("status.sock")).is_ok());
+        command
     }
 
     fn command(&self, which: &str) -> Command {

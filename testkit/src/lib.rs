@@ -23,6 +23,7 @@ pub use cluster::{Cluster, cluster_command, free_address, nodes, text};
 pub use edge::{Behind, Edge};
 pub use node::{Beginning, Node, NodeOptions, NotStarted};
 pub use peer::{Newcomer, Peer};
+pub use program::command as own_program;
 pub use scene::Scene;
 pub use watch::{Family, Scrape};
 pub use wire::{

@@ -150,7 +150,7 @@ impl Peer {
         let (sender, frames) = mpsc::unbounded_channel();
         let ends = Arc::<AtomicUsize>::default();
         links.hear(Arc::new(Hearing { frames: sender, ends: Arc::clone(&ends) }));
-        let hooks = Hooks { answers: Arc::clone(&control) as _, welcomes: Arc::clone(&control) as _ };
+        let hooks = Hooks::of(&control);
         let task = links.start(newcomer.listener(), control.view(), hooks);
         Self { me, control, links, frames, ends, _task: task, _folder: folder }
     }

@@ -9,7 +9,10 @@ use std::thread;
 use crate::clock::{PATIENCE, eventually};
 
 /// A program of this workspace, to be started with nothing of the tester's own settings.
-pub(crate) fn command(name: &str) -> Command {
+///
+/// # Panics
+/// When it was not built.
+pub fn command(name: &str) -> Command {
     let own = std::env::current_exe().expect("a program knows where it is");
     // A test lies one folder below the programs, a benchmark beside them.
     let candidates: Vec<PathBuf> = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).collect();

@@ -1,7 +1,7 @@
 //! What a cluster refuses, with words that say what to do: nodes that may not come in, and databases that are somebody else's.
 #![expect(clippy::unwrap_used, reason = "test code: what fails here fails the test")]
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use endtoend_cluster::join::{JoinRefusal, JoinReply, request};
 use endtoend_cluster::link::wire::Versions;
@@ -146,7 +146,7 @@ async fn a_node_that_is_not_approved_and_one_of_another_cluster_have_no_link_and
     let token: JoinToken = token.parse().unwrap();
     // One that waits for its approval, and one that nobody knows; both with a certificate of another cluster's authority.
     let (waits, unknown) = (smaller_than(real, "waits").await, smaller_than(real, "unknown").await);
-    let hooks = Hooks { answers: Arc::clone(&peer.control) as _, welcomes: Arc::clone(&peer.control) as _ };
+    let hooks = Hooks::of(&peer.control);
 
     let mut first = JoinConnection::open(&seed, token.authority(), PATIENCE).await.unwrap();
     let mut second = JoinConnection::open(&seed, token.authority(), PATIENCE).await.unwrap();

@@ -237,6 +237,7 @@ fn garbage_on_disk_or_in_the_list_of_nodes_changes_nothing() {
         fs::write(edge.view(), &good).unwrap();
         eventually(PATIENCE, "no fault", || fault(&edge).is_empty());
     }
+    eventually(PATIENCE, "it is written down", || edge.directory().join("applied.json").is_file());
     // The agent starts between garbage, without a list of nodes, before a HAProxy that goes on.
     edge.kill_agent();
     fs::write(edge.directory().join("haproxy.cfg"), "garbage").unwrap();
@@ -244,7 +245,8 @@ fn garbage_on_disk_or_in_the_list_of_nodes_changes_nothing() {
     edge.launch();
     eventually(PATIENCE, "what was applied last", || edge.status()["generation_applied"] == 1);
     assert!(serves(&edge) && fault(&edge).contains("cannot read"));
-    assert!(fs::read_to_string(edge.directory().join("haproxy.cfg")).unwrap().contains("server a "));
+    let config = || fs::read_to_string(edge.directory().join("haproxy.cfg")).unwrap();
+    eventually(PATIENCE, "a configuration again", || config().contains("server a "));
     // What was applied last is garbage too: the list of nodes says it.
     edge.terminate();
     assert!(!serves(&edge), "an edge that is told to end takes HAProxy with it");
@@ -265,13 +267,46 @@ fn a_full_disk_stops_no_change_that_needs_none() {
     let candidate = edge.directory().join("haproxy.cfg.new");
     std::os::unix::fs::symlink("/dev/full", &candidate).unwrap();
     edge.apply(&[Behind::new("b", second)]);
-    assert!(alarm(&edge).contains("cannot write"), "{}", edge.status());
+    eventually(PATIENCE, "it is said that it cannot be written", || alarm(&edge).contains("cannot write"));
     eventually(PATIENCE, "service by the new one alone", || total(&edge, "b") > 0 || !serves(&edge));
     let config = || fs::read_to_string(edge.directory().join("haproxy.cfg")).unwrap();
     assert!(config().contains("server a "), "the file is what it was");
     fs::remove_file(&candidate).unwrap();
     eventually(PATIENCE, "it is written when there is room", || config().contains("server b "));
     eventually(PATIENCE, "no alarm", || alarm(&edge).is_empty());
+}
+
+#[test]
+fn what_haproxy_refuses_or_does_not_become_changes_nothing_and_alarms() {
+    let (_node, address) = listener();
+    let mut edge = Edge::start(&fast_connect());
+    edge.apply(&[Behind::new("a", address)]);
+    eventually(PATIENCE, "service", || serves(&edge));
+    let config = |edge: &Edge| fs::read_to_string(edge.directory().join("haproxy.cfg")).unwrap();
+    eventually(PATIENCE, "it is written down", || config(&edge).contains("server a "));
+    let (good, worker) = (config(&edge), edge.worker());
+
+    // What `haproxy -c` does not accept.
+    edge.kill_agent();
+    let missing = "certificate = \"/nonexistent.pem\"\nnode_authority = \"/nonexistent.pem\"\nnode_name = \"a\"\n";
+    edge.configure(&format!("{}[terminate]\n{missing}", fast_connect()));
+    edge.launch();
+    eventually(PATIENCE, "an alarm", || alarm(&edge).contains("HAProxy refuses the configuration"));
+    assert!(serves(&edge) && config(&edge) == good, "it goes on with what it had");
+
+    // What it accepts, and cannot be: somebody else has that address, and shares it with nobody.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    edge.kill_agent();
+    edge.configure_listening_too(taken.local_addr().unwrap(), &fast_connect());
+    edge.launch();
+    eventually(PATIENCE, "an alarm", || alarm(&edge).contains("HAProxy is not what it was told to be"));
+    assert!(serves(&edge) && config(&edge) == good, "{}", edge.status());
+    // When that is free again it comes by itself; connections were there all the time.
+    drop(taken);
+    eventually(PATIENCE, "it is what is wanted", || {
+        edge.status()["generation_applied"] == 1 && alarm(&edge).is_empty()
+    });
+    assert!(serves(&edge) && edge.worker() != worker);
 }
 
 #[test]
@@ -291,7 +326,7 @@ fn a_second_agent_is_refused_and_commands_tell() {
 
     let render = |arguments: &[&str]| String::from_utf8(edge.ask("render", arguments).stdout).unwrap();
     assert!(render(&[]).contains(&format!("server a {address}")));
-    assert_eq!(render(&["--diff"]).trim(), "");
+    eventually(PATIENCE, "nothing differs", || render(&["--diff"]).trim().is_empty());
     let other = edge.directory().join("other.toml");
     fs::write(&other, "generation = 2\n[members.z]\naddress = \"192.0.2.9:1\"\n").unwrap();
     let diff = render(&["--diff", "--view", other.to_str().unwrap()]);

@@ -50,6 +50,19 @@ pub struct Applicant {
     pub version: String,
 }
 
+/// An edge that wants to follow the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct EdgeApplicant {
+    /// Named by `key`, as a node is.
+    pub edge: NodeId,
+    /// What people call it: as a node, and as no other node or edge.
+    pub name: String,
+    /// Its TLS key, a DER-encoded `SubjectPublicKeyInfo`.
+    pub key: Vec<u8>,
+    /// Of its program.
+    pub version: String,
+}
+
 /// What an approved member gets.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Admission {
@@ -195,6 +208,32 @@ pub enum Command {
     Configure(Settings),
     /// Tokens and applicants whose time is over go.
     Expire,
+    /// An edge asks to follow the cluster; its token has been checked by who proposes this.
+    AskEdge {
+        /// Who.
+        applicant: Box<EdgeApplicant>,
+        /// What it showed.
+        token: TokenId,
+    },
+    /// A waiting edge may follow.
+    ApproveEdge {
+        /// Who.
+        edge: NodeId,
+        /// By the newest authority.
+        certificate: Box<NodeCertificate>,
+    },
+    /// A new certificate for an edge.
+    RenewEdge {
+        /// Who.
+        edge: NodeId,
+        /// By the newest authority.
+        certificate: Box<NodeCertificate>,
+    },
+    /// An edge is turned away or cut off. It knew no secret, so none is replaced. Its key may not ask again.
+    RemoveEdge {
+        /// Who.
+        edge: NodeId,
+    },
 }
 
 /// Who leads, and when. One term can have two leaders, one after the other, so the term alone does not tell them apart.

@@ -17,8 +17,8 @@ mod timings;
 mod wire;
 
 pub use command::{
-    Admission, Applicant, Command, CommandError, Done, Founding, Leadership, Outcome, PROPOSAL_BYTES_MAX, Proposal,
-    Refused, Rekeying, Sealed, Settings, TokenId,
+    Admission, Applicant, Command, CommandError, Done, EdgeApplicant, Founding, Leadership, Outcome,
+    PROPOSAL_BYTES_MAX, Proposal, Refused, Rekeying, Sealed, Settings, TokenId,
 };
 pub use node::{
     Beginning, CHORES_EVERY, Chores, Clock, Control, ControlError, ControlMetrics, Found, Role, Rotate, SecretsWatch,
@@ -26,8 +26,9 @@ pub use node::{
 };
 pub use plan::VOTERS_MAX;
 pub use state::{
-    ADDRESS_BYTES_MAX, AUTHORITIES_MAX, BLOB_BYTES_MAX, BadState, Broken, CERTIFICATE_BYTES_MAX, ClusterState, Entry,
-    Gone, MEMBERS_MAX, PENDING_LIFE, PENDING_MAX, REMOVED_MAX, TOKEN_KEPT, TOKEN_LIFE_MAX, TOKENS_MAX, Token,
+    ADDRESS_BYTES_MAX, AUTHORITIES_MAX, BLOB_BYTES_MAX, BadState, Broken, CERTIFICATE_BYTES_MAX, ClusterState,
+    EDGES_MAX, Entry, Gone, MEMBERS_MAX, PENDING_LIFE, PENDING_MAX, REMOVED_MAX, TOKEN_KEPT, TOKEN_LIFE_MAX,
+    TOKENS_MAX, Token,
 };
 pub use store::OpenError;
 pub use timings::{BadTimings, Timings};

@@ -6,7 +6,7 @@ use endtoend_protocol::UnixMillis;
 
 use super::raft::Membership;
 use super::state::{ClusterState, Entry};
-use crate::{KeyHash, MemberState, NodeId, authority};
+use crate::{KeyHash, MemberState, NodeCertificate, NodeId, authority};
 
 /// Most members that vote: more make each decision slower and not safer. The rest learn.
 pub const VOTERS_MAX: usize = 5;
@@ -28,6 +28,10 @@ pub(super) enum Duty {
     Approve(NodeId),
     /// Half of its certificate's life is over, or its authority is being replaced.
     Renew(NodeId),
+    /// By the policy of the cluster.
+    ApproveEdge(NodeId),
+    /// As [`Duty::Renew`], for an edge.
+    RenewEdge(NodeId),
     /// Nobody has a certificate of it any more.
     ForgetAuthority(KeyHash),
     /// Tokens and applicants whose time is over.
@@ -64,15 +68,18 @@ pub(super) fn plan(
     duties.extend(approved.iter().filter(joined).map(|(node, _)| Duty::Activate(*node)));
     if state.settings().is_some_and(|settings| settings.auto_approve) {
         duties.extend(state.pending().map(|(node, _)| Duty::Approve(node)));
+        let waiting = state.edges().iter().filter(|(_, edge)| !edge.is_approved());
+        duties.extend(waiting.map(|(edge, _)| Duty::ApproveEdge(*edge)));
     }
     let newest = state.authorities().first().map(|authority| authority.key);
-    let due = |entry: &Entry| {
-        entry
-            .certificate
-            .as_ref()
+    let due = |certificate: Option<&NodeCertificate>| {
+        certificate
             .is_some_and(|certificate| Some(certificate.authority) != newest || authority::is_due(certificate, now))
     };
-    duties.extend(approved.iter().filter(|(_, entry)| due(entry)).map(|(node, _)| Duty::Renew(*node)));
+    let old = approved.iter().filter(|(_, entry)| due(entry.certificate.as_ref()));
+    duties.extend(old.map(|(node, _)| Duty::Renew(*node)));
+    let old = state.edges().iter().filter(|(_, edge)| due(edge.certificate.as_ref()));
+    duties.extend(old.map(|(edge, _)| Duty::RenewEdge(*edge)));
     duties.extend(state.unused_authorities().map(Duty::ForgetAuthority));
     if state.is_expiring(now) {
         duties.push(Duty::Expire);

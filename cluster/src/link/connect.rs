@@ -11,7 +11,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 
-use super::tls::{self, JOIN_ALPN, LINK_ALPN, LinkKey, TlsError, Untrusted, key_of, may_link};
+use super::tls::{self, EDGE_ALPN, JOIN_ALPN, LINK_ALPN, LinkKey, TlsError, Untrusted, key_of, may_link};
 use super::wire::{Hello, Versions, WireError, put, take};
 use crate::join::Exporter;
 use crate::{ClusterView, NodeId};
@@ -100,6 +100,8 @@ pub(super) struct Connected {
 pub(super) enum Incoming {
     Link(Box<Connected>),
     Join(Box<TlsStream<TcpStream>>, Exporter),
+    /// An edge, with its key.
+    Edge(Box<TlsStream<TcpStream>>, Vec<u8>),
 }
 
 /// What a handshake needs to know of this node.
@@ -144,7 +146,7 @@ pub(super) async fn dial_to_join(
     Ok((stream.into(), binding))
 }
 
-async fn connect(
+pub(super) async fn connect(
     address: &str,
     config: rustls::ClientConfig,
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ConnectError> {
@@ -168,7 +170,13 @@ pub(super) async fn accept(own: Own<'_>, tcp: TcpStream) -> Result<Incoming, Con
         }
         return Ok(Incoming::Link(Box::new(connected)));
     }
-    // A client that wants neither is refused by this configuration.
+    if wants(EDGE_ALPN) {
+        let config = own.key.edge_server(own.view)?;
+        let stream: TlsStream<TcpStream> = start.into_stream(Arc::new(config)).await?.into();
+        let key = peer_key(&stream)?;
+        return Ok(Incoming::Edge(Box::new(stream), key));
+    }
+    // A client that wants none of them is refused by this configuration.
     let config = own.key.join_server(own.view)?;
     let stream = start.into_stream(Arc::new(config)).await?;
     if stream.get_ref().1.alpn_protocol() != Some(JOIN_ALPN) {
@@ -178,10 +186,15 @@ pub(super) async fn accept(own: Own<'_>, tcp: TcpStream) -> Result<Incoming, Con
     Ok(Incoming::Join(Box::new(stream.into()), binding))
 }
 
+/// The key in the certificate that the other end has shown, which was verified.
+fn peer_key(stream: &TlsStream<TcpStream>) -> Result<Vec<u8>, ConnectError> {
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    Ok(key_of(certificate.ok_or(ConnectError::Tls(rustls::Error::NoCertificatesPresented))?)?)
+}
+
 /// Both say what they speak and where they believe to be.
 async fn greet(own: &Own<'_>, mut stream: TlsStream<TcpStream>) -> Result<Connected, ConnectError> {
-    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let key = key_of(certificate.ok_or(ConnectError::Tls(rustls::Error::NoCertificatesPresented))?)?;
+    let key = peer_key(&stream)?;
     let peer = NodeId::of_key(&key);
     if !may_link(own.view, own.key.node(), peer, &key) {
         return Err(Untrusted::NotAMember(peer).into());

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use crate::Answers;
 use crate::control::Control;
+use crate::edge::Offers;
 use crate::join::Exporter;
 
 /// What answers nodes that are no members yet.
@@ -24,11 +26,17 @@ pub struct Hooks {
     pub answers: Arc<dyn Answers>,
     /// Nodes that ask to join.
     pub welcomes: Arc<dyn Welcomes>,
+    /// Where edges reach nodes, as far as it is known; who subscribes is an edge that follows this node.
+    pub offers: Arc<watch::Sender<Offers>>,
 }
 
 impl Hooks {
     /// Everything is answered by the control plane of this node.
     pub fn of(control: &Arc<Control>) -> Self {
-        Self { answers: Arc::clone(control) as Arc<dyn Answers>, welcomes: Arc::clone(control) as Arc<dyn Welcomes> }
+        Self {
+            answers: Arc::clone(control) as Arc<dyn Answers>,
+            welcomes: Arc::clone(control) as Arc<dyn Welcomes>,
+            offers: Arc::default(),
+        }
     }
 }

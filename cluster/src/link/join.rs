@@ -12,6 +12,7 @@ use super::connect::{ConnectError, dial_to_join, read_frame};
 use super::hooks::Welcomes;
 use super::tls;
 use super::wire::{FRAME_BYTES_MAX, put_bytes};
+use crate::edge::EdgeNews;
 use crate::join::{Exporter, REQUEST_BYTES_MAX};
 use crate::{ClusterView, KeyHash};
 
@@ -47,6 +48,14 @@ impl JoinConnection {
     /// [`ConnectError`].
     pub async fn open_again(address: &str, view: &ClusterView, deadline: Duration) -> Result<Self, ConnectError> {
         Self::open_with(address, tls::rejoin_client(view)?, deadline).await
+    }
+
+    /// Opens it for an edge whose certificate is void, to a node that it knew: by the key of that, as [`JoinConnection::open_again`].
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn open_for_edge(address: &str, known: &EdgeNews, deadline: Duration) -> Result<Self, ConnectError> {
+        Self::open_with(address, tls::lost_edge_client(known)?, deadline).await
     }
 
     async fn open_with(

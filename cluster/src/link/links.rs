@@ -1,6 +1,6 @@
 //! All links of this node: which there are to be, and the tasks that keep them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
+use tokio_rustls::TlsStream;
 
 use super::connect::{self, ConnectError, Connected, Incoming, Own};
 use super::health::{Counters, PeerHealth, Standing};
@@ -20,7 +21,7 @@ use super::run::{self, Running};
 use super::timings::{LinkTimings, Redial};
 use super::tls::{LinkKey, may_link};
 use super::wire::{Answer, Frame, Payload, Versions};
-use super::{Ended, join};
+use super::{Ended, edge, join};
 use crate::claims::Incarnation;
 use crate::peers::{HearsPeers, LinkLife, NotSent, PeerLink, Peers};
 use crate::{CALL_BYTES_MAX, CallError, Calls, ClusterView, Member, MemberState, NodeId, clock};
@@ -29,6 +30,8 @@ use crate::{CALL_BYTES_MAX, CallError, Calls, ClusterView, Member, MemberState, 
 const HANDSHAKES_MAX: usize = 64;
 /// Connections of nodes that ask to join. More are closed at once.
 const JOINS_MAX: usize = 32;
+/// Connections of edges. More are closed at once; an edge has one.
+const FOLLOWERS_MAX: usize = 64;
 /// The kernel has no more sockets: not again before this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -65,6 +68,8 @@ struct Inner {
     standings: Mutex<BTreeMap<NodeId, Standing>>,
     /// Of links to nodes that are no members any more.
     gone: Mutex<Counters>,
+    /// Edges that follow this node, once for each connection.
+    followers: Mutex<Vec<NodeId>>,
 }
 
 /// The links that live.
@@ -115,6 +120,7 @@ impl Links {
             view: OnceLock::new(),
             standings: Mutex::default(),
             gone: Mutex::default(),
+            followers: Mutex::default(),
         }))
     }
 
@@ -139,6 +145,11 @@ impl Links {
     /// The link to `node`, if it lives.
     pub fn link(&self, node: NodeId) -> Option<PeerLink> {
         self.0.lives().of.get(&node).map(|life| life.link)
+    }
+
+    /// The edges that follow this node.
+    pub fn followers(&self) -> BTreeSet<NodeId> {
+        self.0.followers().iter().copied().collect()
     }
 
     /// How many links there have been, and the counts of all of them.
@@ -216,6 +227,28 @@ impl Inner {
         self.standings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn followers(&self) -> MutexGuard<'_, Vec<NodeId>> {
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells an edge what it may know, for as long as it listens and may.
+    async fn lead(
+        &self,
+        stream: TlsStream<TcpStream>,
+        key: Vec<u8>,
+        view: watch::Receiver<ClusterView>,
+        hooks: &Hooks,
+    ) {
+        let edge = NodeId::of_key(&key);
+        let Some(_following) = Following::begin(self, edge) else {
+            tracing::warn!(%edge, "too many edges follow this node");
+            return;
+        };
+        tracing::info!(%edge, "an edge follows");
+        let why = edge::serve(stream, edge, &key, view, hooks.offers.subscribe()).await;
+        tracing::info!(%edge, %why, "an edge does not follow any more");
+    }
+
     fn gone(&self) -> MutexGuard<'_, Counters> {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -247,6 +280,32 @@ impl Inner {
         let running =
             Running { own: self.config.key.node(), timings: self.config.timings, view, ears: Arc::clone(&self.ears) };
         living.why = run::run(&life, stream, read, running).await;
+    }
+}
+
+/// Takes an edge off the list when its connection has ended.
+struct Following<'a> {
+    inner: &'a Inner,
+    edge: NodeId,
+}
+
+impl<'a> Following<'a> {
+    fn begin(inner: &'a Inner, edge: NodeId) -> Option<Self> {
+        let mut followers = inner.followers();
+        if followers.len() >= FOLLOWERS_MAX {
+            return None;
+        }
+        followers.push(edge);
+        Some(Self { inner, edge })
+    }
+}
+
+impl Drop for Following<'_> {
+    fn drop(&mut self) {
+        let mut followers = self.inner.followers();
+        if let Some(at) = followers.iter().position(|edge| *edge == self.edge) {
+            followers.swap_remove(at);
+        }
     }
 }
 
@@ -365,6 +424,7 @@ impl Keeper {
                     Ok(_place) => join::serve(*stream, binding, &*hooks.welcomes).await,
                     Err(_) => tracing::debug!("too many nodes ask to join"),
                 },
+                Ok(Incoming::Edge(stream, key)) => inner.lead(*stream, key, view, &hooks).await,
                 Err(error) => refused(&error, "a connection of another node is refused"),
             }
         });

@@ -6,6 +6,7 @@
 //! `timings`, know neither sockets nor clocks.
 
 mod connect;
+mod edge;
 mod health;
 mod hooks;
 mod join;
@@ -21,6 +22,7 @@ mod tls;
 pub mod wire;
 
 pub use connect::ConnectError;
+pub use edge::{EDGE_SILENCE_MAX, EdgeConnection};
 pub use health::{Counters, PeerHealth};
 pub use hooks::{Hooks, Welcomes};
 pub use join::{JOIN_ANSWER_BYTES_MAX, JoinConnection};

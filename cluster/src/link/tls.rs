@@ -319,6 +319,10 @@ macro_rules! verifies {
     };
 }
 
+mod edges;
+
+pub(super) use edges::{EDGE_ALPN, edge_client, lost_edge_client};
+
 impl ServerCertVerifier for Familiar {
     fn verify_server_cert(
         &self,

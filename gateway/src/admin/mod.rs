@@ -25,7 +25,7 @@ mod tests;
 
 pub(crate) use client::ask;
 pub(crate) use cluster::{
-    Change, Changed, ClusterAnswer, ClusterRequest, ClusterStatus, Elections, NodeView, TokenView, WAIT_MAX,
+    Change, Changed, ClusterAnswer, ClusterRequest, ClusterStatus, EdgeView, Elections, NodeView, TokenView, WAIT_MAX,
 };
 pub(crate) use context::{AdminContext, Running};
 pub(crate) use request::{

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::admin::{AtNode, block_on, time, unexpected};
 use super::{Environment, Failure, Out};
 use crate::admin::{
-    AdminAnswer, AdminRequest, Change, Changed, ClusterAnswer, ClusterRequest, ClusterStatus, Elections, NodeView,
-    TokenView, WAIT_MAX,
+    AdminAnswer, AdminRequest, Change, Changed, ClusterAnswer, ClusterRequest, ClusterStatus, EdgeView, Elections,
+    NodeView, TokenView, WAIT_MAX,
 };
 
 /// Between two of `status --watch`.
@@ -68,6 +68,9 @@ struct Create {
     /// How long it is good, like `1h` or `2d`; 7 days at most.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
     expires: Duration,
+    /// For an edge, and not for a node.
+    #[arg(long)]
+    edge: bool,
     #[command(flatten)]
     at: AtNode,
 }
@@ -229,21 +232,23 @@ fn confirm(json: bool, what: &str, word: &str) -> Result<(), Failure> {
 
 fn token(command: &TokenCommand, environment: &Environment) -> Result<(), Failure> {
     match command {
-        TokenCommand::Create(Create { expires, at }) => {
+        TokenCommand::Create(Create { expires, edge, at }) => {
             let life_ms = u64::try_from(expires.as_millis()).unwrap_or(u64::MAX);
-            let request = ClusterRequest::TokenCreate { life_ms };
+            let request = ClusterRequest::TokenCreate { life_ms, edge: *edge };
             let ClusterAnswer::TokenCreated { token, seed, view } = ask(at, request, environment)? else {
                 return Err(unexpected());
             };
-            let join = format!("endtoend serve --join {seed} --token {token}");
+            let (run, whom) = if *edge { ("edge run --config edge.toml", "edge") } else { ("serve", "node") };
+            let join = format!("endtoend {run} --join {seed} --token {token}");
             let mut object = token_object("token", &view);
             if let Some(fields) = object.as_object_mut() {
                 fields.insert("token".to_owned(), token.into());
                 fields.insert("join".to_owned(), (&*join).into());
             }
             let text = format!(
-                "{join}\nGood for one node until {}. This is shown once. Then: endtoend cluster approve NODE",
-                time(view.expires_at)
+                "{join}\nGood for one {whom} until {}. This is shown once. Then: endtoend cluster approve {}",
+                time(view.expires_at),
+                whom.to_uppercase()
             );
             Ok(Out { json: at.json }.say(&object, &text)?)
         }
@@ -342,7 +347,9 @@ fn status(Status { watch, at }: &Status, environment: &Environment) -> Result<()
     }
 }
 
-fn table(ClusterStatus { cluster, me, leader, term, generation, secrets, elections, nodes }: &ClusterStatus) -> String {
+fn table(
+    ClusterStatus { cluster, me, leader, term, generation, secrets, elections, nodes, edges }: &ClusterStatus,
+) -> String {
     let leader = leader.as_deref().unwrap_or("none: no majority of the voters is reached");
     let elections = elections.map_or("of its own", Elections::as_str);
     let mut lines = vec![format!(
@@ -356,6 +363,13 @@ fn table(ClusterStatus { cluster, me, leader, term, generation, secrets, electio
         lines.push(format!(
             "{id}  {name:<16} {state:<8} {role:<7} {health}{fault}\n  nodes {address}, clients {client_address}, {connections} \
              connections, version {version}, certificate until {certificate}"
+        ));
+    }
+    for EdgeView { id, name, state, follows, version, certificate_expires_at } in edges {
+        let certificate = certificate_expires_at.map_or_else(|| "none".to_owned(), time);
+        let follows = if *follows { "follows this node" } else { "does not follow this node" };
+        lines.push(format!(
+            "{id}  {name:<16} {state:<8} edge    {follows}\n  version {version}, certificate until {certificate}"
         ));
     }
     lines.join("\n")
@@ -392,9 +406,25 @@ mod tests {
             secrets: 1,
             elections: None,
             nodes: vec![node],
+            edges: vec![EdgeView {
+                id: "00000000000000ee".to_owned(),
+                name: "edge-1".to_owned(),
+                state: "pending".to_owned(),
+                follows: false,
+                version: "0.1.0".to_owned(),
+                certificate_expires_at: None,
+            }],
         };
         let text = table(&status);
-        for part in ["no majority", "00000000000000aa", "down (the connection broke)", "? connections", "until none"] {
+        for part in [
+            "no majority",
+            "00000000000000ee",
+            "does not follow",
+            "00000000000000aa",
+            "down (the connection broke)",
+            "? connections",
+            "until none",
+        ] {
             assert!(text.contains(part), "{text}");
         }
     }

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use endtoend_cluster::{For, NodeId};
 use endtoend_haproxy::{EdgeView, Membership, render};
 use serde_json::json;
 
-use super::{Failure, Out};
+use super::joining::{Join, REFUSED};
+use super::{Environment, Failure, Out};
 use crate::config::{LogConfig, LogFormat};
-use crate::edge::{self, CONFIG, EdgeConfig, ViewFile};
+use crate::edge::{self, CONFIG, ClusterSource, EdgeConfig, Kept, Origin, ViewFile};
+use crate::node::Joining;
 
 /// Between two lines of `status --watch`.
 const WATCH: Duration = Duration::from_secs(1);
@@ -23,7 +26,7 @@ pub struct Options {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Follow the list of nodes and keep HAProxy as it says, until SIGTERM or Ctrl-C.
+    /// Follow the cluster, or a list of nodes, and keep HAProxy as it says, until SIGTERM or Ctrl-C.
     Run(Run),
     /// Print HAProxy's configuration for the list of nodes as it is now, and apply nothing.
     Render(Render),
@@ -48,6 +51,8 @@ struct Run {
     /// How it is logged.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: Format,
+    #[command(flatten)]
+    join: Join,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -106,27 +111,74 @@ impl Options {
     }
 }
 
-/// Does it. `ready` is called when the edge has begun.
+/// What is told to whoever has started the edge.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// It has asked to follow a cluster, where an operator has to approve it. Told again each time that it was asked.
+    Pending {
+        /// Who.
+        edge: NodeId,
+        /// What people call it.
+        name: &'a str,
+        /// Whom it asks.
+        seed: &'a str,
+    },
+    /// It keeps HAProxy from now on.
+    Ready,
+}
+
+/// Does it. `tell` hears how an edge begins.
 ///
 /// # Errors
 /// When it cannot begin, or there is no edge to ask.
-pub fn run(options: &Options, ready: impl FnOnce()) -> Result<(), Failure> {
+pub fn run(options: &Options, environment: &Environment, tell: impl Fn(Told<'_>)) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match &options.command {
-        Command::Run(Run { at, .. }) => {
-            let config = EdgeConfig::load(&at.config)?;
-            let source = ViewFile::at(&config.view);
-            runtime.block_on(edge::run(&config, source, ready))?;
-            Ok(())
+        Command::Run(Run { at, join, .. }) => {
+            let joining = join.wanted(For::Edge, environment)?;
+            runtime.block_on(keep(&EdgeConfig::load(&at.config)?, joining.as_ref(), &tell))
         }
         Command::Render(options) => show(options),
         Command::Status(options) => runtime.block_on(status(options)),
     }
 }
 
+async fn keep(config: &EdgeConfig, joining: Option<&Joining>, tell: &impl Fn(Told<'_>)) -> Result<(), Failure> {
+    let ready = || tell(Told::Ready);
+    match config.source() {
+        Some(Origin::Cluster(follow)) => {
+            let (name, checks) = config.follows_as();
+            let seed = joining.map_or("", |joining| &joining.seed);
+            let pending = |edge| tell(Told::Pending { edge, name: &name, seed });
+            let kept = Kept::open(&follow.directory)?;
+            let source = ClusterSource::begin(kept, (follow, name.clone(), checks), joining, &pending).await;
+            let source = source.map_err(|error| {
+                let code = if error.is_refusal() { REFUSED } else { 1 };
+                Failure::from(error).with_code(code)
+            })?;
+            Ok(edge::run(config, source, ready).await?)
+        }
+        _ if joining.is_some() => Err(Failure::new(
+            "--join needs [cluster] directory in the edge's file, and no `view`: see edge.example.toml",
+        )),
+        Some(Origin::File(view)) => Ok(edge::run(config, ViewFile::at(&view), ready).await?),
+        None => Err(Failure::new("the edge's file names neither a cluster nor a `view`")),
+    }
+}
+
 fn show(Render { at, view, diff, json }: &Render) -> Result<(), Failure> {
     let config = EdgeConfig::load(&at.config)?;
-    let membership: Membership = ViewFile::at(view.as_ref().unwrap_or(&config.view)).read()?;
+    let file = match (view, config.source()) {
+        (Some(view), _) => Some(view.clone()),
+        (None, Some(Origin::File(view))) => Some(view),
+        (None, Some(Origin::Cluster(_)) | None) => None,
+    };
+    let membership: Membership = match file {
+        Some(file) => ViewFile::at(&file).read()?,
+        // What it hears is known to the one that runs.
+        None => edge::applied(config.directory.as_ref())
+            .ok_or_else(|| Failure::new("this edge has applied nothing yet: start it, or name a list with --view"))?,
+    };
     let generation = membership.generation;
     let view = EdgeView { membership, settings: config.settings(false)? };
     view.validate()?;

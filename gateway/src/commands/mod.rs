@@ -12,6 +12,7 @@ pub mod db;
 pub mod dev_cluster;
 pub mod edge;
 pub mod invite;
+pub mod joining;
 pub mod restore;
 pub mod user;
 

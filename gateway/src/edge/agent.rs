@@ -1,7 +1,7 @@
 //! The loop: hears what is wanted, applies it, and looks whether HAProxy lives.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use endtoend_haproxy::{EdgeView, FilePath, Membership, NotAPath, Plan, RuntimeError, Settings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -10,19 +10,16 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::applier::{Applier, ApplyError, How};
 use super::config::EdgeConfig;
+use super::course::{Course, Do};
 use super::files::{Files, FilesError};
 use super::process::{Kept, Process, TooFewFiles, fits};
 use super::program::{Program, ProgramError};
-use super::source::Source;
+use super::source::{Heard, Source};
 use super::status::{HaproxyStatus, LastChange, ServerStatus, Status, listen, tell};
 use crate::clock;
 
 /// How often the source is asked.
 const TURN: Duration = Duration::from_millis(20);
-/// How often HAProxy is looked at when nothing else is to be done.
-const WATCH: Duration = Duration::from_secs(1);
-/// Looks in a row without an answer, each of which takes up to 2 s: then it hangs.
-const SILENCES_MAX: u32 = 3;
 
 /// Why an edge does not run.
 #[derive(Debug, thiserror::Error)]
@@ -73,13 +70,16 @@ pub(crate) async fn run(config: &EdgeConfig, source: impl Source, ready: impl Fn
         signal(SignalKind::terminate()).map_err(EdgeError::Signals)?,
         signal(SignalKind::interrupt()).map_err(EdgeError::Signals)?,
     );
-    let wanted = files.applied();
-    if let Some(applied) = &wanted {
+    let mut wanted = files.applied();
+    if let Some(applied) = &mut wanted {
         tracing::info!(generation = applied.generation, "begins with the nodes that were applied last");
+        if source.begins_anew() {
+            applied.generation = 0;
+        }
     }
     let applier = Applier::new(files, program, process, &settings.socket);
-    let mut agent =
-        Agent { settings, other_socket, source, applier, status, wanted, applied: None, watched: None, silences: 0 };
+    let course = Course::default();
+    let mut agent = Agent { settings, other_socket, source, applier, status, wanted, applied: None, course };
     ready();
     let mut turns = interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -89,6 +89,9 @@ pub(crate) async fn run(config: &EdgeConfig, source: impl Source, ready: impl Fn
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
+    }
+    if agent.course.is_unkept() {
+        agent.keep().await;
     }
     if agent.applier.process.may_start() {
         agent.applier.process.look().await;
@@ -107,8 +110,7 @@ struct Agent<S> {
     status: watch::Sender<Status>,
     wanted: Option<Membership>,
     applied: Option<Membership>,
-    watched: Option<Instant>,
-    silences: u32,
+    course: Course,
 }
 
 impl<S: Source> Agent<S> {
@@ -116,36 +118,41 @@ impl<S: Source> Agent<S> {
         self.listen();
         let now = clock::monotonic();
         let allowed = self.applier.pace.next().is_none_or(|at| at <= now);
-        if allowed && self.wanted.is_some() && self.wanted != self.applied {
-            self.apply().await;
-        } else if self.watched.is_none_or(|watched| now.saturating_duration_since(watched) >= WATCH) {
-            self.watched = Some(now);
-            self.watch().await;
+        let wants = allowed && self.wanted.is_some() && self.wanted != self.applied;
+        match self.course.next(now, wants) {
+            Do::Apply => self.apply().await,
+            Do::Keep => self.keep().await,
+            Do::Watch => self.watch().await,
+            Do::Nothing => {}
         }
     }
 
     /// Takes what the source says, if it is newer and can be.
     fn listen(&mut self) {
-        let fault = match self.source.news() {
-            None => return,
-            Some(Ok(membership)) => self.hear(membership),
-            Some(Err(fault)) => Some(match std::error::Error::source(&fault) {
+        let Some(Heard { membership, fault }) = self.source.news() else { return };
+        let refused = membership.and_then(|membership| self.hear(membership));
+        let fault = refused.or_else(|| {
+            let fault = fault?;
+            Some(match std::error::Error::source(&fault) {
                 Some(cause) => format!("{fault}: {cause}"),
                 None => fault.to_string(),
-            }),
-        };
+            })
+        });
         if let Some(fault) = &fault {
-            tracing::warn!("{fault}; the last list of nodes stays in effect");
+            tracing::warn!("the list of nodes: {fault}");
         }
         self.status.send_modify(|status| status.source_fault = fault);
     }
 
     fn hear(&mut self, membership: Membership) -> Option<String> {
-        if let Some(wanted) = self.wanted.as_ref().filter(|wanted| **wanted != membership)
-            && wanted.generation >= membership.generation
-        {
+        if self.wanted.as_ref() == Some(&membership) {
+            return None;
+        }
+        if let Some(wanted) = &self.wanted {
             let (new, old) = (membership.generation, wanted.generation);
-            return Some(format!("generation {new} is not newer than {old}, and says something else"));
+            if new < old || (new == old && self.source.has_one_list_for_a_generation()) {
+                return Some(format!("generation {new} is not newer than {old}, and says something else"));
+            }
         }
         let view = EdgeView { membership, settings: self.settings.clone() };
         if let Err(error) = view.validate() {
@@ -162,16 +169,16 @@ impl<S: Source> Agent<S> {
         let generation = membership.generation;
         let view = EdgeView { membership, settings: self.settings.clone() };
         let begun = clock::monotonic();
-        let mut took = Duration::ZERO;
-        let done = self.applier.apply(&view, |_| took = clock::monotonic().saturating_duration_since(begun)).await;
-        match done {
+        match self.applier.apply(&view).await {
             Ok(how) => {
-                self.silences = 0;
-                self.applier.pace.attempted(clock::monotonic(), true);
+                let now = clock::monotonic();
+                let took = now.saturating_duration_since(begun);
+                self.course.applied(now);
+                self.applier.pace.attempted(now, true);
                 self.applied = Some(view.membership);
                 let unwritten = self.applier.unwritten.as_ref().map(alarm);
                 // First, so that whoever sees the generation sees its servers.
-                self.tell().await;
+                self.tell();
                 tracing::info!(generation, how = how.as_str(), ?took, "applied");
                 self.status.send_modify(|status| {
                     status.generation_wanted = Some(generation);
@@ -198,6 +205,23 @@ impl<S: Source> Agent<S> {
         }
     }
 
+    /// Writes down what was applied, for the next start of HAProxy and of this agent.
+    async fn keep(&mut self) {
+        let Some(membership) = self.applied.clone() else {
+            // Something else is HAProxy's matter first.
+            self.course.kept(clock::monotonic(), self.wanted.is_none());
+            return;
+        };
+        let view = EdgeView { membership, settings: self.settings.clone() };
+        self.applier.keep(&view).await;
+        let unwritten = self.applier.unwritten.as_ref().map(alarm);
+        if let Some(text) = &unwritten {
+            tracing::error!("not written down: {text}");
+        }
+        self.course.kept(clock::monotonic(), unwritten.is_none());
+        self.status.send_modify(|status| status.alarm = unwritten);
+    }
+
     fn count(&self, how: How) {
         self.status.send_modify(|status| match how {
             How::AsItWas => {}
@@ -215,12 +239,8 @@ impl<S: Source> Agent<S> {
         let there = self.applier.process.look().await;
         match self.applier.look_again().await {
             Ok(plan) if plan == Plan::Orders(Vec::new()) => {
-                self.silences = 0;
-                self.tell().await;
-                if self.applier.unwritten.is_some() {
-                    self.applied = None; // what could not be written is tried again, in time
-                    self.applier.pace.attempted(clock::monotonic(), false);
-                }
+                self.course.answered();
+                self.tell();
             }
             // A server that was taken off the list has lost its last session.
             Ok(plan) if plan.is_settled() => self.applied = None,
@@ -234,9 +254,7 @@ impl<S: Source> Agent<S> {
     }
 
     async fn unanswered(&mut self, error: &RuntimeError) {
-        self.silences += 1;
-        if self.silences >= SILENCES_MAX {
-            self.silences = 0;
+        if self.course.unanswered() {
             self.revive(error).await;
         }
     }
@@ -274,8 +292,8 @@ impl<S: Source> Agent<S> {
     }
 
     /// Renews what is told of HAProxy.
-    async fn tell(&self) {
-        let info = self.applier.runtime().info().await.ok();
+    fn tell(&self) {
+        let info = self.applier.info.clone();
         let kept = self.applier.process.kept();
         let servers = self.applier.seen.iter().map(|(name, server)| ServerStatus::of(name, server)).collect();
         self.status.send_modify(|status| {

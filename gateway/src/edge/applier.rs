@@ -5,13 +5,13 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use endtoend_haproxy::{
-    EdgeView, FilePath, Leaving, Name, Pace, Plan, Rendered, Runtime, RuntimeError, Seen, SeenServer, Version, plan,
-    render,
+    EdgeView, FilePath, Info, Leaving, Name, Pace, Plan, Rendered, Runtime, RuntimeError, Seen, SeenServer, Version,
+    plan, render,
 };
 use tokio::time::sleep;
 
 use super::files::Files;
-use super::process::Process;
+use super::process::{Kept, Process};
 use super::program::{Program, ProgramError};
 use crate::clock;
 
@@ -72,6 +72,8 @@ pub(super) struct Applier {
     pub(super) process: Process,
     pub(super) pace: Pace,
     pub(super) seen: BTreeMap<Name, SeenServer>,
+    /// Of the process that was seen last.
+    pub(super) info: Option<Info>,
     runtime: Runtime,
     leaving: Leaving,
     /// The last one that HAProxy was seen to be.
@@ -89,25 +91,31 @@ impl Applier {
             process,
             pace: Pace::default(),
             seen: BTreeMap::new(),
+            info: None,
             leaving: Leaving::default(),
             good: None,
             unwritten: None,
         }
     }
 
-    pub(super) const fn runtime(&self) -> &Runtime {
-        &self.runtime
-    }
-
-    /// Makes it so. `look` is told at the moment at which HAProxy was seen to be what is wanted; what follows is for the next start.
+    /// Makes it so. When it is done, HAProxy was seen to be what is wanted; [`Self::keep`] is for the next start.
     ///
     /// # Errors
     /// See [`ApplyError`].
-    pub(super) async fn apply(&mut self, view: &EdgeView, look: impl FnOnce(How)) -> Result<How, ApplyError> {
+    pub(super) async fn apply(&mut self, view: &EdgeView) -> Result<How, ApplyError> {
         let wanted = render(view);
-        let how = if self.process.look().await { self.change(&wanted).await? } else { self.start(&wanted).await? };
-        look(how);
-        self.unwritten = self.keep(view, &wanted).await.err();
+        if self.process.kept() == Kept::Absent {
+            // One that an earlier agent has left is taken over.
+            self.process.look().await;
+        }
+        let how = match self.change(&wanted).await {
+            // Whoever answers at its socket is there; the master is asked when nobody does.
+            Err(ApplyError::Runtime(error)) => match self.process.look().await {
+                true => return Err(error.into()),
+                false => self.start(&wanted).await?,
+            },
+            how => how?,
+        };
         self.good = Some(wanted);
         Ok(how)
     }
@@ -137,8 +145,8 @@ impl Applier {
         let can = Version::parse(&seen.info.version).unwrap_or(Version::OLDEST).capabilities();
         let overdue = self.leaving.overdue(&seen, wanted, clock::monotonic());
         let plan = plan(&seen, wanted, &overdue, can);
-        let Seen { servers, .. } = seen;
-        self.seen = servers;
+        let Seen { servers, info } = seen;
+        (self.seen, self.info) = (servers, Some(info));
         Ok(plan)
     }
 
@@ -186,13 +194,14 @@ impl Applier {
         if let Some(at) = self.pace.next_reload().filter(|at| *at > now) {
             return Err(ApplyError::Later(at));
         }
+        let before = self.files.config_text();
         self.write(wanted).await?;
         self.pace.reloaded(now);
         if self.reloaded(wanted).await.is_ok() {
             return Ok(How::Reload);
         }
         // The old worker is there still, or the new one is not what it should be.
-        let Some(good) = self.good.take() else { return Err(ApplyError::Mismatch("and nothing was applied before")) };
+        let Some(good) = self.good.take() else { return Err(ApplyError::Mismatch(self.restore(before).await)) };
         let back = match self.write(&good).await {
             Ok(()) => self.reloaded(&good).await,
             Err(error) => Err(error),
@@ -202,6 +211,16 @@ impl Applier {
             Ok(()) => "and is again what it was before",
             Err(_) => "and does not go back to what it was before",
         }))
+    }
+
+    /// What an earlier agent has applied is known by its file alone.
+    async fn restore(&mut self, before: Option<String>) -> &'static str {
+        let restored =
+            match before.map(|text| self.files.write_candidate(&text).and_then(|_| self.files.take_candidate())) {
+                Some(Ok(())) => self.process.master().reload().await.is_ok(),
+                Some(Err(_)) | None => false,
+            };
+        if restored { "and is again what its file said before" } else { "and there is nothing that it was before" }
     }
 
     /// Orders a reload, and waits until HAProxy is what is wanted.
@@ -243,8 +262,12 @@ impl Applier {
         }
     }
 
-    /// For the next start of HAProxy and of this agent.
-    async fn keep(&self, view: &EdgeView, wanted: &Rendered) -> Result<(), ApplyError> {
+    /// Writes down what was applied, for the next start of HAProxy and of this agent. Whether that worked says `unwritten`.
+    pub(super) async fn keep(&mut self, view: &EdgeView) {
+        self.unwritten = self.write_down(view, &render(view)).await.err();
+    }
+
+    async fn write_down(&self, view: &EdgeView, wanted: &Rendered) -> Result<(), ApplyError> {
         if !self.files.has_config(&wanted.text) {
             self.write(wanted).await?;
         }

@@ -9,6 +9,7 @@ use endtoend_haproxy::{
 use serde::Deserialize;
 
 use super::files::SOCKETS;
+use super::following::FollowConfig;
 
 /// No configuration of an edge is longer.
 const BYTES_MAX: u64 = 256 * 1024;
@@ -24,7 +25,9 @@ pub(crate) struct EdgeConfig {
     /// Its own directory: sockets, HAProxy's configuration, what was applied last.
     pub(crate) directory: FilePath,
     /// The file that says which nodes there are; it is looked at all the time.
-    pub(crate) view: PathBuf,
+    view: Option<PathBuf>,
+    /// There when a cluster says it instead.
+    cluster: Option<FollowConfig>,
     /// Who starts HAProxy.
     #[serde(default)]
     pub(crate) supervision: Supervision,
@@ -42,6 +45,13 @@ pub(crate) struct EdgeConfig {
     times: Times,
     #[serde(default)]
     peers: Vec<Peer>,
+}
+
+/// Where it stands which nodes there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    File(PathBuf),
+    Cluster(FollowConfig),
 }
 
 /// Who starts HAProxy, and starts it again when it has ended.
@@ -64,6 +74,10 @@ pub(crate) enum EdgeConfigError {
     TooLong(PathBuf),
     #[error("{}: {}", path.display(), source.message())]
     NotConfig { path: PathBuf, source: Box<toml::de::Error> },
+    #[error(
+        "{}: which nodes there are says either the file of `view` or the cluster of [cluster]: name one of them", .0.display()
+    )]
+    NotOneSource(PathBuf),
     #[error("directory: its sockets have longer names than a socket may have; choose a shorter one")]
     Directory(#[from] NotAPath),
     #[error("{}", path.display())]
@@ -85,6 +99,9 @@ impl EdgeConfig {
         let text = std::fs::read_to_string(path).map_err(read)?;
         let config: Self = toml::from_str(&text)
             .map_err(|source| EdgeConfigError::NotConfig { path: path.to_owned(), source: Box::new(source) })?;
+        if config.view.is_some() == config.cluster.is_some() {
+            return Err(EdgeConfigError::NotOneSource(path.to_owned()));
+        }
         // The longer one of the two.
         config.socket(true)?;
         let settings = config.settings(false)?;
@@ -124,6 +141,17 @@ impl EdgeConfig {
         format!("{}/{}", self.directory, if second { second_name } else { first_name }).parse()
     }
 
+    /// Where it stands which nodes there are; `None` only for what [`Self::load`] does not give.
+    pub(crate) fn source(&self) -> Option<Origin> {
+        let file = || self.view.clone().map(Origin::File);
+        self.cluster.clone().map(Origin::Cluster).or_else(file)
+    }
+
+    /// What it is called, and how it checks nodes.
+    pub(crate) fn follows_as(&self) -> (String, Checks) {
+        (self.name.to_string(), self.checks)
+    }
+
     pub(crate) const fn terminates(&self) -> bool {
         self.terminate.is_some()
     }
@@ -154,6 +182,12 @@ mod tests {
         assert_eq!(load(least).unwrap(), example);
 
         assert!(matches!(load(&format!("{least}nmae = 1\n")), Err(EdgeConfigError::NotConfig { .. })));
+        let cluster = "[cluster]\ndirectory = \"/var/lib/endtoend-edge\"\nweights = { node-1 = 50 }\n";
+        assert!(matches!(load(&format!("{least}{cluster}")), Err(EdgeConfigError::NotOneSource(_))));
+        let without = least.replace("view = \"/etc/endtoend/nodes.toml\"\n", "");
+        assert!(matches!(load(&without), Err(EdgeConfigError::NotOneSource(_))));
+        let follows = load(&format!("{without}{cluster}")).unwrap().source();
+        assert!(matches!(follows, Some(Origin::Cluster(FollowConfig { weights, .. })) if weights.len() == 1));
         let nowhere = least.replace("\"0.0.0.0:8443\", \"[::]:8443\"", "");
         assert!(matches!(load(&nowhere), Err(EdgeConfigError::NotAnEdge { source: NotAView::NoAddress, .. })));
         let deep = least.replace("/run/endtoend-edge", &format!("/{}", "d".repeat(90)));

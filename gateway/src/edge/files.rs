@@ -88,6 +88,11 @@ impl Files {
         fs::rename(self.path.join(CANDIDATE), self.config())
     }
 
+    /// What HAProxy reads when it starts, if there is something.
+    pub(super) fn config_text(&self) -> Option<String> {
+        String::from_utf8(read_bounded(&self.config()).ok()?).ok()
+    }
+
     /// Whether HAProxy reads this when it starts.
     pub(super) fn has_config(&self, text: &str) -> bool {
         read_bounded(&self.config()).is_ok_and(|has| has == text.as_bytes())
@@ -101,7 +106,7 @@ impl Files {
 
     /// The nodes that were applied last; `None` when none were, or what was written of it is damaged.
     pub(super) fn applied(&self) -> Option<Membership> {
-        serde_json::from_slice(&read_bounded(&self.path.join(APPLIED)).ok()?).ok()
+        applied(&self.path)
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -114,6 +119,11 @@ impl Files {
             _ => Err(error),
         })
     }
+}
+
+/// The nodes that were applied last in this directory, as [`Files::applied`] says.
+pub(crate) fn applied(directory: &Path) -> Option<Membership> {
+    serde_json::from_slice(&read_bounded(&directory.join(APPLIED)).ok()?).ok()
 }
 
 /// A file of which a program of ours is to know all, or nothing.

@@ -11,9 +11,20 @@ use super::files::read_bounded;
 /// Says which nodes there are. Asked often: it answers at once.
 pub(crate) trait Source {
     /// What it has said last, if that is news.
-    fn news(&mut self) -> Option<Result<Membership, SourceFault>>;
+    fn news(&mut self) -> Option<Heard>;
     /// For people: where it comes from.
     fn name(&self) -> String;
+    /// Whether another list of the same generation is a mistake.
+    fn has_one_list_for_a_generation(&self) -> bool;
+    /// Whether its generations have nothing to do with those that were applied before.
+    fn begins_anew(&self) -> bool;
+}
+
+/// Which nodes there are, if it says so, and what is wrong.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) membership: Option<Membership>,
+    pub(crate) fault: Option<SourceFault>,
 }
 
 /// Why it says nothing. The last list stays in effect.
@@ -23,6 +34,9 @@ pub(crate) enum SourceFault {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is no list of nodes: {why}", path.display())]
     NotAView { path: PathBuf, why: String },
+    /// In words.
+    #[error("{0}")]
+    Cluster(String),
 }
 
 /// A file that an operator or a program writes: JSON when it is called so, else TOML. Whoever writes it replaces it as a whole
@@ -63,20 +77,20 @@ impl ViewFile {
 }
 
 impl Source for ViewFile {
-    fn news(&mut self) -> Option<Result<Membership, SourceFault>> {
+    fn news(&mut self) -> Option<Heard> {
         if !self.changed() {
             return None;
         }
         match self.read() {
             Ok(membership) => {
                 self.fault = None;
-                Some(Ok(membership))
+                Some(Heard { membership: Some(membership), fault: None })
             }
             Err(fault) => {
                 let text = Some(fault.to_string());
                 (self.fault != text).then(|| {
                     self.fault = text;
-                    Err(fault)
+                    Heard { membership: None, fault: Some(fault) }
                 })
             }
         }
@@ -84,5 +98,13 @@ impl Source for ViewFile {
 
     fn name(&self) -> String {
         self.path.display().to_string()
+    }
+
+    fn has_one_list_for_a_generation(&self) -> bool {
+        true
+    }
+
+    fn begins_anew(&self) -> bool {
+        false
     }
 }

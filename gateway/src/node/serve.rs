@@ -187,6 +187,8 @@ pub async fn serve(
         let settled = Arc::clone(&services);
         actix_web::rt::spawn(async move { settled.settle_doubts().await });
         actix_web::rt::spawn(follow_secrets(Arc::clone(&membership.control), services));
+        membership.open_for_edges(listen, admin_listen);
+        actix_web::rt::spawn(Arc::clone(membership).keep_offers());
         let control = Arc::clone(&membership.control);
         actix_web::rt::spawn(follow_state(control, lifecycle.clone(), open.clone(), drain_time))
     });

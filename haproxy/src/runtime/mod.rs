@@ -6,5 +6,6 @@ mod parse;
 
 pub use client::{Master, Runtime, RuntimeError};
 pub use parse::{
-    Info, Process, ProcessKind, ServerState, Stat, Unreadable, parse_info, parse_proc, parse_servers_state, parse_stat,
+    Info, Process, ProcessKind, ServerState, Stat, Unreadable, parse_info, parse_parts, parse_proc,
+    parse_servers_state, parse_stat,
 };

@@ -93,6 +93,19 @@ pub struct Process {
     pub kind: ProcessKind,
 }
 
+/// The answers to `show info`, `show servers state` and `show stat`, asked in one line: each begins with what nothing else does.
+///
+/// # Errors
+/// When one of them is missing.
+pub fn parse_parts(answer: &str) -> Result<[&str; 3], Unreadable> {
+    let why = |why| Unreadable { to: "show info; show servers state; show stat", why };
+    let states = answer.find("\n1\n# ").ok_or(why("has no state of servers"))?;
+    let (info, rest) = answer.split_at(states);
+    let stats = rest.find("\n# pxname,").ok_or(why("has no statistics"))?;
+    let (states, stats) = rest.split_at(stats);
+    Ok([info, states, stats.trim_start()])
+}
+
 /// # Errors
 /// When it is no such answer.
 pub fn parse_info(answer: &str) -> Result<Info, Unreadable> {

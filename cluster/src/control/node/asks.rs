@@ -11,11 +11,12 @@ use crate::control::command::{Admission, Applicant, Command, Done, Proposal, Ref
 use crate::control::network::ask;
 use crate::control::state::ClusterState;
 use crate::control::wire::{Answer, Led, Question};
+use crate::edge::{self, EdgeReply};
 use crate::join::{Admitted, Exporter, JoinRefusal, JoinReply, Judged, judge, request};
-use crate::{ClusterView, JoinToken, MemberState, NodeId};
+use crate::{ClusterView, For, JoinToken, MemberState, NodeId};
 
 /// How long a member works on a request to join.
-const JOIN_DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const JOIN_DEADLINE: Duration = Duration::from_secs(5);
 
 impl Control {
     /// Puts a command into the log, wherever the leader is, and says what came of it. It tries until the deadline; a repeat
@@ -40,8 +41,21 @@ impl Control {
     /// # Errors
     /// [`ControlError`].
     pub async fn create_token(&self, life: Duration, deadline: Duration) -> Result<JoinToken, ControlError> {
+        self.create_token_for(For::Node, life, deadline).await
+    }
+
+    /// A new join token for a node or an edge, good for one until `life` is over.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn create_token_for(
+        &self,
+        whom: For,
+        life: Duration,
+        deadline: Duration,
+    ) -> Result<JoinToken, ControlError> {
         let authority = self.state().authorities().first().map(|authority| authority.key);
-        let token = JoinToken::generate(&mut rand::rng(), authority.ok_or(Refused::NotFounded)?);
+        let token = JoinToken::generate_for(whom, &mut rand::rng(), authority.ok_or(Refused::NotFounded)?);
         // Both by one reading of the clock: however short its life, it has not ended before it begins.
         let at = self.inner.now();
         let command = Command::CreateToken { id: token.id(), check: token.check(), expires_at: at.plus(life) };
@@ -121,8 +135,12 @@ impl Control {
         request(keys, profile, None, exporter).map_err(|_| ControlError::Stopped)
     }
 
-    /// Answers a request to join: what is to be sent back.
+    /// Answers a request to join, of a node or an edge: what is to be sent back.
     pub async fn answer_join(&self, request: &[u8], exporter: &Exporter) -> Vec<u8> {
+        if request.first() == Some(&edge::VERSION) {
+            let reply = timeout(JOIN_DEADLINE * 2, self.inner.answer_edge(request, exporter)).await;
+            return reply.unwrap_or(EdgeReply::Later).encode();
+        }
         let reply = timeout(JOIN_DEADLINE * 2, self.inner.answer_join(request, exporter)).await;
         let encoded = reply.unwrap_or(JoinReply::Later).encode();
         if encoded.len() <= CALL_BYTES_MAX { encoded } else { JoinReply::Later.encode() }
@@ -143,7 +161,7 @@ impl Inner {
     }
 
     /// The state, and up to where it is.
-    async fn read(&self, deadline: Duration) -> Result<(u64, ClusterState), ControlError> {
+    pub(super) async fn read(&self, deadline: Duration) -> Result<(u64, ClusterState), ControlError> {
         let end = Instant::now() + deadline;
         let Led::ReadUpTo(index) = self.lead(|| Question::Read, end).await? else { return Err(ControlError::NoLeader) };
         let mut known = self.known.clone();

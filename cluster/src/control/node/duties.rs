@@ -98,6 +98,12 @@ impl Inner {
                 let certificate = opened.authority.issue(&entry.member.key, self.now());
                 Command::Renew { node, certificate: Box::new(certificate.map_err(|_| AnswerError::Malformed)?) }
             }
+            Duty::ApproveEdge(edge) => self.edge_approval(&known.state, edge).map_err(|_| AnswerError::Malformed)?,
+            Duty::RenewEdge(edge) => {
+                let known = known.state.edges().get(&edge).ok_or(AnswerError::Malformed)?;
+                let certificate = self.certificate_of_edge(known).map_err(|_| AnswerError::Malformed)?;
+                Command::RenewEdge { edge, certificate: Box::new(certificate) }
+            }
             Duty::ForgetAuthority(key) => Command::ForgetAuthority { key },
             Duty::Expire => Command::Expire,
         };

@@ -72,6 +72,7 @@ impl Inner {
             authorities: state.authorities().to_vec(),
             certificates,
             edge_generation: state.edge_generation(),
+            edges: state.edges().clone(),
         };
         self.view.send_if_modified(|current| {
             let differs = *current != view;

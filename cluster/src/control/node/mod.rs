@@ -28,6 +28,7 @@ mod answers;
 mod asks;
 mod campaigner;
 mod duties;
+mod edges;
 mod follow;
 mod membership;
 mod start;

@@ -6,7 +6,7 @@ use super::{
     ADDRESS_BYTES_MAX, AuthorityCertificate, BLOB_BYTES_MAX, CERTIFICATE_BYTES_MAX, NodeCertificate, NodeId, Refused,
     SEALED_KEY_BYTES, Sealed, Settings,
 };
-use crate::control::command::Applicant;
+use crate::control::command::{Applicant, EdgeApplicant};
 use crate::keys::point_of;
 
 const NAME_BYTES_MAX: usize = 63;
@@ -54,6 +54,15 @@ pub(super) fn applicant(applicant: &Applicant) -> Result<(), Refused> {
     sealing::check_public(sealing).map_err(|_| invalid("sealing key"))?;
     address(peer_address)?;
     address(client_address)?;
+    version(program)
+}
+
+pub(super) fn edge(applicant: &EdgeApplicant) -> Result<(), Refused> {
+    let EdgeApplicant { edge, name: called, key, version: program } = applicant;
+    name(called)?;
+    if point_of(key).is_none() || NodeId::of_key(key) != *edge {
+        return Err(invalid("edge key"));
+    }
     version(program)
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{
-    AUTHORITIES_MAX, BLOB_BYTES_MAX, ClusterState, MEMBERS_MAX, PENDING_MAX, REMOVED_MAX, SEALED_KEY_BYTES, TOKENS_MAX,
-    authority_of,
+    AUTHORITIES_MAX, BLOB_BYTES_MAX, ClusterState, EDGES_MAX, MEMBERS_MAX, PENDING_MAX, REMOVED_MAX, SEALED_KEY_BYTES,
+    TOKENS_MAX, authority_of,
 };
+use crate::edge::Edge;
 use crate::{MemberState, NodeId};
 
 /// Which rule does not hold.
@@ -26,7 +27,8 @@ impl ClusterState {
             return must(*self == empty, "a cluster that has not begun is empty");
         }
         let states = || self.members.values().map(|entry| entry.member.state);
-        let names: BTreeSet<&str> = self.members.values().map(|entry| entry.member.name.as_str()).collect();
+        let members = self.members.values().map(|entry| entry.member.name.as_str());
+        let names: BTreeSet<&str> = members.chain(self.edges.values().map(|edge| edge.name.as_str())).collect();
         must(self.members.len() <= MEMBERS_MAX, "members are bounded")?;
         must(states().filter(|state| *state == MemberState::Pending).count() <= PENDING_MAX, "pending are bounded")?;
         must(self.gone.len() <= REMOVED_MAX, "removed nodes are bounded")?;
@@ -34,8 +36,12 @@ impl ClusterState {
         must((1..=AUTHORITIES_MAX).contains(&self.authorities.len()), "authorities are bounded, and there is one")?;
         must((1..=BLOB_BYTES_MAX).contains(&self.sealed.blob.len()), "the secrets are bounded, and there are some")?;
         must(states().any(|state| matches!(state, MemberState::Active | MemberState::Draining)), "somebody serves")?;
-        must(names.len() == self.members.len(), "names are unique")?;
-        must(self.members.keys().all(|node| !self.gone.contains_key(node)), "who is gone is no member")?;
+        must(self.edges.len() <= EDGES_MAX, "edges are bounded")?;
+        must(names.len() == self.members.len() + self.edges.len(), "names are unique")?;
+        let all = || self.members.keys().chain(self.edges.keys());
+        must(all().all(|node| !self.gone.contains_key(node)), "who is gone is no member")?;
+        must(self.edges.keys().all(|edge| !self.members.contains_key(edge)), "an edge is no member")?;
+        must(self.edges.iter().all(|(id, edge)| NodeId::of_key(&edge.key) == *id), "an edge is named by its key")?;
         must(
             self.members.iter().all(|(node, entry)| NodeId::of_key(&entry.member.key) == *node),
             "a node is named by its key",
@@ -53,6 +59,7 @@ impl ClusterState {
             self.members
                 .values()
                 .filter_map(authority_of)
+                .chain(self.edges.values().filter_map(Edge::authority))
                 .all(|key| self.authorities.iter().any(|authority| authority.key == key)),
             "no certificate outlives its authority",
         )?;

@@ -18,6 +18,7 @@ impl ClusterState {
             let same = entry.token == Some(token) && entry.member.key == applicant.key;
             return if same { Ok(false) } else { Err(Refused::AlreadyMember(node)) };
         }
+        let taken = self.is_called(&applicant.name);
         let shown = self.tokens.get_mut(&token).ok_or(Refused::UnknownToken)?;
         if shown.used_by.is_some() {
             return Err(Refused::TokenUsed);
@@ -25,7 +26,10 @@ impl ClusterState {
         if self.clock >= shown.expires_at {
             return Err(Refused::TokenExpired);
         }
-        if self.members.values().any(|entry| entry.member.name == applicant.name) {
+        if self.edges.contains_key(&node) {
+            return Err(Refused::AlreadyMember(node));
+        }
+        if taken {
             return Err(Refused::NameTaken(applicant.name.clone()));
         }
         if self.members.len() >= MEMBERS_MAX {
@@ -171,12 +175,23 @@ impl ClusterState {
     fn forget(&mut self, node: NodeId) {
         let Some(entry) = self.members.remove(&node) else { return };
         self.sealed.keys.remove(&node);
+        self.remember_gone(node, entry.member.name);
+    }
+
+    /// Whether a node or edge has this name.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.members.values().any(|entry| entry.member.name == name)
+            || self.edges.values().any(|edge| edge.name == name)
+    }
+
+    /// Its key may not ask again.
+    pub(super) fn remember_gone(&mut self, node: NodeId, name: String) {
         if self.gone.len() >= REMOVED_MAX {
             let oldest = self.gone.iter().min_by_key(|(node, gone)| (gone.at, **node)).map(|(node, _)| *node);
             if let Some(oldest) = oldest {
                 self.gone.remove(&oldest);
             }
         }
-        self.gone.insert(node, Gone { name: entry.member.name, at: self.clock });
+        self.gone.insert(node, Gone { name, at: self.clock });
     }
 }

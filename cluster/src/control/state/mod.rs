@@ -11,9 +11,11 @@ use endtoend_protocol::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Applicant, Command, Founding, Leadership, Proposal, Refused, Sealed, Settings, TokenId};
+use crate::edge::Edge;
 use crate::{AuthorityCertificate, ClusterId, KeyHash, Member, MemberState, NodeCertificate, NodeId};
 
 mod check;
+mod edges;
 mod invariants;
 mod members;
 #[cfg(test)]
@@ -30,6 +32,8 @@ pub const MEMBERS_MAX: usize = 128;
 pub const PENDING_MAX: usize = 16;
 /// Most join tokens, used ones included until they expire.
 pub const TOKENS_MAX: usize = 64;
+/// Most edges, waiting ones included: each is told of every change.
+pub const EDGES_MAX: usize = 32;
 /// Longest life of a join token.
 pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long an expired token is remembered, to tell *expired* from *unknown*.
@@ -49,6 +53,8 @@ pub const ADDRESS_BYTES_MAX: usize = 262;
 
 /// Of the encoding below.
 const VERSION: u8 = 1;
+/// The same, and the edges after it. Written only when there are some: a node that knows of none reads the rest.
+const VERSION_WITH_EDGES: u8 = 2;
 
 /// A member, and what the cluster keeps for it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -102,6 +108,8 @@ pub struct ClusterState {
     authorities: Vec<AuthorityCertificate>,
     sealed: Sealed,
     edge_generation: u64,
+    #[serde(skip)]
+    edges: BTreeMap<NodeId, Edge>,
 }
 
 /// Bytes that are no state of a version that this program knows.
@@ -153,6 +161,10 @@ impl ClusterState {
             }
             Command::Configure(settings) => self.configure(settings),
             Command::Expire => Ok(self.expire()),
+            Command::AskEdge { applicant, token } => self.ask_edge(applicant, *token),
+            Command::ApproveEdge { edge, certificate } => self.approve_edge(*edge, certificate),
+            Command::RenewEdge { edge, certificate } => self.renew_edge(*edge, certificate),
+            Command::RemoveEdge { edge } => self.remove_edge(*edge),
         }
     }
 
@@ -182,7 +194,11 @@ impl ClusterState {
             return Err(Refused::BadExpiry);
         }
         // An id is drawn at random and used once: a member shows for good what it came with.
-        if self.tokens.contains_key(&id) || self.members.values().any(|entry| entry.token == Some(id)) {
+        let shown = |entry: &Entry| entry.token == Some(id);
+        if self.tokens.contains_key(&id)
+            || self.members.values().any(shown)
+            || self.edges.values().any(|edge| edge.token == id)
+        {
             return Err(Refused::Stale);
         }
         if self.tokens.len() >= TOKENS_MAX {
@@ -214,11 +230,12 @@ impl ClusterState {
 
     /// Takes out what the time has ended. A used token stays until it would have expired, to tell *used* from *unknown*.
     fn expire(&mut self) -> bool {
-        let (clock, tokens, members) = (self.clock, self.tokens.len(), self.members.len());
+        let (clock, before) = (self.clock, [self.tokens.len(), self.members.len(), self.edges.len()]);
         self.tokens.retain(|_, token| clock < token.expires_at);
         self.members
             .retain(|_, entry| entry.member.state != MemberState::Pending || clock.since(entry.since) < PENDING_LIFE);
-        (tokens, members) != (self.tokens.len(), self.members.len())
+        self.edges.retain(|_, edge| edge.is_approved() || clock.since(edge.since) < PENDING_LIFE);
+        before != [self.tokens.len(), self.members.len(), self.edges.len()]
     }
 
     /// Whether it is time for [`Command::Expire`].
@@ -227,6 +244,7 @@ impl ClusterState {
         let kept = if self.tokens.len() < TOKENS_MAX / 2 { TOKEN_KEPT } else { Duration::ZERO };
         self.tokens.values().any(|token| now >= token.expires_at.plus(kept))
             || self.pending().any(|(_, entry)| now.since(entry.since) >= PENDING_LIFE)
+            || self.edges.values().any(|edge| !edge.is_approved() && now.since(edge.since) >= PENDING_LIFE)
     }
 
     /// Which cluster it is, once it is founded.
@@ -279,12 +297,16 @@ impl ClusterState {
         self.members.iter().filter(|(_, entry)| entry.member.state.may_link()).map(|(node, entry)| (*node, entry))
     }
 
-    /// As it stands in a snapshot: `version(1) || postcard`.
+    /// As it stands in a snapshot: `version(1) || postcard`, and the edges after it in version 2.
     ///
     /// # Errors
     /// Cannot happen: everything in it can be written.
     pub fn encode(&self) -> Result<Vec<u8>, BadState> {
-        postcard::to_extend(self, vec![VERSION]).map_err(|_| BadState)
+        if self.edges.is_empty() {
+            return postcard::to_extend(self, vec![VERSION]).map_err(|_| BadState);
+        }
+        let bytes = postcard::to_extend(self, vec![VERSION_WITH_EDGES]).map_err(|_| BadState)?;
+        postcard::to_extend(&self.edges, bytes).map_err(|_| BadState)
     }
 
     /// Reads what [`ClusterState::encode`] wrote, and nothing after it. What is no state that commands can lead to is
@@ -293,8 +315,16 @@ impl ClusterState {
     /// # Errors
     /// [`BadState`].
     pub fn decode(bytes: &[u8]) -> Result<Self, BadState> {
-        let [VERSION, rest @ ..] = bytes else { return Err(BadState) };
-        let (state, []) = postcard::take_from_bytes::<Self>(rest).map_err(|_| BadState)? else { return Err(BadState) };
+        let (version, rest) = bytes.split_first().ok_or(BadState)?;
+        let (mut state, mut rest) = postcard::take_from_bytes::<Self>(rest).map_err(|_| BadState)?;
+        match *version {
+            VERSION => {}
+            VERSION_WITH_EDGES => (state.edges, rest) = postcard::take_from_bytes(rest).map_err(|_| BadState)?,
+            _ => return Err(BadState),
+        }
+        if !rest.is_empty() || (*version == VERSION_WITH_EDGES && state.edges.is_empty()) {
+            return Err(BadState);
+        }
         state.check_invariants().map_err(|_| BadState)?;
         Ok(state)
     }

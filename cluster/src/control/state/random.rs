@@ -9,7 +9,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 use super::*;
 use crate::NodeKeys;
-use crate::control::command::{Admission, Rekeying};
+use crate::control::command::{Admission, EdgeApplicant, Rekeying};
 
 /// Enough to meet each other often.
 const NODES: usize = 12;
@@ -109,7 +109,7 @@ impl Source {
         });
         let node = self.node().node;
         let token = [self.rng.random_range(0..TOKENS); 16];
-        let command = match self.rng.random_range(0..16) {
+        let command = match self.rng.random_range(0..20) {
             _ if state.cluster().is_none() && self.rng.random_ratio(9, 10) => Command::Found(Box::new(self.founding())),
             0 => Command::Found(Box::new(self.founding())),
             1 | 2 => {
@@ -143,7 +143,14 @@ impl Source {
                 client_address: ["a.example:2", "b.example:2"][self.rng.random_range(0..2)].to_owned(),
                 version: "0.2.0".to_owned(),
             },
-            _ => Command::Expire,
+            15 => Command::Expire,
+            16 | 17 => {
+                let Applicant { node: edge, name, key, version, .. } = self.node().clone();
+                Command::AskEdge { applicant: Box::new(EdgeApplicant { edge, name, key, version }), token }
+            }
+            18 if self.rng.random() => Command::RemoveEdge { edge: node },
+            18 => Command::RenewEdge { edge: node, certificate: Box::new(self.certificate(state)) },
+            _ => Command::ApproveEdge { edge: node, certificate: Box::new(self.certificate(state)) },
         };
         Proposal { at, fence, command }
     }
@@ -205,7 +212,7 @@ pub(crate) fn settle(members: usize, at: UnixMillis) -> (ClusterState, Vec<NodeI
 
 /// Each command at least once, done and refused, and nothing of it twice. Keys are drawn anew each time.
 pub(crate) fn every_command(at: UnixMillis) -> Vec<Proposal> {
-    let nodes: Vec<&Applicant> = APPLICANTS.iter().take(3).collect();
+    let nodes: Vec<&Applicant> = APPLICANTS.iter().take(5).collect();
     let [one, two, three] = [nodes[0].node, nodes[1].node, nodes[2].node];
     let sealed = |generation: u64, nodes: &[NodeId]| {
         let keys = nodes.iter().map(|node| (*node, vec![generation as u8; SEALED_KEY_BYTES])).collect();
@@ -240,6 +247,12 @@ pub(crate) fn every_command(at: UnixMillis) -> Vec<Proposal> {
         client_address: address.to_owned(),
         version: "0.2.0".to_owned(),
     };
+    let ask_edge = |number: usize, token: u8| {
+        let Applicant { node: edge, key, version, .. } = nodes[number].clone();
+        let applicant = EdgeApplicant { edge, name: format!("edge-{number}"), key, version };
+        Command::AskEdge { applicant: Box::new(applicant), token: [token; 16] }
+    };
+    let edge = nodes[3].node;
     let commands = [
         Command::Expire,
         Command::Found(Box::new(Founding {
@@ -277,6 +290,21 @@ pub(crate) fn every_command(at: UnixMillis) -> Vec<Proposal> {
         Command::Remove { node: one, rekeying: rekeying(4, &[], None) },
         token(5, 100_000),
         Command::Expire,
+        token(6, 3600),
+        ask_edge(2, 5),
+        ask_edge(3, 5),
+        ask_edge(3, 6),
+        Command::RenewEdge { edge, certificate: Box::new(certificate(3)) },
+        Command::ApproveEdge { edge, certificate: Box::new(certificate(2)) },
+        Command::ApproveEdge { edge, certificate: Box::new(certificate(3)) },
+        Command::RenewEdge { edge, certificate: Box::new(NodeCertificate { der: vec![2], ..certificate(3) }) },
+        ask_edge(4, 6),
+        Command::RemoveEdge { edge: nodes[4].node },
+        Command::RemoveEdge { edge },
+        ask_edge(3, 6),
+        token(7, 3600),
+        ask_edge(4, 7),
+        Command::ApproveEdge { edge: nodes[4].node, certificate: Box::new(certificate(3)) },
     ];
     let fence = |step: usize| (step % 5 == 4).then_some(Leadership { term: 1 + step as u64 / 10, leader: one });
     let proposal = |(step, command): (usize, Command)| Proposal {

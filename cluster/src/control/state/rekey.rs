@@ -36,7 +36,7 @@ impl ClusterState {
             return Ok(false);
         }
         let newest = newest(&self.authorities).is_some_and(|authority| authority.key == *key);
-        if newest || self.members.values().any(|entry| authority_of(entry) == Some(*key)) {
+        if newest || self.is_used(key) {
             return Err(Refused::AuthorityInUse);
         }
         self.authorities.retain(|authority| authority.key != *key);
@@ -45,7 +45,11 @@ impl ClusterState {
 
     /// Authorities that nobody has a certificate of any more.
     pub fn unused_authorities(&self) -> impl Iterator<Item = KeyHash> {
-        let used = |key: &KeyHash| self.members.values().any(|entry| authority_of(entry) == Some(*key));
-        self.authorities.iter().skip(1).map(|authority| authority.key).filter(move |key| !used(key))
+        self.authorities.iter().skip(1).map(|authority| authority.key).filter(|key| !self.is_used(key))
+    }
+
+    fn is_used(&self, key: &KeyHash) -> bool {
+        let mut used = self.members.values().filter_map(authority_of);
+        used.any(|used| used == *key) || self.edges.values().any(|edge| edge.authority() == Some(*key))
     }
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::random::{Source, applicant};
 use super::*;
 use crate::NodeKeys;
-use crate::control::command::{Admission, CommandError, Rekeying};
+use crate::control::command::{Admission, CommandError, EdgeApplicant, Rekeying};
 
 const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);
 const BY: Leadership = Leadership { term: 3, leader: NodeId::new(7) };
@@ -36,6 +36,7 @@ proptest! {
             }
             prop_assert!(state.edge_generation >= before.edge_generation);
             prop_assert!(state.sealed.generation >= before.sealed.generation);
+            prop_assert!(state.edges.keys().all(|edge| !gone.contains(edge)));
             let edges = |state: &ClusterState| -> Vec<_> {
                 let serves = |entry: &Entry| matches!(entry.member.state, MemberState::Active | MemberState::Draining);
                 state
@@ -50,7 +51,8 @@ proptest! {
             gone.extend(state.gone.keys().copied());
             prop_assert!(state.members.keys().all(|node| !gone.contains(node)));
             for (id, token) in &state.tokens {
-                let users = state.members.values().filter(|entry| entry.token == Some(*id)).count();
+                let users = state.members.values().filter(|entry| entry.token == Some(*id)).count()
+                    + state.edges.values().filter(|edge| edge.token == *id).count();
                 prop_assert!(users <= 1 && (users == 0 || token.used_by.is_some()));
             }
             if outcome == Ok(true) {
@@ -234,6 +236,67 @@ fn an_authority_is_forgotten_when_nobody_has_a_certificate_of_it() {
     assert_eq!(say(&mut state, NOW, forget(2)), Err(Refused::AuthorityInUse), "the newest");
     assert_eq!(say(&mut state, NOW, forget(1)), Ok(true));
     assert_eq!(say(&mut state, NOW, renew(both[0], 1)), Err(Refused::Stale), "the old one is not believed any more");
+}
+
+fn edge_of(applicant: &Applicant) -> Box<EdgeApplicant> {
+    let Applicant { node: edge, name, key, version, .. } = applicant.clone();
+    Box::new(EdgeApplicant { edge, name, key, version })
+}
+
+#[test]
+fn an_edge_comes_waits_and_goes_and_has_no_part_in_anything() {
+    let mut state = pair();
+    let before = (state.edge_generation, state.sealed.clone(), state.encode().unwrap());
+    let edge = THIRD.node;
+    let ask = |token: u8| Command::AskEdge { applicant: edge_of(&THIRD), token: [token; 16] };
+    let approve = |by| Command::ApproveEdge { edge, certificate: Box::new(certificate(by)) };
+    assert_eq!(say(&mut state, NOW, approve(1)), Err(Refused::UnknownNode(edge)));
+    assert_eq!(say(&mut state, NOW, ask(2)), Err(Refused::TokenUsed));
+    assert_eq!(say(&mut state, NOW, ask(3)), Ok(true));
+    assert_eq!(say(&mut state, NOW, ask(3)), Ok(false), "it asks how it stands");
+    assert!(!state.edges[&edge].is_approved());
+    assert_eq!(say(&mut state, NOW, approve(2)), Err(Refused::Stale), "a certificate of another authority");
+    assert_eq!(say(&mut state, NOW, approve(1)), Ok(true));
+    assert_eq!((state.edge_generation, &state.sealed), (before.0, &before.1), "it gets no key and changes nothing");
+    assert_eq!(ClusterState::decode(&state.encode().unwrap()), Ok(state.clone()));
+    // As a node it cannot come, nor anybody under its name.
+    for applicant in [THIRD.clone(), Applicant { name: "three".to_owned(), ..someone("four") }] {
+        let expires_at = NOW.plus(Duration::from_secs(9));
+        say(&mut state, NOW, Command::CreateToken { id: [4; 16], check: [0; 32], expires_at }).unwrap();
+        let refused = say(&mut state, NOW, self::ask(&applicant, 4)).unwrap_err();
+        assert!(matches!(refused, Refused::AlreadyMember(_) | Refused::NameTaken(_)), "{refused}");
+    }
+    // An authority is in use while an edge has a certificate of it.
+    let both = [FOUNDER.node, SECOND.node];
+    let new = AuthorityCertificate { der: vec![2], ..authority(2) };
+    let rekeying = Rekeying { sealed: sealed(2, &both), authority: Some(new) };
+    say(&mut state, NOW, Command::Rekey(Box::new(rekeying))).unwrap();
+    for node in both {
+        say(&mut state, NOW, Command::Renew { node, certificate: Box::new(certificate(2)) }).unwrap();
+    }
+    let forget = Command::ForgetAuthority { key: [1; 32] };
+    assert_eq!(say(&mut state, NOW, forget.clone()), Err(Refused::AuthorityInUse));
+    assert_eq!(say(&mut state, NOW, Command::RenewEdge { edge, certificate: Box::new(certificate(2)) }), Ok(true));
+    assert_eq!(say(&mut state, NOW, forget), Ok(true));
+    assert_eq!(say(&mut state, NOW, Command::RemoveEdge { edge }), Ok(true));
+    assert_eq!(say(&mut state, NOW, Command::RemoveEdge { edge }), Ok(false));
+    assert_eq!(say(&mut state, NOW, ask(4)), Err(Refused::Removed(edge)));
+    assert!(state.edges.is_empty() && state.encode().unwrap()[0] == before.2[0], "without edges it is what it was");
+}
+
+#[test]
+fn edges_are_bounded_and_those_that_nobody_approves_are_forgotten() {
+    let mut state = founded();
+    let expires_at = NOW.plus(TOKEN_LIFE_MAX);
+    for at in 0..=EDGES_MAX {
+        let id = [at as u8 + 10; 16];
+        say(&mut state, NOW, Command::CreateToken { id, check: [0; 32], expires_at }).unwrap();
+        let applicant = edge_of(&someone(&format!("edge-{at}")));
+        let asked = say(&mut state, NOW, Command::AskEdge { applicant, token: id });
+        assert_eq!(asked, if at < EDGES_MAX { Ok(true) } else { Err(too_many("edges", EDGES_MAX)) });
+    }
+    assert_eq!(say(&mut state, NOW.plus(PENDING_LIFE), Command::Expire), Ok(true));
+    assert_eq!(state.edges.len(), 0);
 }
 
 #[test]

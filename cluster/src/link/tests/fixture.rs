@@ -156,7 +156,7 @@ impl Node {
         let seen = Arc::new(Recorder::default());
         let (sender, view) = watch::channel(view);
         let _ = seen.links.set(links.clone());
-        let hooks = Hooks { answers: seen.clone(), welcomes: seen.clone() };
+        let hooks = Hooks { answers: seen.clone(), welcomes: seen.clone(), offers: Arc::default() };
         let task = links.start(listener, view, hooks);
         Self { links, view: sender, seen, _task: task }
     }

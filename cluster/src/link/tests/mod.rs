@@ -13,6 +13,7 @@ use crate::peers::{NotSent, Peers as _};
 use crate::{CALL_BYTES_MAX, CallError, Calls as _, ClusterView, MemberState, NodeId};
 
 mod bounds;
+mod edges;
 mod fixture;
 mod handshake;
 mod raft;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use endtoend_cluster::control::{Command, ControlError, Settings};
+use endtoend_cluster::edge::Edge;
 use endtoend_cluster::peers::Peers as _;
 use endtoend_cluster::{ClusterView, MemberState, NodeId};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::find::find;
+use super::find::{Found, find, find_node};
 use super::{Change, Changed, ClusterAnswer, DECISION_MIN, Elections, refused, status};
 use crate::commands::Failure;
 use crate::node::Membership;
@@ -25,9 +26,12 @@ pub(super) async fn node(
     let (control, deadline) = (&cluster.control, wait.max(DECISION_MIN));
     // What is agreed upon: this node may not have heard yet of who has asked a moment ago.
     let state = control.read(deadline).await.map_err(refused)?;
-    let (node, member) = find(&state, text)?;
+    let (node, name) = match find(&state, text)? {
+        Found::Node(node, name) => (node, name),
+        Found::Edge(edge, name) => return self::edge(cluster, what, edge, name, wait).await,
+    };
     if what == Change::Remove && node == control.node() {
-        return Err(Failure::new(elsewhere(cluster, &member.name)));
+        return Err(Failure::new(elsewhere(cluster, &name)));
     }
     let done = match what {
         Change::Approve => control.approve(node, deadline).await,
@@ -37,14 +41,8 @@ pub(super) async fn node(
         Change::Remove => control.remove(node, deadline).await,
     };
     let done = done.map_err(refused)?;
-    let mut answer = Changed {
-        what,
-        id: node.to_string(),
-        name: member.name,
-        state: None,
-        changed: done.changed,
-        connections: None,
-    };
+    let mut answer =
+        Changed { what, id: node.to_string(), name, state: None, changed: done.changed, connections: None };
     let in_force = |view: &ClusterView| match (what, view.members.get(&node).map(|member| member.state)) {
         (Change::Approve, Some(state)) => matches!(state, MemberState::Active | MemberState::Draining),
         (Change::Drain, state) => state == Some(MemberState::Draining),
@@ -78,6 +76,37 @@ fn elsewhere(cluster: &Membership, name: &str) -> String {
     format!(
         "a node that is removed is cut off and cannot tell how it went: run `endtoend cluster remove {name}` on {which}"
     )
+}
+
+/// Changes an edge. It has nothing to send away, so it is not drained.
+async fn edge(
+    cluster: &Membership,
+    what: Change,
+    edge: NodeId,
+    name: String,
+    wait: Duration,
+) -> Result<ClusterAnswer, Failure> {
+    let (control, deadline) = (&cluster.control, wait.max(DECISION_MIN));
+    let done = match what {
+        Change::Approve => control.approve_edge(edge, deadline).await,
+        Change::Reject | Change::Remove => control.propose(Command::RemoveEdge { edge }, deadline).await,
+        Change::Drain | Change::Undrain => {
+            return Err(Failure::new(format!(
+                "{name} is an edge: clients leave it when its address leads elsewhere, by DNS or by the other edge"
+            )));
+        }
+    };
+    let changed = done.map_err(refused)?.changed;
+    let in_force = |view: &ClusterView| match (what, view.edges.get(&edge)) {
+        (Change::Approve, known) => known.is_some_and(Edge::is_approved),
+        (_, known) => known.is_none(),
+    };
+    let mut view = control.view();
+    let reached = matches!(timeout(wait, view.wait_for(in_force)).await, Ok(Ok(_)));
+    let state = view.borrow().edges.get(&edge).map(|edge| if edge.is_approved() { "active" } else { "pending" });
+    let state = state.map(str::to_owned);
+    let answer = Changed { what, id: edge.to_string(), name, state, changed, connections: None };
+    if wait.is_zero() || reached { Ok(ClusterAnswer::Changed(answer)) } else { Err(not_yet(&answer, wait)) }
 }
 
 fn not_yet(Changed { what, id, state, .. }: &Changed, wait: Duration) -> Failure {
@@ -114,7 +143,7 @@ pub(super) async fn leader(cluster: &Membership, text: Option<&str>, wait: Durat
     let state = control.read(deadline).await.map_err(refused)?;
     let view = control.view().borrow().clone();
     let to = match text {
-        Some(text) => find(&state, text)?.0,
+        Some(text) => find_node(&state, text)?,
         None => {
             let linked = cluster.links.links();
             let reached = |node: &NodeId| *node == control.node() || linked.iter().any(|link| link.run.node == *node);

@@ -8,6 +8,7 @@ mod tokens;
 
 use std::time::Duration;
 
+use endtoend_cluster::For;
 use endtoend_cluster::control::ControlError;
 
 use super::context::AdminContext;
@@ -16,7 +17,7 @@ use crate::commands::Failure;
 use crate::node::Membership;
 
 pub(crate) use request::{
-    Change, Changed, ClusterAnswer, ClusterRequest, ClusterStatus, Elections, NodeView, TokenView,
+    Change, Changed, ClusterAnswer, ClusterRequest, ClusterStatus, EdgeView, Elections, NodeView, TokenView,
 };
 
 /// Longest time that a command waits for what it has changed.
@@ -29,7 +30,10 @@ const DECISION_MIN: Duration = Duration::from_secs(5);
 pub(super) async fn execute(request: ClusterRequest, context: &AdminContext) -> Result<AdminAnswer, Failure> {
     let cluster = membership(context)?;
     let answer = match request {
-        ClusterRequest::TokenCreate { life_ms } => tokens::create(cluster, Duration::from_millis(life_ms)).await?,
+        ClusterRequest::TokenCreate { life_ms, edge } => {
+            let whom = if edge { For::Edge } else { For::Node };
+            tokens::create(cluster, whom, Duration::from_millis(life_ms)).await?
+        }
         ClusterRequest::TokenList {} => tokens::list(cluster).await?,
         ClusterRequest::TokenRevoke { id } => tokens::revoke(cluster, &id).await?,
         ClusterRequest::Status {} => ClusterAnswer::Status(Box::new(status::of(cluster).await)),

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum ClusterRequest {
+    /// `edge`: for an edge, and not for a node.
     TokenCreate {
         life_ms: u64,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        edge: bool,
     },
     TokenList {},
     TokenRevoke {
@@ -167,6 +170,22 @@ pub(crate) struct ClusterStatus {
     pub(crate) secrets: u64,
     pub(crate) elections: Option<Elections>,
     pub(crate) nodes: Vec<NodeView>,
+    #[serde(default)]
+    pub(crate) edges: Vec<EdgeView>,
+}
+
+/// An edge, as a node sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EdgeView {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// `pending` or `active`.
+    pub(crate) state: String,
+    /// It follows the asked node at the moment. It may follow any.
+    pub(crate) follows: bool,
+    pub(crate) version: String,
+    pub(crate) certificate_expires_at: Option<u64>,
 }
 
 /// A node, as another one or itself sees it.

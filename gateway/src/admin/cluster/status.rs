@@ -7,7 +7,7 @@ use endtoend_cluster::link::PeerHealth;
 use endtoend_cluster::{ClusterView, Member, MemberState, NodeId};
 use futures_util::future::join_all;
 
-use super::{ClusterStatus, Elections, NodeView};
+use super::{ClusterStatus, EdgeView, Elections, NodeView};
 use crate::node::{Membership, Report};
 
 /// Needs no leader: what is agreed upon is told as this node knows it.
@@ -30,7 +30,17 @@ pub(super) async fn of(cluster: &Membership) -> ClusterStatus {
         let health = if *node == me { Seen::Myself } else { Seen::over(health.remove(node), member) };
         node_view(&view, *node, member, health, report)
     });
+    let followers = links.followers();
+    let edges = view.edges.iter().map(|(id, edge)| EdgeView {
+        id: id.to_string(),
+        name: edge.name.clone(),
+        state: if edge.is_approved() { "active" } else { "pending" }.to_owned(),
+        follows: followers.contains(id),
+        version: edge.version.clone(),
+        certificate_expires_at: edge.certificate.as_ref().map(|certificate| certificate.not_after.get()),
+    });
     ClusterStatus {
+        edges: edges.collect(),
         nodes: nodes.collect(),
         cluster: view.cluster.to_string(),
         me: me.to_string(),

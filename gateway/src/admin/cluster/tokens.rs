@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
+use endtoend_cluster::For;
 use endtoend_cluster::control::{Command, TOKEN_LIFE_MAX, Token, TokenId};
 
 use super::{ClusterAnswer, DECISION_MIN, TokenView, refused};
 use crate::commands::Failure;
 use crate::node::Membership;
 
-pub(super) async fn create(cluster: &Membership, life: Duration) -> Result<ClusterAnswer, Failure> {
+pub(super) async fn create(cluster: &Membership, whom: For, life: Duration) -> Result<ClusterAnswer, Failure> {
     if life.is_zero() || life > TOKEN_LIFE_MAX {
         return Err(Failure::new("a join token is good for some time, 7 days at most"));
     }
-    let token = cluster.control.create_token(life, DECISION_MIN).await.map_err(refused)?;
+    let token = cluster.control.create_token_for(whom, life, DECISION_MIN).await.map_err(refused)?;
     let state = cluster.control.read(DECISION_MIN).await.map_err(refused)?;
     let kept = state.tokens().get(&token.id());
     let kept =

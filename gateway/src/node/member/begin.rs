@@ -131,14 +131,19 @@ impl Intended<'_> {
         let claims = Arc::new(RedisClaims::start(&redis, id, LEASE, DEADLINE));
         sweep.begin(Arc::clone(&claims) as _);
         let reports = Arc::new(Reports::new(Arc::clone(&control), open));
-        let hooks = Hooks { answers: Arc::clone(&reports) as _, welcomes: Arc::clone(&control) as _ };
+        let offers = Arc::default();
+        let hooks = Hooks {
+            answers: Arc::clone(&reports) as _,
+            welcomes: Arc::clone(&control) as _,
+            offers: Arc::clone(&offers),
+        };
         let task = links.start(listener, control.view(), hooks);
         is_still_one(&control, &links).await?;
         tokio::select! {
             served = until_counted(&control) => served?,
             out = follow::until_out(&control, &links) => return Err(out.into()),
         }
-        let membership = Arc::new(Membership { control, links, reports, claims, peer_address });
+        let membership = Arc::new(Membership { control, links, reports, offers, claims, peer_address });
         Ok(Begun { data, member: Some(Member { membership, me, _links: task }), secrets, store })
     }
 }

@@ -10,6 +10,7 @@ mod joining;
 mod keys;
 mod levels;
 mod mark;
+mod offers;
 mod reports;
 mod shared;
 mod stop;
@@ -18,7 +19,9 @@ use std::sync::Arc;
 
 use endtoend_cluster::claims::{Incarnation, NameKey, RedisClaims};
 use endtoend_cluster::control::Control;
+use endtoend_cluster::edge::Offers;
 use endtoend_cluster::link::{Links, LinksTask};
+use tokio::sync::watch;
 
 use crate::elsewhere::Others;
 
@@ -45,6 +48,8 @@ pub(crate) struct Membership {
     pub(crate) control: Arc<Control>,
     pub(crate) links: Links,
     pub(crate) reports: Arc<Reports>,
+    /// Where edges reach the nodes.
+    offers: Arc<watch::Sender<Offers>>,
     claims: Arc<RedisClaims>,
     /// `HOST:PORT` where other nodes ask to join.
     pub(crate) peer_address: String,

@@ -2,12 +2,13 @@
 //!
 //! Asked over the links like a question of the control plane, whose questions begin with their version, which is 1.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use endtoend_cluster::control::Control;
+use endtoend_cluster::control::{ADDRESS_BYTES_MAX, Control};
+use endtoend_cluster::edge::Offer;
 use endtoend_cluster::{AnswerError, Answers, Calls, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -23,12 +24,29 @@ const DEADLINE: Duration = Duration::from_secs(1);
 pub(crate) struct Report {
     /// Of clients.
     pub(crate) connections: u64,
+    /// `HOST:PORT` where an edge reaches it, once it takes clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clients: Option<String>,
+    /// `HOST:PORT` where an edge asks whether it is ready, if it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ready: Option<String>,
+}
+
+impl Report {
+    /// What edges are told of it. What no address can be is none.
+    pub(super) fn offer(self) -> Option<Offer> {
+        let fits = |address: &String| address.len() <= ADDRESS_BYTES_MAX;
+        let clients = self.clients.filter(fits)?;
+        Some(Offer { clients, ready: self.ready.filter(fits) })
+    }
 }
 
 /// Answers for this node, and hands on what is for its control plane.
 pub(crate) struct Reports {
     control: Arc<Control>,
     open: OpenConnections,
+    /// When it takes clients.
+    offer: OnceLock<Offer>,
 }
 
 impl std::fmt::Debug for Reports {
@@ -38,13 +56,19 @@ impl std::fmt::Debug for Reports {
 }
 
 impl Reports {
-    pub(super) const fn new(control: Arc<Control>, open: OpenConnections) -> Self {
-        Self { control, open }
+    pub(super) fn new(control: Arc<Control>, open: OpenConnections) -> Self {
+        Self { control, open, offer: OnceLock::new() }
     }
 
     /// Of this node.
     pub(crate) fn own(&self) -> Report {
-        Report { connections: self.open.count() as u64 }
+        let (clients, ready) = self.offer.get().cloned().map(|offer| (offer.clients, offer.ready)).unzip();
+        Report { connections: self.open.count() as u64, clients, ready: ready.flatten() }
+    }
+
+    /// From now on edges may send clients here. To be called once.
+    pub(super) fn open_for(&self, offer: Offer) {
+        let _only_once = self.offer.set(offer);
     }
 
     /// Of another one, if it answers.

@@ -1,0 +1,138 @@
+//! What the agent does next: a rule, which is told the time.
+
+use std::time::{Duration, Instant};
+
+/// How often HAProxy is looked at when nothing else is to be done.
+const WATCH: Duration = Duration::from_secs(1);
+/// Looks in a row without an answer, each of which takes up to 2 s: then it hangs.
+const SILENCES_MAX: u32 = 3;
+/// What was applied is written down for the next start after so long without a change: it costs a run of `haproxy -c`.
+const KEEP_AFTER: Duration = Duration::from_millis(250);
+/// And when there are changes all the time, after so long.
+const KEEP_WITHIN: Duration = Duration::from_secs(2);
+/// What could not be written is tried again after this.
+const KEEP_AGAIN: Duration = Duration::from_secs(2);
+
+/// One thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Do {
+    /// Make HAProxy what is wanted.
+    Apply,
+    /// Write down what was applied.
+    Keep,
+    /// Look whether HAProxy lives, and is what it was last.
+    Watch,
+    Nothing,
+}
+
+/// What was applied and is not written down.
+#[derive(Clone, Copy, Debug)]
+struct Unkept {
+    at: Instant,
+    by: Instant,
+}
+
+/// Where the agent stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Course {
+    watched: Option<Instant>,
+    unkept: Option<Unkept>,
+    silences: u32,
+}
+
+impl Course {
+    /// `wants`: HAProxy is not yet what is wanted, and may be told so now.
+    pub(super) fn next(&mut self, now: Instant, wants: bool) -> Do {
+        if self.unkept.is_some_and(|unkept| unkept.by <= now) {
+            return Do::Keep;
+        }
+        if wants {
+            return Do::Apply;
+        }
+        if self.unkept.is_some_and(|unkept| unkept.at <= now) {
+            return Do::Keep;
+        }
+        if self.watched.is_none_or(|watched| now.saturating_duration_since(watched) >= WATCH) {
+            self.watched = Some(now);
+            return Do::Watch;
+        }
+        Do::Nothing
+    }
+
+    /// HAProxy is what is wanted.
+    pub(super) fn applied(&mut self, now: Instant) {
+        self.silences = 0;
+        let by = self.unkept.map_or(now + KEEP_WITHIN, |unkept| unkept.by);
+        self.unkept = Some(Unkept { at: now + KEEP_AFTER, by });
+    }
+
+    /// It was written down, or could not be.
+    pub(super) fn kept(&mut self, now: Instant, done: bool) {
+        self.unkept = (!done).then(|| Unkept { at: now + KEEP_AGAIN, by: now + KEEP_AGAIN });
+    }
+
+    /// Whether something that was applied is not written down.
+    pub(super) const fn is_unkept(&self) -> bool {
+        self.unkept.is_some()
+    }
+
+    pub(super) const fn answered(&mut self) {
+        self.silences = 0;
+    }
+
+    /// It did not answer. `true` when that was once too often.
+    pub(super) const fn unanswered(&mut self) -> bool {
+        self.silences += 1;
+        let hangs = self.silences >= SILENCES_MAX;
+        if hangs {
+            self.silences = 0;
+        }
+        hangs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(begin: Instant, ms: u64) -> Instant {
+        begin + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn what_is_wanted_comes_first_and_what_was_applied_is_kept_when_there_is_time() {
+        let (begin, mut course) = (crate::clock::monotonic(), Course::default());
+        assert_eq!(course.next(begin, true), Do::Apply);
+        course.applied(begin);
+        assert_eq!(course.next(begin, false), Do::Watch);
+        assert_eq!(course.next(at(begin, 10), false), Do::Nothing);
+        assert_eq!(course.next(at(begin, 250), false), Do::Keep);
+        course.kept(at(begin, 250), true);
+        assert_eq!(course.next(at(begin, 999), false), Do::Nothing);
+        assert_eq!(course.next(at(begin, 1_000), false), Do::Watch);
+        assert!(!course.is_unkept());
+    }
+
+    #[test]
+    fn changes_without_end_are_kept_within_two_seconds_and_failures_tried_again() {
+        let (begin, mut course) = (crate::clock::monotonic(), Course::default());
+        for ms in (0..2_000).step_by(20) {
+            assert_eq!(course.next(at(begin, ms), true), Do::Apply, "{ms}");
+            course.applied(at(begin, ms));
+        }
+        assert_eq!(course.next(at(begin, 2_000), true), Do::Keep);
+        course.kept(at(begin, 2_000), false);
+        assert!(course.is_unkept());
+        assert_eq!(course.next(at(begin, 2_010), true), Do::Apply, "a full disk stops nothing");
+        assert_eq!(course.next(at(begin, 4_000), true), Do::Keep);
+    }
+
+    #[test]
+    fn three_silences_in_a_row_are_a_hang() {
+        let mut course = Course::default();
+        assert_eq!([course.unanswered(), course.unanswered()], [false, false]);
+        course.answered();
+        assert_eq!([course.unanswered(), course.unanswered(), course.unanswered()], [false, false, true]);
+        assert!(!course.unanswered(), "counted anew");
+    }
+}
