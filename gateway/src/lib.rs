@@ -36,3 +36,4 @@ mod services;
 mod sessions;
 #[cfg(test)]
 mod simulation;
+mod tunnel;

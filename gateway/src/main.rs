@@ -52,6 +52,8 @@ enum Command {
     Db(commands::db::Options),
     /// Keep a HAProxy in front of nodes as the list of nodes says, or show how it is.
     Edge(commands::edge::Options),
+    /// Make a node behind a router reachable, by Tor, ssh or another program.
+    Tunnel(commands::tunnel::Options),
     /// Turn a backup into the data directory of a stopped node.
     Restore(commands::restore::Options),
 }
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
         Command::Cluster(options) => (commands::cluster::run(&options, &environment), options.json()),
         Command::Db(options) => (commands::db::run(&options, &environment), options.json()),
         Command::Edge(options) => (edge(&options, &environment), options.json()),
+        Command::Tunnel(options) => (commands::tunnel::run(&options, &environment), options.json()),
         Command::Restore(options) => (commands::restore::run(&options, &environment), options.at.json),
     };
     commands::end(done, json)

@@ -13,7 +13,9 @@ pub mod dev_cluster;
 pub mod edge;
 pub mod invite;
 pub mod joining;
+mod qr;
 pub mod restore;
+pub mod tunnel;
 pub mod user;
 
 use std::error::Error;
