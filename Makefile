@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo cluster-demo desktop screenshots test bench load peer soak sabotage torture cluster-torture failover across growth hostile edge fuzz fmt lint
+.PHONY: help setup demo cluster-demo desktop screenshots test bench load peer soak sabotage torture cluster-torture failover across growth hostile edge edge-cost fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +105,10 @@ hostile: setup ## what two people notice of clients that want to use the node up
 edge: setup ## a thousand changes of nodes behind an edge: what clients notice, how long each takes; SEED=2 for others
 	$(CARGO) build --locked --profile bench --workspace --bins
 	"$(CARGO_TARGET_DIR)/release/edge" --seed $(or $(SEED),1)
+
+edge-cost: setup ## what an edge adds to a message and a connection, handshakes through it, and how soon a new node serves
+	$(CARGO) build --locked --profile bench --workspace --bins
+	"$(CARGO_TARGET_DIR)/release/edge-cost"
 
 fuzz: setup ## search for bytes that break a decoder or a state machine: 10 minutes for each target
 	scripts/fuzz 600

@@ -18,7 +18,9 @@ use endtoend_protocol::{AccountTag, Request};
 use endtoend_testkit::{Behind, Edge, Node, NodeOptions, PATIENCE, Registrar, Unsecured, Wire, eventually};
 use plan::{Change, Plan};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Logins at one time.
 const AT_ONCE: usize = 8;
@@ -82,10 +84,13 @@ async fn measure(options: &Options) -> bool {
         "[limits]\nconnections_max = {connections_max}\n[times]\ncheck_interval_ms = 200\nslow_start_ms = 1000\n"
     ));
     let all: Vec<Behind> = nodes.iter().zip(["a", "b", "c"]).map(|(node, name)| behind(name, node)).collect();
-    let mut staying = Vec::new();
+    let (stop, stopped) = watch::channel(false);
+    let mut staying = JoinSet::new();
     for only in all.iter().take(2) {
         edge.apply(std::slice::from_ref(only));
-        staying.extend(open(edge.listen(), options.connections / 2, staying.len()).await);
+        for wire in open(edge.listen(), options.connections / 2, staying.len()).await {
+            staying.spawn(stay(wire, stopped.clone()));
+        }
     }
     edge.apply(&all);
     println!("{} connections stay on a and b; {} changes, seed {}", staying.len(), options.changes, options.seed);
@@ -93,8 +98,7 @@ async fn measure(options: &Options) -> bool {
     let newcomers = Arc::new(Newcomers::default());
     let mut tasks = JoinSet::new();
     (0..NEWCOMERS).for_each(|_| drop(tasks.spawn(come(edge.listen(), Arc::clone(&newcomers)))));
-    let (mut plan, mut taken, mut seen, mut dropped) = (Plan::new(all, options.seed), Vec::new(), Vec::new(), 0);
-    let mut talked = Stopwatch::start();
+    let (mut plan, mut taken, mut seen, mut differences) = (Plan::new(all, options.seed), Vec::new(), Vec::new(), 0);
     for _ in 0..options.changes {
         let change = plan.next_change();
         if change == Change::Fail {
@@ -108,28 +112,53 @@ async fn measure(options: &Options) -> bool {
         }
         let watch = Stopwatch::start();
         edge.apply(&plan.behind());
-        seen.push(u64::try_from(watch.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        let took = edge.status().pointer("/last_change/took_ms").and_then(Value::as_f64).unwrap_or(f64::NAN);
-        taken.push((took * 1e6) as u64);
+        let asked = u64::try_from(watch.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let status = edge.status();
+        if let Some(wrong) = differs(&status, &plan.behind()) {
+            println!("after {change:?}: {wrong}");
+            differences += 1;
+        }
+        // A node that drains already, or weighs that much: nothing was to be done, and that takes no time to speak of.
+        if status.pointer("/last_change/how").and_then(Value::as_str) != Some("as_it_was") {
+            let took = status.pointer("/last_change/took_ms").and_then(Value::as_f64).unwrap_or(f64::NAN);
+            taken.push((took * 1e6) as u64);
+            seen.push(asked);
+        }
         if change == Change::Fail {
             let down =
                 || edge.server("c").get("state").and_then(Value::as_str).is_none_or(|state| !state.starts_with("UP"));
             eventually(PATIENCE, "c is seen to be down", down);
             newcomers.killing.store(false, Ordering::SeqCst);
         }
-        if talked.elapsed() >= TALK {
-            let before = staying.len();
-            staying = talk(staying).await;
-            dropped += before - staying.len();
-            talked = Stopwatch::start();
-        }
         tokio::task::yield_now().await;
     }
-    let before = staying.len();
-    dropped += before - talk(staying).await.len();
     newcomers.stop.store(true, Ordering::SeqCst);
     while tasks.join_next().await.is_some() {}
-    report(&edge.status(), &newcomers, dropped, &plan, taken, seen)
+    stop.send_replace(true);
+    let mut dropped = 0;
+    while let Some(ended) = staying.join_next().await {
+        dropped += usize::from(ended.is_err());
+    }
+    println!("after {differences} changes HAProxy was not what was wanted");
+    report(&edge.status(), &newcomers, dropped, &plan, taken, seen) && differences == 0
+}
+
+/// What HAProxy has, as the agent has read it back, that is not what is wanted.
+fn differs(status: &Value, wanted: &[Behind]) -> Option<String> {
+    let servers = status.get("servers").and_then(Value::as_array)?;
+    let named = |name: &str| servers.iter().find(|server| server.get("name") == Some(&name.into()));
+    for Behind { name, address, draining, weight, .. } in wanted {
+        let Some(server) = named(name) else { return Some(format!("{name} is missing")) };
+        let weight = if *draining { 0 } else { *weight };
+        let in_service = server.get("state").is_some_and(|state| state != "MAINT");
+        if !in_service || server.get("address") != Some(&json!(address)) || server.get("weight") != Some(&weight.into())
+        {
+            return Some(format!("{server} is not {address} with {weight}"));
+        }
+    }
+    let is_wanted = |server: &&Value| wanted.iter().any(|behind| server.get("name") == Some(&json!(behind.name)));
+    let mut rest = servers.iter().filter(|server| !is_wanted(server));
+    rest.find(|server| server.get("state") != Some(&"MAINT".into())).map(|server| format!("{server} should be gone"))
 }
 
 fn report(status: &Value, newcomers: &Newcomers, dropped: usize, plan: &Plan, taken: Vec<u64>, seen: Vec<u64>) -> bool {
@@ -169,20 +198,15 @@ async fn open(edge: SocketAddr, count: usize, from: usize) -> Vec<Wire> {
     wires
 }
 
-/// Those that are answered; whoever is not is gone.
-async fn talk(wires: Vec<Wire>) -> Vec<Wire> {
-    let mut tasks = JoinSet::new();
-    for mut wire in wires {
-        tasks.spawn(async move {
+/// Says something now and then, until it is told to stop or is not answered, which ends the task in a panic.
+async fn stay(mut wire: Wire, mut stop: watch::Receiver<bool>) {
+    loop {
+        wire.ask(Request::Attach).await;
+        if timeout(TALK, stop.wait_for(|stop| *stop)).await.is_ok() {
             wire.ask(Request::Attach).await;
-            wire
-        });
+            return;
+        }
     }
-    let mut alive = Vec::new();
-    while let Some(wire) = tasks.join_next().await {
-        alive.extend(wire);
-    }
-    alive
 }
 
 async fn come(edge: SocketAddr, newcomers: Arc<Newcomers>) {
