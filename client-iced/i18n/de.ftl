@@ -148,6 +148,25 @@ new-below = Neue Nachrichten
 to-the-end = Zum Ende
 write-to = An { $name } schreiben
 send = Senden
+file-to = Eine Datei für { $name }
+file-path = Wo sie liegt
+file-note = Oder lass eine Datei auf das Fenster fallen. Bilder gehen ohne das hinaus, was die Kamera hineingeschrieben hat.
+file-fetch = Holen
+file-save = Speichern
+file-again = Noch einmal
+file-far = { $done } von { $all }
+file-saved = Gespeichert als { $path }
+size-bytes = { $count ->
+    [one] 1 Byte
+   *[other] { $count } Bytes
+}
+decimal-mark = ,
+fault-gone = Der Server hat sie nicht mehr.
+fault-forged = Was der Server gab, ist nicht, was geschickt wurde.
+fault-no-room = Der Server hat im Augenblick keinen Platz dafür.
+fault-not-taken = Der Server nimmt keine Datei dieser Länge.
+fault-disk = Der Datenträger dieses Geräts ist voll oder gestört.
+fault-refused = Der Server hat abgelehnt.
 bytes-left = { $count ->
     [one] noch 1 Byte
    *[other] noch { $count } Bytes
@@ -258,6 +277,7 @@ keys-line = Neue Zeile
 keys-edit = Im leeren Feld: die letzte eigene Nachricht ändern
 keys-filter = Personen und Nachrichten suchen; Enter öffnet das Erste
 keys-new = Neue Unterhaltung
+keys-file = Eine Datei schicken
 keys-settings = Einstellungen
 keys-back = Einen Schritt zurück
 about = Über
@@ -311,6 +331,17 @@ link-own = Das ist dein eigener Link.
 link-other-server = Der Link gehört zu einem anderen Server. Von einem Server zum anderen kann niemand schreiben.
 link-other-identity = Der Link hat eine andere Identität, als du von dieser Person kennst: Er ist alt, oder jemand ist dazwischen. Vergleicht die Sicherheitsnummern.
 nickname-bad = Ein Name ist eine Zeile von höchstens 128 Bytes.
+file-unreadable = Die Datei lässt sich nicht lesen. Ist der Pfad vollständig?
+file-name = Der Name dieser Datei ist kein Text. Gib ihr einen anderen.
+file-too-long = Die Datei ist länger als 2 GiB.
+file-damaged-picture = Die Datei fängt an wie ein Bild und ist beschädigt, also kann niemand sagen, was sonst darin steht. Nichts wurde geschickt.
+file-busy = Einige Dateien werden gerade versiegelt oder gespeichert. Versuch es wieder, wenn eine davon fertig ist.
+file-not-here = Die Datei ist noch nicht auf diesem Gerät. Hol sie erst.
+file-not-moving = Die Datei ist nicht mehr unterwegs.
+file-too-large = Die Datei ist zu groß, um gezeigt zu werden. Speichere sie.
+file-exists = Es gibt zu viele Dateien dieses Namens. Räum erst im Ordner auf.
+file-unwritable = Die Datei ließ sich dort nicht speichern. Ist Platz da, und gehört der Ordner dir?
+file-damaged = Die Datei auf diesem Gerät ist beschädigt. Hol sie noch einmal.
 text-too-long = Das ist zu lang für eine Nachricht. Sag es in zweien.
 refused-credentials = Der Server kennt dieses Konto nicht mit diesem Passwort. Stimmt beides, stimmt die Uhr dieses Geräts?
 refused-handle-taken = Jemand heißt schon so. Wähle einen anderen Namen.

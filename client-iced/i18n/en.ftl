@@ -148,6 +148,25 @@ new-below = New messages
 to-the-end = To the end
 write-to = Write to { $name }
 send = Send
+file-to = A file for { $name }
+file-path = Where it lies
+file-note = Or let a file fall on the window. Pictures are sent without what the camera wrote into them.
+file-fetch = Fetch
+file-save = Save
+file-again = Try again
+file-far = { $done } of { $all }
+file-saved = Saved as { $path }
+size-bytes = { $count ->
+    [one] 1 byte
+   *[other] { $count } bytes
+}
+decimal-mark = .
+fault-gone = The server does not have it any more.
+fault-forged = What the server gave is not what was sent.
+fault-no-room = The server has no room for it at the moment.
+fault-not-taken = The server takes no file of this length.
+fault-disk = This device's disk is full or broken.
+fault-refused = The server refused.
 bytes-left = { $count ->
     [one] 1 byte left
    *[other] { $count } bytes left
@@ -258,6 +277,7 @@ keys-line = New line
 keys-edit = In an empty field: change your last message
 keys-filter = Search people and messages; Enter opens the first
 keys-new = New conversation
+keys-file = Send a file
 keys-settings = Settings
 keys-back = One step back
 about = About
@@ -311,6 +331,17 @@ link-own = That is your own link.
 link-other-server = The link is of another server. Nobody can write from one server to another.
 link-other-identity = The link has another identity than you know of this person: it is an old one, or somebody is in between. Compare safety numbers.
 nickname-bad = A name is one line of at most 128 bytes.
+file-unreadable = The file cannot be read. Is the path whole?
+file-name = The name of this file is no text. Give it another one.
+file-too-long = The file is longer than 2 GiB.
+file-damaged-picture = The file begins like a picture and is damaged, so nobody can say what else is in it. Nothing was sent.
+file-busy = Some files are being sealed or saved. Try again when one of them is done.
+file-not-here = The file is not on this device yet. Fetch it first.
+file-not-moving = The file is not on its way any more.
+file-too-large = The file is too large to be shown. Save it.
+file-exists = There are too many files of this name. Make order in the folder first.
+file-unwritable = The file could not be saved there. Is there room, and is the folder yours?
+file-damaged = The file on this device is damaged. Fetch it again.
 text-too-long = That is too long for one message. Say it in two.
 refused-credentials = The server does not know this account with this password. If both are right, is this device's clock right?
 refused-handle-taken = Somebody has this handle already. Choose another.

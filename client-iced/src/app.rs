@@ -1,5 +1,7 @@
 //! The whole window as a value: messages change it, and say what is to be done outside. No I/O, no clock.
 
+use std::path::PathBuf;
+
 use endtoend_protocol::UnixMillis;
 use iced::{Element, Theme, keyboard};
 use jiff::tz::TimeZone;
@@ -26,6 +28,8 @@ pub enum Message {
     Key(keyboard::Key, keyboard::Modifiers),
     /// The window has another size, in logical pixels.
     Resized(f32, f32),
+    /// A file was let fall on the window.
+    Dropped(PathBuf),
     /// A person looks at the window, or away.
     Focused(bool),
     /// The system is dark, or light.
@@ -143,12 +147,16 @@ impl App {
                     Screen::FirstRun(_) | Screen::Unlock(_) => Vec::new(),
                 }
             }
+            (Message::Dropped(path), Screen::Home(screen)) => screen.dropped(&path),
             (Message::SystemDark(dark), _) => {
                 self.dark = dark;
                 Vec::new()
             }
             // What a screen was told that is not shown any more.
-            (Message::FirstRun(_) | Message::Unlock(_) | Message::Home(_) | Message::Key(..), _) => Vec::new(),
+            (
+                Message::FirstRun(_) | Message::Unlock(_) | Message::Home(_) | Message::Key(..) | Message::Dropped(_),
+                _,
+            ) => Vec::new(),
         }
     }
 

@@ -5,11 +5,13 @@ use std::fmt::Display;
 use endtoend_client::address::AddressError;
 use endtoend_client::amend::Refused;
 use endtoend_client::contact_link::ContactLinkError;
-use endtoend_client::database::DatabaseError;
+use endtoend_client::database::{DatabaseError, FileFault};
 use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::{
-    AccountError, AddError, DecideError, NicknameError, OfflineReason, RequestError, SendError, StartError, VerifyError,
+    AccountError, AddError, AttachError, DecideError, FileError, NicknameError, OfflineReason, RequestError, SendError,
+    StartError, VerifyError,
 };
+use endtoend_client::files::{PrepareError, SaveError};
 use endtoend_client::handle::BadHandle;
 use endtoend_client::profile::ProfileError;
 use endtoend_protocol::RefusalCode;
@@ -233,6 +235,69 @@ impl From<ContactLinkError> for Failure {
             | ContactLinkError::Encoding
             | ContactLinkError::Identity => Self::new("link-bad"),
         }
+    }
+}
+
+impl From<PrepareError> for Failure {
+    fn from(error: PrepareError) -> Self {
+        match error {
+            PrepareError::Unreadable { source, .. } => Self::because("file-unreadable", &source),
+            PrepareError::TooLong => Self::new("file-too-long"),
+            PrepareError::DamagedPicture => Self::new("file-damaged-picture"),
+            PrepareError::Unwritable(source) => Self::because("profile-failed", &source),
+            PrepareError::GivenUp => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<AttachError> for Failure {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::Prepare(error) => error.into(),
+            AttachError::Send(error) => error.into(),
+            AttachError::Busy => Self::new("file-busy"),
+            AttachError::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::NoConversation(_) | FileError::NoFile => Self::new("refused-no-such-message"),
+            FileError::NotHere => Self::new("file-not-here"),
+            FileError::NotMoving => Self::new("file-not-moving"),
+            FileError::TooLarge => Self::new("file-too-large"),
+            FileError::Save(error) => error.into(),
+            FileError::Busy => Self::new("file-busy"),
+            FileError::Database(error) => error.into(),
+            FileError::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<SaveError> for Failure {
+    fn from(error: SaveError) -> Self {
+        match error {
+            SaveError::Exists(_) => Self::new("file-exists"),
+            SaveError::Unwritable { path, source } => {
+                Self::because("file-unwritable", &format!("{}: {source}", path.display()))
+            }
+            SaveError::Damaged => Self::new("file-damaged"),
+            SaveError::GivenUp => Self::new("engine-stopped"),
+        }
+    }
+}
+
+/// What a person is told of a file that did not get where it should.
+pub const fn fault(fault: FileFault) -> &'static str {
+    match fault {
+        FileFault::Gone => "fault-gone",
+        FileFault::Forged => "fault-forged",
+        FileFault::NoRoom => "fault-no-room",
+        FileFault::NotTaken => "fault-not-taken",
+        FileFault::Disk => "fault-disk",
+        FileFault::Refused => "fault-refused",
     }
 }
 

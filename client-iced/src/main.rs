@@ -17,6 +17,22 @@ struct Arguments {
     /// File of what was chosen in the settings [default: desktop.toml in $XDG_CONFIG_HOME/endtoend or ~/.config/endtoend]
     #[arg(long, env = "ENDTOEND_PREFERENCES", value_name = "FILE")]
     preferences: Option<PathBuf>,
+    /// Folder for files that are saved [default: the system's for downloads]
+    #[arg(long, env = "ENDTOEND_DOWNLOADS", value_name = "DIR")]
+    downloads: Option<PathBuf>,
+}
+
+/// The folder that the system has for downloads, by the file of the desktop's own folders (xdg-user-dirs).
+fn downloads() -> Option<PathBuf> {
+    let list = below("XDG_CONFIG_HOME", "user-dirs.dirs").or_else(|| below("HOME", ".config/user-dirs.dirs"));
+    let list = list.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let named = list.lines().find_map(|line| line.trim().strip_prefix("XDG_DOWNLOAD_DIR="));
+    let named = named.map(|value| value.trim_matches('"'));
+    let chosen = match named.and_then(|value| value.strip_prefix("$HOME/")) {
+        Some(rest) => below("HOME", rest),
+        None => named.map(PathBuf::from).filter(|path| path.is_absolute()),
+    };
+    chosen.or_else(|| below("HOME", "Downloads")).filter(|path| path.is_dir()).or_else(|| below("HOME", ""))
 }
 
 /// Below a folder that a variable names, if it names one from the root.
@@ -45,7 +61,8 @@ fn main() -> ExitCode {
         .preferences
         .or_else(|| below("XDG_CONFIG_HOME", "endtoend/desktop.toml"))
         .or_else(|| below("HOME", ".config/endtoend/desktop.toml"));
-    match window::run(Places { home, preferences }, &locale()) {
+    let downloads = arguments.downloads.or_else(downloads).unwrap_or_else(|| home.join("downloads"));
+    match window::run(Places { home, preferences, downloads }, &locale()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! What the window asks for, and what it is told. Neither does anything.
 
+use std::path::PathBuf;
+
 use endtoend_client::address::ServerAddress;
 use endtoend_client::contact_link::ContactLink;
 use endtoend_client::database::{Conversation, Notice, Page, Settings, Standing, StoredMessage};
@@ -40,6 +42,14 @@ pub enum Order {
         /// The message that it answers.
         answer: Option<MessageId>,
     },
+    /// A file to say something with, and the message that it answers.
+    Attach(Handle, PathBuf, Option<MessageId>),
+    /// The file of a message is to come, or to be tried again.
+    FetchFile(Handle, MessageId),
+    /// No further with that; of our own, neither it nor its message is sent.
+    CancelFile(Handle, MessageId),
+    /// Out of the profile, among what was downloaded, by this name or one like it.
+    SaveFile(Handle, MessageId, String),
     /// Something to do.
     Act(Handle, Deed),
     /// What the server has refused, once more.
@@ -179,6 +189,10 @@ pub enum News {
     Queued(Handle),
     /// It is not, and here it is again.
     NotQueued(Handle, Text, Failure),
+    /// It is sealed and queued, or not.
+    Attached(Handle, Result<(), Failure>),
+    /// It lies there now.
+    Saved(Result<PathBuf, Failure>),
     /// What was done to a conversation.
     Acted(Handle, Result<(), Failure>),
     /// What was seen is noted.

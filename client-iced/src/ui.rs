@@ -33,6 +33,8 @@ pub mod id {
     pub const NEW_CHAT: &str = "new-chat";
     /// What somebody is called.
     pub const NICKNAME: &str = "nickname";
+    /// Where a file lies.
+    pub const FILE: &str = "file";
     /// What a new device shows.
     pub const LINK_CODE: &str = "link-code";
 }

@@ -127,6 +127,7 @@ impl Program {
                 window::Event::Resized(size) | window::Event::Opened { size, .. } => {
                     Some(Message::Resized(size.width, size.height))
                 }
+                window::Event::FileDropped(path) => Some(Message::Dropped(path)),
                 window::Event::Focused => Some(Message::Focused(true)),
                 window::Event::Unfocused => Some(Message::Focused(false)),
                 _ => None,

@@ -158,6 +158,36 @@ fn what_was_said_is_found_and_gone_to() {
 }
 
 #[test]
+fn a_file_is_sent_fetched_and_saved() {
+    let Scene { node: _node, mut alice, mut bob, homes } = acquainted();
+    let map = homes.path().join("map.bin");
+    // More than one part, and no two chunks alike.
+    let bytes: Vec<u8> = (0_u32..300_000).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(&map, &bytes).unwrap();
+    alice.happens(Message::Dropped(map));
+    alice.wait_for("A file for bob");
+    alice.click_last("Send");
+    alice.wait_for("map.bin");
+    bob.click("Fetch");
+    bob.click("Save");
+    let saved = homes.path().join("bob").join("downloads").join("map.bin");
+    bob.wait_for(&format!("Saved as {}", saved.display()));
+    assert_eq!(std::fs::read(&saved).unwrap(), bytes);
+    // Nothing is replaced.
+    bob.click("Close");
+    bob.click("Save");
+    bob.wait_for(&format!("Saved as {}", saved.with_file_name("map (2).bin").display()));
+
+    // What is not there is not sent.
+    alice.click_nth("+", 1);
+    alice.write("file", "/no/such/file");
+    alice.click_last("Send");
+    alice.wait_until("a reason", |alice| alice.sees_beginning("The file cannot be read."));
+    alice.close();
+    bob.close();
+}
+
+#[test]
 fn without_a_server_a_message_waits_and_says_so() {
     let Scene { mut node, mut alice, mut bob, homes: _homes } = acquainted();
     node.kill_9();
@@ -267,7 +297,7 @@ fn a_disk_that_hangs_does_not_hang_the_window() {
     let pipe = home.join("vault");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
-    let (bridge, _told) = Bridge::start(Places { home, preferences: None }).unwrap();
+    let (bridge, _told) = Bridge::start(Places { downloads: home.join("downloads"), home, preferences: None }).unwrap();
     // To read a pipe that nobody writes takes for ever.
     bridge.tell(Order::Enter(Box::new(Entry::Unlock(PASSWORD.to_owned().into())))).unwrap();
     let refused = (0..10_000).find_map(|_| bridge.tell(Order::Conversations).err()).unwrap();

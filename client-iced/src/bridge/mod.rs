@@ -6,8 +6,10 @@
 //! | `mod.rs` | the outside: start it, tell it, stop it |
 //! | `worker.rs` | carries orders out, one after the other; what asks the server goes aside |
 //! | `entering.rs` | from a password to an account |
+//! | `saving.rs` | a file that was received, to a place where nothing is yet |
 
 mod entering;
+mod saving;
 mod worker;
 
 use std::path::PathBuf;
@@ -34,6 +36,8 @@ pub struct Places {
     pub home: PathBuf,
     /// File of the preferences; `None` where the system names no folder for it.
     pub preferences: Option<PathBuf>,
+    /// Folder for files that are saved.
+    pub downloads: PathBuf,
 }
 
 /// To whom orders are given. Dropping it stops the engine.

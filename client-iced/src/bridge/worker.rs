@@ -4,11 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use endtoend_client::database::Question;
-use endtoend_client::engine::{AccountAnswer, AccountRequest, Deed, Engine, EngineHandle, RequestError};
+use endtoend_client::engine::{AccountAnswer, AccountRequest, Attaching, Deed, Engine, EngineHandle, RequestError};
+use endtoend_client::files::Manner;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::Places;
+use super::{Places, saving};
 use crate::failure::Failure;
 use crate::order::{Load, News, Order};
 
@@ -85,6 +86,14 @@ impl Worker {
                 let verification = engine.verify(with.clone()).await;
                 News::Verification(with, verification.map(Box::new).map_err(Failure::from))
             }),
+            Order::Attach(to, path, reply_to) => self.spawn(async move {
+                let attaching = Attaching { to: to.clone(), path, manner: Manner::Usual, reply_to };
+                News::Attached(to, engine.attach(attaching).await.map(|_| ()).map_err(Failure::from))
+            }),
+            Order::SaveFile(with, message, name) => {
+                let folder = self.places.downloads.clone();
+                self.spawn(async move { News::Saved(saving::save(&engine, with, message, &folder, &name).await) });
+            }
             Order::Add(link) => self.spawn(async move {
                 let with = link.handle.clone();
                 // That nobody sits between the link and this person is for the person to say, in the panel.
@@ -209,6 +218,14 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
             let acted = engine.act(with.clone(), deed).await;
             News::Acted(with, acted.map_err(Failure::from))
         }
+        Order::FetchFile(with, message) => {
+            let fetched = engine.fetch_file(with.clone(), message).await;
+            News::Acted(with, fetched.map_err(Failure::from))
+        }
+        Order::CancelFile(with, message) => {
+            let cancelled = engine.cancel_file(with.clone(), message).await;
+            News::Acted(with, cancelled.map_err(Failure::from))
+        }
         Order::Retry(with, message) => {
             let queued = engine.retry(with.clone(), message).await;
             News::Acted(with, queued.map_err(Failure::from))
@@ -244,6 +261,8 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
         | Order::Verify(_)
         | Order::Decide(..)
         | Order::Add(_)
+        | Order::Attach(..)
+        | Order::SaveFile(..)
         | Order::Devices
         | Order::RemoveDevice(_)
         | Order::Meet(_)

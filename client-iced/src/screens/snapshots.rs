@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use endtoend_client::database::{Direction, MessageRef, MessageState, Settings, Standing, StoredMessage};
-use endtoend_client::engine::{Change, ConnectionState, Event, OfflineReason, OwnDevice, Verification};
+use endtoend_client::database::{
+    Body, Direction, FileFault, FileState, MessageRef, MessageState, Settings, Standing, StoredFile, StoredMessage,
+};
+use endtoend_client::engine::{Change, ConnectionState, Event, FileStep, OfflineReason, OwnDevice, Verification};
 use endtoend_protocol::{DeviceId, Emoji, Lifetime, UnixMillis};
 use iced_test::Simulator;
 use jiff::tz::TimeZone;
@@ -249,6 +251,53 @@ fn the_panel_when_an_identity_has_changed() {
             news(News::Verification(handle("bob"), Ok(Box::new(verification)))),
         ]
     });
+}
+
+#[test]
+fn files() {
+    let file = |number, direction, name: &str, bytes, state| {
+        let file = endtoend_protocol::File {
+            blob: endtoend_protocol::BlobId([1; endtoend_protocol::limits::BLOB_ID_BYTES]),
+            key: [2; 32],
+            hash: [3; 32],
+            bytes,
+            name: endtoend_protocol::FileName::new(name),
+            media_type: endtoend_protocol::MediaType::new("application/octet-stream"),
+            shown: endtoend_protocol::Shown::File,
+        };
+        let mut message = message(number, direction, "x");
+        message.body = Body::File(Box::new(StoredFile { file, state }));
+        message
+    };
+    let all = vec![
+        file(1, Direction::In, "Harbour plans, 3rd edition.pdf", 4_213_000, FileState::Offered),
+        file(2, Direction::In, "crane.jpeg", 830_400, FileState::Here),
+        file(3, Direction::Out, "berths.csv", 912, FileState::Here),
+        file(4, Direction::Out, "The long film of the crossing.mkv", 1_640_000_000, FileState::Sending),
+        file(5, Direction::In, "tides.txt", 12_000, FileState::Failed(FileFault::Gone)),
+    ];
+    let moved = |done, bytes| {
+        let message = MessageRef { direction: Direction::Out, id: id(4) };
+        news(News::Event(Box::new(Event::File {
+            with: Some(handle("bob")),
+            message,
+            step: FileStep::Moved { done, bytes },
+        })))
+    };
+    for (appearance, suffix) in [(Appearance::Light, "light"), (Appearance::Dark, "dark")] {
+        let mut app = app(appearance, true);
+        tell(&mut app, people());
+        let actions = app.update(at_home(home::Message::Open(handle("bob"))));
+        let load = actions.into_iter().find_map(|action| match action {
+            crate::app::Action::Order(Order::Load(load)) => Some(load),
+            _ => None,
+        });
+        tell(
+            &mut app,
+            [news(News::Loaded(load.unwrap(), Ok((all.clone(), Vec::new())))), moved(312_500_000, 1_640_000_000)],
+        );
+        compare(&app, &format!("files-{suffix}"), WINDOW);
+    }
 }
 
 #[test]

@@ -94,7 +94,11 @@ pub(crate) struct Person {
 impl Person {
     /// Starts the program on a profile that may be missing.
     pub(crate) fn start(home: &Path) -> Self {
-        let places = Places { home: home.to_owned(), preferences: Some(home.join("desktop.toml")) };
+        let places = Places {
+            home: home.to_owned(),
+            preferences: Some(home.join("desktop.toml")),
+            downloads: home.join("downloads"),
+        };
         let profile = Profile::exists(home);
         let (bridge, told) = Bridge::start(places).unwrap();
         let (app, actions) = App::new(Preferences::default(), clock::now(), TimeZone::UTC, profile);
@@ -176,6 +180,18 @@ impl Person {
     /// Whether these words are before the eyes once more than so often.
     pub(crate) fn sees_nth(&self, words: &str, skip: usize) -> bool {
         self.simulator().find(Nth { words: words.to_owned(), skip }).is_ok()
+    }
+
+    /// Whether words before the eyes begin like that.
+    pub(crate) fn sees_beginning(&self, beginning: &str) -> bool {
+        self.words().iter().any(|words| words.starts_with(beginning))
+    }
+
+    /// Presses the last of those that have these words.
+    pub(crate) fn click_last(&mut self, words: &str) {
+        self.wait_for(words);
+        let count = (1..).find(|count| !self.sees_nth(words, *count)).unwrap_or(1);
+        self.click_nth(words, count - 1);
     }
 
     /// Words before the eyes that are so many digits, without the spaces between them.

@@ -1,9 +1,11 @@
 //! The open conversation: its messages, and what is being written.
 
+use std::collections::BTreeMap;
+
 use endtoend_client::database::{Body, Direction, MessageRef, Notice, StoredMessage};
 use endtoend_client::engine::{Deed, Verification};
 use endtoend_client::handle::Handle;
-use endtoend_protocol::{Lifetime, Text, TextError, UnixMillis, limits};
+use endtoend_protocol::{Lifetime, MessageId, Text, TextError, UnixMillis, limits};
 use iced::widget::text_editor::{self, Content};
 
 use super::timeline::{Question, Timeline};
@@ -46,6 +48,8 @@ pub(super) struct Chat {
     pub(super) news_below: bool,
     pub(super) timer: Option<Lifetime>,
     pub(super) verification: Option<Result<Box<Verification>, Failure>>,
+    /// How much of a file has moved, and of how much.
+    pub(super) moved: BTreeMap<MessageId, (u64, u64)>,
     /// What this person is to be called, while that is typed.
     pub(super) name: Option<String>,
     typing_told: Option<UnixMillis>,
@@ -53,8 +57,12 @@ pub(super) struct Chat {
 
 /// The beginning of a text, in one line.
 pub(super) fn quote(body: &Body) -> Option<String> {
-    let Body::Text(text) = body else { return None };
-    let words = text.as_str().split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = match body {
+        Body::Text(text) => text.as_str(),
+        Body::File(stored) => stored.file.name.as_str(),
+        Body::Deleted | Body::Unknown => return None,
+    };
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
     match words.char_indices().nth(QUOTE_CHARS_MAX) {
         Some((end, _)) => words.get(..end).map(|start| format!("{start}…")),
         None => Some(words),
@@ -75,6 +83,7 @@ impl Chat {
             news_below: false,
             timer: None,
             verification: None,
+            moved: BTreeMap::new(),
             name: None,
             typing_told: None,
         };
@@ -160,6 +169,8 @@ impl Chat {
                 let Some(Body::Text(text)) = text else { return Ok(Vec::new()) };
                 return Ok(vec![Action::Copy(text.as_str().to_owned())]);
             }
+            // Done with the file of it: see there.
+            ChatMessage::Fetch(_) | ChatMessage::StopFile(_) | ChatMessage::Save(_) => {}
             ChatMessage::Retry(of) => {
                 self.chosen = None;
                 return Ok(vec![Action::Order(Order::Retry(self.with.clone(), of.id))]);

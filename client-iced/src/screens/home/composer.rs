@@ -29,7 +29,9 @@ fn binding(press: KeyPress, last_own: Option<ChatMessage>, empty: bool) -> Optio
             last_own.map(|message| Binding::Custom(Message::Chat(message)))
         }
         // These belong to the window.
-        Key::Character(ref letter) if press.modifiers.command() && matches!(letter.as_str(), "k" | "n" | ",") => None,
+        Key::Character(ref letter) if press.modifiers.command() && matches!(letter.as_str(), "k" | "n" | "o" | ",") => {
+            None
+        }
         Key::Named(Named::Tab) => None,
         _ => Binding::from_key_press(press),
     }
@@ -60,9 +62,11 @@ impl Home {
             .padding([10, 16])
             .style(styles::primary)
             .on_press_maybe(ready.then_some(Message::Chat(ChatMessage::Send)));
+        let file =
+            button(text("+").size(size::HEAD)).padding([6, 12]).style(styles::quiet).on_press(Message::Attach(true));
         column![]
             .push(ui::slot(chat.mark.as_ref().map(|mark| marked(t, mark))))
-            .push(row![field, send].spacing(10).align_y(Bottom))
+            .push(row![file, field, send].spacing(10).align_y(Bottom))
             .push(left)
             .spacing(8)
             .padding(Padding { top: 2.0, right: 16.0, bottom: 10.0, left: 16.0 })

@@ -6,6 +6,7 @@ use iced::widget::{Row, button, column, container, row, space, text};
 use iced::{Element, Fill, Length};
 
 use super::chat::{Chat, quote};
+use super::files;
 use super::timeline::Line;
 use super::{ChatMessage, Home, Message};
 use crate::calendar::{Present, span};
@@ -103,7 +104,7 @@ fn bubble<'a>(t: &'a Strings, present: &Present, chat: &'a Chat, message: &'a St
             .size(size::BODY)
             .wrapping(iced::widget::text::Wrapping::WordOrGlyph)
             .into(),
-        Body::File(stored) => ui::body(stored.file.name.as_str().to_owned()).style(styles::muted).into(),
+        Body::File(stored) => files::shown(t, chat, message, stored),
         Body::Deleted => ui::body(t.get("message-deleted")).style(styles::muted).into(),
         Body::Unknown => ui::body(t.get("message-unknown")).style(styles::muted).into(),
     };
@@ -169,9 +170,10 @@ fn deeds<'a>(t: &'a Strings, message: &'a StoredMessage) -> Element<'a, Message>
             .into()
     };
     let has_text = matches!(message.body, Body::Text(_));
+    let says = has_text || matches!(message.body, Body::File(_));
     let faces: Vec<Element<'a, Message>> = REACTIONS
         .into_iter()
-        .filter(|_| has_text)
+        .filter(|_| says)
         .filter_map(|emoji| Emoji::new(emoji.to_owned()))
         .map(|emoji| {
             button(text(emoji.as_str().to_owned()).size(size::HEAD).font(EMOJI))
@@ -185,12 +187,16 @@ fn deeds<'a>(t: &'a Strings, message: &'a StoredMessage) -> Element<'a, Message>
     if matches!(message.state, MessageState::Rejected(_)) {
         all.push(deed("retry", ChatMessage::Retry(name)));
     }
-    if has_text {
+    if says {
         all.push(deed("answer", ChatMessage::Answer(name)));
+    }
+    if has_text {
         all.push(deed("copy", ChatMessage::CopyText(name)));
     }
     if own && has_text {
         all.push(deed("edit", ChatMessage::Edit(name)));
+    }
+    if own && says {
         all.push(deed("delete-everywhere", ChatMessage::Delete(name, true)));
     }
     all.push(deed("delete-here", ChatMessage::Delete(name, false)));

@@ -5,12 +5,14 @@
 //! | `mod.rs` | state, and what a person does to it |
 //! | `news.rs` | what the bridge tells |
 //! | `chat.rs` | the open conversation |
+//! | `files.rs` | files: what is to be sent, and those of messages |
 //! | [`timeline`] | rules: which part of its history is in memory |
 //! | `list.rs`, `conversation.rs`, `lines.rs`, `composer.rs`, `panel.rs`, `settings.rs`, `view.rs` | what is to be seen |
 
 mod chat;
 mod composer;
 mod conversation;
+mod files;
 mod lines;
 mod list;
 mod news;
@@ -40,6 +42,7 @@ use crate::preferences::Preferences;
 use crate::qr::Code;
 use crate::ui::id;
 use chat::Chat;
+use files::Attaching;
 
 /// Narrower than this, in logical pixels, the list and the conversation take turns.
 pub const NARROW: f32 = 720.0;
@@ -92,6 +95,12 @@ pub enum Message {
     NewChatClosed,
     /// In the open conversation.
     Chat(ChatMessage),
+    /// A file is to be sent, or not after all.
+    Attach(bool),
+    /// Where it lies.
+    FileEdited(String),
+    /// That one.
+    FileDone,
     /// The panel about a person.
     Panel(bool),
     /// The new identity is trusted.
@@ -159,6 +168,12 @@ pub enum ChatMessage {
     CopyText(MessageRef),
     /// Refused before, once more.
     Retry(MessageRef),
+    /// The file of that message: fetch it, or try again.
+    Fetch(MessageRef),
+    /// No further with it.
+    StopFile(MessageRef),
+    /// Out of the profile.
+    Save(MessageRef),
 }
 
 /// Something between a new device and this one.
@@ -247,6 +262,9 @@ pub struct Home {
     panel: bool,
     new_chat: Option<NewChat>,
     settings: Option<SettingsPage>,
+    attaching: Option<Attaching>,
+    /// Where the last file lies that was saved.
+    saved: Option<String>,
     failure: Option<Failure>,
     clock_off: Option<(u64, bool)>,
     focused: bool,
@@ -270,6 +288,8 @@ impl Home {
             panel: false,
             new_chat: None,
             settings: None,
+            attaching: None,
+            saved: None,
             failure: None,
             clock_off: None,
             focused,
@@ -326,16 +346,17 @@ impl Home {
             }
             keyboard::Key::Character("n") if modifiers.command() => self.open_new_chat(),
             keyboard::Key::Character(",") if modifiers.command() => self.open_settings(),
+            keyboard::Key::Character("o") if modifiers.command() => self.attach(""),
             _ => Vec::new(),
         }
     }
 
     /// One step back from wherever this is.
     fn escape(&mut self) -> Vec<Action> {
-        if self.new_chat.take().is_some() || self.settings.take().is_some() {
+        if self.attaching.take().is_some() || self.new_chat.take().is_some() || self.settings.take().is_some() {
             return Vec::new();
         }
-        if self.failure.take().is_some() {
+        if self.failure.take().is_some() || self.saved.take().is_some() {
             return Vec::new();
         }
         if self.panel {
@@ -373,7 +394,7 @@ impl Home {
     }
 
     fn open(&mut self, with: Handle) -> Vec<Action> {
-        (self.settings, self.new_chat) = (None, None);
+        (self.settings, self.new_chat, self.attaching) = (None, None, None);
         if self.chat.as_ref().is_some_and(|chat| chat.with == with) {
             return vec![Action::Focus(id::COMPOSER)];
         }
@@ -485,7 +506,11 @@ impl Home {
             Message::Settings(false) => self.settings = None,
             // The application keeps them.
             Message::Prefer(_) => {}
-            Message::Dismiss => (self.failure, self.clock_off) = (None, None),
+            Message::Dismiss => (self.failure, self.clock_off, self.saved) = (None, None, None),
+            Message::Attach(true) => return self.attach(""),
+            Message::Attach(false) => self.attaching = None,
+            Message::FileEdited(path) => return self.file_edited(path),
+            Message::FileDone => return self.file_done(),
             Message::Copy(text) => return vec![Action::Copy(text)],
             Message::SetPrivacy(_)
             | Message::RemoveDevice(_)
@@ -561,6 +586,7 @@ impl Home {
         let Some(chat) = &mut self.chat else { return Vec::new() };
         let mut actions = match message {
             ChatMessage::Send if !may_write => Vec::new(),
+            ChatMessage::Fetch(of) | ChatMessage::StopFile(of) | ChatMessage::Save(of) => chat.file(&message, of),
             message => chat.update(message, now).unwrap_or_else(|failure| {
                 self.failure = Some(failure);
                 Vec::new()

@@ -77,6 +77,18 @@ impl Home {
                     }
                 }
             }
+            News::Attached(with, attached) => {
+                self.failure = attached.err().or(self.failure.take());
+                self.happened_with(with)
+            }
+            News::Saved(Ok(place)) => {
+                self.saved = Some(place.display().to_string());
+                Vec::new()
+            }
+            News::Saved(Err(failure)) => {
+                self.failure = Some(failure);
+                Vec::new()
+            }
             News::Queued(with) => {
                 let chat = self.chat.as_mut().filter(|chat| chat.with == with);
                 if let Some(chat) = chat {
@@ -214,7 +226,13 @@ impl Home {
                 self.typing.remove(&from);
                 self.happened_with(from)
             }
-            Event::File { step: FileStep::Moved { .. }, .. } => Vec::new(),
+            Event::File { with: Some(with), message, step: FileStep::Moved { done, bytes } } => {
+                if let Some(chat) = self.chat.as_mut().filter(|chat| chat.with == with) {
+                    chat.moved(message.id, done, bytes);
+                }
+                Vec::new()
+            }
+            Event::File { with: None, step: FileStep::Moved { .. }, .. } => Vec::new(),
             Event::File { with: Some(with), .. } => self.happened_with(with),
             Event::File { with: None, .. } => self.happened_somewhere(),
             Event::ClockOff { by, ahead } => {

@@ -232,6 +232,7 @@ fn keyboard<'a>(t: &'a Strings) -> Element<'a, Message> {
             line("↑", "keys-edit"),
             line("Ctrl + K", "keys-filter"),
             line("Ctrl + N", "keys-new"),
+            line("Ctrl + O", "keys-file"),
             line("Ctrl + ,", "keys-settings"),
             line("Esc", "keys-back"),
         ]

@@ -376,3 +376,36 @@ fn the_person_of_a_link_is_written_to_once_the_server_has_shown_the_same_identit
     home.news(News::Added(handle("erin"), Ok(())), AT);
     assert_eq!(home.chat.as_ref().unwrap().with, handle("dave"));
 }
+
+#[test]
+fn a_file_that_falls_on_the_window_is_sent_when_that_is_meant() {
+    let mut home = talking(vec![message(1, Direction::In, "hello")]);
+    chat(&mut home, ChatMessage::Answer(theirs(1)));
+    home.dropped(std::path::Path::new("/tmp/map.png"));
+    home.key(&keyboard::Key::Named(key::Named::Escape), keyboard::Modifiers::empty());
+    assert!(home.update(Message::FileDone, AT).is_empty(), "it was not meant");
+    home.dropped(std::path::Path::new("/tmp/map.png"));
+    let actions = home.update(Message::FileDone, AT);
+    let [Action::Order(Order::Attach(with, path, answered))] = actions.as_slice() else { panic!("{actions:?}") };
+    assert_eq!((with, path.to_str(), *answered), (&handle("bob"), Some("/tmp/map.png"), Some(message_id(1))));
+    assert!(home.attaching.is_none() && home.chat.as_ref().unwrap().mark.is_none());
+    // Nobody is written to, or nobody may be.
+    home.update(Message::CloseChat, AT);
+    home.dropped(std::path::Path::new("/tmp/map.png"));
+    assert!(home.attaching.is_none());
+}
+
+#[test]
+fn how_far_a_file_is_has_a_bound_and_ends() {
+    let mut home = talking(vec![message(1, Direction::In, "hello")]);
+    let mut moved = |number, done| {
+        let step = endtoend_client::engine::FileStep::Moved { done, bytes: 10 };
+        home.news(News::Event(Box::new(Event::File { with: Some(handle("bob")), message: theirs(number), step })), AT);
+        home.chat.as_ref().unwrap().moved.len()
+    };
+    for number in 0..100 {
+        moved(number, 1);
+    }
+    assert_eq!(moved(0, 5), 64);
+    assert_eq!(moved(0, 10), 63);
+}

@@ -15,6 +15,13 @@ const LIST: f32 = 320.0;
 /// Of the panel.
 const PANEL: f32 = 320.0;
 
+/// A card over everything else, which is closed by a press beside it.
+pub(super) fn over<'a>(card: Element<'a, Message>, closed: Message) -> Element<'a, Message> {
+    let card = container(card).padding(24).width(400).style(styles::card);
+    let veil = |_: &iced::Theme| container::background(Color { a: 0.4, ..Color::BLACK });
+    opaque(mouse_area(container(opaque(card)).center(Fill).style(veil)).on_press(closed))
+}
+
 impl Home {
     /// What is to be seen.
     pub fn view<'a>(&'a self, t: &'a Strings, present: &'a Present, preferences: Preferences) -> Element<'a, Message> {
@@ -23,7 +30,10 @@ impl Home {
             None => self.chats(t, present),
         };
         let base = column![ui::slot(self.told(t)), base];
-        stack![base].push(self.new_chat.is_some().then(|| self.new_chat_view(t))).into()
+        stack![base]
+            .push(self.new_chat.is_some().then(|| self.new_chat_view(t)))
+            .push(self.attaching.as_ref().map(|attaching| self.attaching_view(t, attaching)))
+            .into()
     }
 
     fn chats<'a>(&'a self, t: &'a Strings, present: &'a Present) -> Element<'a, Message> {
@@ -72,6 +82,9 @@ impl Home {
         if let Some(failure) = &self.failure {
             return Some(bar(failure.say(t), styles::failure));
         }
+        if let Some(place) = &self.saved {
+            return Some(bar(t.with("file-saved", [("path", place.as_str())]), styles::boxed));
+        }
         let (seconds, ahead) = self.clock_off?;
         let key = if ahead { "clock-ahead" } else { "clock-behind" };
         Some(bar(t.with(key, [("by", span(t, seconds))]), styles::warning))
@@ -101,9 +114,6 @@ impl Home {
             .push(ui::failure(t, new.failure.as_ref()))
             .push(foot)
             .spacing(16);
-        let card = container(card).padding(24).width(400).style(styles::card);
-        let veil = |_: &iced::Theme| container::background(Color { a: 0.4, ..Color::BLACK });
-        let behind = mouse_area(container(opaque(card)).center(Fill).style(veil)).on_press(Message::NewChatClosed);
-        opaque(behind)
+        over(card.into(), Message::NewChatClosed)
     }
 }
