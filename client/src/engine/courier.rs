@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::establish::{Login, establish};
+use crate::clock::{self, Instant};
 use crate::files::open::{Incoming, OpenError};
 use crate::files::spool::{LocalName, Spool};
 use crate::transport::{LinkReceiver, LinkSender};
@@ -29,6 +30,8 @@ use crate::transport::{LinkReceiver, LinkSender};
 const WINDOW: usize = 4;
 /// A server that does not answer for a part within this time is away.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+/// News of progress are not older than this.
+const STEP_AGE_MAX: Duration = Duration::from_secs(1);
 const PART_BYTES: u64 = limits::BLOB_PART_BYTES_MAX as u64;
 
 /// Which way files go.
@@ -233,20 +236,23 @@ impl Desk {
     }
 }
 
-/// News of progress for every hundredth of a blob, and not for less than a MiB.
+/// News of progress for every hundredth of a blob, and not for less than a MiB; but each second while anything moves, so that whoever
+/// waits on a slow line knows it.
 struct Steps {
     step: u64,
     told: u64,
+    told_at: Instant,
 }
 
 impl Steps {
     fn new(total: u64) -> Self {
-        Self { step: (total / 100).max(1024 * 1024), told: 0 }
+        Self { step: (total / 100).max(1024 * 1024), told: 0, told_at: clock::monotonic() }
     }
 
     async fn at(&mut self, done: u64, reports: &Reports) {
-        if done.saturating_sub(self.told) >= self.step {
-            self.told = done;
+        let now = clock::monotonic();
+        if done.saturating_sub(self.told) >= self.step || now.duration_since(self.told_at) >= STEP_AGE_MAX {
+            (self.told, self.told_at) = (done, now);
             reports.tell(Report::Moved(done)).await;
         }
     }
