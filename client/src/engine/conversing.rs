@@ -68,7 +68,10 @@ impl Runner {
         let (alone, now) = (self.alone, clock::now());
         let (owes, queued) = self.database().write(|store| {
             store.set_life(life)?;
-            let seen = if alone { Vec::new() } else { store.not_seen(seqs)? };
+            // Only with receipts, as before: without them each device shows each message, and a program that listens on one of them
+            // misses nothing because of a person at another.
+            let told = !alone && store.settings()?.receipts;
+            let seen = if told { store.not_seen(seqs)? } else { Vec::new() };
             let owes = store.mark_shown(seqs)?;
             Ok::<_, DatabaseError>((owes, seen_for_own_devices(store, &seen, now)?))
         })?;
