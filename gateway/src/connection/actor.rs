@@ -3,49 +3,44 @@
 //! It runs while the socket takes what it writes, see [`SocketContext`]. What can pile up meanwhile is bounded by the credit
 //! windows; `TCP_USER_TIMEOUT` ends the connection in the end.
 
+mod requests;
+mod sends;
+
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, ActorContext as _, Arbiter, AsyncContext as _, Handler, Recipient, StreamHandler};
+use actix::{Actor, ActorContext as _, AsyncContext as _, Handler, Recipient, StreamHandler};
 use actix::{WrapFuture as _, fut::ActorFutureExt as _};
 use actix_http::ws::{CloseCode, CloseReason, Message, ProtocolError};
 use bytes::Bytes;
 use endtoend_crypto_core::channel::RECORD_OVERHEAD;
 use endtoend_protocol::{
-    AccountTag, Address, Answer, BlobRequest, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, Envelope,
-    EnvelopeId, Refusal, RefusalCode, RejectReason, Request, RequestId, RetryReason, ServerFrame, limits,
+    Address, Answer, ClientFrame, ClosingReason, DecodeError, DeliveryNumber, Refusal, RefusalCode, RequestId,
+    RetryReason, ServerFrame, limits,
 };
-use endtoend_storage::{Relation, Standing, Tray};
 use rand::RngExt as _;
 use tokio::sync::Semaphore;
-use tracing::Instrument as _;
 
 use super::attachment::{Attachment, BadAck, Leave};
 use super::chatter::Chatter;
 use super::guests::GuestPlace;
-use super::handshake::{self, Stage};
+use super::handshake::Stage;
 use super::leaving::{GOODBYE_MAX, Leaving, PATIENCE, UnderWay};
 use super::link::{Heard, Link};
-use super::names::{self, Taken};
 use super::socket::SocketContext;
 use crate::actors::reply;
 use crate::clock;
-use crate::course::{Course, Turn, is_to_come_again};
-use crate::directory::{AttachTo, LeaveTo};
+use crate::course::Course;
+use crate::directory::LeaveTo;
 use crate::elsewhere::Departed;
-use crate::letter::Letter;
-use crate::limits::{ConnectionCells, Operation, Origin, Subject};
-use crate::mailbox::{Attach, Caller, FromDevice, Push};
+use crate::limits::{ConnectionCells, Origin};
+use crate::mailbox::{FromDevice, Push};
 use crate::metrics::{Presence, Present, Step};
 use crate::node::{Lifecycle, Node, come_back_after};
-use crate::receipt::{Outcome, Receipt, SendSettled};
 use crate::router::Lanes;
 use crate::services::{Guest, Login, PasswordCheck, Standings};
 use crate::sessions::{Notice, SessionId};
-
-/// Requests of one connection that may wait for the store at one time.
-const REQUESTS_MAX: usize = 4;
 
 type Context = SocketContext<Connection>;
 
@@ -269,343 +264,6 @@ impl Connection {
         }
     }
 
-    fn request(&mut self, id: RequestId, request: Request, ctx: &mut Context) {
-        self.node.metrics.requests.one();
-        tracing::debug!(connection = self.number, request = id.0.get(), what = names::name(&request), "asked");
-        // Parts of attachments have a limit of their own.
-        let is_part = matches!(request, Request::Blob(BlobRequest::Put { .. } | BlobRequest::Fetch { .. }));
-        if !is_part && let Err(too_many) = self.node.services.limits.check_connection(&self.cells) {
-            return self.refuse(Some(id), too_many, ctx);
-        }
-        let Some(login) = self.stage.login() else { return self.handshake(id, request, ctx) };
-        let (node, account, now) = (Arc::clone(&self.node), login.device.account, clock::now());
-        match request {
-            Request::Attach => self.attach(id, login.device, ctx),
-            Request::PublishKeys(keys) => {
-                self.ask(id, async move { node.services.publish_keys(login.device, *keys).await }, ctx);
-            }
-            Request::FetchIdentity { account } => {
-                self.ask(id, async move { node.services.identity(login, account).await }, ctx);
-            }
-            Request::FetchBundles { account } => {
-                self.ask(id, async move { node.services.bundles(login, account).await }, ctx);
-            }
-            Request::Evaluate { blinded } => {
-                self.ask_first(id, async move { node.services.evaluate_for(account, blinded).await }, ctx);
-            }
-            Request::FetchDevices => self.ask(id, async move { node.services.devices(account).await }, ctx),
-            Request::RenameDevice { device, name } => {
-                self.ask(id, async move { node.services.rename_device(login, device, name).await }, ctx);
-            }
-            Request::RemoveDevice { device } if device == login.device.device => {
-                self.ask_last(id, async move { node.services.remove_device(login, device, now).await }, ctx);
-            }
-            Request::RemoveDevice { device } => {
-                self.ask(id, async move { node.services.remove_device(login, device, now).await }, ctx);
-            }
-            Request::FetchOffer { link } => {
-                self.ask(id, async move { node.services.link_offer(login, link, now).await }, ctx);
-            }
-            Request::AnswerLink { link, sealed, secret_hash } => {
-                let answer = async move { node.services.answer_link(login, link, sealed, secret_hash, now).await };
-                self.ask(id, answer, ctx);
-            }
-            Request::SetRelation { account, relation } => {
-                self.ask(id, async move { node.services.set_relation(login, account, relation).await }, ctx);
-            }
-            Request::SetBackup(backup) => {
-                self.ask(id, async move { node.services.set_backup(account, backup).await }, ctx);
-            }
-            // In their order, and one in memory at a time.
-            Request::Blob(request) => {
-                self.ask_first(id, async move { node.services.blob(login, request, now).await }, ctx);
-            }
-            Request::Logout { everywhere } => {
-                self.ask_last(id, async move { node.services.logout(login, everywhere, now).await }, ctx);
-            }
-            Request::PasswordStart { opaque, registration } => {
-                self.password_start(id, login, opaque, registration, ctx);
-            }
-            Request::PasswordFinish { opaque, record } => match self.password_check.take() {
-                None => self.refuse(Some(id), RefusalCode::OutOfOrder, ctx),
-                Some(check) => {
-                    let deletes = record.is_none();
-                    let answer = async move { node.services.password_finish(login, check, &opaque, record, now).await };
-                    if deletes { self.ask_last(id, answer, ctx) } else { self.ask(id, answer, ctx) }
-                }
-            },
-            request => {
-                debug_assert!(!handshake::is_for_devices(&request), "{request:?} has no answer");
-                self.refuse(Some(id), RefusalCode::OutOfOrder, ctx);
-            }
-        }
-    }
-
-    /// What a request does, counted while it lasts. Whatever is logged meanwhile says of whom it is.
-    fn work<T, W: Future<Output = T>>(&self, id: RequestId, work: W) -> impl Future<Output = T> + use<T, W> {
-        let under_way = self.node.metrics.request_under_way();
-        let span = tracing::info_span!("request", connection = self.number, request = id.0.get());
-        let work = async move {
-            let done = work.await;
-            drop(under_way);
-            done
-        };
-        work.instrument(span)
-    }
-
-    /// The steps of the handshake happen one after the other: nothing else is read meanwhile.
-    fn handshake(&mut self, id: RequestId, request: Request, ctx: &mut Context) {
-        let Some(mut guest) = self.guest.take() else { return self.refuse(Some(id), RefusalCode::OutOfOrder, ctx) };
-        let (node, notice) = (Arc::clone(&self.node), ctx.address().recipient());
-        let stage = std::mem::replace(&mut self.stage, Stage::Greeted);
-        let taken = names::step(&request);
-        let step = self.work(id, async move {
-            let now = clock::now();
-            let (stage, answer) = handshake::step(stage, request, &node.services, &mut guest, now).await;
-            let Some(login) = stage.login() else { return (stage, None, answer, Some(guest)) };
-            match node.services.enter(login, guest.origin, notice, now).await {
-                Ok(session) => (stage, Some(session), answer, None),
-                Err(refusal) => (Stage::Greeted, None, Err(refusal), Some(guest)),
-            }
-        });
-        ctx.wait(step.into_actor(self).map(move |(stage, session, answer, guest), this, ctx| {
-            let (metrics, done) = (&this.node.metrics, answer.is_ok());
-            if let Some(Taken { step, is_last }) = taken
-                && (is_last || !done)
-            {
-                metrics.step(step, done);
-            }
-            if stage.login().is_some() {
-                this.presence.is_now(Present::Authenticated, metrics);
-            }
-            this.stage = stage;
-            this.session = session;
-            this.guest = guest;
-            if this.session.is_some() {
-                this.place = None;
-            }
-            this.answer(id, answer, ctx);
-        }));
-    }
-
-    fn password_start(
-        &mut self,
-        id: RequestId,
-        login: Login,
-        opaque: Bytes,
-        registration: Option<Bytes>,
-        ctx: &mut Context,
-    ) {
-        let node = Arc::clone(&self.node);
-        let now = clock::now();
-        let start = async move { node.services.password_start(login, &opaque, registration, now).await };
-        ctx.wait(self.work(id, start).into_actor(self).map(move |started, this, ctx| {
-            let (check, answer) =
-                started.map_or_else(|refusal| (None, Err(refusal)), |(check, answer)| (Some(check), Ok(answer)));
-            this.password_check = check;
-            this.answer(id, answer, ctx);
-        }));
-    }
-
-    /// A request after which the connection speaks for nobody: nothing else is read meanwhile.
-    fn ask_last(
-        &mut self,
-        id: RequestId,
-        answer: impl Future<Output = Result<Answer, Refusal>> + 'static,
-        ctx: &mut Context,
-    ) {
-        ctx.wait(self.work(id, answer).into_actor(self).map(move |answer, this, ctx| {
-            let done = answer.is_ok();
-            this.answer(id, answer, ctx);
-            if done {
-                this.close(ClosingReason::Removed, ctx);
-            }
-        }));
-    }
-
-    /// A request that is answered before anything else is read, so that any number may follow each other.
-    fn ask_first(
-        &mut self,
-        id: RequestId,
-        answer: impl Future<Output = Result<Answer, Refusal>> + 'static,
-        ctx: &mut Context,
-    ) {
-        ctx.wait(self.work(id, answer).into_actor(self).map(move |answer, this, ctx| this.answer(id, answer, ctx)));
-    }
-
-    /// Any other request waits beside the rest, a few at a time.
-    fn ask(
-        &mut self,
-        id: RequestId,
-        answer: impl Future<Output = Result<Answer, Refusal>> + 'static,
-        ctx: &mut Context,
-    ) {
-        if self.requests >= REQUESTS_MAX {
-            return self.refuse(Some(id), busy(), ctx);
-        }
-        self.requests += 1;
-        ctx.spawn(self.work(id, answer).into_actor(self).map(move |answer, this, ctx| {
-            this.requests -= 1;
-            this.answer(id, answer, ctx);
-            this.go_if_settled(ctx);
-        }));
-    }
-
-    fn attach(&mut self, id: RequestId, device: Address, ctx: &mut Context) {
-        if !self.attachment.may_ask() {
-            return self.refuse(Some(id), RefusalCode::OutOfOrder, ctx);
-        }
-        if self.leaving.is_asked() {
-            return self.refuse(Some(id), RefusalCode::Busy, ctx);
-        }
-        // Connections run on arbiters and nowhere else.
-        let Some(thread) = Arbiter::try_current() else { return self.refuse(Some(id), busy(), ctx) };
-        let attachment = self.node.next_attachment();
-        let connection = Caller::new(ctx.address().recipient());
-        let attach = Attach { device: device.device, attachment, connection };
-        match self.node.directory.try_send(AttachTo { account: device.account, attach, thread }) {
-            Ok(()) => self.attachment = Attachment::Asked(attachment, id),
-            Err(full) => {
-                // It is told here, and may ask again.
-                full.into_inner().attach.connection.heard();
-                self.refuse(Some(id), busy(), ctx);
-            }
-        }
-    }
-
-    fn send(&mut self, envelope: Envelope, ctx: &mut Context) {
-        let Some(login) = self.stage.login() else { return self.refuse(None, RefusalCode::NotAuthenticated, ctx) };
-        self.node.metrics.sends.one();
-        let (sender, recipient, arrived) = (login.device.account, envelope.to.account, self.heard_at);
-        self.sends += 1;
-        let (id, to, turn) = (envelope.id, envelope.to, self.turn());
-        if self.leaving.is_asked() {
-            return self.refuse_send((id, to), Outcome::Retry(RetryReason::ShuttingDown), arrived, ctx);
-        }
-        let under_way = |to, from| self.lanes.is_under_way(to, from);
-        if self.heard.as_ref().is_some_and(|(heard, course)| !course.lets_in(to, *heard, under_way)) {
-            return self.refuse_send((id, to), Outcome::Retry(RetryReason::Busy), arrived, ctx);
-        }
-        let Ok(place) = Arc::clone(&self.send_window).try_acquire_owned() else {
-            if self.bears(ctx) {
-                self.refuse_send((id, to), Outcome::Retry(RetryReason::Window), arrived, ctx);
-            }
-            return;
-        };
-        let Some(memory) = self.node.memory.take(&envelope) else {
-            return self.refuse_send((id, to), Outcome::Retry(RetryReason::Busy), arrived, ctx);
-        };
-        if let Err(too_many) = self.node.services.limits.check_here(Operation::Send, Subject::Account(sender)) {
-            return self.refuse_send((id, to), too_many.into(), arrived, ctx);
-        }
-        let receipt = Receipt::new((id, to, turn), ctx.address().recipient(), place, memory, arrived);
-        let (changes, now) = (self.node.services.changes(), arrived);
-        if let Some(standing) = self.standings.get(recipient, changes, now) {
-            return self.send_to(sender, standing, envelope, receipt, ctx);
-        }
-        // Nothing else is read until it is known: the order stays.
-        let node = Arc::clone(&self.node);
-        let ask = async move { node.services.standing(recipient, sender).await };
-        ctx.wait(ask.into_actor(self).map(move |standing, this, ctx| match standing {
-            Ok(standing) => {
-                this.standings.put(recipient, standing, changes, now);
-                this.send_to(sender, standing, envelope, receipt, ctx);
-            }
-            Err(_) => receipt.settle(Outcome::Retry(RetryReason::Unavailable)),
-        }));
-    }
-
-    /// Blocked senders are not heard, and not told.
-    fn send_to(
-        &mut self,
-        sender: AccountTag,
-        standing: Option<Standing>,
-        envelope: Envelope,
-        receipt: Receipt,
-        ctx: &mut Context,
-    ) {
-        let (recipient, now) = (envelope.to.account, clock::now());
-        let Some(standing) = standing else {
-            return receipt.settle(Outcome::Rejected(RejectReason::UnknownRecipient));
-        };
-        if standing.devices_version != envelope.devices_version {
-            return receipt.settle(Outcome::Retry(RetryReason::Devices));
-        }
-        let relation = if sender == recipient { Some(Relation::Accepted) } else { standing.relation };
-        let (n, turn) = (self.sends, self.turn());
-        let letter = |tray| Letter { envelope, accepted_at: now, tray, turn };
-        match relation {
-            Some(Relation::Blocked) => receipt.settle(Outcome::Accepted { at: now }),
-            Some(Relation::Accepted) => self.node.router.route(n, letter(Tray::Contacts), receipt, &mut self.lanes),
-            None => {
-                let first = self.standings.is_first_request(recipient);
-                let (node, letter) = (Arc::clone(&self.node), letter(Tray::Requests));
-                // Nothing else is read until it is known: the order stays.
-                let ask = async move { node.services.may_request(recipient, sender, first).await };
-                ctx.wait(ask.into_actor(self).map(move |allowed, this, _| match allowed {
-                    Ok(()) => this.node.router.route(n, letter, receipt, &mut this.lanes),
-                    Err(too_many) => receipt.settle(too_many.into()),
-                }));
-            }
-        }
-    }
-
-    /// Where the envelope stands that was heard last.
-    fn turn(&self) -> Option<Turn> {
-        self.heard.as_ref().map(|(_, course)| Turn::new(Arc::clone(course), self.sends))
-    }
-
-    /// Its client has heard so many of the `Retry`s of this connection, and sends in order from here on.
-    fn retries_heard(&mut self, count: u64, ctx: &mut Context) {
-        if self.stage.login().is_none() {
-            return self.refuse(None, RefusalCode::NotAuthenticated, ctx);
-        }
-        if self.bears(ctx) {
-            let told = self.retries;
-            self.heard.get_or_insert_with(|| (0, Arc::new(Course::after(told)))).0 = count;
-        }
-    }
-
-    /// A refusal at the door: what was sent after it is to come after it.
-    fn refuse_send(&mut self, (id, to): (EnvelopeId, Address), outcome: Outcome, arrived: Instant, ctx: &mut Context) {
-        if let Some((_, course)) = &self.heard {
-            course.refuse(to, self.sends);
-        }
-        self.settled((id, to), outcome, false, arrived, ctx);
-    }
-
-    fn settled(
-        &mut self,
-        (id, to): (EnvelopeId, Address),
-        outcome: Outcome,
-        by_receipt: bool,
-        arrived: Instant,
-        ctx: &mut Context,
-    ) {
-        if let Outcome::Retry(_) | Outcome::Superseded | Outcome::Limited { .. } = outcome {
-            self.retries += 1;
-            if let Some((_, course)) = &self.heard {
-                course.tell(to, by_receipt && is_to_come_again(outcome));
-            }
-        }
-        let after = clock::monotonic().saturating_duration_since(arrived);
-        self.node.metrics.answered(outcome, after);
-        let frame = match outcome {
-            Outcome::Accepted { at } => ServerFrame::Accepted { id, at },
-            Outcome::Retry(reason) => ServerFrame::Retry { id, after_ms: super::retry_after_ms(reason), reason },
-            Outcome::Superseded => {
-                let reason = RetryReason::Busy;
-                ServerFrame::Retry { id, after_ms: super::retry_after_ms(reason), reason }
-            }
-            Outcome::Limited { retry_after } => {
-                let after_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX).max(1);
-                ServerFrame::Retry { id, after_ms, reason: RetryReason::Rate }
-            }
-            Outcome::Rejected(reason) => ServerFrame::Rejected { id, reason },
-        };
-        self.say(&frame, ctx);
-    }
-
     fn acknowledge(&mut self, up_to: DeliveryNumber, ctx: &mut Context) {
         let Some(Login { device: Address { device, .. }, .. }) = self.stage.login() else {
             return self.refuse(None, RefusalCode::NotAuthenticated, ctx);
@@ -722,15 +380,6 @@ impl StreamHandler<Result<Message, ProtocolError>> for Connection {
 
     fn finished(&mut self, ctx: &mut Self::Context) {
         ctx.stop();
-    }
-}
-
-impl Handler<SendSettled> for Connection {
-    type Result = ();
-    fn handle(&mut self, SendSettled { id, to, outcome, arrived, .. }: SendSettled, ctx: &mut Self::Context) {
-        self.lanes.settled(id);
-        self.settled((id, to), outcome, true, arrived, ctx);
-        self.go_if_settled(ctx);
     }
 }
 
