@@ -42,8 +42,8 @@ pub struct Append {
 pub enum AppendOutcome {
     /// Committed.
     Stored(Seq),
-    /// Was committed before, at this place, and is kept from there on as long as a new row would be: it may have expired
-    /// already, and whoever repeats it counts on it.
+    /// Was committed before, at this place, and has time and end of a new row from there on, if those are later: it may have
+    /// expired already, and whoever repeats it counts on it.
     Repeat(Seq),
     /// The device's queue, or the tray in it, is at its limit.
     Full,

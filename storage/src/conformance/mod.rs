@@ -534,10 +534,18 @@ pub(crate) async fn a_repeat_of_an_expired_row_renews_it(store: Shared) {
     let expired = commit(&store, appends(vec![expiring(1, NOW.get()), append(1, 2)])).await;
     let AppendOutcome::Stored(first) = expired[0] else { panic!("{expired:?}") };
     assert_eq!(ids(&load(&*store, 1).await), envelopes([2]));
-    assert_eq!(commit(&store, appends(vec![append(1, 1)])).await, [AppendOutcome::Repeat(first)]);
-    assert_eq!(ids(&load(&*store, 1).await), envelopes([1, 2]));
-    commit(&store, appends(vec![expiring(2, NOW.get())])).await;
-    assert_eq!(ids(&load(&*store, 1).await), envelopes([1, 2]), "a repeat takes nothing away");
+    let at = UnixMillis::new(NOW.get() + 1);
+    let again = Append { accepted_at: at, ..append(1, 1) };
+    assert_eq!(commit(&store, appends(vec![again])).await, [AppendOutcome::Repeat(first)]);
+    let page = load(&*store, 1).await;
+    assert_eq!(ids(&page), envelopes([1, 2]));
+    let times = |page: &Page| page.rows.iter().map(|row| row.accepted_at).collect::<Vec<_>>();
+    assert_eq!(times(&page), [at, NOW], "its end counts from the repeat");
+    let earlier = UnixMillis::new(NOW.get() - 1);
+    commit(&store, appends(vec![Append { accepted_at: earlier, ..expiring(2, NOW.get()) }])).await;
+    let page = load(&*store, 1).await;
+    assert_eq!(ids(&page), envelopes([1, 2]), "a repeat takes nothing away");
+    assert_eq!(times(&page), [at, NOW]);
 }
 
 pub(crate) async fn a_sweep_makes_room(store: Shared) {

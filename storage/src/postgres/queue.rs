@@ -210,19 +210,22 @@ async fn look(
     if devices.is_empty() {
         return Ok(HashMap::new());
     }
-    let (mut rows, mut ids, mut expiries) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rows, mut ids, mut times, mut expiries) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for append in appends {
         if let Some(device) = devices.get(&append.to) {
             rows.push(device.row);
             ids.push(append.id.as_bytes().to_vec());
+            times.push(to_column(append.accepted_at));
             expiries.push(to_column(append.expires_at));
         }
     }
     // An envelope that is there has an id and a place, a depth has two numbers.
     let seen: Vec<(i64, Option<Vec<u8>>, i64, i64)> = sqlx::query_as(
         "WITH present AS (
-             UPDATE queue q SET expires_at = greatest(q.expires_at, named.expires_at)
-             FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) AS named (device_row, envelope_id, expires_at)
+             UPDATE queue q SET expires_at = greatest(q.expires_at, named.expires_at),
+                 accepted_at = greatest(q.accepted_at, named.accepted_at)
+             FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $5::bigint[])
+                 AS named (device_row, envelope_id, expires_at, accepted_at)
              WHERE q.device_row = named.device_row AND q.envelope_id = named.envelope_id
              RETURNING q.device_row, q.envelope_id, q.seq)
          SELECT device_row, envelope_id, seq, 0::bigint FROM present
@@ -233,6 +236,7 @@ async fn look(
     .bind(ids)
     .bind(expiries)
     .bind(devices.values().map(|device| device.row).collect::<Vec<_>>())
+    .bind(times)
     .fetch_all(connection)
     .await?;
     let mut present = HashMap::new();

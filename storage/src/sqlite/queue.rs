@@ -196,11 +196,14 @@ async fn find_present(
     // These are few.
     for (name, append) in named {
         if let Some(seq) = found.get(&name) {
-            sqlx::query("UPDATE queue SET expires_at = max(expires_at, ?2) WHERE seq = ?1")
-                .bind(seq.0)
-                .bind(to_column(append.expires_at))
-                .execute(&mut *connection)
-                .await?;
+            sqlx::query(
+                "UPDATE queue SET expires_at = max(expires_at, ?2), accepted_at = max(accepted_at, ?3) WHERE seq = ?1",
+            )
+            .bind(seq.0)
+            .bind(to_column(append.expires_at))
+            .bind(to_column(append.accepted_at))
+            .execute(&mut *connection)
+            .await?;
         }
     }
     Ok(found)
