@@ -109,7 +109,7 @@ struct Ears {
 }
 
 impl HearsPeers for Ears {
-    fn linked(&self, _: PeerLink) {}
+    fn linked(&self, _: PeerLink, _: u64) {}
     fn heard(&self, over: PeerLink, frame: Frame) {
         match frame {
             Frame::Forward { n, .. } => {

@@ -52,8 +52,9 @@ pub trait Peers: Send + Sync + std::fmt::Debug {
 
 /// What hears other nodes. Called in the order of each link, and returns at once.
 pub trait HearsPeers: Send + Sync {
-    /// A link carries frames from now on.
-    fn linked(&self, link: PeerLink);
+    /// A link carries frames from now on. So many forwarded envelopes have been told to come again before anybody heard it: the
+    /// other end counts them, and may have sent what comes after them.
+    fn linked(&self, link: PeerLink, refused: u64);
     /// A frame of traffic has come.
     fn heard(&self, over: PeerLink, frame: Frame);
     /// The link has ended: nothing comes over it any more, and what was not answered will not be.

@@ -65,6 +65,16 @@ impl Course {
         Self { told: AtomicU64::new(told), ..Self::default() }
     }
 
+    /// The same, of which it is not known for which devices they were: everything waits until he has heard of them.
+    pub(crate) fn closed_after(told: u64) -> Self {
+        let course = Self::after(told);
+        if told > 0 {
+            course.closed().push(Closed { to: None, from: 0, untold: 0, told });
+            course.is_closed.store(true, Ordering::Release);
+        }
+        course
+    }
+
     /// Whether an envelope may be let in whose sender has heard so many refusals. `is_under_way` says whether one to this device
     /// (to any, for `None`), from that number on, is not answered.
     pub(crate) fn lets_in(&self, to: Address, heard: u64, is_under_way: impl Fn(Option<Address>, u64) -> bool) -> bool {
@@ -152,6 +162,11 @@ impl Turn {
         Arc::ptr_eq(&self.course, &other.course)
     }
 
+    /// Names the course as long as somebody has one of its turns.
+    pub(crate) fn course(&self) -> usize {
+        Arc::as_ptr(&self.course).addr()
+    }
+
     /// It is to come again; its sender will hear so by its receipt.
     pub(crate) fn refuse(&self, to: Address) {
         self.course.close(to, self.n, 0);
@@ -232,6 +247,19 @@ mod tests {
         course.tell(to(1), false);
         assert!(!course.lets_in(to(1), 5, NOTHING));
         assert!(course.lets_in(to(1), 6, NOTHING));
+    }
+
+    #[test]
+    fn after_refusals_that_nobody_remembers_everything_waits_until_they_were_heard() {
+        assert!(Course::closed_after(0).lets_in(to(1), 0, NOTHING));
+        let course = Course::closed_after(3);
+        assert!(!course.lets_in(to(1), 2, NOTHING), "this may have been sent after one of them");
+        course.check_invariants();
+        assert!(course.lets_in(to(1), 3, NOTHING));
+        course.refuse(to(1), 9);
+        course.tell(to(1), false);
+        assert!(!course.lets_in(to(1), 3, NOTHING), "it is the fourth");
+        assert!(course.lets_in(to(1), 4, NOTHING));
     }
 
     #[test]

@@ -48,7 +48,7 @@ struct Hearing {
 }
 
 impl HearsPeers for Hearing {
-    fn linked(&self, _: PeerLink) {}
+    fn linked(&self, _: PeerLink, _: u64) {}
     fn heard(&self, over: PeerLink, frame: Frame) {
         let _test_is_over = self.frames.send((over.life, frame));
     }

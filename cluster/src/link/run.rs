@@ -39,7 +39,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite>(
     mut running: Running,
 ) -> Ended {
     let (reader, writer) = tokio::io::split(connection);
-    let mut hearing = Hearing { life: Arc::clone(life), ears: Arc::clone(&running.ears), told: None };
+    let mut hearing = Hearing { life: Arc::clone(life), ears: Arc::clone(&running.ears), told: None, refused: 0 };
     // One task: what is read and what is written never waits for another thread, and nothing is heard after the end.
     tokio::select! {
         why = reads(&mut hearing, reader, read) => why,
@@ -55,6 +55,8 @@ struct Hearing {
     life: Arc<Life>,
     ears: Arc<OnceLock<Arc<dyn HearsPeers>>>,
     told: Option<Arc<dyn HearsPeers>>,
+    /// Forwarded envelopes that were told to come again while nobody heard.
+    refused: u64,
 }
 
 impl Hearing {
@@ -62,7 +64,7 @@ impl Hearing {
         if self.told.is_none()
             && let Some(ears) = self.ears.get()
         {
-            ears.linked(self.life.link);
+            ears.linked(self.life.link, self.refused);
             self.told = Some(Arc::clone(ears));
         }
         self.told.as_deref()
@@ -139,7 +141,11 @@ fn handle(hearing: &mut Hearing, frame: Frame, calls: &mut JoinSet<()>) -> Resul
             let link = life.link;
             match hearing.ears() {
                 Some(ears) => ears.heard(link, traffic),
-                None => drop(as_nobody(&traffic).map(|answer| hearing.life.send(&answer))),
+                None => {
+                    hearing.refused += u64::from(matches!(traffic, Frame::Forward { .. }));
+                    // Of a link that has ended: so has this task, soon.
+                    let _gone = as_nobody(&traffic).map(|answer| hearing.life.send(&answer));
+                }
             }
         }
     }

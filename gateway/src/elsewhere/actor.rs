@@ -280,7 +280,7 @@ impl DirectoryKeeper {
                 Ok(found) => {
                     for Newer { to, first, last } in found {
                         this.rules.seen.found(this.elsewhere.name(to), last);
-                        this.elsewhere.wake(&this.routes, to, first);
+                        Elsewhere::wake(&this.routes, to, first);
                         this.elsewhere.metrics.swept_devices.one();
                     }
                     this.elsewhere.change_owned().swept(now);

@@ -63,6 +63,7 @@ impl Handler<ComesIn> for Door {
         let comes_in_turn = self.rules.lets_in(to, heard);
         let place = Arc::clone(&self.window).try_acquire_owned();
         let (true, Ok(place), Some(memory)) = (comes_in_turn, place, self.memory.take(&envelope)) else {
+            self.elsewhere.metrics.forwards_refused.one();
             self.rules.refuse(to, n);
             return self.answer(n, WireOutcome::Busy, false);
         };

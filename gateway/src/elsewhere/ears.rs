@@ -49,9 +49,10 @@ impl Ears {
 }
 
 impl HearsPeers for Ears {
-    fn linked(&self, link: PeerLink) {
+    fn linked(&self, link: PeerLink, refused: u64) {
+        self.elsewhere.metrics.forwards_refused.add(refused);
         let (memory, router, elsewhere) = (self.memory.clone(), Arc::clone(&self.router), Arc::clone(&self.elsewhere));
-        let rules = Entry::default();
+        let rules = Entry::after(refused);
         let course = rules.course();
         let door =
             Door::start_in_arbiter(&self.arbiter, move |_| Door::new(link.life, rules, memory, router, elsewhere));
@@ -66,6 +67,7 @@ impl HearsPeers for Ears {
                 let (way, to) = (self.doors().get(&life).cloned(), forward.envelope.to);
                 let came = way.as_ref().map(|way| way.door.try_send(ComesIn { n, forward, heard: way.heard }).is_ok());
                 if came != Some(true) {
+                    self.elsewhere.metrics.forwards_refused.one();
                     if let Some(WayIn { course, .. }) = way {
                         course.refuse(to, n);
                         course.tell(to, false);
@@ -77,7 +79,7 @@ impl HearsPeers for Ears {
             Frame::Forwarded { n, outcome, moved } => self.elsewhere.forwarded(life, n, outcome, moved),
             Frame::Wake { n, to, seq } => {
                 // In the mailbox's queue before the other side hears so.
-                self.elsewhere.wake(&self.routes, to, Seq(seq));
+                Elsewhere::wake(&self.routes, to, Seq(seq));
                 self.elsewhere.metrics.wakes_heard.one();
                 let _gone = self.elsewhere.peers.send(life, Frame::Woken { up_to: n });
             }

@@ -24,6 +24,11 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Of a link over which so many were told to come again before anybody was there to hear them.
+    pub(crate) fn after(refused: u64) -> Self {
+        Self { course: Arc::new(Course::closed_after(refused)), ..Self::default() }
+    }
+
     /// Shared with whoever refuses envelopes before they come here.
     pub(crate) fn course(&self) -> Arc<Course> {
         Arc::clone(&self.course)

@@ -132,9 +132,8 @@ impl Elsewhere {
     }
 
     /// Tells the mailbox of the device, if there is one here, of a row.
-    pub(crate) fn wake(&self, routes: &Routes, to: Address, seq: Seq) {
-        let from = reads_from(&self.owned(), self.name(to), seq, clock::monotonic());
-        routes.wake(to, from);
+    pub(crate) fn wake(routes: &Routes, to: Address, seq: Seq) {
+        routes.wake(to, reads_from(seq));
     }
 
     /// Where the device is. `may_hop`: an envelope that has not come over a link may go over one.
@@ -152,7 +151,7 @@ pub(crate) struct Known<'a> {
 }
 
 impl Places<Recipient<Enqueue>> for Known<'_> {
-    fn mailbox(&self) -> Option<Recipient<Enqueue>> {
+    fn mailbox(&self) -> Option<(u64, Recipient<Enqueue>)> {
         let is_here = self.elsewhere.is_exclusive(self.elsewhere.name(self.to));
         if is_here { self.routes.mailbox(self.to.account) } else { None }
     }
@@ -185,7 +184,7 @@ impl AfterCommit {
         routes: &Routes,
     ) {
         match (told, seq) {
-            (Told::Wake(to, seq), _) => self.elsewhere.wake(routes, to, seq),
+            (Told::Wake(to, seq), _) => Elsewhere::wake(routes, to, seq),
             // Commit first, look second.
             (told, Some(seq)) if !self.elsewhere.is_exclusive(self.elsewhere.name(to)) => {
                 reply(&self.waker, Committed { to, seq, told });

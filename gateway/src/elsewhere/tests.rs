@@ -196,7 +196,7 @@ fn run<F: Future<Output = ()>>(test: impl FnOnce(Line2) -> Pin<Box<F>>) {
         let (claims, store) = (LocalClaims::new(LEASE), Arc::default());
         let (first, second) = (node(0, &line, &claims, &store), node(1, &line, &claims, &store));
         for end in [0, 1] {
-            line.ears[end].get().unwrap().linked(PeerLink { life: LinkLife(1), run: runs[1 - end] });
+            line.ears[end].get().unwrap().linked(PeerLink { life: LinkLife(1), run: runs[1 - end] }, 0);
         }
         let carried = Arc::clone(&line);
         actix_web::rt::spawn(async move {

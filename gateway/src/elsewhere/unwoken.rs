@@ -207,11 +207,14 @@ impl<T> Unwoken<T> {
     #[cfg(test)]
     pub(crate) fn check_invariants(&self) {
         let again: BTreeSet<_> = self.again.values().flatten().filter(|row| self.rows.contains_key(row)).collect();
+        let looking: BTreeSet<_> = self.looking.iter().collect();
+        let mut asked: BTreeMap<u64, usize> = BTreeMap::new();
+        self.asked.values().for_each(|row| *asked.entry(*row).or_default() += 1);
         for (number, row) in &self.rows {
-            let asked = self.asked.values().filter(|other| *other == number).count();
+            let asked = asked.get(number).copied().unwrap_or_default();
             assert_eq!(asked, row.open, "a question for each answer that is awaited");
             let waits = usize::from(self.waiting.contains(number))
-                + usize::from(self.looking.contains(number))
+                + usize::from(looking.contains(number))
                 + usize::from(again.contains(number))
                 + usize::from(row.open > 0);
             assert_eq!(waits, 1, "a row waits for one thing");

@@ -14,6 +14,7 @@ use super::messages::{Attach, Enqueue, Finish, FromDevice, MailboxIdle, MailboxS
 use super::wakes::SharedWakeUps;
 use crate::actors::reply;
 use crate::clock;
+use crate::letter::Letter;
 use crate::metrics::{Metrics, Share, StoreCall};
 use crate::queue_writer::{Forget, Persist, Persisted, Then};
 use crate::receipt::Receipt;
@@ -101,8 +102,8 @@ impl Mailbox {
                 if let Err(full) = self.around.persist.try_send(persist) {
                     let persist = full.into_inner();
                     persist.refuse();
-                    let envelope = persist.letter.envelope;
-                    let refused = Persisted { to: envelope.to, id: envelope.id, outcome: None };
+                    let Letter { envelope, accepted_at, .. } = persist.letter;
+                    let refused = Persisted { to: envelope.to, id: envelope.id, accepted_at, outcome: None };
                     // Through the own queue, so that the rules hear of it after this step and not inside it.
                     reply(&ctx.address().recipient(), refused);
                 }
@@ -162,8 +163,8 @@ impl Handler<Enqueue> for Mailbox {
 
 impl Handler<Persisted> for Mailbox {
     type Result = ();
-    fn handle(&mut self, Persisted { to, id, outcome }: Persisted, ctx: &mut Self::Context) {
-        self.step(ctx, |devices, out| devices.persisted(to.device, id, outcome, out));
+    fn handle(&mut self, persisted: Persisted, ctx: &mut Self::Context) {
+        self.step(ctx, |devices, out| devices.persisted(&persisted, out));
     }
 }
 

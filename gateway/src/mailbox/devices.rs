@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use endtoend_protocol::{Deliver, DeviceId};
-use endtoend_storage::{AppendOutcome, Page, PageLimits, Seq};
+use endtoend_storage::{Page, PageLimits, Seq};
 
 use super::messages::{AttachmentId, DeviceEvent};
 use super::pending::{self, Pending};
 use crate::letter::Letter;
-use crate::queue_writer::Ticket;
+use crate::queue_writer::{Persisted, Ticket};
 use crate::receipt::Outcome;
 
 /// What the rules ask of the actor, to be done in this order. `R` is the right to answer a sender, `C` the way to a
@@ -89,14 +89,8 @@ impl<R, C> Devices<R, C> {
     }
 
     /// The writer tried to commit an envelope.
-    pub(crate) fn persisted(
-        &mut self,
-        device: DeviceId,
-        id: endtoend_protocol::EnvelopeId,
-        outcome: Option<AppendOutcome>,
-        out: &mut Vec<Action<R, C>>,
-    ) {
-        self.step(device, out, |pending, out| pending.persisted(id, outcome, out));
+    pub(crate) fn persisted(&mut self, persisted: &Persisted, out: &mut Vec<Action<R, C>>) {
+        self.step(persisted.to.device, out, |pending, out| pending.persisted(persisted, out));
         self.leave_if_idle(out);
     }
 

@@ -15,7 +15,7 @@ use endtoend_storage::{AppendOutcome, Page, PageLimits, Queued, Seq};
 use super::repeats::RepeatWindow;
 use crate::course::Turn;
 use crate::letter::Letter;
-use crate::queue_writer::{Ticket, outcome_for_sender};
+use crate::queue_writer::{Hold, Persisted, Ticket, outcome_for_sender};
 use crate::receipt::Outcome;
 
 /// Envelopes that the tail takes in for one device; what is committed beyond it is read from the store later. A window
@@ -46,8 +46,8 @@ pub(super) struct BadAck;
 /// How safe an envelope is.
 #[derive(Debug)]
 enum Durability<R> {
-    /// On its way to the disk.
-    Storing { ticket: Ticket, receipt: R },
+    /// On its way to the disk. Dropped in this order: not written, and then answered.
+    Storing { ticket: Hold, receipt: R },
     /// Committed.
     Stored(Seq),
     /// The store did not confirm, the sender was told to repeat; the device may still acknowledge it.
@@ -199,14 +199,15 @@ impl<R> Pending<R> {
                 return;
             }
         }
-        let ticket = Ticket::default();
+        let hold = Hold::default();
+        let ticket = hold.ticket();
         self.tail_bytes += envelope.body.len();
         self.tail.push_back(Entry {
             id: envelope.id,
             accepted_at: at,
             body: envelope.body.clone(),
             turn: letter.turn.clone(),
-            durability: Durability::Storing { ticket: ticket.clone(), receipt },
+            durability: Durability::Storing { ticket: hold, receipt },
         });
         // Its place in line is taken, in the tail here and in the writer's batch there, before anything slow.
         out.push(Action::Persist { letter, ticket });
@@ -214,7 +215,8 @@ impl<R> Pending<R> {
     }
 
     /// The writer tried to commit an envelope.
-    pub(super) fn persisted(&mut self, id: EnvelopeId, outcome: Option<AppendOutcome>, out: &mut Vec<Action<R>>) {
+    pub(super) fn persisted(&mut self, persisted: &Persisted, out: &mut Vec<Action<R>>) {
+        let Persisted { id, accepted_at, outcome, .. } = *persisted;
         let seq = match outcome {
             Some(AppendOutcome::Stored(seq) | AppendOutcome::Repeat(seq)) => Some(seq),
             Some(AppendOutcome::Full | AppendOutcome::UnknownDevice) | None => None,
@@ -229,6 +231,7 @@ impl<R> Pending<R> {
             None => Durability::Unconfirmed,
         };
         if let Some((_, entry)) = self.window.iter_mut().find(|(_, entry)| entry.id == id) {
+            was_written(entry, accepted_at, seq);
             settle(entry, durability(), outcome, out);
             if self.behind == Behind::No {
                 // Otherwise rows before this one may still have to be read.
@@ -236,6 +239,7 @@ impl<R> Pending<R> {
             }
         } else if let Some(at) = self.tail.iter().position(|entry| entry.id == id) {
             if let Some(entry) = self.tail.get_mut(at) {
+                was_written(entry, accepted_at, seq);
                 settle(entry, durability(), outcome, out);
             }
             // Not stored and not pushed: it never happened. Stored with no device here: the store has it.
@@ -316,15 +320,15 @@ impl<R> Pending<R> {
     /// A row of the store, in the order of acceptance, which also orders what of the tail the page reaches.
     fn take_row(&mut self, row: Queued, out: &mut Vec<Action<R>>) {
         if let Some((_, entry)) = self.window.iter_mut().find(|(_, entry)| entry.id == row.id) {
-            found_stored(entry, row.seq, out);
+            found_stored(entry, &row, out);
         } else if let Some(at) = self.tail.iter().position(|entry| entry.id == row.id) {
             if let Some(mut entry) = self.remove_from_tail(at) {
-                found_stored(&mut entry, row.seq, out);
+                found_stored(&mut entry, &row, out);
                 self.page.push_back(entry);
             }
         } else if let Some(entry) = self.page.iter_mut().find(|entry| entry.id == row.id) {
             // Read before: a wake-up went back over it.
-            found_stored(entry, row.seq, out);
+            found_stored(entry, &row, out);
         } else if self.acknowledged.contains(&row.id) {
             // The device has it; a crash or a failed commit left the row behind.
             if !self.acknowledged_early.contains(&row.id) {
@@ -474,7 +478,12 @@ impl<R> Pending<R> {
 
 /// A repeat of an envelope that is here: answered at once if it is safe, else when the first one would have been.
 fn repeat<R>(known: &mut Entry<R>, letter: Letter, receipt: R, out: &mut Vec<Action<R>>) {
+    let has_expired = known.accepted_at.plus(limits::QUEUE_AGE_MAX) <= letter.accepted_at;
     match &mut known.durability {
+        // Its row is gone, or will not be read again. It is safe when its device has it, or when that one is away and it is stored anew.
+        Durability::Stored(_) | Durability::Unconfirmed if has_expired => {
+            out.push(Action::Settle(receipt, Outcome::Retry(RetryReason::Busy)));
+        }
         Durability::Stored(_) => {
             out.push(Action::Settle(receipt, Outcome::Accepted { at: known.accepted_at }));
         }
@@ -487,8 +496,9 @@ fn repeat<R>(known: &mut Entry<R>, letter: Letter, receipt: R, out: &mut Vec<Act
             }
         }
         Durability::Unconfirmed => {
-            let ticket = Ticket::default();
-            known.durability = Durability::Storing { ticket: ticket.clone(), receipt };
+            let hold = Hold::default();
+            let ticket = hold.ticket();
+            known.durability = Durability::Storing { ticket: hold, receipt };
             // What became of the one before does not matter any more.
             known.turn.clone_from(&letter.turn);
             let letter = Letter { accepted_at: known.accepted_at, ..letter };
@@ -499,7 +509,10 @@ fn repeat<R>(known: &mut Entry<R>, letter: Letter, receipt: R, out: &mut Vec<Act
 
 /// A row of the store turns out to be this entry's, so it need not be written. If it were, it would be written anew once
 /// the device has acknowledged it, and nobody would delete it.
-fn found_stored<R>(entry: &mut Entry<R>, seq: Seq, out: &mut Vec<Action<R>>) {
+fn found_stored<R>(entry: &mut Entry<R>, row: &Queued, out: &mut Vec<Action<R>>) {
+    // Its end counts from then, whatever is sent now.
+    entry.accepted_at = row.accepted_at;
+    let seq = row.seq;
     match &mut entry.durability {
         Durability::Storing { ticket, .. } => {
             ticket.elide();
@@ -507,6 +520,13 @@ fn found_stored<R>(entry: &mut Entry<R>, seq: Seq, out: &mut Vec<Action<R>>) {
         }
         // Stored elsewhere before: that row was deleted, and a repeat has made this one.
         Durability::Unconfirmed | Durability::Stored(_) => entry.durability = Durability::Stored(seq),
+    }
+}
+
+/// The row that an entry waits for has this time: it may be that of an earlier write of the same envelope.
+fn was_written<R>(entry: &mut Entry<R>, accepted_at: UnixMillis, seq: Option<Seq>) {
+    if seq.is_some() && entry.is_storing() {
+        entry.accepted_at = accepted_at;
     }
 }
 

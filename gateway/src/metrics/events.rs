@@ -228,6 +228,8 @@ pub(crate) struct Metrics {
 
     /// Envelopes that went over a link, and wake-ups there and from there.
     pub(crate) forwarded: Counter,
+    /// Envelopes from other nodes that found no room here, or nobody yet.
+    pub(crate) forwards_refused: Counter,
     pub(crate) wakes_sent: Counter,
     pub(crate) wakes_heard: Counter,
     /// Rows whose senders wait until other nodes know.
@@ -278,6 +280,7 @@ impl Metrics {
             tail_envelopes: Arc::default(),
             tail_bytes: Arc::default(),
             forwarded: Counter::default(),
+            forwards_refused: Counter::default(),
             wakes_sent: Counter::default(),
             wakes_heard: Counter::default(),
             unwoken: Gauge::default(),

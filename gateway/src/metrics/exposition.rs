@@ -72,6 +72,8 @@ impl Metrics {
         text.counter("endtoend_claims_lost_total", help, &self.claims_lost);
         let help = "Envelopes that went to the node that has their device.";
         text.counter("endtoend_forwards_total", help, &self.forwarded);
+        let help = "Envelopes from other nodes that were told to come again before anything was done with them.";
+        text.counter("endtoend_forwards_refused_total", help, &self.forwards_refused);
         let help = "Wake-ups for devices on other nodes, and from there.";
         let kinds = [("sent", self.wakes_sent.get()), ("heard", self.wakes_heard.get())];
         text.totals("endtoend_wakes_total", help, "kind", kinds.into_iter());

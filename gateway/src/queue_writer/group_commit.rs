@@ -1,7 +1,9 @@
 //! Which writes go into the next commit, and when: the rules of the queue writer.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
+
+use endtoend_protocol::Address;
 
 /// How long an idle writer waits for company, or for the device to be faster.
 pub(super) const LINGER: Duration = Duration::from_millis(2);
@@ -31,6 +33,18 @@ pub(crate) trait Write {
     fn is_elided(&self) -> bool;
     /// Takes it for writing, unless it must not be written.
     fn claim(&self) -> Claim;
+    /// It may be refused where others of the same commit are not: a stranger's, whose part of a queue is full. What goes to the same
+    /// device from the same place then waits for the next commit, or it would overtake.
+    fn may_be_refused_alone(&self) -> bool;
+    /// From where it comes, from each place if it was sent again, and to which device.
+    fn lanes(&self) -> impl Iterator<Item = LaneName>;
+}
+
+/// Names what comes from one place and goes to one device, as long as something of it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LaneName {
+    pub(crate) course: usize,
+    pub(crate) to: Address,
 }
 
 /// Whether a write goes into a batch.
@@ -147,16 +161,25 @@ impl<A: Write, D> GroupCommit<A, D> {
             Some(_) => {}
         }
         let (mut appends, mut bytes) = (Vec::new(), 0);
+        // Those in which something of this batch may be refused alone: nearly always none.
+        let mut unsure: HashSet<LaneName> = HashSet::new();
         while appends.len() < BATCH_ROWS_MAX
             && let Some((write, _)) = self.appends.front()
             && (appends.is_empty() || bytes + write.bytes() <= BATCH_BYTES_MAX)
         {
+            let is_sure = !write.may_be_refused_alone();
+            if is_sure && !unsure.is_empty() && write.lanes().any(|lane| unsure.contains(&lane)) {
+                break;
+            }
             bytes += write.bytes();
             self.appends_bytes -= weight(write);
             let Some((write, offered_at)) = self.appends.pop_front() else { break };
             match write.claim() {
                 Claim::Taken => {
                     self.committing_since.get_or_insert(offered_at);
+                    if !is_sure {
+                        unsure.extend(write.lanes());
+                    }
                     appends.push(write);
                 }
                 Claim::Elided => self.elided += 1,
@@ -240,6 +263,8 @@ fn weight_max() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use endtoend_protocol::{AccountTag, DeviceId};
+
     use super::*;
     use crate::queue_writer::ticket::Ticket;
 
@@ -249,6 +274,9 @@ mod tests {
         bytes: usize,
         ticket: Option<Ticket>,
         overtakes: bool,
+        /// A stranger's; from where.
+        stranger: bool,
+        from: usize,
     }
     impl Write for Row {
         fn bytes(&self) -> usize {
@@ -267,13 +295,20 @@ mod tests {
                 false => Claim::Elided,
             }
         }
+        fn may_be_refused_alone(&self) -> bool {
+            self.stranger
+        }
+        fn lanes(&self) -> impl Iterator<Item = LaneName> {
+            let to = Address { account: AccountTag::new([1; 32]), device: DeviceId::FIRST };
+            std::iter::once(LaneName { course: self.from, to })
+        }
     }
     fn plain(name: u32) -> Row {
-        Row { name, bytes: 100, ticket: None, overtakes: false }
+        Row { name, bytes: 100, ticket: None, overtakes: false, stranger: false, from: 1 }
     }
     fn elidable(name: u32) -> (Row, Ticket) {
         let ticket = Ticket::default();
-        (Row { name, bytes: 100, ticket: Some(ticket.clone()), overtakes: false }, ticket)
+        (Row { ticket: Some(ticket.clone()), ..plain(name) }, ticket)
     }
     fn names(next: Next<Row, u32>) -> Vec<u32> {
         match next {
@@ -377,6 +412,19 @@ mod tests {
         assert_eq!(names(rules.next(t)), [3]);
         assert_eq!(rules.take_refused().iter().map(|row| row.name).collect::<Vec<_>>(), [1, 2]);
         assert!(rules.take_refused().is_empty());
+    }
+
+    #[test]
+    fn what_follows_a_strangers_envelope_on_its_lane_waits_for_the_next_commit() {
+        let (mut rules, t) = start();
+        rules.append(Row { stranger: true, ..plain(1) }, t);
+        rules.append(Row { stranger: true, ..plain(2) }, t);
+        rules.append(Row { from: 2, ..plain(3) }, t);
+        rules.append(plain(4), t);
+        rules.append(Row { stranger: true, ..plain(5) }, t);
+        assert_eq!(names(rules.next(t)), [1, 2, 3], "his part of the queue may be full where there is room for 4");
+        rules.committed(true, Vec::new(), t);
+        assert_eq!(names(rules.next(t)), [4, 5]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Everything the queue writer can be told, with the replies.
 
 use actix::{Message, Recipient};
-use endtoend_protocol::{Address, EnvelopeId};
+use endtoend_protocol::{Address, EnvelopeId, UnixMillis};
 use endtoend_storage::{AppendOutcome, Seq};
 use tokio::sync::oneshot;
 
@@ -32,6 +32,8 @@ pub(crate) enum Then<M = Recipient<Persisted>, R = Receipt> {
 pub(crate) struct Persisted {
     pub to: Address,
     pub id: EnvelopeId,
+    /// The time that the row has, if there is one: an envelope that was sent again may have been written with another.
+    pub accepted_at: UnixMillis,
     pub outcome: Option<AppendOutcome>,
 }
 

@@ -13,4 +13,4 @@ pub(crate) use messages::{Forget, Persist, Persisted, Then, UntilWritten};
 #[cfg(test)]
 pub(crate) use outcome::place_of;
 pub(crate) use outcome::{Told, outcome_for_sender};
-pub(crate) use ticket::Ticket;
+pub(crate) use ticket::{Hold, Ticket};

@@ -1,11 +1,11 @@
 //! What a write leads to: what goes to the store, and who hears in which order what became of it.
 
 use endtoend_protocol::{Address, RejectReason, RetryReason, UnixMillis, limits};
-use endtoend_storage::{Append, AppendOutcome, Seq};
+use endtoend_storage::{Append, AppendOutcome, Seq, Tray};
 
-use super::group_commit::{Claim, Write};
+use super::group_commit::{Claim, LaneName, Write};
 use super::messages::{Persist, Persisted, Then};
-use crate::course::is_to_come_again;
+use crate::course::{Turn, is_to_come_again};
 use crate::letter::Letter;
 use crate::receipt::Outcome;
 
@@ -57,9 +57,10 @@ impl<M, R> Persist<M, R> {
         let Self { letter, then } = self;
         let Letter { envelope, accepted_at, .. } = letter;
         let told = match then {
-            Then::Tell { mailbox, .. } => {
-                [Some(Told::Mailbox(mailbox, Persisted { to: envelope.to, id: envelope.id, outcome })), None]
-            }
+            Then::Tell { mailbox, .. } => [
+                Some(Told::Mailbox(mailbox, Persisted { to: envelope.to, id: envelope.id, accepted_at, outcome })),
+                None,
+            ],
             Then::Settle(receipt) => {
                 let wake = place_of(outcome).map(|seq| Told::Wake(envelope.to, seq));
                 [wake, Some(Told::Sender(receipt, outcome_for_sender(outcome, accepted_at)))]
@@ -96,6 +97,18 @@ impl<M, R> Write for Persist<M, R> {
             }
             true => Claim::Taken,
         }
+    }
+    fn may_be_refused_alone(&self) -> bool {
+        self.letter.tray == Tray::Requests
+    }
+    fn lanes(&self) -> impl Iterator<Item = LaneName> {
+        let to = self.letter.envelope.to;
+        let again = match &self.then {
+            Then::Tell { ticket, .. } => ticket.courses(),
+            Then::Settle(_) => Vec::new(),
+        };
+        let first = self.letter.turn.as_ref().map(Turn::course);
+        first.into_iter().chain(again).map(move |course| LaneName { course, to })
     }
 }
 

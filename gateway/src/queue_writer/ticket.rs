@@ -1,5 +1,6 @@
 //! Who is faster, the device or the disk.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,6 +59,11 @@ impl Ticket {
         turns.of_repeats.iter().for_each(|turn| turn.refuse(to));
     }
 
+    /// The courses of the connections over which it was sent again.
+    pub(super) fn courses(&self) -> Vec<usize> {
+        self.turns().of_repeats.iter().map(Turn::course).collect()
+    }
+
     // A panic while the lock was held cannot have left anything in between: every change is one call.
     fn turns(&self) -> MutexGuard<'_, Turns> {
         self.0.turns.lock().unwrap_or_else(PoisonError::into_inner)
@@ -76,9 +82,43 @@ impl Ticket {
     }
 }
 
+/// The mailbox's hold on a [`Ticket`]. Dropped, whoever waits for the write is told to send the envelope again, as by a mailbox that
+/// panics: then it is not written any more. Otherwise it could be written long after what was sent before it was refused, when its
+/// sender has heard so and the order begins anew.
+#[derive(Debug, Default)]
+pub(crate) struct Hold(Ticket);
+
+impl Hold {
+    /// For the writer.
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.0.clone()
+    }
+}
+
+impl Deref for Hold {
+    type Target = Ticket;
+    fn deref(&self) -> &Ticket {
+        &self.0
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.elide();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_its_mailbox_has_let_go_of_is_not_written() {
+        let hold = Hold::default();
+        let ticket = hold.ticket();
+        drop(hold);
+        assert!(!ticket.claim());
+    }
 
     #[test]
     fn exactly_one_of_device_and_disk_wins() {

@@ -6,19 +6,35 @@ use endtoend_protocol::{Address, EnvelopeId};
 /// Which way an envelope took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lane {
-    /// To the recipient's mailbox, which pushes it and has it stored.
-    Mailbox,
+    /// To the recipient's mailbox of this generation, which pushes it and has it stored.
+    Mailbox(u64),
     /// Straight to the store, because there was no mailbox.
     Store,
     /// To the node at the other end of this link, which decides between these two.
     Peer(LinkLife),
 }
 
+impl Lane {
+    /// The same way once more, if there still is one.
+    fn way<M>(self, places: &impl Places<M>) -> Way<M> {
+        match self {
+            Self::Store => Way::Store,
+            Self::Peer(link) if places.is_linked(link) => Way::Peer(link),
+            Self::Peer(_) => Way::Busy,
+            Self::Mailbox(ahead) => match places.mailbox() {
+                Some((generation, mailbox)) if generation == ahead => Way::Mailbox(mailbox),
+                // What waits for a mailbox that goes away is dropped, and a newer one may be there before that.
+                Some(_) | None => Way::Busy,
+            },
+        }
+    }
+}
+
 /// The envelopes of one connection that are not answered yet, and the ways they took.
 ///
 /// What follows to the same device takes the same way. Otherwise a mailbox that has just appeared would push the second
-/// before it can know of the first, or the store would take the second before a mailbox that goes away has handled the
-/// first. Bounded by the send window.
+/// before it can know of the first, or the store, or a newer mailbox, would take the second before one that goes away has handled
+/// the first. Bounded by the send window.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes(Vec<(EnvelopeId, u64, Address, Lane)>);
 
@@ -38,8 +54,8 @@ pub(crate) enum Way<M> {
 
 /// Where the device is, as far as this node knows. `M` is the way to a mailbox.
 pub(crate) trait Places<M> {
-    /// Its mailbox here, if envelopes may go there directly.
-    fn mailbox(&self) -> Option<M>;
+    /// Its mailbox here and that one's generation, if envelopes may go there directly.
+    fn mailbox(&self) -> Option<(u64, M)>;
     /// The link to the node where it was seen last.
     fn peer(&self) -> Option<LinkLife>;
     /// Whether the link still carries frames.
@@ -47,8 +63,8 @@ pub(crate) trait Places<M> {
 }
 
 /// A node without others: its mailboxes are all there are.
-impl<M, F: Fn() -> Option<M>> Places<M> for F {
-    fn mailbox(&self) -> Option<M> {
+impl<M, F: Fn() -> Option<(u64, M)>> Places<M> for F {
+    fn mailbox(&self) -> Option<(u64, M)> {
         self()
     }
     fn peer(&self) -> Option<LinkLife> {
@@ -63,22 +79,15 @@ impl Lanes {
     /// Which way an envelope goes, given where its recipient is. Its place is taken until [`Lanes::settled`]. `n` is its number
     /// on the connection.
     pub(crate) fn choose<M>(&mut self, (id, n): (EnvelopeId, u64), to: Address, places: &impl Places<M>) -> Way<M> {
-        let taken = self.taken(to);
-        let way = match taken {
-            Some(Lane::Store) => Way::Store,
-            Some(Lane::Mailbox) => places.mailbox().map_or(Way::Busy, Way::Mailbox),
-            Some(Lane::Peer(link)) if places.is_linked(link) => Way::Peer(link),
-            Some(Lane::Peer(_)) => Way::Busy,
+        let (lane, way) = match self.taken(to) {
+            Some(lane) => (lane, lane.way(places)),
             None => match places.mailbox() {
-                Some(mailbox) => Way::Mailbox(mailbox),
-                None => places.peer().map_or(Way::Store, Way::Peer),
+                Some((generation, mailbox)) => (Lane::Mailbox(generation), Way::Mailbox(mailbox)),
+                None => match places.peer() {
+                    Some(link) => (Lane::Peer(link), Way::Peer(link)),
+                    None => (Lane::Store, Way::Store),
+                },
             },
-        };
-        let lane = match way {
-            Way::Store => Lane::Store,
-            Way::Mailbox(_) => Lane::Mailbox,
-            Way::Peer(link) => Lane::Peer(link),
-            Way::Busy => taken.unwrap_or(Lane::Mailbox),
         };
         self.0.push((id, n, to, lane));
         way
@@ -123,7 +132,7 @@ mod tests {
         let to = |byte| Address { account: AccountTag::new([byte; 32]), device: DeviceId::FIRST };
         let id = |n| (EnvelopeId::new(UnixMillis::new(n), [1; 10]), n);
         let mut lanes = Lanes::default();
-        let (here, gone) = (|| Some("mailbox"), || None::<&str>);
+        let (here, gone) = (|| Some((7, "mailbox")), || None::<(u64, &str)>);
         assert_eq!(lanes.choose(id(1), to(1), &gone), Way::Store);
         assert_eq!(
             lanes.choose(id(2), to(1), &here),
@@ -132,6 +141,9 @@ mod tests {
         );
         assert_eq!(lanes.choose(id(3), to(2), &here), Way::Mailbox("mailbox"));
         assert_eq!(lanes.choose(id(4), to(2), &gone), Way::Busy, "the store may have it before 3");
+        let newer = || Some((8, "newer"));
+        assert_eq!(lanes.choose(id(9), to(2), &newer), Way::Busy, "it may push this before 3 is dropped");
+        lanes.settled(id(9).0);
         lanes.settled(id(1).0);
         assert_eq!(lanes.taken(to(1)), Some(Lane::Store), "2 is still on its way");
         lanes.settled(id(2).0);
@@ -143,7 +155,7 @@ mod tests {
 
     struct Elsewhere(Option<LinkLife>, bool);
     impl Places<()> for Elsewhere {
-        fn mailbox(&self) -> Option<()> {
+        fn mailbox(&self) -> Option<(u64, ())> {
             None
         }
         fn peer(&self) -> Option<LinkLife> {
@@ -160,7 +172,11 @@ mod tests {
         let id = |n| (EnvelopeId::new(UnixMillis::new(n), [1; 10]), n);
         let mut lanes = Lanes::default();
         assert_eq!(lanes.choose(id(1), to, &Elsewhere(Some(LinkLife(1)), true)), Way::Peer(LinkLife(1)));
-        assert_eq!(lanes.choose(id(2), to, &|| Some(())), Way::Busy, "the link of 1 is gone, and 1 is not answered");
+        assert_eq!(
+            lanes.choose(id(2), to, &|| Some((1, ()))),
+            Way::Busy,
+            "the link of 1 is gone, and 1 is not answered"
+        );
         lanes.settled(id(2).0);
         assert_eq!(lanes.choose(id(3), to, &Elsewhere(None, true)), Way::Peer(LinkLife(1)));
         assert_eq!(lanes.choose(id(4), to, &Elsewhere(Some(LinkLife(2)), false)), Way::Busy);
@@ -176,7 +192,7 @@ mod tests {
         let to = Address { account: AccountTag::new([1; 32]), device: DeviceId::FIRST };
         let id = EnvelopeId::new(UnixMillis::new(1), [1; 10]);
         let mut lanes = Lanes::default();
-        let none = || None::<()>;
+        let none = || None::<(u64, ())>;
         lanes.choose((id, 1), to, &none);
         lanes.choose((id, 2), to, &none);
         assert!(lanes.is_under_way(Some(to), 2) && lanes.is_under_way(None, 1) && !lanes.is_under_way(None, 3));

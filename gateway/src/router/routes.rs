@@ -34,8 +34,9 @@ impl Routes {
         self.write().remove(account, generation);
     }
 
-    pub(crate) fn mailbox(&self, account: AccountTag) -> Option<Recipient<Enqueue>> {
-        self.read().get(account).map(|route| route.enqueue.clone())
+    /// The way to the mailbox of a user, and its generation.
+    pub(crate) fn mailbox(&self, account: AccountTag) -> Option<(u64, Recipient<Enqueue>)> {
+        self.read().get(account).map(|(generation, route)| (generation, route.enqueue.clone()))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -44,11 +45,15 @@ impl Routes {
 
     /// A row was committed for this device: tells its mailbox, if there is one by now.
     pub(crate) fn wake(&self, to: Address, seq: Seq) {
-        let Some(Route { wake, wakes, .. }) = self.read().get(to.account).cloned() else { return };
+        let Some((wake, wakes)) = self.way_to_wake(to.account) else { return };
         let tell = wakes.lock().add(to.device, seq);
         if tell {
             reply(&wake, Wake);
         }
+    }
+
+    fn way_to_wake(&self, account: AccountTag) -> Option<(Recipient<Wake>, Arc<SharedWakeUps>)> {
+        self.read().get(account).map(|(_, route)| (route.wake.clone(), Arc::clone(&route.wakes)))
     }
 
     // A panic while the lock was held cannot have left the map in between: every change is one call.

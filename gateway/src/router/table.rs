@@ -35,8 +35,9 @@ impl<H> Table<H> {
         self.0.len()
     }
 
-    pub(crate) fn get(&self, account: AccountTag) -> Option<&H> {
-        self.0.get(&account).map(|(_, mailbox)| mailbox)
+    /// The mailbox of a user, and its generation.
+    pub(crate) fn get(&self, account: AccountTag) -> Option<(u64, &H)> {
+        self.0.get(&account).map(|(generation, mailbox)| (*generation, mailbox))
     }
 }
 
@@ -51,10 +52,10 @@ mod tests {
         table.insert(account, 2, "newer");
         table.insert(account, 1, "older");
         table.remove(account, 1);
-        assert_eq!((table.get(account), table.len()), (Some(&"newer"), 1));
+        assert_eq!((table.get(account), table.len()), (Some((2, &"newer")), 1));
         table.insert(account, 3, "newest");
         table.remove(account, 2);
-        assert_eq!(table.get(account), Some(&"newest"));
+        assert_eq!(table.get(account), Some((3, &"newest")));
         table.remove(account, 3);
         assert_eq!((table.get(account), table.len()), (None, 0));
     }

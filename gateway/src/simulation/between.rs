@@ -14,7 +14,7 @@ use super::oracle::number;
 use super::turns::BUSY;
 use super::weather::Fault;
 use super::world::World;
-use crate::elsewhere::{AfterTaking, Step, from_wire, to_wire};
+use crate::elsewhere::{AfterTaking, Step, from_wire, reads_from, to_wire};
 use crate::letter::Letter;
 use crate::queue_writer::{Persist, Then};
 use crate::receipt::Receipt;
@@ -77,10 +77,17 @@ impl World {
     fn send(&mut self, n: usize, over: LinkLife, frame: Frame) -> bool {
         let Some(line) = self.between.lines.get_mut(&over) else { return false };
         let Some(end) = line.ends.iter().position(|end| *end == n).filter(|end| line.up[*end]) else { return false };
+        let about = match &frame {
+            Frame::Wake { to, .. } => Some(Some(*to)),
+            Frame::Taken { device, .. } => Some(Some(*device)),
+            Frame::Woken { .. } | Frame::TakenSeen { .. } => Some(None),
+            _ => None,
+        };
         // What is sent into a link that is broken, and not known to be, is lost.
         if !line.broken {
             line.to[1 - end].push_back(frame);
         }
+        about.into_iter().for_each(|about| self.breaks_perhaps(over, 16, about));
         true
     }
 
@@ -161,6 +168,7 @@ impl World {
                 let end = member.keeper.lost(&mut member.owned, lost);
                 end.into_iter().for_each(|connection| self.end_connection(n, connection));
                 self.send(n, over, Frame::TakenSeen { n: number });
+                self.stir(None, device);
             }
             Frame::TakenSeen { n: number } => {
                 if let Some((device, epoch)) = member.displaced.remove(&(over, number)) {
@@ -168,6 +176,8 @@ impl World {
                     let holder = line.runs[usize::from(line.ends[0] == n)];
                     member.owned.confirmed(device, epoch, holder, now);
                     member.sweep_at = self.now;
+                    let address = member.keeper.seen.address(device);
+                    address.into_iter().for_each(|to| self.stir(None, to));
                 }
             }
             other => panic!("not of the message path: {other:?}"),
@@ -219,9 +229,8 @@ impl World {
     }
 
     fn wake_here(&mut self, n: usize, to: Address, seq: Seq) {
-        let now = self.instant(n);
-        let from = self.nodes[n].member.as_ref().unwrap().reads_from(to, seq, now);
-        if let Some(generation) = self.nodes[n].routes.get(to.account).copied()
+        let from = reads_from(seq);
+        if let Some((generation, _)) = self.nodes[n].routes.get(to.account)
             && self.nodes[n].mailboxes.get_mut(&generation).is_some_and(|mailbox| mailbox.wakes.add(to.device, from))
         {
             self.nodes[n].tell_mailbox(generation, ToMailbox::Wake);
@@ -311,18 +320,30 @@ impl World {
         let is_of_store = matches!(what, Question::Sweep { .. });
         let away = match is_of_store {
             true => self.now < self.store.away_until || self.weather.strikes(Fault::ReadFails, &mut self.chance),
-            false => self.now < self.between.away_until[node],
+            false => {
+                self.now < self.between.away_until[node] || self.weather.strikes(Fault::AnswersLost, &mut self.chance)
+            }
         };
-        // A question may be carried out without an answer.
-        let is_carried_out = !away || (!is_of_store && self.chance.below(4) == 0);
+        // A question may be carried out without an answer, and more than once.
+        let is_carried_out = !away || (!is_of_store && self.chance.below(2) == 0);
+        let again = self.weather.has(Fault::AnswersLost) && self.chance.below(16) == 0;
+        let matters = matches!(what, Question::Take { .. } | Question::Find { .. });
+        if matters && self.weather.has(Fault::ClaimsFlushed) && self.chance.below(12) == 0 {
+            self.note(|| "the directory of claims forgets everything".to_owned());
+            self.between.table.flush();
+        }
         let now = self.now;
         let table = &mut self.between.table;
         let answer = match what {
             Question::Renew { handled, sent } => {
-                let renewed = is_carried_out.then(|| table.renew(run, &handled, now));
+                let renewed = is_carried_out.then(|| {
+                    let _lost = again.then(|| table.renew(run, &handled, now));
+                    table.renew(run, &handled, now)
+                });
                 Answer::Renewed { sent, renewed: renewed.filter(|_| !away) }
             }
             Question::Take { device, attempt, loaded } => {
+                let _lost = (is_carried_out && again).then(|| table.take(run, device, now));
                 let taken = if is_carried_out { table.take(run, device, now) } else { Err(ClaimsError::Away) };
                 let taken = if away { Err(ClaimsError::Away) } else { taken };
                 Answer::Taken { device, attempt, loaded, taken }
@@ -332,9 +353,8 @@ impl World {
                 Answer::Kept { claims, began, kept: kept.filter(|_| !away) }
             }
             Question::Release { device, epoch } => {
-                if is_carried_out {
-                    table.release(run, &[(device, epoch)], now);
-                }
+                (0..usize::from(is_carried_out) + usize::from(is_carried_out && again))
+                    .for_each(|_| table.release(run, &[(device, epoch)], now));
                 return;
             }
             Question::Find { devices } => Answer::Found { found: (!away).then(|| table.find(&devices, now)) },
@@ -345,7 +365,11 @@ impl World {
                 Answer::Swept { found: (!away).then(|| part.iter().filter_map(newer).collect()) }
             }
         };
-        let late = if away { ANSWER_MAX } else { self.chance.of(&[0, 0, 100, 10_000, 200_000]) };
+        let late = match (away, is_of_store) {
+            (true, _) => ANSWER_MAX,
+            (false, false) => self.chance.of(&[0, 0, 100, 10_000, 200_000]),
+            (false, true) => self.chance.of(&[0, 0, 100, 100, 10_000, 200_000, 2_000_000]),
+        };
         self.between.answers.push(Coming { at: self.now + late, node, run, what: answer });
     }
 
@@ -387,6 +411,7 @@ impl World {
                     self.ask(n, Question::Release { device, epoch });
                 }
                 end.into_iter().for_each(|connection| self.end_connection(n, connection));
+                address.into_iter().for_each(|to| self.stir(None, to));
                 if let (Some((holder, epoch)), Some(address)) = (tell, address)
                     && let Some(link) = links.iter().find(|link| link.run == holder)
                 {

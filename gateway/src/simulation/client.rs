@@ -73,6 +73,8 @@ pub(super) struct Client {
     pub(super) retries: u64,
     pub(super) retries_told: Option<u64>,
     pub(super) connect_at: u64,
+    /// To which node it connects next, if it has one in mind.
+    pub(super) goes_to: Option<usize>,
     pub(super) stalled_until: u64,
     /// Whether it wants deliveries at all.
     pub(super) wants: bool,
@@ -95,6 +97,7 @@ impl Client {
             retries: 0,
             retries_told: None,
             connect_at: 0,
+            goes_to: None,
             stalled_until: 0,
             wants,
             next: Cell::default(),

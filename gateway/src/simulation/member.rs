@@ -1,7 +1,7 @@
 //! What is between several nodes: links, the directory of claims, clocks of different speeds, and what a node does about them.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +18,7 @@ use endtoend_storage::Seq;
 use tokio::sync::Semaphore;
 
 use super::chance::Chance;
+use super::client::Client;
 use super::node::{ConnectionId, Generation, Inbox, News, Right, ToDirectory};
 use super::weather::Fault;
 use super::world::{Turn, World};
@@ -28,6 +29,8 @@ use crate::router::{self, Places};
 
 /// How long an answer of the directory is waited for.
 pub(super) const ANSWER_MAX: u64 = 250_000;
+/// How often a leader does what it does for all.
+const CHORES_EACH: u64 = 10_000_000;
 /// Few, so that a sweep has parts.
 pub(super) const SWEEP_PART: usize = 2;
 /// Few, so that it is full now and then.
@@ -125,11 +128,6 @@ impl Member {
         }
     }
 
-    /// From where on a mailbox reads that hears of a row.
-    pub(super) fn reads_from(&self, to: Address, seq: Seq, now: Instant) -> Seq {
-        crate::elsewhere::reads_from(&self.owned, name(to), seq, now)
-    }
-
     fn unanswered(&self) -> usize {
         self.doors.values().map(|door| door.rules.lanes.unanswered()).sum()
     }
@@ -211,6 +209,9 @@ pub(super) struct Between {
     pub(super) questions: Vec<Coming<Question>>,
     pub(super) answers: Vec<Coming<Answer>>,
     runs: u64,
+    /// When the leader looks next for claims of nodes that are gone, and which it has found gone the last time.
+    chores_at: u64,
+    dead: BTreeSet<Incarnation>,
     /// Nothing is left to do but what is done again and again.
     pub(super) is_quiet: bool,
     pub(super) was_exclusive: u64,
@@ -234,6 +235,8 @@ impl Between {
             questions: Vec::new(),
             answers: Vec::new(),
             runs: 0,
+            chores_at: CHORES_EACH,
+            dead: BTreeSet::new(),
             is_quiet: false,
             was_exclusive: 0,
             was_forwarded: 0,
@@ -258,8 +261,8 @@ struct Known<'a> {
 }
 
 impl Places<Generation> for Known<'_> {
-    fn mailbox(&self) -> Option<Generation> {
-        self.mailbox
+    fn mailbox(&self) -> Option<(u64, Generation)> {
+        self.mailbox.map(|generation| (generation, generation))
     }
     fn peer(&self) -> Option<LinkLife> {
         let (whereabouts, device) = self.whereabouts?;
@@ -331,7 +334,7 @@ impl World {
         let (now, links) = (self.instant(n), self.between.links(n));
         let node = &mut self.nodes[n];
         let is_here = node.member.as_ref().is_none_or(|member| member.owned.is_exclusive(name(to), now));
-        let mailbox = node.routes.get(to.account).copied().filter(|_| is_here);
+        let mailbox = node.routes.get(to.account).map(|(mailbox, _)| mailbox).filter(|_| is_here);
         // Who has it for himself and no mailbox yet does not look elsewhere.
         let whereabouts = match (&node.member, through) {
             (Some(member), Through::Connection(_)) if !is_here => Some((&member.whereabouts, name(to))),
@@ -464,8 +467,101 @@ impl World {
         self.between.lines.retain(|_, line| line.up != [false; 2]);
     }
 
+    /// A client goes to another node; the one where it was learns of it late.
+    fn moves(&mut self, client: usize, noticed_at: u64) {
+        let here = self.clients[client].link.and_then(|id| self.links.get(&id)).map(|link| link.node);
+        let there: Vec<_> = (0..self.nodes.len()).filter(|n| Some(*n) != here && self.now >= self.up_at[*n]).collect();
+        if there.is_empty() {
+            return;
+        }
+        let there = there[self.chance.below(there.len())];
+        // Now and then nobody can tell the other node.
+        let between = |line: &Line| line.ends.contains(&there) && here.is_some_and(|here| line.ends.contains(&here));
+        let life = self.between.lines.iter().find(|(_, line)| between(line)).map(|(life, _)| *life);
+        life.into_iter().for_each(|life| self.breaks_perhaps(life, 3, None));
+        self.note(|| format!("client {client} moves to node {there}"));
+        self.cut(client, noticed_at);
+        self.clients[client].connect_at = self.now;
+        self.clients[client].goes_to = Some(there);
+    }
+
+    /// A sender has heard that something is accepted. What he says next, elsewhere, must not be shown before it.
+    pub(super) fn moves_perhaps(&mut self, client: usize, to: Address) {
+        if self.is_cluster() && self.weather.has(Fault::Moves) && self.chance.below(3) == 0 {
+            let late = self.chance.of(&[0, 3_000_000, 40_000_000]);
+            self.moves(client, self.now + late);
+            self.stir(Some(client), to);
+        }
+    }
+
+    /// A link breaks with what is on its way, in the moment in which that matters most; once in so many of these.
+    pub(super) fn breaks_perhaps(&mut self, life: LinkLife, of: usize, about: Option<Address>) {
+        if !self.weather.has(Fault::LinkBreaks) || self.chance.below(of) != 0 {
+            return;
+        }
+        let [a, b] = self.between.lines[&life].ends;
+        let until = self.now + self.chance.of(&[0, 0, 1_000, 1_000_000, 7_000_000]);
+        self.note(|| format!("{life:?} breaks, {a} and {b} are apart until {until}"));
+        self.between.apart_until.insert((a, b), until);
+        let late = [0; 2].map(|_: u64| self.chance.of(&[0, 0, 1_000, 200_000]));
+        self.break_line(life, late);
+        about.into_iter().for_each(|to| self.stir(None, to));
+    }
+
+    /// A node reaches nobody, and half of its clients notice.
+    fn cut_off(&mut self, n: usize) {
+        let until = self.now + self.chance.of(&[1_000_000, 4_000_000, 8_000_000, 15_000_000]);
+        self.note(|| format!("node {n} is cut off until {until}"));
+        self.between.away_until[n] = until;
+        let lives: Vec<_> =
+            self.between.lines.iter().filter(|(_, line)| line.ends.contains(&n)).map(|(life, _)| *life).collect();
+        for life in lives {
+            let [a, b] = self.between.lines[&life].ends;
+            self.between.apart_until.insert((a, b), until);
+            let late = [0; 2].map(|_: u64| self.chance.of(&[0, 1_000, 1_000_000]));
+            self.break_line(life, late);
+        }
+        let here = |client: &Client| client.link.and_then(|id| self.links.get(&id)).is_some_and(|link| link.node == n);
+        let here: Vec<_> = (0..self.clients.len()).filter(|at| here(&self.clients[*at])).collect();
+        for client in here {
+            if self.chance.below(2) == 0 {
+                self.moves(client, until + 5_000_000);
+                self.stir(None, self.clients[client].address);
+            }
+        }
+    }
+
+    /// As the leader's: whoever was gone the last time, too, is forgotten. Another leader begins anew.
+    fn chores(&mut self) {
+        if self.now < self.between.chores_at {
+            return;
+        }
+        self.between.chores_at = self.now + CHORES_EACH;
+        if self.chance.below(4) == 0 {
+            self.note(|| "another node leads".to_owned());
+            self.between.dead.clear();
+        }
+        let Between { table, dead, .. } = &mut self.between;
+        *dead = table.sweep(dead, self.now).dead;
+    }
+
     pub(super) fn misfortune_between(&mut self, later: u64) {
-        if self.chance.below(2) == 0 {
+        self.chores();
+        let somebody = self.chance.below(self.clients.len());
+        if self.weather.strikes(Fault::Moves, &mut self.chance) {
+            self.moves(somebody, later);
+            self.stir(None, self.clients[somebody].address);
+        }
+        if self.weather.strikes(Fault::CutOff, &mut self.chance) {
+            let n = self.chance.below(self.nodes.len());
+            self.cut_off(n);
+        }
+        let nobody_knows =
+            self.between.away_until.iter().chain(self.between.apart_until.values()).any(|until| *until > self.now);
+        if nobody_knows && self.chance.below(2) == 0 {
+            self.stir(None, self.clients[somebody].address);
+        }
+        if self.chance.below(self.weather.leaps) == 0 {
             self.now += self.chance.of(&[1_000, 50_000, 300_000, 1_000_000, 3_000_000]);
         }
         let lives: Vec<_> = self.between.lines.keys().copied().collect();

@@ -154,6 +154,8 @@ pub(super) struct Node {
     pub(super) directory: LiveMailboxes<Generation>,
     pub(super) to_directory: VecDeque<ToDirectory>,
     pub(super) mailboxes: BTreeMap<Generation, Mailbox>,
+    /// What waited for a mailbox that has ended, and is dropped in a moment.
+    pub(super) left_over: VecDeque<VecDeque<ToMailbox>>,
     pub(super) routes: Table<Generation>,
     pub(super) writer: Writer,
     pub(super) memory: Memory,
@@ -174,6 +176,7 @@ impl Node {
             directory: LiveMailboxes::default(),
             to_directory: VecDeque::new(),
             mailboxes: BTreeMap::new(),
+            left_over: VecDeque::new(),
             routes: Table::default(),
             writer: Writer::default(),
             memory: Memory::new(memory_kib),
@@ -188,11 +191,14 @@ impl Node {
         }
     }
 
-    /// A mailbox ends, whether it finished or panicked: what it holds is dropped.
+    /// A mailbox ends, whether it finished or panicked: what it holds is dropped, and a moment later what has waited for it.
     pub(super) fn end_mailbox(&mut self, generation: Generation) {
         let Some(mailbox) = self.mailboxes.remove(&generation) else { return };
         self.routes.remove(mailbox.account, generation);
         mailbox.rules.connections().for_each(Way::detached);
         self.to_directory.push_back(ToDirectory::Stopped { account: mailbox.account, generation });
+        if mailbox.inbox.iter().any(|message| matches!(message, ToMailbox::Enqueue(..))) {
+            self.left_over.push_back(mailbox.inbox);
+        }
     }
 }

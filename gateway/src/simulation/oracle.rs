@@ -27,12 +27,20 @@ struct Told {
     accepted: Option<u64>,
     /// It had expired before it was shown: it came because it was sent again, or a page of it was on its way.
     late: bool,
+    /// When its row ends, if it ever had one.
+    row_until: Option<UnixMillis>,
     /// What is accepted is kept until then at least.
     kept_until: UnixMillis,
     /// Its device stored it.
     shown: Option<u64>,
     /// It was sent again, or its sender was told to.
     repeated: bool,
+}
+
+impl Told {
+    fn looks_whether_it_is_late(&mut self, now: UnixMillis) {
+        self.late |= self.shown.is_none() && self.row_until.is_some_and(|until| until <= now);
+    }
 }
 
 pub(super) struct Oracle {
@@ -71,6 +79,7 @@ impl Oracle {
             somewhere: None,
             accepted: None,
             late: false,
+            row_until: None,
             kept_until: UnixMillis::new(0),
             shown: None,
             repeated: false,
@@ -87,15 +96,17 @@ impl Oracle {
         self.envelopes[number].repeated = true;
     }
 
-    /// A row of it was committed.
-    pub(super) fn is_safe(&mut self, id: EnvelopeId) {
+    /// A row of it was committed, or committed again, and stays until then.
+    pub(super) fn is_safe(&mut self, id: EnvelopeId, until: UnixMillis, now: UnixMillis) {
         let moment = self.moment();
         let told = &mut self.envelopes[number(id)];
         told.safe.get_or_insert(moment);
         told.somewhere.get_or_insert(moment);
+        told.looks_whether_it_is_late(now);
+        told.row_until = told.row_until.max(Some(until));
     }
 
-    /// Invariant 1: what the node calls accepted is on a disk, its own or the device's.
+    /// Invariant 1: what the node calls accepted is on a disk, the device's or its own, and stays there as long as it says.
     pub(super) fn said(
         &mut self,
         id: EnvelopeId,
@@ -115,13 +126,23 @@ impl Oracle {
             return;
         };
         let addressee = self.clients.iter().position(|client| *client == told.to).unwrap();
-        let on_a_disk = clients[addressee].received.contains(&number) || store.has(id, now);
-        assert!(on_a_disk, "envelope {number} is accepted, but neither the node nor the device has it on its disk");
+        let kept_until = at.plus(limits::QUEUE_AGE_MAX);
+        if !clients[addressee].received.contains(&number) {
+            let until = store.until(id).filter(|until| *until > now);
+            assert!(
+                until.is_some(),
+                "envelope {number} is accepted, but neither the node nor the device has it on its disk"
+            );
+            assert!(
+                until >= Some(kept_until),
+                "envelope {number} is accepted, but its row ends before its sender knows"
+            );
+        }
         let had_expired = told.kept_until <= now && told.shown.is_none();
         if told.accepted.is_none() || had_expired {
             told.accepted = Some(moment);
         }
-        told.kept_until = told.kept_until.max(at.plus(limits::QUEUE_AGE_MAX));
+        told.kept_until = told.kept_until.max(kept_until);
     }
 
     /// The node pushes an envelope to a device. Invariant 2: not again what it knows the device to have.
@@ -141,9 +162,7 @@ impl Oracle {
         let told = &mut self.envelopes[number(id)];
         assert_eq!(told.to, self.clients[client], "another's envelope");
         assert_eq!(first, told.shown.is_none(), "envelope {} is shown once", number(id));
-        if told.shown.is_none() && told.kept_until <= now {
-            told.late = true;
-        }
+        told.looks_whether_it_is_late(now);
         told.shown.get_or_insert(moment);
         told.safe.get_or_insert(moment);
     }

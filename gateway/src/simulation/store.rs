@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use endtoend_protocol::{Address, EnvelopeId, UnixMillis};
-use endtoend_storage::{AppendOutcome, Page, PageLimits, QueueBatch, Queued, Seq};
+use endtoend_storage::{AppendOutcome, Page, PageLimits, QueueBatch, Queued, Seq, Tray};
 
 use super::chance::Chance;
 use super::weather::{Fault, Weather};
@@ -11,8 +11,16 @@ use super::weather::{Fault, Weather};
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) to: Address,
+    pub(super) tray: Tray,
     pub(super) expires_at: UnixMillis,
     pub(super) queued: Queued,
+}
+
+/// Envelopes that may wait for one device, and how many of them from strangers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) all: usize,
+    pub(super) requests: usize,
 }
 
 /// A read that a mailbox has asked for.
@@ -44,8 +52,8 @@ pub(super) struct Store {
     pub(super) away_until: u64,
     /// A row may lie there that nobody will ask to delete before its device comes again.
     pub(super) littered: bool,
-    /// Ids that were written since somebody asked.
-    pub(super) written: Vec<EnvelopeId>,
+    /// What was written since somebody asked, and until when it stays.
+    pub(super) written: Vec<(EnvelopeId, UnixMillis)>,
 }
 
 impl Store {
@@ -53,9 +61,9 @@ impl Store {
         self.rows.values()
     }
 
-    /// Whether a row of this envelope is on disk and good for a while.
-    pub(super) fn has(&self, id: EnvelopeId, now: UnixMillis) -> bool {
-        self.places.get(&id).is_some_and(|seq| self.rows[seq].expires_at > now)
+    /// When the row of this envelope ends, if it has one.
+    pub(super) fn until(&self, id: EnvelopeId) -> Option<UnixMillis> {
+        self.places.get(&id).map(|seq| self.rows[seq].expires_at)
     }
 
     /// Carries out the commit of a node that is under way.
@@ -74,17 +82,17 @@ impl Store {
             self.late.push(batch);
             return Some(None);
         }
-        let outcomes = self.write(batch, weather.queue_max);
+        let outcomes = self.write(batch, weather.room);
         let lies = weather.strikes(Fault::CommitLies, chance);
         self.littered |= lies;
         Some((!lies).then_some(outcomes))
     }
 
     /// A batch that was not confirmed is written after all.
-    pub(super) fn land(&mut self, queue_max: usize) {
+    pub(super) fn land(&mut self, room: Room) {
         if let Some(batch) = self.late.pop() {
             self.littered = true;
-            self.write(batch, queue_max);
+            self.write(batch, room);
         }
     }
 
@@ -92,10 +100,10 @@ impl Store {
         !self.late.is_empty()
     }
 
-    fn write(&mut self, batch: QueueBatch, queue_max: usize) -> Vec<AppendOutcome> {
+    fn write(&mut self, batch: QueueBatch, room: Room) -> Vec<AppendOutcome> {
         // A second transaction with the same id waits for the first.
         while self.late.iter().any(|late| late.appends.iter().any(|a| batch.appends.iter().any(|b| a.id == b.id))) {
-            self.land(queue_max);
+            self.land(room);
         }
         for (to, seq) in batch.deletes {
             if let Some(row) = self.rows.remove(&seq.0) {
@@ -107,23 +115,33 @@ impl Store {
         for append in batch.appends {
             if let Some(row) = self.places.get(&append.id).and_then(|seq| self.rows.get_mut(seq)) {
                 row.expires_at = row.expires_at.max(append.expires_at);
+                row.queued.accepted_at = row.queued.accepted_at.max(append.accepted_at);
+                self.written.push((append.id, append.expires_at));
                 outcomes.push(AppendOutcome::Repeat(row.queued.seq));
                 continue;
             }
-            if self.rows.len() >= queue_max && self.rows.values().filter(|row| row.to == append.to).count() >= queue_max
-            {
+            if self.is_full(append.to, append.tray, room) {
                 outcomes.push(AppendOutcome::Full);
                 continue;
             }
             self.last_seq += 1;
             let seq = Seq(self.last_seq);
             let queued = Queued { seq, id: append.id, accepted_at: append.accepted_at, body: append.body };
-            self.written.push(append.id);
+            self.written.push((append.id, append.expires_at));
             self.places.insert(append.id, seq.0);
-            self.rows.insert(seq.0, Row { to: append.to, expires_at: append.expires_at, queued });
+            let row = Row { to: append.to, tray: append.tray, expires_at: append.expires_at, queued };
+            self.rows.insert(seq.0, row);
             outcomes.push(AppendOutcome::Stored(seq));
         }
         outcomes
+    }
+
+    fn is_full(&self, to: Address, tray: Tray, room: Room) -> bool {
+        let has_so_many = |of: &dyn Fn(&Row) -> bool, max| {
+            self.rows.len() >= max && self.rows.values().filter(|row| of(row)).count() >= max
+        };
+        has_so_many(&|row| row.to == to, room.all)
+            || (tray == Tray::Requests && has_so_many(&|row| row.to == to && row.tray == tray, room.requests))
     }
 
     /// What a read finds.

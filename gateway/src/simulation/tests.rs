@@ -9,7 +9,7 @@ use crate::clock;
 
 /// Seeds of one test run.
 const SEEDS: u64 = 2_000;
-const SEEDS_ACROSS: u64 = 300;
+const SEEDS_ACROSS: u64 = 150;
 /// Lines of a schedule that are printed.
 const LINES: usize = 60;
 
@@ -35,9 +35,10 @@ impl Schedule {
         Self { seed, steps, without: 0, nodes: 1 }
     }
 
-    /// Of two or three nodes.
+    /// Of two or three nodes, which do much beside.
     fn across(seed: u64) -> Self {
-        Self { nodes: 2 + (seed % 2) as usize, ..Self::new(seed) }
+        let alone = Self::new(seed);
+        Self { nodes: 2 + (seed % 2) as usize, steps: 2 * alone.steps, ..alone }
     }
 
     /// What failed, if something did.
@@ -122,12 +123,15 @@ fn what_is_accepted_across_nodes_is_shown_once_and_in_order_whatever_happens() {
 #[test]
 fn replay() {
     let Some(seed) = number("SEED") else { return };
-    let mut schedule = Schedule::new(seed);
+    let mut schedule = match number("NODES") {
+        None | Some(1) => Schedule::new(seed),
+        Some(nodes) => Schedule { nodes: nodes as usize, ..Schedule::across(seed) },
+    };
     if let Some(steps) = number("STEPS") {
         schedule.steps = steps as usize;
     }
     schedule.without = number("WITHOUT").unwrap_or_default() as u32;
-    let mut world = World::new(schedule.seed, schedule.without, number("NODES").unwrap_or(1) as usize);
+    let mut world = World::new(schedule.seed, schedule.without, schedule.nodes);
     world.trace = Some(Vec::new());
     world.print = true;
     world.run(schedule.steps);

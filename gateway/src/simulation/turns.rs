@@ -15,6 +15,7 @@ use super::weather::Fault;
 use super::world::World;
 use crate::connection::{Attachment, Leave};
 use crate::course::{Turn, is_to_come_again};
+use crate::elsewhere::reads_from;
 use crate::letter::Letter;
 use crate::mailbox::{Action, AttachmentId, Caller};
 use crate::queue_writer::{Next, Persist, Persisted, Then, Told, place_of};
@@ -91,7 +92,13 @@ impl World {
         match down {
             Down::Attached => self.clients[at].attachment = Attached::Yes,
             Down::Deliver(deliver) => self.clients[at].read = Some(deliver),
-            Down::Settled(id, outcome) => self.clients[at].settled(number(id), outcome, self.now),
+            Down::Settled(id, outcome) => {
+                let to = self.clients[at].outbox.get(&number(id)).map(|row| row.to);
+                self.clients[at].settled(number(id), outcome, self.now);
+                if let (Some(to), Outcome::Accepted { .. }) = (to, outcome) {
+                    self.moves_perhaps(at, to);
+                }
+            }
             Down::Closed => {
                 self.note(|| format!("client {at} is disconnected"));
                 self.cut(at, self.now);
@@ -186,7 +193,8 @@ impl World {
         let receipt = Receipt::new((envelope.id, to, Some(turn.clone())), sender, place, memory, arrived);
         let way = self.choose(n, Through::Connection(id), (envelope.id, sends), to);
         let accepted_at = self.wall();
-        let letter = Letter { envelope, accepted_at, tray: Tray::Contacts, turn: Some(turn) };
+        let tray = self.tray(self.nodes[n].connections[&id].client, to);
+        let letter = Letter { envelope, accepted_at, tray, turn: Some(turn) };
         if self.trace.is_some() {
             self.note(|| format!("envelope {number} goes to {way:?}"));
         }
@@ -202,6 +210,18 @@ impl World {
                 self.nodes[n].writer.inbox.push_back(ToWriter::Persist(persist));
             }
         }
+    }
+
+    /// Which part of the queue an envelope may take. A stranger may be accepted while something of him is on its way.
+    fn tray(&mut self, from: usize, to: Address) -> Tray {
+        if !self.strangers.contains(&(from, to)) {
+            return Tray::Contacts;
+        }
+        if self.chance.below(4) == 0 {
+            self.note(|| format!("{to:?} accepts client {from}"));
+            self.strangers.remove(&(from, to));
+        }
+        Tray::Requests
     }
 
     fn connection_hears(&mut self, id: ConnectionId) {
@@ -321,9 +341,7 @@ impl World {
             match mailbox.inbox.pop_front() {
                 None => {}
                 Some(ToMailbox::Enqueue(letter, receipt)) => mailbox.rules.enqueue(letter, receipt, &mut out),
-                Some(ToMailbox::Persisted(Persisted { to, id, outcome })) => {
-                    mailbox.rules.persisted(to.device, id, outcome, &mut out);
-                }
+                Some(ToMailbox::Persisted(persisted)) => mailbox.rules.persisted(&persisted, &mut out),
                 Some(ToMailbox::Wake) => {
                     mailbox.wakes.take().for_each(|(device, seq)| mailbox.rules.wake(device, seq, &mut out));
                 }
@@ -371,8 +389,8 @@ impl World {
                 let persist = Persist { letter, then: Then::Tell { mailbox: generation, ticket } };
                 if self.weather.strikes(Fault::WriterFull, &mut self.chance) {
                     persist.refuse();
-                    let envelope = persist.letter.envelope;
-                    let refused = Persisted { to: envelope.to, id: envelope.id, outcome: None };
+                    let Letter { envelope, accepted_at, .. } = persist.letter;
+                    let refused = Persisted { to: envelope.to, id: envelope.id, accepted_at, outcome: None };
                     mailbox.inbox.push_back(ToMailbox::Persisted(refused));
                 } else {
                     self.nodes[n].writer.inbox.push_back(ToWriter::Persist(persist));
@@ -449,7 +467,7 @@ impl World {
     fn tell_or_wait(&mut self, n: usize, to: Address, seq: Option<Seq>, told: Told<Generation, Right>) {
         let now = self.instant(n);
         let told = match (&mut self.nodes[n].member, told, seq) {
-            (Some(member), Told::Wake(to, seq), _) => Told::Wake(to, member.reads_from(to, seq, now)),
+            (Some(_), Told::Wake(to, seq), _) => Told::Wake(to, reads_from(seq)),
             (Some(member), told, Some(seq)) if !member.owned.is_exclusive(name(to), now) => {
                 return member.unwoken.committed(to, name(to), seq, told, now);
             }
@@ -466,8 +484,8 @@ impl World {
                 self.nodes[n].tell_mailbox(mailbox, ToMailbox::Persisted(persisted));
             }
             Told::Wake(to, seq) => {
-                let mailbox = self.nodes[n].routes.get(to.account).copied();
-                self.nodes[n].writer.waking = mailbox.map(|mailbox| (mailbox, to.device, seq));
+                let mailbox = self.nodes[n].routes.get(to.account);
+                self.nodes[n].writer.waking = mailbox.map(|(mailbox, _)| (mailbox, to.device, seq));
             }
             Told::Sender(receipt, outcome) => receipt.settle(outcome),
         }

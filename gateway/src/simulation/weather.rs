@@ -1,6 +1,7 @@
 //! What a seed makes of the world: how many are in it, what they do, and what goes wrong how often.
 
 use super::chance::Chance;
+use super::store::Room;
 
 /// What can go wrong. Each can be left out, to find out which of them a failure needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +41,16 @@ pub(super) enum Fault {
     ClaimsAway,
     /// The directory of claims forgets everything.
     ClaimsFlushed,
+    /// A question to the directory of claims is carried out, perhaps, and its answer lost; or it is carried out twice.
+    AnswersLost,
+    /// A client goes to another node and leaves a connection open, often at once after it was told that something is accepted.
+    Moves,
+    /// A node reaches neither others nor the directory of claims for a while, and half of its clients move.
+    CutOff,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::Vanish,
         Self::Leave,
         Self::Stall,
@@ -61,11 +68,35 @@ impl Fault {
         Self::Pause,
         Self::ClaimsAway,
         Self::ClaimsFlushed,
+        Self::AnswersLost,
+        Self::Moves,
+        Self::CutOff,
     ];
 
     /// What there is only between several nodes.
     fn is_between(self) -> bool {
-        matches!(self, Self::LinkBreaks | Self::LinkBlocks | Self::Pause | Self::ClaimsAway | Self::ClaimsFlushed)
+        match self {
+            Self::Vanish
+            | Self::Leave
+            | Self::Stall
+            | Self::MailboxPanics
+            | Self::NodeDies
+            | Self::CommitFails
+            | Self::CommitLies
+            | Self::CommitLands
+            | Self::ReadFails
+            | Self::StoreAway
+            | Self::WriterFull
+            | Self::Month => false,
+            Self::LinkBreaks
+            | Self::LinkBlocks
+            | Self::Pause
+            | Self::ClaimsAway
+            | Self::ClaimsFlushed
+            | Self::AnswersLost
+            | Self::Moves
+            | Self::CutOff => true,
+        }
     }
 }
 
@@ -88,11 +119,19 @@ pub(super) struct Weather {
     /// Of 1000 clients, so many get deliveries; the rest only sends.
     pub(super) attach: u32,
     /// Envelopes that may wait for one device.
-    pub(super) queue_max: usize,
+    pub(super) room: Room,
+    /// Of 1000 senders, so many are strangers to a device until it accepts them.
+    pub(super) strangers: u32,
     /// Messages that may wait for a mailbox.
     pub(super) mailbox_max: usize,
     /// KiB of envelopes without answer.
     pub(super) memory_kib: usize,
+    /// Of several nodes: envelopes that are written to a device when something happens to its claim.
+    pub(super) stirs: usize,
+    /// Of several nodes: before the storm all devices have been where they are for a while.
+    pub(super) settled: bool,
+    /// Of several nodes: one misfortune in so many comes with a leap of time.
+    pub(super) leaps: usize,
     /// Of 10 000 occasions, so many are used.
     faults: [u32; Fault::ALL.len()],
 }
@@ -113,15 +152,21 @@ impl Weather {
                 }
                 Fault::Month => [0, 0, 0, 100, 1000],
                 Fault::WriterFull => [0, 0, 0, 50, 1000],
-                Fault::LinkBreaks | Fault::LinkBlocks | Fault::Pause | Fault::ClaimsAway | Fault::ClaimsFlushed => {
-                    [0, 0, 500, 1500, 4000]
-                }
+                Fault::LinkBreaks
+                | Fault::LinkBlocks
+                | Fault::Pause
+                | Fault::ClaimsAway
+                | Fault::ClaimsFlushed
+                | Fault::AnswersLost
+                | Fault::CutOff => [0, 0, 500, 1500, 4000],
+                Fault::Moves => [0, 500, 1500, 1500, 4000],
             };
             let rate = chance.of(&rate);
             if !fine && without & (1 << fault as u8) == 0 {
                 faults[fault as usize] = rate;
             }
         }
+        let mut strange = chance.apart();
         Self {
             devices,
             envelopes: chance.of(&[5, 20, 20, 60, 60, 150, 400]),
@@ -131,9 +176,13 @@ impl Weather {
             one_addressee: chance.below(3) == 0,
             acks: chance.of(&[20, 300, 1000]),
             attach: chance.of(&[1000, 1000, 700]),
-            queue_max: chance.of(&[10_000, 10_000, 30, 5]),
+            room: Room { all: chance.of(&[10_000, 10_000, 30, 5]), requests: strange.of(&[100, 2, 1]) },
+            strangers: strange.of(&[0, 0, 0, 1000]),
             mailbox_max: chance.of(&[1024, 1024, 3]),
             memory_kib: chance.of(&[64 * 1024, 64 * 1024, 300]),
+            stirs: strange.of(&[0, 20, 60]),
+            settled: strange.below(4) != 0,
+            leaps: strange.of(&[2, 8, 30]),
             faults,
         }
     }
@@ -144,10 +193,16 @@ impl Weather {
         rate > 0 && chance.below(10_000) < rate as usize
     }
 
+    /// Whether it happens at all; for what is more likely where it does most harm.
+    pub(super) fn has(&self, fault: Fault) -> bool {
+        self.faults[fault as usize] > 0
+    }
+
     /// From here on nothing goes wrong.
     pub(super) fn calm(&mut self) {
         self.faults = [0; Fault::ALL.len()];
         self.acks = 1000;
         self.writes = 0;
+        self.stirs = 0;
     }
 }

@@ -1,6 +1,7 @@
 //! The world: a scheduler that owns the time and every queue, and lets one thing happen after the other.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,9 @@ const DAWN_MS: u64 = 1_000_000_000_000;
 /// A world that is calm comes to rest within so many microseconds, or never.
 const REST_MAX: u64 = 3600 * 1_000_000;
 
+/// By then whoever has a claim has it for himself: a lease, and a sweep after it.
+const SETTLED: u64 = 10_000_000;
+
 /// What every clock on a wall shows, so many microseconds after the world began.
 pub(super) fn wall(now: u64) -> UnixMillis {
     UnixMillis::new(DAWN_MS + now / 1000)
@@ -37,6 +41,7 @@ pub(super) enum Turn {
     Connection(ConnectionId),
     Directory(usize),
     Mailbox(usize, Generation),
+    LeftOver(usize),
     Writer(usize),
     Commit(usize),
     Read,
@@ -56,6 +61,8 @@ pub(super) struct World {
     /// Where monotonic time begins; only differences matter.
     dawn: Instant,
     pub(super) clients: Vec<Client>,
+    /// Who is not accepted yet by whom.
+    pub(super) strangers: BTreeSet<(usize, Address)>,
     pub(super) links: std::collections::BTreeMap<ConnectionId, Link>,
     pub(super) last_connection: ConnectionId,
     /// Nobody listens while a node is down.
@@ -75,6 +82,12 @@ pub(super) struct World {
     pub(super) print: bool,
 }
 
+/// Each with whom he is a stranger to, of 1000 so many.
+fn strangers(clients: &[Client], per_mille: u32, mut chance: Chance) -> BTreeSet<(usize, Address)> {
+    let pairs = (0..clients.len()).flat_map(|from| clients.iter().map(move |client| (from, client.address)));
+    pairs.filter(|_| chance.per_mille(per_mille)).collect()
+}
+
 impl World {
     /// Of so many nodes. One is alone: nothing of what is between several is there.
     pub(super) fn new(seed: u64, without: u32, nodes: usize) -> Self {
@@ -88,6 +101,7 @@ impl World {
                 clients.push(Client::new(address, chance.per_mille(weather.attach)));
             }
         }
+        let strangers = strangers(&clients, weather.strangers, chance.apart());
         let between = Between::new(nodes, &mut chance);
         let memory_kib = weather.memory_kib;
         let oracle = Oracle::new(clients.iter().map(|client| client.address).collect());
@@ -97,6 +111,7 @@ impl World {
             now: 0,
             dawn: crate::clock::monotonic(),
             clients,
+            strangers,
             links: std::collections::BTreeMap::new(),
             last_connection: 0,
             up_at: vec![0; nodes],
@@ -146,6 +161,9 @@ impl World {
 
     /// Runs a storm of so many steps, and then until everything has come to rest.
     pub(super) fn run(&mut self, steps: usize) {
+        if self.is_cluster() && self.weather.settled {
+            self.settle();
+        }
         for _ in 0..steps {
             self.now += self.chance.below(60) as u64;
             self.misfortune();
@@ -158,6 +176,20 @@ impl World {
             }
         }
         self.rest();
+    }
+
+    /// Everybody connects, and has his devices for himself: there is something that a storm can destroy.
+    fn settle(&mut self) {
+        let storm = self.weather.clone();
+        self.weather.calm();
+        while self.now < SETTLED {
+            self.now += self.chance.below(60) as u64;
+            self.mend();
+            if !self.turn() && !self.skip(true) {
+                break;
+            }
+        }
+        self.weather = storm;
     }
 
     /// Everything is well from here on. First one device reads nothing, which must not hold up anybody else.
@@ -227,10 +259,27 @@ impl World {
                 true => limits::ENVELOPE_BYTES_MAX,
                 false => 1,
             };
-            let to = self.clients[to].address;
-            let number = self.oracle.written(from, to);
-            self.clients[from].write(number, to, bytes);
+            self.write_one(from, self.clients[to].address, bytes);
             self.written += 1;
+        }
+    }
+
+    fn write_one(&mut self, from: usize, to: Address, bytes: usize) {
+        let number = self.oracle.written(from, to);
+        self.clients[from].write(number, to, bytes);
+    }
+
+    /// Something has happened to the claim of a device, or to what is said of it: now somebody writes to it.
+    pub(super) fn stir(&mut self, from: Option<usize>, to: Address) {
+        if self.weather.stirs == 0 || self.chance.below(2) == 0 {
+            return;
+        }
+        self.weather.stirs -= 1;
+        // Often the same, who then has something under way.
+        let from = from.unwrap_or_else(|| self.chance.below(self.clients.len()).saturating_sub(self.clients.len() / 2));
+        self.note(|| format!("client {from} writes to {to:?}"));
+        for _ in 0..1 + self.chance.below(2) {
+            self.write_one(from, to, 1);
         }
     }
 
@@ -310,6 +359,7 @@ impl World {
         if self.store.commits.contains_key(&n) && self.chance.below(2) == 0 {
             // It was on its way already.
             self.store.carry_out(n, &self.weather, &mut self.chance, false);
+            self.hear_of_commits();
         }
         self.store.commits.remove(&n);
         self.store.littered = true;
@@ -344,6 +394,7 @@ impl World {
             Turn::Connection(id) => self.weights[5 + id % 4],
             Turn::Mailbox(_, generation) => self.weights[9 + generation as usize % 2],
             Turn::Directory(_) => self.weights[11],
+            Turn::LeftOver(_) => self.weights[8],
             Turn::Writer(n) => self.weights[(12 + n) % 16],
             Turn::Commit(n) => self.weights[(13 + n) % 16],
             Turn::Read => self.weights[14],
@@ -378,6 +429,7 @@ impl World {
             Turn::Connection(id) => self.connection(id),
             Turn::Directory(n) => self.directory(n),
             Turn::Mailbox(n, generation) => self.mailbox(n, generation),
+            Turn::LeftOver(n) => drop(self.nodes[n].left_over.pop_front()),
             Turn::Writer(n) => self.writer(n),
             Turn::Commit(n) => self.commit(n),
             Turn::Member(n) => self.member(n),
@@ -387,7 +439,7 @@ impl World {
             Turn::Read => self.read(),
             Turn::Late => {
                 self.note(|| "a late commit lands".to_owned());
-                self.store.land(self.weather.queue_max);
+                self.store.land(self.weather.room);
             }
         }
         self.check(turn);
@@ -422,6 +474,9 @@ impl World {
                     turns.push(Turn::Mailbox(n, *generation));
                 }
             }
+            if !node.left_over.is_empty() {
+                turns.push(Turn::LeftOver(n));
+            }
             if self.writer_can(n) {
                 turns.push(Turn::Writer(n));
             }
@@ -454,7 +509,8 @@ impl World {
     pub(super) fn connect(&mut self, client: usize) {
         self.last_connection += 1;
         let id = self.last_connection;
-        let Some(node) = self.some_node_that_listens() else { return };
+        let goes_to = self.clients[client].goes_to.take().filter(|n| self.now >= self.up_at[*n]);
+        let Some(node) = goes_to.or_else(|| self.some_node_that_listens()) else { return };
         let link = Link { node, up: [].into(), down: [].into(), client_open: true, noticed_at: 0 };
         self.links.insert(id, link);
         let connection = Connection {
@@ -493,18 +549,22 @@ impl World {
             }
             Turn::Writer(n) => self.nodes[n].writer.rules.check_invariants(),
             Turn::Member(_) | Turn::Line(_) | Turn::Question | Turn::Answer => self.check_between(),
-            Turn::Client(_) | Turn::Directory(_) | Turn::Commit(_) | Turn::Read | Turn::Late => {}
+            Turn::Client(_) | Turn::Directory(_) | Turn::LeftOver(_) | Turn::Commit(_) | Turn::Read | Turn::Late => {}
         }
         if self.is_cluster() {
             self.check_holders();
         }
-        for id in std::mem::take(&mut self.store.written) {
-            self.oracle.is_safe(id);
-        }
+        self.hear_of_commits();
         let log = std::mem::take(&mut *self.log.borrow_mut());
         for (id, outcome) in log {
             self.oracle.said(id, outcome, &self.store, &self.clients, self.wall());
             self.note(|| format!("envelope {} is answered {outcome:?}", super::oracle::number(id)));
+        }
+    }
+
+    fn hear_of_commits(&mut self) {
+        for (id, until) in std::mem::take(&mut self.store.written) {
+            self.oracle.is_safe(id, until, wall(self.now));
         }
     }
 

@@ -1,6 +1,6 @@
 //! A cluster in one process: real TLS over loopback, a recorder behind each node, and a wire that can be cut.
 
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -216,6 +216,8 @@ pub(super) struct Recorder {
     pub(super) holds: AtomicBool,
     /// The next envelope is one too many.
     pub(super) panics: AtomicBool,
+    /// Forwarded envelopes that were told to come again before it heard.
+    pub(super) refused: AtomicU64,
 }
 
 impl Recorder {
@@ -240,7 +242,8 @@ impl Recorder {
 }
 
 impl HearsPeers for Recorder {
-    fn linked(&self, link: PeerLink) {
+    fn linked(&self, link: PeerLink, refused: u64) {
+        self.refused.store(refused, SeqCst);
         self.saw(Seen::Linked(link));
     }
     fn heard(&self, over: PeerLink, frame: Frame) {

@@ -128,6 +128,7 @@ async fn a_node_that_nobody_hears_answers_as_one_without_devices_until_somebody_
     assert_eq!(two.seen.seen(), []);
     two.links.hear(two.seen.clone());
     eventually("the link", || two.seen.seen() == [Seen::Linked(back)]).await;
+    assert_eq!(two.seen.refused.load(SeqCst), 1, "whoever hears it knows what the other end counts");
     one.forward(link, 2, 10).unwrap();
     eventually("an answer", || one.accepted(link) == 1).await;
 }
