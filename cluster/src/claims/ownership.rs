@@ -68,6 +68,8 @@ pub struct Ownership {
     swept: Option<Instant>,
     /// The lease that is renewed.
     stamp: Option<Stamp>,
+    /// When the latest renewal was sent that has counted.
+    renewed: Option<Instant>,
     /// When it was heard last that the directory had forgotten this run.
     forgotten: Option<Instant>,
     /// Until then somebody else may count on what the directory has forgotten.
@@ -127,6 +129,7 @@ impl Ownership {
             lease: Lease::new(LEASE, LEASE_MARGIN),
             swept: None,
             stamp: None,
+            renewed: None,
             forgotten: None,
             young_until: None,
             kept: None,
@@ -240,10 +243,11 @@ impl Ownership {
     /// The lease was renewed; everything that the answer said was lost went through [`Ownership::lost`] before. `young_for`: see
     /// [`Renewed`](super::Renewed).
     pub fn renewed(&mut self, stamp: Stamp, young_for: Duration, sent: Instant, now: Instant) {
-        if self.stamp.is_some_and(|known| stamp < known) {
-            // From before it was forgotten.
+        if self.renewed.is_some_and(|latest| sent < latest) {
+            // What was asked later has been answered. Stamps do not tell: those of another directory are of another clock.
             return;
         }
+        self.renewed = Some(sent);
         if self.stamp.replace(stamp) != Some(stamp) {
             self.lease.was_forgotten();
             self.forgotten = Some(now);
