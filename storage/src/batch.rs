@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use endtoend_protocol::{AccountTag, Address, DeviceId, EnvelopeId};
+use endtoend_protocol::{AccountTag, Address, DeviceId, EnvelopeId, UnixMillis};
 
 use crate::columns::{array, number};
 use crate::{Append, AppendOutcome, QueueBatch, Seq, StoreError, StoreLimits, Tray};
@@ -143,6 +143,10 @@ pub(crate) fn deleted(devices: &mut FoundDevices, gone: Vec<(i64, u32)>) {
 pub(crate) struct Planned<'a> {
     pub(crate) device_row: i64,
     pub(crate) append: &'a Append,
+    /// The latest time of it and of what repeats it in the same batch: each sender was told his own.
+    pub(crate) accepted_at: UnixMillis,
+    /// The latest end, likewise.
+    pub(crate) expires_at: UnixMillis,
 }
 
 impl Planned<'_> {
@@ -192,6 +196,10 @@ pub(crate) fn decide<'a>(
             return Decision::Known(AppendOutcome::Repeat(*seq));
         }
         if let Some(number) = planned_names.get(&name) {
+            if let Some(first) = planned.get_mut(*number) {
+                first.accepted_at = first.accepted_at.max(append.accepted_at);
+                first.expires_at = first.expires_at.max(append.expires_at);
+            }
             return Decision::RepeatOfPlanned(*number);
         }
         let depth = &mut device.depth;
@@ -203,7 +211,8 @@ pub(crate) fn decide<'a>(
         depth.all += 1;
         depth.requests += u32::from(append.tray == Tray::Requests);
         planned_names.insert(name, planned.len());
-        planned.push(Planned { device_row: device.row, append });
+        let Append { accepted_at, expires_at, .. } = *append;
+        planned.push(Planned { device_row: device.row, append, accepted_at, expires_at });
         Decision::Store(planned.len() - 1)
     };
     let decisions = appends.iter().map(&mut decide_one).collect();

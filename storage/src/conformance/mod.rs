@@ -546,6 +546,12 @@ pub(crate) async fn a_repeat_of_an_expired_row_renews_it(store: Shared) {
     let page = load(&*store, 1).await;
     assert_eq!(ids(&page), envelopes([1, 2]), "a repeat takes nothing away");
     assert_eq!(times(&page), [at, NOW]);
+    // Twice in one batch, of a row that is there and of one that is not: the later time counts, wherever it stands.
+    let after = |ms| UnixMillis::new(NOW.get() + ms);
+    let told = |n, ms| Append { accepted_at: after(ms), ..expiring(n, NOW.get() + 10 + ms) };
+    commit(&store, appends(vec![told(1, 3), told(3, 4), told(3, 6), told(1, 2), told(3, 5)])).await;
+    let page = load(&*store, 1).await;
+    assert_eq!((ids(&page), times(&page)), (envelopes([1, 2, 3]), vec![after(3), NOW, after(6)]));
 }
 
 pub(crate) async fn a_sweep_makes_room(store: Shared) {

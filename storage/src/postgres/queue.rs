@@ -210,14 +210,20 @@ async fn look(
     if devices.is_empty() {
         return Ok(HashMap::new());
     }
-    let (mut rows, mut ids, mut times, mut expiries) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    // An UPDATE takes one line for a row, whichever: each row is named once, with the latest times.
+    let mut named: HashMap<Name, (UnixMillis, UnixMillis)> = HashMap::with_capacity(appends.len());
     for append in appends {
         if let Some(device) = devices.get(&append.to) {
-            rows.push(device.row);
-            ids.push(append.id.as_bytes().to_vec());
-            times.push(to_column(append.accepted_at));
-            expiries.push(to_column(append.expires_at));
+            let times = named.entry((device.row, append.id)).or_default();
+            *times = (times.0.max(append.accepted_at), times.1.max(append.expires_at));
         }
+    }
+    let (mut rows, mut ids, mut times, mut expiries) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for ((row, id), (accepted_at, expires_at)) in named {
+        rows.push(row);
+        ids.push(id.as_bytes().to_vec());
+        times.push(to_column(accepted_at));
+        expiries.push(to_column(expires_at));
     }
     // An envelope that is there has an id and a place, a depth has two numbers.
     let seen: Vec<(i64, Option<Vec<u8>>, i64, i64)> = sqlx::query_as(
@@ -280,7 +286,7 @@ async fn insert(
         return Ok(Vec::new());
     }
     let depths = |of: fn(Depth) -> u32| changed.iter().map(|device| i64::from(of(device.depth))).collect::<Vec<_>>();
-    let times = |of: fn(&Append) -> UnixMillis| planned.iter().map(|p| to_column(of(p.append))).collect::<Vec<_>>();
+    let times = |of: fn(&Planned<'_>) -> UnixMillis| planned.iter().map(|p| to_column(of(p))).collect::<Vec<_>>();
     let mut seqs: Vec<i64> = sqlx::query_scalar(
         "WITH changed AS (
              INSERT INTO queue_depths (device_row, queue_depth, request_depth)
@@ -298,8 +304,8 @@ async fn insert(
     .bind(depths(|depth| depth.requests))
     .bind(planned.iter().map(|planned| planned.device_row).collect::<Vec<_>>())
     .bind(planned.iter().map(|planned| planned.append.id.as_bytes().to_vec()).collect::<Vec<_>>())
-    .bind(times(|append| append.accepted_at))
-    .bind(times(|append| append.expires_at))
+    .bind(times(|planned| planned.accepted_at))
+    .bind(times(|planned| planned.expires_at))
     .bind(planned.iter().map(|planned| &planned.append.body[..]).collect::<Vec<_>>())
     .bind(planned.iter().map(|planned| i64::from(planned.tray())).collect::<Vec<_>>())
     .fetch_all(connection)

@@ -229,8 +229,8 @@ async fn insert(connection: &mut SqliteConnection, planned: &[Planned<'_>]) -> R
                 .push_bind(seq.0)
                 .push_bind(planned.device_row)
                 .push_bind(append.id.as_bytes().to_vec())
-                .push_bind(to_column(append.accepted_at))
-                .push_bind(to_column(append.expires_at))
+                .push_bind(to_column(planned.accepted_at))
+                .push_bind(to_column(planned.expires_at))
                 .push_bind(append.body.to_vec())
                 .push_bind(planned.tray());
         });
