@@ -1,7 +1,7 @@
 //! What does an edge cost: for a message, for a connection, and until a new node serves?
 //!
 //! Two real nodes of the same kind, one with a real edge before it and one without, are asked in turn, so that whatever else the
-//! machine does meets both. A message goes from a device to itself, over one node: sent, delivered, acknowledged. A connection is TLS
+//! machine does meets both. A message goes from one person to another, both over the same way: sent, delivered, acknowledged. A connection is TLS
 //! and the secure channel inside it. Processor time is that of HAProxy's worker, as Linux counts it.
 #![expect(clippy::expect_used, clippy::panic, reason = "a measurement that fails should stop")]
 
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use endtoend_benches::{Percentiles, Stopwatch, process::cpu, within};
-use endtoend_protocol::{AccountTag, ClientFrame, Envelope, EnvelopeId, Request, ServerFrame, UnixMillis};
+use endtoend_protocol::{AccountTag, ClientFrame, Envelope, EnvelopeId, Relation, Request, ServerFrame, UnixMillis};
 use endtoend_testkit::{Behind, Device, Edge, Node, NodeOptions, Unsecured, Wire, reach_tls};
 use tokio::task::JoinSet;
 
@@ -61,16 +61,19 @@ async fn measure(options: &Options) {
 
     let mut people = Vec::new();
     for (at, (_, address)) in ways.iter().enumerate() {
-        let (mut wire, device) = within("an account", Wire::register(*address, AccountTag::new([at as u8; 32]))).await;
-        let attached = wire.ask(Request::Attach).await;
-        assert!(matches!(attached, ServerFrame::Answer { .. }), "{attached:?}");
-        people.push((wire, device));
+        let tag = |kind: u8| AccountTag::new([kind + at as u8; 32]);
+        let (sender, _) = within("an account", Wire::register(*address, tag(10))).await;
+        let (mut receiver, device) = within("an account", Wire::register(*address, tag(20))).await;
+        // Strangers may leave less.
+        receiver.decide(tag(10), Some(Relation::Accepted)).await;
+        receiver.ask(Request::Attach).await;
+        people.push(Pair { sender, receiver, device });
     }
     let (mut times, before) = ([Vec::new(), Vec::new()], cpu(worker));
     for number in 0..options.messages {
-        for ((wire, device), times) in people.iter_mut().zip(&mut times) {
+        for (pair, times) in people.iter_mut().zip(&mut times) {
             let watch = Stopwatch::start();
-            within("a message", exchange(wire, device, number)).await;
+            within("a message", pair.exchange(number)).await;
             times.push(nanoseconds(&watch));
         }
     }
@@ -114,22 +117,30 @@ fn nanoseconds(watch: &Stopwatch) -> u64 {
     u64::try_from(watch.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Sends one, and waits until it was delivered and accepted.
-async fn exchange(wire: &mut Wire, device: &Device, number: u64) {
-    let mut random = [0; 10];
-    random.iter_mut().zip(number.to_le_bytes()).for_each(|(to, byte)| *to = byte);
-    let id = EnvelopeId::new(UnixMillis::new(1), random);
-    let envelope = Envelope { id, ..device.envelope(1, BYTES) };
-    wire.send(&ClientFrame::Send(envelope)).await;
-    let (mut delivered, mut accepted) = (false, false);
-    while !(delivered && accepted) {
-        match wire.recv().await.expect("the connection lives") {
+/// Two people over one way.
+struct Pair {
+    sender: Wire,
+    receiver: Wire,
+    device: Device,
+}
+
+impl Pair {
+    /// Sends one, and waits until it was delivered, acknowledged and accepted.
+    async fn exchange(&mut self, number: u64) {
+        let mut random = [0; 10];
+        // The first three have bits that say that it is an id.
+        random.iter_mut().skip(3).zip(number.to_le_bytes()).for_each(|(to, byte)| *to = byte);
+        let id = EnvelopeId::new(UnixMillis::new(1), random);
+        self.sender.send(&ClientFrame::Send(Envelope { id, ..self.device.envelope(1, BYTES) })).await;
+        match self.receiver.recv().await.expect("the receiver's connection lives") {
             ServerFrame::Deliver(deliver) if deliver.id == id => {
-                delivered = true;
-                wire.send(&ClientFrame::Ack { up_to: deliver.delivery }).await;
+                self.receiver.send(&ClientFrame::Ack { up_to: deliver.delivery }).await;
             }
-            ServerFrame::Accepted { id: which, .. } if which == id => accepted = true,
-            other => panic!("not of this message: {other:?}"),
+            other => panic!("not delivered: {other:?}"),
+        }
+        match self.sender.recv().await.expect("the sender's connection lives") {
+            ServerFrame::Accepted { id: which, .. } if which == id => {}
+            other => panic!("not accepted: {other:?}"),
         }
     }
 }
