@@ -86,8 +86,10 @@ async fn measure(options: &Options) -> bool {
     let all: Vec<Behind> = nodes.iter().zip(["a", "b", "c"]).map(|(node, name)| behind(name, node)).collect();
     let (stop, stopped) = watch::channel(false);
     let mut staying = JoinSet::new();
-    for only in all.iter().take(2) {
-        edge.apply(std::slice::from_ref(only));
+    for count in 1..=2 {
+        // The first one drains while the second one gets its own: off the list it would lose what it has after a minute.
+        let behind = |(at, node): (usize, &Behind)| Behind { draining: at + 1 < count, ..node.clone() };
+        edge.apply(&all.iter().take(count).enumerate().map(behind).collect::<Vec<_>>());
         for wire in open(edge.listen(), options.connections / 2, staying.len()).await {
             staying.spawn(stay(wire, stopped.clone()));
         }
