@@ -9,18 +9,20 @@
 //! The exporter is that of the TLS connection on which the request is made, so a request is worth nothing on another one.
 //! The server has shown a certificate of the authority that the token names before anything is said to it.
 
+pub(crate) mod request;
+
 use endtoend_protocol::UnixMillis;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroize as _;
 
 use crate::control::{Applicant, ClusterState, Refused, TokenId};
-use crate::keys::{BadKeys, NodeKeys, verify};
+use crate::keys::{BadKeys, NodeKeys};
 use crate::secrets::{ClusterKey, Secrets};
-use crate::token::{For, JoinToken, is_secret_of};
+use crate::token::{For, JoinToken};
 use crate::{ClusterId, KeyHash, MemberState};
+use request::{Kind, Statement, weigh};
 
 const VERSION: u8 = 1;
-const DOMAIN: &[u8] = b"endtoend 2026-11 join request v1";
+const KIND: Kind = Kind { version: VERSION, domain: b"endtoend 2026-11 join request v1" };
 /// Label of the TLS exporter (RFC 8446, section 7.5) that a request is bound to, without context, 32 bytes.
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-endtoend-join-v1";
 /// Longest request, in bytes.
@@ -49,18 +51,6 @@ impl Profile {
         let (node, key, sealing) = (keys.node(), keys.key(), keys.sealing().public());
         Applicant { node, name, key, sealing, peer_address, client_address, version }
     }
-}
-
-#[derive(Deserialize, Serialize)]
-struct Statement {
-    token: Option<(TokenId, [u8; 32])>,
-    applicant: Applicant,
-}
-
-#[derive(Deserialize, Serialize)]
-struct Request {
-    statement: Vec<u8>,
-    signature: Vec<u8>,
 }
 
 /// What a member says to it.
@@ -131,17 +121,7 @@ pub fn request(
     exporter: &Exporter,
 ) -> Result<Vec<u8>, BadKeys> {
     let token = token.map(|token| (token.id(), *token.secret()));
-    let statement =
-        postcard::to_stdvec(&Statement { token, applicant: profile.applicant(keys) }).map_err(|_| BadKeys)?;
-    let signature = keys.sign(&signed(exporter, &statement))?;
-    let mut request = Request { statement, signature };
-    let encoded = postcard::to_extend(&request, vec![VERSION]).map_err(|_| BadKeys);
-    request.statement.zeroize();
-    encoded
-}
-
-fn signed(exporter: &Exporter, statement: &[u8]) -> Vec<u8> {
-    [DOMAIN, exporter, statement].concat()
+    KIND.encode(keys, exporter, &Statement { token, applicant: profile.applicant(keys) })
 }
 
 /// What is to be done about a request.
@@ -168,39 +148,24 @@ pub fn judge(
     state: &ClusterState,
     now: UnixMillis,
 ) -> Result<Judged, JoinRefusal> {
-    let [VERSION, rest @ ..] = request else { return Err(JoinRefusal::Malformed) };
-    if request.len() > REQUEST_BYTES_MAX {
-        return Err(JoinRefusal::Malformed);
-    }
-    let Ok((Request { statement, signature }, [])) = postcard::take_from_bytes(rest) else {
-        return Err(JoinRefusal::Malformed);
-    };
-    let Ok((Statement { token, applicant }, [])) = postcard::take_from_bytes(&statement) else {
-        return Err(JoinRefusal::Malformed);
-    };
-    verify(&applicant.key, &signed(exporter, &statement), &signature).map_err(|_| JoinRefusal::BadSignature)?;
+    let Statement { token, applicant } = KIND.decode(request, exporter, |applicant: &Applicant| &applicant.key)?;
     let node = applicant.node;
     let refused = |refused: Refused| Err(JoinRefusal::Refused(refused));
     if state.gone().contains_key(&node) {
         return refused(Refused::Removed(node));
     }
     let member = state.members().get(&node).filter(|entry| entry.member.key == applicant.key);
-    let Some((id, secret)) = token else {
+    let Some(token) = token else {
         // Only who is approved is told anything without a token.
         return match member.map(|entry| entry.member.state) {
             Some(stands) if stands.may_link() => Ok(Judged::Known(stands, Box::new(applicant))),
             _ => refused(Refused::UnknownNode(node)),
         };
     };
-    // A wrong secret is told from an unknown token by nobody.
-    let kept = state.tokens().get(&id).filter(|token| is_secret_of(For::Node, &id, &secret, &token.check));
-    let Some(kept) = kept else { return refused(Refused::UnknownToken) };
-    match (kept.used_by, member) {
-        (Some(user), Some(entry)) if user == node => Ok(Judged::Known(entry.member.state, Box::new(applicant))),
-        (Some(_), _) => refused(Refused::TokenUsed),
-        (None, Some(_)) => refused(Refused::AlreadyMember(node)),
-        (None, None) if now >= kept.expires_at => refused(Refused::TokenExpired),
-        (None, None) => Ok(Judged::Ask { applicant: Box::new(applicant), token: id }),
+    match weigh(state, For::Node, &token, node, member, now) {
+        Ok(Some(entry)) => Ok(Judged::Known(entry.member.state, Box::new(applicant))),
+        Ok(None) => Ok(Judged::Ask { applicant: Box::new(applicant), token: token.0 }),
+        Err(why) => refused(why),
     }
 }
 

@@ -12,29 +12,17 @@
 
 use endtoend_protocol::UnixMillis;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroize as _;
 
 use super::{BadNews, EdgeNews, EdgeProfile};
 use crate::control::{ClusterState, EdgeApplicant, Refused, TokenId};
-use crate::join::{Exporter, JoinRefusal, REQUEST_BYTES_MAX};
-use crate::keys::{BadKeys, NodeKeys, verify};
-use crate::token::{For, JoinToken, is_secret_of};
+use crate::join::request::{Kind, Statement, weigh};
+use crate::join::{Exporter, JoinRefusal};
+use crate::keys::{BadKeys, NodeKeys};
+use crate::token::{For, JoinToken};
 
 /// The first byte of a request of an edge: those of nodes count from 1.
 pub(crate) const VERSION: u8 = 0xe1;
-const DOMAIN: &[u8] = b"endtoend 2026-11 edge request v1";
-
-#[derive(Deserialize, Serialize)]
-struct Statement {
-    token: Option<(TokenId, [u8; 32])>,
-    applicant: EdgeApplicant,
-}
-
-#[derive(Deserialize, Serialize)]
-struct Request {
-    statement: Vec<u8>,
-    signature: Vec<u8>,
-}
+const KIND: Kind = Kind { version: VERSION, domain: b"endtoend 2026-11 edge request v1" };
 
 /// What a member says to it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -61,13 +49,7 @@ pub fn request(
     exporter: &Exporter,
 ) -> Result<Vec<u8>, BadKeys> {
     let token = token.map(|token| (token.id(), *token.secret()));
-    let statement =
-        postcard::to_stdvec(&Statement { token, applicant: profile.applicant(keys) }).map_err(|_| BadKeys)?;
-    let signature = keys.sign(&[DOMAIN, exporter, &statement].concat())?;
-    let mut request = Request { statement, signature };
-    let encoded = postcard::to_extend(&request, vec![VERSION]).map_err(|_| BadKeys);
-    request.statement.zeroize();
-    encoded
+    KIND.encode(keys, exporter, &Statement { token, applicant: profile.applicant(keys) })
 }
 
 /// What is to be done about a request.
@@ -96,18 +78,7 @@ pub fn judge(
     state: &ClusterState,
     now: UnixMillis,
 ) -> Result<Judged, JoinRefusal> {
-    let [VERSION, rest @ ..] = request else { return Err(JoinRefusal::Malformed) };
-    if request.len() > REQUEST_BYTES_MAX {
-        return Err(JoinRefusal::Malformed);
-    }
-    let Ok((Request { statement, signature }, [])) = postcard::take_from_bytes(rest) else {
-        return Err(JoinRefusal::Malformed);
-    };
-    let Ok((Statement { token, applicant }, [])) = postcard::take_from_bytes(&statement) else {
-        return Err(JoinRefusal::Malformed);
-    };
-    verify(&applicant.key, &[DOMAIN, exporter, &statement].concat(), &signature)
-        .map_err(|_| JoinRefusal::BadSignature)?;
+    let Statement { token, applicant } = KIND.decode(request, exporter, |applicant: &EdgeApplicant| &applicant.key)?;
     let edge = applicant.edge;
     let refused = |refused: Refused| Err(JoinRefusal::Refused(refused));
     if state.gone().contains_key(&edge) {
@@ -115,22 +86,17 @@ pub fn judge(
     }
     let known = state.edges().get(&edge).filter(|known| known.key == applicant.key);
     let stands = |known: &super::Edge| if known.is_approved() { Judged::Approved(edge) } else { Judged::Pending };
-    let Some((id, secret)) = token else {
+    let Some(token) = token else {
         // Only who is approved is told anything without a token.
         return match known.filter(|known| known.is_approved()) {
             Some(known) => Ok(stands(known)),
             None => refused(Refused::UnknownNode(edge)),
         };
     };
-    // A wrong secret, or a token for a node, is told from an unknown one by nobody.
-    let kept = state.tokens().get(&id).filter(|token| is_secret_of(For::Edge, &id, &secret, &token.check));
-    let Some(kept) = kept else { return refused(Refused::UnknownToken) };
-    match (kept.used_by, known) {
-        (Some(user), Some(known)) if user == edge => Ok(stands(known)),
-        (Some(_), _) => refused(Refused::TokenUsed),
-        (None, Some(_)) => refused(Refused::AlreadyMember(edge)),
-        (None, None) if now >= kept.expires_at => refused(Refused::TokenExpired),
-        (None, None) => Ok(Judged::Ask { applicant: Box::new(applicant), token: id }),
+    match weigh(state, For::Edge, &token, edge, known, now) {
+        Ok(Some(known)) => Ok(stands(known)),
+        Ok(None) => Ok(Judged::Ask { applicant: Box::new(applicant), token: token.0 }),
+        Err(why) => refused(why),
     }
 }
 

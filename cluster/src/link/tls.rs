@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use crate::join::{EXPORTER_LABEL, Exporter};
-use crate::{ClusterView, KeyHash, NodeId};
+use crate::{AuthorityCertificate, ClusterView, KeyHash, NodeId};
 
 /// Of a link.
 pub(super) const LINK_ALPN: &[u8] = b"endtoend-link/1";
@@ -142,7 +142,7 @@ impl LinkKey {
 
     /// For whoever dials this node.
     pub(super) fn link_server(&self, view: &ClusterView) -> Result<ServerConfig, TlsError> {
-        let members = Arc::new(Members::new(self, view, None));
+        let members = Arc::new(Known::members(self, view, None));
         let config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(members)
@@ -155,7 +155,7 @@ impl LinkKey {
         let config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Members::new(self, view, Some(peer))))
+            .with_custom_certificate_verifier(Arc::new(Known::members(self, view, Some(peer))))
             .with_client_cert_resolver(self.certified(view, false)?);
         Ok(client(config, LINK_ALPN))
     }
@@ -214,32 +214,41 @@ fn algorithms() -> WebPkiSupportedAlgorithms {
     aws_lc_rs::default_provider().signature_verification_algorithms
 }
 
-/// Believes members, as the cluster knew them when the connection began.
-struct Members {
+/// Believes members or edges, as the cluster knew them when the connection began.
+struct Known {
     /// DER.
     authorities: Vec<CertificateDer<'static>>,
-    /// Those who may have links with this node.
+    /// Those who may be at the other end.
     keys: BTreeMap<NodeId, Vec<u8>>,
     /// Who was dialled.
     only: Option<NodeId>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl fmt::Debug for Members {
+impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Members({:?})", self.keys.keys())
+        write!(f, "Known({:?})", self.keys.keys())
     }
 }
 
-impl Members {
-    fn new(own: &LinkKey, view: &ClusterView, only: Option<NodeId>) -> Self {
-        let keys = view.members.iter().filter(|(node, member)| may_link(view, own.node, **node, &member.key));
+impl Known {
+    fn new<'k>(
+        authorities: &[AuthorityCertificate],
+        keys: impl Iterator<Item = (NodeId, &'k Vec<u8>)>,
+        only: Option<NodeId>,
+    ) -> Self {
         Self {
-            authorities: view.authorities.iter().map(|authority| authority.der.clone().into()).collect(),
-            keys: keys.map(|(node, member)| (*node, member.key.clone())).collect(),
+            authorities: authorities.iter().map(|authority| authority.der.clone().into()).collect(),
+            keys: keys.map(|(node, key)| (node, key.clone())).collect(),
             only,
             algorithms: algorithms(),
         }
+    }
+
+    /// Members who may have links with this node.
+    fn members(own: &LinkKey, view: &ClusterView, only: Option<NodeId>) -> Self {
+        let may = view.members.iter().filter(|(node, member)| may_link(view, own.node, **node, &member.key));
+        Self::new(&view.authorities, may.map(|(node, member)| (*node, &member.key)), only)
     }
 
     fn check(&self, shown: &CertificateDer<'_>, now: UnixTime, usage: KeyUsage) -> Result<(), Untrusted> {
@@ -341,7 +350,7 @@ impl ServerCertVerifier for Familiar {
     verifies!();
 }
 
-impl ServerCertVerifier for Members {
+impl ServerCertVerifier for Known {
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,
@@ -356,7 +365,7 @@ impl ServerCertVerifier for Members {
     verifies!();
 }
 
-impl ClientCertVerifier for Members {
+impl ClientCertVerifier for Known {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
