@@ -1,10 +1,9 @@
 //! A face for everybody who has no picture: five by five cells, from the name alone, so that it is the same everywhere.
 
-use iced::advanced::layout::{self, Layout};
 use iced::advanced::renderer::{self, Quad};
-use iced::advanced::widget::{Tree, Widget};
-use iced::{Color, Element, Length, Rectangle, Size, Theme, border, mouse};
+use iced::{Color, Element, Rectangle, Theme, border};
 
+use crate::square::{Figure, square};
 use crate::theme::Colors;
 
 /// What a face looks like.
@@ -31,45 +30,14 @@ impl Face {
     }
 }
 
-/// A face of so many logical pixels.
-struct Identicon {
-    face: Face,
-    size: f32,
-}
-
-/// The face of somebody who is called this, in a box of so many logical pixels.
-pub fn identicon<'a, Message: 'a>(name: &str, size: u16) -> Element<'a, Message> {
-    Element::new(Identicon { face: Face::of(name), size: f32::from(size) })
-}
-
-impl<Message, Renderer: renderer::Renderer> Widget<Message, Theme, Renderer> for Identicon {
-    fn size(&self) -> Size<Length> {
-        Size::new(Length::Fixed(self.size), Length::Fixed(self.size))
-    }
-
-    fn layout(&mut self, _: &mut Tree, _: &Renderer, limits: &layout::Limits) -> layout::Node {
-        layout::atomic(limits, self.size, self.size)
-    }
-
-    fn draw(
-        &self,
-        _: &Tree,
-        renderer: &mut Renderer,
-        theme: &Theme,
-        _: &renderer::Style,
-        layout: Layout<'_>,
-        _: mouse::Cursor,
-        viewport: &Rectangle,
-    ) {
-        let bounds = layout.bounds();
-        if bounds.intersection(viewport).is_none() {
-            return;
-        }
-        let ground = Quad { bounds, border: border::rounded(self.size * 0.28), ..Quad::default() };
-        renderer.fill_quad(ground, Colors::of(theme).face(self.face.hue));
-        let (edge, cell) = (self.size * 0.19, self.size * 0.62 / 5.0);
+impl Figure for Face {
+    fn paint<Renderer: renderer::Renderer>(&self, renderer: &mut Renderer, theme: &Theme, bounds: Rectangle) {
+        let size = bounds.width;
+        let ground = Quad { bounds, border: border::rounded(size * 0.28), ..Quad::default() };
+        renderer.fill_quad(ground, Colors::of(theme).face(self.hue));
+        let (edge, cell) = (size * 0.19, size * 0.62 / 5.0);
         let (mut y, light) = (bounds.y + edge, Color { a: 0.95, ..Color::WHITE });
-        for row in self.face.cells {
+        for row in self.cells {
             let mut x = bounds.x + edge;
             for filled in row {
                 if filled {
@@ -81,6 +49,11 @@ impl<Message, Renderer: renderer::Renderer> Widget<Message, Theme, Renderer> for
             y += cell;
         }
     }
+}
+
+/// The face of somebody who is called this, in a box of so many logical pixels.
+pub fn identicon<'a, Message: 'a>(name: &str, size: u16) -> Element<'a, Message> {
+    square(Face::of(name), f32::from(size))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! | [`order`] | what the window asks for, and what it is told |
 //! | [`bridge`] | carries that out, on a thread of its own |
 //! | [`window`] | the same as an iced program: actions become tasks, the system's events messages |
-//! | [`theme`], [`ui`], [`identicon`], [`qr`] | how things look |
+//! | [`theme`], [`ui`], [`identicon`], [`qr`], [`square`] | how things look |
 //! | [`strings`], [`failure`], [`calendar`], [`strength`] | what is said: words, what went wrong, moments, passwords |
 //! | [`preferences`], [`secret`] | what was chosen; what nobody else may read |
 
@@ -21,6 +21,7 @@ pub mod preferences;
 pub mod qr;
 pub mod screens;
 pub mod secret;
+pub mod square;
 pub mod strength;
 pub mod strings;
 #[cfg(test)]

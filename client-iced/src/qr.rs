@@ -1,10 +1,10 @@
 //! QR codes, drawn in dark on light in every theme: cameras look for that.
 
-use iced::advanced::layout::{self, Layout};
 use iced::advanced::renderer::{self, Quad};
-use iced::advanced::widget::{Tree, Widget};
-use iced::{Color, Element, Length, Rectangle, Size, border, mouse};
+use iced::{Color, Element, Rectangle, Theme, border};
 use qrcode::{EcLevel, QrCode};
+
+use crate::square::{Figure, square};
 
 /// Modules of the margin, as ISO/IEC 18004 asks for.
 const MARGIN: u16 = 4;
@@ -39,41 +39,15 @@ impl Code {
 
     /// In a box of so many logical pixels.
     pub fn view<'a, Message: 'a>(&'a self, size: f32) -> Element<'a, Message> {
-        Element::new(Drawn { code: self, size })
+        square(self, size)
     }
 }
 
-struct Drawn<'a> {
-    code: &'a Code,
-    size: f32,
-}
-
-impl<Message, Theme, Renderer: renderer::Renderer> Widget<Message, Theme, Renderer> for Drawn<'_> {
-    fn size(&self) -> Size<Length> {
-        Size::new(Length::Fixed(self.size), Length::Fixed(self.size))
-    }
-
-    fn layout(&mut self, _: &mut Tree, _: &Renderer, limits: &layout::Limits) -> layout::Node {
-        layout::atomic(limits, self.size, self.size)
-    }
-
-    fn draw(
-        &self,
-        _: &Tree,
-        renderer: &mut Renderer,
-        _: &Theme,
-        _: &renderer::Style,
-        layout: Layout<'_>,
-        _: mouse::Cursor,
-        viewport: &Rectangle,
-    ) {
-        let bounds = layout.bounds();
-        if bounds.intersection(viewport).is_none() {
-            return;
-        }
+impl Figure for &Code {
+    fn paint<Renderer: renderer::Renderer>(&self, renderer: &mut Renderer, _: &Theme, bounds: Rectangle) {
         renderer.fill_quad(Quad { bounds, border: border::rounded(8), ..Quad::default() }, Color::WHITE);
-        let module = self.size / f32::from(self.code.side + 2 * MARGIN);
-        for (row, column, count) in &self.code.dark {
+        let module = bounds.width / f32::from(self.side + 2 * MARGIN);
+        for (row, column, count) in &self.dark {
             let bounds = Rectangle {
                 x: bounds.x + f32::from(column + MARGIN) * module,
                 y: bounds.y + f32::from(row + MARGIN) * module,
