@@ -50,7 +50,7 @@ enum Command {
     Cluster(commands::cluster::Options),
     /// Look at the database of a stopped node, or move it from SQLite to PostgreSQL and back.
     Db(commands::db::Options),
-    /// Keep a HAProxy in front of nodes as the list of nodes says, or show how it is.
+    /// Keep a HAProxy in front of nodes as the cluster or a list of nodes says, or show how it is.
     Edge(commands::edge::Options),
     /// Make a node behind a router reachable, by Tor, ssh or another program.
     Tunnel(commands::tunnel::Options),

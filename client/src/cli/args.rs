@@ -209,16 +209,16 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ID")]
         after: Option<MessageId>,
     },
-    /// List the messages that the server has not taken, and why; or try one again that it has refused
+    /// List the messages that the server has not taken, and why; try one again, or give up one whose file has not got there
     Outbox {
         /// Id of a message to try again
-        #[arg(long, value_name = "ID", requires = "with")]
+        #[arg(long, value_name = "ID", requires = "with", group = "one")]
         retry: Option<MessageId>,
         /// Id of a message whose file has not got to the server: neither is sent
-        #[arg(long, value_name = "ID", requires = "with", conflicts_with = "retry")]
+        #[arg(long, value_name = "ID", requires = "with", group = "one")]
         cancel: Option<MessageId>,
         /// To whom it is
-        #[arg(long)]
+        #[arg(long, requires = "one")]
         with: Option<Handle>,
     },
     /// Find messages by their words, best first; the last word may be the beginning of one

@@ -25,19 +25,19 @@ pub struct Options {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Make, show or end tokens by which new nodes join.
+    /// Make, show or end tokens by which new nodes and edges join.
     Token(Token),
     /// Say how all nodes are.
     Status(Status),
-    /// Let a node in that waits.
+    /// Let a node or edge in that waits.
     Approve(Node),
-    /// Turn a node away that waits. It does not come back with the same key.
+    /// Turn a node or edge away that waits. It does not come back with the same key.
     Reject(Node),
     /// Have a node send its clients away and take no more. It goes on as a member.
     Drain(Node),
     /// Have a drained node serve clients again.
     Undrain(Node),
-    /// Take a node out for good: it is cut off, and what it knew is replaced.
+    /// Take a node or edge out for good: it is cut off, and what a node knew is replaced.
     Remove(Remove),
     /// Let another node lead.
     TransferLeader(Transfer),
@@ -55,7 +55,7 @@ struct Token {
 
 #[derive(Subcommand, Debug)]
 enum TokenCommand {
-    /// Make one, and show it this once. It is good for one node.
+    /// Make one, and show it this once. It is good for one node, or with --edge for one edge.
     Create(Create),
     /// Show those that there are, used ones until they expire.
     List(At),

@@ -28,7 +28,7 @@ pub struct Options {
 enum Command {
     /// Follow the cluster, or a list of nodes, and keep HAProxy as it says, until SIGTERM or Ctrl-C.
     Run(Run),
-    /// Print HAProxy's configuration for the list of nodes as it is now, and apply nothing.
+    /// Print HAProxy's configuration for the list of nodes as it is now, or for what was heard last of a cluster, and apply nothing.
     Render(Render),
     /// Say how a running edge is: generations, servers, the last change.
     Status(Status),

@@ -205,6 +205,8 @@ impl Layers {
             false => format!("unknown section [{}]", key.section),
         };
         let hint = match self.known.nearest(key) {
+            // It stood there before.
+            _ if key.section == "limits" && key.name == "redis" => "say `url` in [redis] instead".to_owned(),
             Some(near) if variable => format!("did you mean {}?", near.variable()),
             Some(near) if near.section == key.section => format!("did you mean `{}`?", near.name),
             Some(near) => format!("did you mean `{}` in [{}]?", near.name, near.section),

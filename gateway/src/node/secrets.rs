@@ -60,7 +60,7 @@ pub(super) const OPAQUE_SETUP: Secret = Secret {
 /// Seed of the key that signs access tokens.
 pub(super) const TOKEN_KEY: Secret = Secret {
     file: "token.key",
-    loss: "it signs access tokens: without it every device must log in again with its password",
+    loss: "it signs access tokens: without it they end, and devices go on with their refresh tokens",
     bytes: SEED_BYTES..=SEED_BYTES,
 };
 

@@ -144,9 +144,7 @@ impl<T: Fn(&Status)> Runs<'_, T> {
                 up = Some(clock::monotonic());
                 self.reached(host, port, ends_tls);
             }
-            if up.is_some() {
-                shorten(&log);
-            }
+            shorten(&log);
             sleep(LOOK_EACH).await;
         }
         Ok(up.map(|up| clock::monotonic().saturating_duration_since(up)))

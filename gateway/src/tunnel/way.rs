@@ -175,7 +175,7 @@ mod tests {
                 at("0.tcp.ngrok.io", 12345, false),
             ),
             ("|  https://some-words.trycloudflare.com  |", at("some-words.trycloudflare.com", 443, true)),
-            ("listening at tcp://bore.pub:4000\n", at("bore.pub", 4000, false)),
+            ("forwarding tcp://bore.pub:4000\n", at("bore.pub", 4000, false)),
             ("tls://[2001:db8::1]:7/x", at("[2001:db8::1]", 7, false)),
             ("10:00:00 INFO nothing yet, see http://127.0.0.1:4040 and tcp://", Found::NotYet),
             ("tcp://host.example:0 tcp://host.example:99999 tcp://a_b.example:1 tcp://x\u{1b}[0m.y:1", Found::NotYet),
