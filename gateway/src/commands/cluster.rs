@@ -202,7 +202,7 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Failure> 
         Command::Undrain(node) => change(Change::Undrain, node, environment),
         Command::Remove(Remove { node, yes }) => {
             if !yes {
-                let what = format!("This takes node {} out for good, and replaces what it knew.", node.node);
+                let what = format!("This takes {} out for good, and replaces what it knew if it is a node.", node.node);
                 confirm(node.at.json, &what, "remove")?;
             }
             change(Change::Remove, node, environment)
