@@ -150,7 +150,7 @@ write-to = An { $name } schreiben
 send = Senden
 file-to = Eine Datei für { $name }
 file-path = Wo sie liegt
-file-note = Oder lass eine Datei auf das Fenster fallen. Bilder gehen ohne das hinaus, was die Kamera hineingeschrieben hat.
+file-note = Oder lass eine Datei auf das Fenster fallen. Bilder in JPEG, PNG und WebP gehen ohne das hinaus, was die Kamera hineingeschrieben hat; alles andere, wie es ist.
 file-fetch = Holen
 file-save = Speichern
 file-again = Noch einmal
@@ -160,6 +160,9 @@ size-bytes = { $count ->
     [one] 1 Byte
    *[other] { $count } Bytes
 }
+size-kilobytes = { $count } kB
+size-megabytes = { $count } MB
+size-gigabytes = { $count } GB
 decimal-mark = ,
 fault-gone = Der Server hat sie nicht mehr.
 fault-forged = Was der Server gab, ist nicht, was geschickt wurde.

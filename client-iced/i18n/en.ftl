@@ -150,7 +150,7 @@ write-to = Write to { $name }
 send = Send
 file-to = A file for { $name }
 file-path = Where it lies
-file-note = Or let a file fall on the window. Pictures are sent without what the camera wrote into them.
+file-note = Or let a file fall on the window. JPEG, PNG and WebP pictures are sent without what the camera wrote into them; everything else is sent as it is.
 file-fetch = Fetch
 file-save = Save
 file-again = Try again
@@ -160,6 +160,9 @@ size-bytes = { $count ->
     [one] 1 byte
    *[other] { $count } bytes
 }
+size-kilobytes = { $count } kB
+size-megabytes = { $count } MB
+size-gigabytes = { $count } GB
 decimal-mark = .
 fault-gone = The server does not have it any more.
 fault-forged = What the server gave is not what was sent.

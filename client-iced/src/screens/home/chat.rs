@@ -22,7 +22,7 @@ const AT_END: f32 = 24.0;
 /// Others hear no more often than this that somebody is writing, in milliseconds.
 const TYPING_EVERY_MS: u64 = 8_000;
 /// Letters that an answered message is quoted with.
-const QUOTE_CHARS_MAX: usize = 120;
+pub(super) const QUOTE_CHARS_MAX: usize = 120;
 
 /// What the words that are written belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use endtoend_client::database::{Body, Direction, FileState, MessageRef, StoredFile, StoredMessage};
+use endtoend_client::database::{Body, Direction, FileState, MessageRef, MessageState, StoredFile, StoredMessage};
 use endtoend_protocol::MessageId;
 use iced::Element;
 use iced::widget::{Row, button, column, text};
@@ -89,9 +89,7 @@ impl Home {
 impl Chat {
     /// So much of a file has moved.
     pub(super) fn moved(&mut self, message: MessageId, done: u64, bytes: u64) {
-        if done >= bytes {
-            self.moved.remove(&message);
-        } else if self.moved.len() < MOVED_MAX || self.moved.contains_key(&message) {
+        if self.moved.len() < MOVED_MAX || self.moved.contains_key(&message) {
             self.moved.insert(message, (done, bytes));
         }
     }
@@ -120,9 +118,9 @@ fn length(t: &Strings, bytes: u64) -> String {
     };
     match bytes {
         0..1_000 => t.with("size-bytes", [("count", bytes)]),
-        1_000..1_000_000 => format!("{} kB", tenths(1_000)),
-        1_000_000..1_000_000_000 => format!("{} MB", tenths(1_000_000)),
-        _ => format!("{} GB", tenths(1_000_000_000)),
+        1_000..1_000_000 => t.with("size-kilobytes", [("count", tenths(1_000))]),
+        1_000_000..1_000_000_000 => t.with("size-megabytes", [("count", tenths(1_000_000))]),
+        _ => t.with("size-gigabytes", [("count", tenths(1_000_000_000))]),
     }
 }
 
@@ -156,7 +154,8 @@ pub(super) fn shown<'a>(
         FileState::Sending | FileState::Fetching => vec![deed("cancel", ChatMessage::StopFile(of))],
         FileState::Offered => vec![deed("file-fetch", ChatMessage::Fetch(of))],
         FileState::Here => vec![deed("file-save", ChatMessage::Save(of))],
-        FileState::Failed(_) if own => {
+        // Whose message has not left: another device of one's own has nothing to stop.
+        FileState::Failed(_) if own && message.state == MessageState::Queued => {
             vec![deed("file-again", ChatMessage::Fetch(of)), deed("cancel", ChatMessage::StopFile(of))]
         }
         FileState::Failed(_) => vec![deed("file-again", ChatMessage::Fetch(of))],

@@ -1,12 +1,13 @@
 //! The list of conversations. Only the lines that are before the eyes are made, however many there are.
 
-use endtoend_client::database::{Body, Conversation, Direction, MessageRef, Standing, StoredMessage};
+use endtoend_client::database::{Body, Conversation, Direction, Standing};
 use endtoend_client::engine::ConnectionState;
 use endtoend_client::handle::Handle;
 use iced::widget::{Column, button, column, container, row, scrollable, space, text, text_input};
 use iced::{Center, Element, Fill};
 
 use super::chat::quote;
+use super::found::Hit;
 use super::lines::mark_of;
 use super::{Home, Message, Place};
 use crate::calendar::{Present, span};
@@ -29,14 +30,14 @@ const HEIGHT_AT_FIRST: f32 = 2_000.0;
 enum Line<'a> {
     Heading(&'static str),
     Conversation(&'a Conversation),
-    Message(&'a StoredMessage),
+    Found(&'a Hit),
 }
 
 impl Line<'_> {
     const fn height(&self) -> f32 {
         match self {
             Line::Heading(_) => HEADING,
-            Line::Conversation(_) | Line::Message(_) => ROW,
+            Line::Conversation(_) | Line::Found(_) => ROW,
         }
     }
 }
@@ -82,7 +83,7 @@ impl Home {
     fn rows<'a>(&'a self, t: &'a Strings, present: &'a Present) -> Element<'a, Message> {
         let is_request = |it: &&Conversation| Self::is_request(it);
         let (requests, others): (Vec<&Conversation>, Vec<&Conversation>) = self.listed().partition(is_request);
-        let found = &self.found.messages;
+        let found = &self.found.hits;
         if requests.is_empty() && others.is_empty() && found.is_empty() {
             let told = match (self.listed, self.filter.is_empty()) {
                 (false, _) => "loading",
@@ -102,7 +103,7 @@ impl Home {
         lines.extend(others.into_iter().map(Line::Conversation));
         if !found.is_empty() {
             lines.push(Line::Heading("messages-found"));
-            lines.extend(found.iter().map(Line::Message));
+            lines.extend(found.iter().map(Line::Found));
         }
 
         let height = if self.list_place.height > 0.0 { self.list_place.height } else { HEIGHT_AT_FIRST };
@@ -119,7 +120,7 @@ impl Home {
                 made.push(match line {
                     Line::Heading(key) => heading(t, key),
                     Line::Conversation(conversation) => self.row(t, present, conversation),
-                    Line::Message(message) => self.found_row(t, present, message),
+                    Line::Found(hit) => self.found_row(t, present, hit),
                 });
             }
             at = end;
@@ -172,25 +173,15 @@ impl Home {
     }
 
     /// A message that has the words that are looked for.
-    fn found_row<'a>(
-        &'a self,
-        t: &'a Strings,
-        present: &'a Present,
-        message: &'a StoredMessage,
-    ) -> Element<'a, Message> {
-        let known = message.handle.as_ref().and_then(|handle| self.contact(handle));
-        let name = known.map(name).or(message.handle.as_ref().map(Handle::to_string)).unwrap_or_default();
-        let here = MessageRef { direction: message.direction, id: message.id };
-        let shown = self
-            .chat
-            .as_ref()
-            .is_some_and(|chat| chat.chosen == Some(here) && Some(&chat.with) == message.handle.as_ref());
-        let time = ui::small(present.brief(t, message.sent_at));
+    fn found_row<'a>(&'a self, t: &'a Strings, present: &'a Present, hit: &'a Hit) -> Element<'a, Message> {
+        let known = self.contact(&hit.with);
+        let name = known.map_or_else(|| hit.with.to_string(), name);
+        let shown = self.chat.as_ref().is_some_and(|chat| chat.chosen == Some(hit.message) && chat.with == hit.with);
+        let time = ui::small(present.brief(t, hit.sent_at));
         let first = row![ui::strong(name).width(Fill).wrapping(text::Wrapping::None), time].spacing(8);
-        let words = excerpt(quote_whole(&message.body), self.filter.trim());
-        let words = match message.direction {
-            Direction::In => words,
-            Direction::Out => format!("{}: {words}", t.get("you")),
+        let words = match hit.message.direction {
+            Direction::In => hit.words.clone(),
+            Direction::Out => format!("{}: {}", t.get("you"), hit.words),
         };
         let second = container(ui::note(words).wrapping(text::Wrapping::None)).width(Fill).clip(true);
         let content = container(column![first, second].spacing(3)).center_y(Fill);
@@ -200,7 +191,7 @@ impl Home {
             .width(Fill)
             .clip(true)
             .style(styles::line(shown))
-            .on_press_maybe(message.handle.clone().map(|with| Message::OpenAt(with, here)))
+            .on_press(Message::OpenAt(hit.with.clone(), hit.message))
             .into()
     }
 
@@ -259,52 +250,6 @@ impl Home {
     }
 }
 
-/// Letters before the word that was found, so that it is seen in one line.
-const BEFORE_CHARS: usize = 16;
-
-/// All words of a message, in one line.
-fn quote_whole(body: &Body) -> String {
-    match body {
-        Body::Text(text) => text.as_str().split_whitespace().collect::<Vec<_>>().join(" "),
-        Body::File(stored) => stored.file.name.as_str().to_owned(),
-        Body::Deleted | Body::Unknown => String::new(),
-    }
-}
-
-/// From a little before the first of these words that the text has.
-fn excerpt(text: String, words: &str) -> String {
-    // Letter by letter: a text in small may have more letters than in capitals.
-    let small = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<Vec<char>>();
-    let words: Vec<_> =
-        words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(small).collect();
-    let begins = |rest: &str, word: &[char]| {
-        let mut rest = rest.chars().flat_map(char::to_lowercase);
-        word.iter().all(|letter| rest.next() == Some(*letter))
-    };
-    let has = |at: usize| text.get(at..).is_some_and(|rest| words.iter().any(|word| begins(rest, word)));
-    match text.char_indices().position(|(at, _)| has(at)) {
-        Some(at) if at > BEFORE_CHARS => format!("…{}", text.chars().skip(at - BEFORE_CHARS).collect::<String>()),
-        Some(_) | None => text,
-    }
-}
-
 fn heading<'a>(t: &Strings, key: &'static str) -> Element<'a, Message> {
     container(ui::small(t.get(key)).font(STRONG)).padding([0, 10]).height(HEADING).align_y(Center).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_excerpt_shows_what_was_found() {
-        let long = "a long way before anything happens there was a Gürtel, and more";
-        assert_eq!(excerpt(long.to_owned(), "GÜRT"), "…ens there was a Gürtel, and more");
-        assert_eq!(excerpt(long.to_owned(), "way gürtel"), long);
-        assert_eq!(excerpt(long.to_owned(), "nothing"), long);
-        assert_eq!(excerpt(long.to_owned(), " - "), long);
-        // Letters that are longer in small than in capitals.
-        let turkish = format!("{} needle", "İ".repeat(30));
-        assert!(excerpt(turkish, "needle").ends_with("needle"));
-    }
 }

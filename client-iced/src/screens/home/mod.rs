@@ -5,6 +5,7 @@
 //! | `mod.rs` | state, and what a person does to it |
 //! | `news.rs` | what the bridge tells |
 //! | `chat.rs` | the open conversation |
+//! | `found.rs` | messages that were found |
 //! | `files.rs` | files: what is to be sent, and those of messages |
 //! | [`timeline`] | rules: which part of its history is in memory |
 //! | `list.rs`, `conversation.rs`, `lines.rs`, `composer.rs`, `panel.rs`, `settings.rs`, `view.rs` | what is to be seen |
@@ -13,6 +14,7 @@ mod chat;
 mod composer;
 mod conversation;
 mod files;
+mod found;
 mod lines;
 mod list;
 mod news;
@@ -27,7 +29,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use endtoend_client::contact_link::{ContactLink, LINK_BYTES_MAX};
-use endtoend_client::database::{Conversation, Direction, MessageRef, Settings, Standing, StoredMessage};
+use endtoend_client::database::{Conversation, Direction, MessageRef, Settings, Standing};
 use endtoend_client::engine::{ConnectionState, Deed, OwnDevice};
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::{BadNickname, NICKNAME_BYTES_MAX, Nickname};
@@ -43,6 +45,7 @@ use crate::qr::Code;
 use crate::ui::id;
 use chat::Chat;
 use files::Attaching;
+use found::Found;
 
 /// Narrower than this, in logical pixels, the list and the conversation take turns.
 pub const NARROW: f32 = 720.0;
@@ -190,14 +193,6 @@ pub enum Linking {
     LettingIn,
     /// It is in.
     Done,
-}
-
-/// Messages that have the words of the filter.
-#[derive(Debug, Default)]
-struct Found {
-    /// Of the last question.
-    number: u64,
-    messages: Vec<StoredMessage>,
 }
 
 /// How this account is passed on.
@@ -417,13 +412,13 @@ impl Home {
     /// Narrows the list, and looks for messages.
     fn look_for(&mut self, filter: String) -> Vec<Action> {
         self.filter = filter;
-        self.found.number = self.found.number.wrapping_add(1);
+        let number = self.found.next();
         let words = self.filter.trim();
         if words.chars().count() < SEARCH_CHARS_MIN {
-            self.found.messages.clear();
+            self.found.hits.clear();
             return Vec::new();
         }
-        vec![Action::Order(Order::Search(self.found.number, words.to_owned()))]
+        vec![Action::Order(Order::Search(number, words.to_owned()))]
     }
 
     /// What somebody is called here from now on.
@@ -465,9 +460,7 @@ impl Home {
             Message::Filtered(_) => {}
             Message::OpenFirst => {
                 let first = self.listed().find_map(|conversation| conversation.contact.handle.clone());
-                let found = self.found.messages.first().and_then(|message| {
-                    Some((message.handle.clone()?, MessageRef { direction: message.direction, id: message.id }))
-                });
+                let found = self.found.hits.first().map(|hit| (hit.with.clone(), hit.message));
                 let _none = self.look_for(String::new());
                 return match (first, found) {
                     (Some(first), _) => self.open(first),

@@ -49,9 +49,9 @@ impl Home {
                 }
             }
             News::Found(number, found) => {
-                if self.found.number == number {
+                if self.found.is_awaited(number) {
                     match found {
-                        Ok(messages) => self.found.messages = messages,
+                        Ok(messages) => self.found.heard(messages, self.filter.trim()),
                         Err(failure) => self.failure = Some(failure),
                     }
                 }
@@ -215,7 +215,11 @@ impl Home {
                 }
                 Vec::new()
             }
-            Event::Changed { with: Some(with), change, .. } => {
+            Event::Changed { with: Some(with), id, change } => {
+                // What is gone, or says something else, is not to be read among what was found.
+                if let (Some(id), Change::Expired | Change::Deleted | Change::Edited) = (id, change) {
+                    self.found.forget(&with, id);
+                }
                 // What was being typed is there.
                 if change == Change::Edited {
                     self.typing.remove(&with);
@@ -233,7 +237,12 @@ impl Home {
                 Vec::new()
             }
             Event::File { with: None, step: FileStep::Moved { .. }, .. } => Vec::new(),
-            Event::File { with: Some(with), .. } => self.happened_with(with),
+            Event::File { with: Some(with), message, step: FileStep::Is(_) } => {
+                if let Some(chat) = self.chat.as_mut().filter(|chat| chat.with == with) {
+                    chat.moved.remove(&message.id);
+                }
+                self.happened_with(with)
+            }
             Event::File { with: None, .. } => self.happened_somewhere(),
             Event::ClockOff { by, ahead } => {
                 self.clock_off = Some((by.as_secs(), ahead));

@@ -1,7 +1,7 @@
 //! What a person and the bridge do to the main window, and what it asks for in return.
 
 use endtoend_client::database::{MessageRef, MessageState, Page, Standing, StoredMessage};
-use endtoend_client::engine::{Change, ConnectionState, Deed, Event, OfflineReason};
+use endtoend_client::engine::{Change, ConnectionState, Deed, Event, FileStep, OfflineReason};
 use endtoend_protocol::{Text, UnixMillis, limits};
 use iced::widget::text_editor::{Action as Typed, Edit};
 
@@ -305,7 +305,7 @@ fn what_was_found_is_that_of_the_last_words_and_is_gone_to() {
     assert_eq!(words, "breads");
     home.news(News::Found(second, Ok(vec![message(7, Direction::In, "two breads")])), AT);
     home.news(News::Found(first, Ok(vec![message(8, Direction::In, "a bread")])), AT);
-    assert_eq!(home.found.messages.iter().map(|found| found.seq).collect::<Vec<_>>(), [7]);
+    assert_eq!(home.found.hits.iter().map(|hit| hit.message).collect::<Vec<_>>(), [theirs(7)]);
 
     let actions = home.update(Message::OpenAt(handle("bob"), theirs(7)), AT);
     let load = question(&actions).unwrap();
@@ -317,10 +317,10 @@ fn what_was_found_is_that_of_the_last_words_and_is_gone_to() {
     // The next of what was found can be looked at; Escape ends the search.
     assert_eq!(home.filter, "breads");
     home.key(&keyboard::Key::Named(key::Named::Escape), keyboard::Modifiers::empty());
-    assert!(home.filter.is_empty() && home.found.messages.is_empty());
+    assert!(home.filter.is_empty() && home.found.hits.is_empty());
     // What was asked for before is not shown any more.
     home.news(News::Found(second, Ok(vec![message(7, Direction::In, "two breads")])), AT);
-    assert!(home.found.messages.is_empty());
+    assert!(home.found.hits.is_empty());
 }
 
 #[test]
@@ -398,14 +398,28 @@ fn a_file_that_falls_on_the_window_is_sent_when_that_is_meant() {
 #[test]
 fn how_far_a_file_is_has_a_bound_and_ends() {
     let mut home = talking(vec![message(1, Direction::In, "hello")]);
-    let mut moved = |number, done| {
-        let step = endtoend_client::engine::FileStep::Moved { done, bytes: 10 };
+    let mut told = |number, step| {
         home.news(News::Event(Box::new(Event::File { with: Some(handle("bob")), message: theirs(number), step })), AT);
         home.chat.as_ref().unwrap().moved.len()
     };
+    let moved = |done| FileStep::Moved { done, bytes: 10 };
     for number in 0..100 {
-        moved(number, 1);
+        told(number, moved(1));
     }
-    assert_eq!(moved(0, 5), 64);
-    assert_eq!(moved(0, 10), 63);
+    assert_eq!(told(0, moved(5)), 64);
+    // Its last step may have come without all of its bytes having been told.
+    assert_eq!(told(0, FileStep::Is(endtoend_client::database::FileState::Here)), 63);
+    assert_eq!(told(70, moved(1)), 64);
+}
+
+#[test]
+fn what_is_gone_is_not_read_among_what_was_found() {
+    for change in [Change::Expired, Change::Deleted, Change::Edited] {
+        let mut home = talking(vec![message(90, Direction::In, "hello")]);
+        home.update(Message::Filtered("bread".to_owned()), AT);
+        home.news(News::Found(1, Ok(vec![message(7, Direction::In, "bread"), message(8, Direction::In, "bread")])), AT);
+        let event = Event::Changed { with: Some(handle("bob")), id: Some(message_id(7)), change };
+        home.news(News::Event(Box::new(event)), AT);
+        assert_eq!(home.found.hits.iter().map(|hit| hit.message).collect::<Vec<_>>(), [theirs(8)]);
+    }
 }

@@ -155,7 +155,9 @@ impl Timeline {
         let (first, gone_to) = (asked == Asked::Newest, asked == Asked::From);
         let after = self.messages.last().map(|message| message.seq);
         let at_end = !first && !gone_to && after > last;
-        Some(Loaded { at_end, first, gone_to, again: std::mem::take(&mut self.stale) })
+        // What stands before is asked for next, and its answer says it.
+        let again = !gone_to && std::mem::take(&mut self.stale);
+        Some(Loaded { at_end, first, gone_to, again })
     }
 
     /// What is here, as it is now.
@@ -330,6 +332,12 @@ mod tests {
         assert_eq!((reader.here(), reader.timeline.is_at_end()), ((500, 549), false));
         let (older, _) = reader.timeline.older().unwrap();
         assert_eq!(reader.answer(older), Loaded::default());
+        // What happens while it is asked for is looked at, one answer later.
+        let question = reader.timeline.go_to(said(500).id);
+        assert_eq!(reader.timeline.again(), None);
+        assert!(!reader.answer(question).again);
+        let (older, _) = reader.timeline.older().unwrap();
+        assert!(reader.answer(older).again);
         let newer = reader.timeline.newer().unwrap();
         reader.answer(newer);
         assert_eq!(reader.here(), (450, 599));
