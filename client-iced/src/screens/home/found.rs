@@ -39,7 +39,7 @@ impl Found {
     /// These were found. Somebody without a name has no conversation to go to.
     pub(super) fn heard(&mut self, messages: Vec<StoredMessage>, looked_for: &str) {
         let hit = |message: StoredMessage| {
-            let words = excerpt(one_line(&message.body), looked_for);
+            let words = excerpt(&one_line(&message.body), looked_for);
             let StoredMessage { handle, direction, id, sent_at, .. } = message;
             Some(Hit { with: handle?, message: MessageRef { direction, id }, sent_at, words })
         };
@@ -65,7 +65,7 @@ fn one_line(body: &Body) -> String {
 }
 
 /// From a little before the first of these words that the text has.
-fn excerpt(text: String, words: &str) -> String {
+fn excerpt(text: &str, words: &str) -> String {
     // Letter by letter: a text in small may have more letters than in capitals.
     let small = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<Vec<char>>();
     let words: Vec<_> =
@@ -91,17 +91,17 @@ mod tests {
     #[test]
     fn an_excerpt_shows_what_was_found() {
         let long = "a long way before anything happens there was a Gürtel, and more";
-        assert_eq!(excerpt(long.to_owned(), "GÜRT"), "…ens there was a Gürtel, and more");
-        assert_eq!(excerpt(long.to_owned(), "way gürtel"), long);
-        assert_eq!(excerpt(long.to_owned(), "nothing"), long);
-        assert_eq!(excerpt(long.to_owned(), " - "), long);
-        assert_eq!(excerpt("x".repeat(70_000), "needle").chars().count(), QUOTE_CHARS_MAX);
+        assert_eq!(excerpt(long, "GÜRT"), "…ens there was a Gürtel, and more");
+        assert_eq!(excerpt(long, "way gürtel"), long);
+        assert_eq!(excerpt(long, "nothing"), long);
+        assert_eq!(excerpt(long, " - "), long);
+        assert_eq!(excerpt(&"x".repeat(70_000), "needle").chars().count(), QUOTE_CHARS_MAX);
         assert!(
-            excerpt(format!("{}needle{}", "x".repeat(70_000), "y".repeat(70_000)), "needle").chars().count()
+            excerpt(&format!("{}needle{}", "x".repeat(70_000), "y".repeat(70_000)), "needle").chars().count()
                 <= 1 + QUOTE_CHARS_MAX
         );
         // Letters that are longer in small than in capitals.
         let turkish = format!("{} needle", "İ".repeat(30));
-        assert!(excerpt(turkish, "needle").ends_with("needle"));
+        assert!(excerpt(&turkish, "needle").ends_with("needle"));
     }
 }
