@@ -15,6 +15,8 @@ use endtoend_testkit::{
 };
 use endtoend_testkit_postgres::{Server as Postgres, Settings};
 use endtoend_testkit_redis::Server as Redis;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// With fsync: a node takes no other.
 fn postgres() -> &'static Postgres {
@@ -105,6 +107,39 @@ async fn a_node_that_has_a_store_or_is_alone_does_not_join() {
         1,
         "--join needs a data directory of its own",
     );
+}
+
+/// An address that leads to another one, which may change.
+async fn led(to: watch::Receiver<String>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut from, _)) = listener.accept().await {
+            let at = to.borrow().clone();
+            tokio::spawn(async move {
+                let mut there = TcpStream::connect(at).await.unwrap();
+                let _ended = tokio::io::copy_bidirectional(&mut from, &mut there).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seed_that_shows_another_authority_at_first_is_asked_again() {
+    let (redis, other_redis) = (Redis::start(), Redis::start());
+    let cluster = Cluster::found(&postgres().database().await, &redis.url());
+    let other = Cluster::found(&postgres().database().await, &other_redis.url());
+    // As a node does that has not heard yet that its cluster has replaced its authority.
+    let (leads_to, to) = watch::channel(other.token().0);
+    let (seed, token) = cluster.token();
+    let begun = Node::begin(cluster.options("node-2", free_address()).joining(&led(to).await, &token));
+    let asked = || begun.said().contains("it shows another authority than the token names");
+    tokio::task::block_in_place(|| eventually(PATIENCE, "a question", asked));
+    leads_to.send_replace(seed);
+    assert_eq!(begun.pending().len(), cluster.id(0).len());
+    cluster.command(0, &["approve", "node-2"]).done();
+    begun.ready().unwrap();
 }
 
 /// Keys of a node that dials that one, which answers to those that are smaller.

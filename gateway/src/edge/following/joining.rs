@@ -8,7 +8,8 @@ use endtoend_cluster::join::JoinRefusal;
 use endtoend_cluster::link::{ConnectError, JoinConnection, Untrusted};
 use endtoend_cluster::{BadKeys, JoinToken, NodeId, NodeKeys};
 
-use crate::node::Joining;
+use crate::clock;
+use crate::node::{ANOTHER_AUTHORITY, Joining, Stranger};
 
 /// Between two questions.
 const ASK_EACH: Duration = Duration::from_millis(500);
@@ -80,13 +81,19 @@ pub(super) async fn ask(
             tracing::warn!(seed, why, "the node to join by does not answer; asking on");
         }
     };
+    let mut stranger = Stranger::default();
     loop {
-        match ask_once(seed, token, keys, profile).await {
+        let asked = ask_once(seed, token, keys, profile).await;
+        if stranger.is_final(matches!(asked, Err(Failed::AnotherAuthority)), clock::monotonic()) {
+            return Err(EdgeJoinError::OtherCluster { seed: seed.clone() });
+        }
+        match asked {
             Ok(EdgeReply::Admitted(news)) => return Ok(*news),
             Ok(EdgeReply::Refused(refusal)) => return Err(EdgeJoinError::Refused(refusal)),
             Ok(EdgeReply::Pending) => tell(keys.node()),
             Ok(EdgeReply::Later) => note("it hears no leader at the moment"),
             Err(Failed::Final(error)) => return Err(error),
+            Err(Failed::AnotherAuthority) => note(ANOTHER_AUTHORITY),
             Err(Failed::Unreached(error)) => note(&error.to_string()),
         }
         tokio::time::sleep(ASK_EACH).await;
@@ -94,6 +101,7 @@ pub(super) async fn ask(
 }
 
 enum Failed {
+    AnotherAuthority,
     /// Perhaps the next time.
     Unreached(ConnectError),
     Final(EdgeJoinError),
@@ -102,9 +110,7 @@ enum Failed {
 async fn ask_once(seed: &str, token: &JoinToken, keys: &NodeKeys, profile: &EdgeProfile) -> Result<EdgeReply, Failed> {
     let opened = JoinConnection::open(seed, token.authority(), DEADLINE).await;
     let mut connection = opened.map_err(|error| match error {
-        ConnectError::Untrusted(Untrusted::AnotherAuthority) => {
-            Failed::Final(EdgeJoinError::OtherCluster { seed: seed.to_owned() })
-        }
+        ConnectError::Untrusted(Untrusted::AnotherAuthority) => Failed::AnotherAuthority,
         error => Failed::Unreached(error),
     })?;
     let question = request(keys, profile, Some(token), &connection.binding());

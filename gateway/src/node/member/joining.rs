@@ -1,18 +1,22 @@
 //! How a new node comes into a cluster: it asks a member, again and again, until an operator has decided.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use endtoend_cluster::control::Refused;
 use endtoend_cluster::join::{Admitted, BadAdmission, JoinRefusal, JoinReply, Profile, request};
 use endtoend_cluster::link::{ConnectError, JoinConnection, Untrusted};
 use endtoend_cluster::{BadKeys, JoinToken, NodeKeys};
 
+use crate::clock;
 use crate::node::serve::News;
 
 /// Between two questions.
 const ASK_EACH: Duration = Duration::from_millis(500);
 /// For a connection, and for a question.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a node may show another authority than the token names: one whose cluster has just replaced it, and that has not
+/// heard yet.
+const STRANGE_MAX: Duration = Duration::from_secs(30);
 
 /// Which cluster a new node asks. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -77,9 +81,13 @@ pub(super) async fn ask(
     profile: &Profile,
     tell: &impl Fn(News<'_>),
 ) -> Result<Admitted, JoinError> {
-    let mut silent = false;
+    let (mut silent, mut stranger) = (false, Stranger::default());
     loop {
-        match ask_once(seed, token, keys, profile).await {
+        let asked = ask_once(seed, token, keys, profile).await;
+        if stranger.is_final(matches!(asked, Err(Failed::AnotherAuthority)), clock::monotonic()) {
+            return Err(JoinError::OtherCluster { seed: seed.clone() });
+        }
+        match asked {
             Ok(JoinReply::Admitted(admitted)) => {
                 admitted
                     .check(keys, Some(token.authority()), None)
@@ -90,6 +98,7 @@ pub(super) async fn ask(
             Ok(JoinReply::Pending) => tell(News::Pending { node: keys.node(), name: &profile.name, seed }),
             Ok(JoinReply::Later) => note(&mut silent, seed, "it hears no leader at the moment"),
             Err(Failed::Final(error)) => return Err(error),
+            Err(Failed::AnotherAuthority) => note(&mut silent, seed, ANOTHER_AUTHORITY),
             Err(Failed::Unreached(error)) => note(&mut silent, seed, &error.to_string()),
         }
         tokio::time::sleep(ASK_EACH).await;
@@ -103,7 +112,24 @@ fn note(said: &mut bool, seed: &str, why: &str) {
     }
 }
 
+/// Why nothing was asked, for now.
+pub(crate) const ANOTHER_AUTHORITY: &str = "it shows another authority than the token names";
+
+/// A node that shows another authority than the token names: of another cluster, or it has not heard yet that its own has a new
+/// one. Only time tells them apart.
+#[derive(Debug, Default)]
+pub(crate) struct Stranger(Option<Instant>);
+
+impl Stranger {
+    /// What it has shown now, and whether it has been another one for so long that it is another cluster's.
+    pub(crate) fn is_final(&mut self, another: bool, now: Instant) -> bool {
+        self.0 = another.then(|| self.0.unwrap_or(now));
+        self.0.is_some_and(|since| now.saturating_duration_since(since) >= STRANGE_MAX)
+    }
+}
+
 enum Failed {
+    AnotherAuthority,
     /// Perhaps the next time.
     Unreached(ConnectError),
     Final(JoinError),
@@ -112,9 +138,7 @@ enum Failed {
 async fn ask_once(seed: &str, token: &JoinToken, keys: &NodeKeys, profile: &Profile) -> Result<JoinReply, Failed> {
     let mut connection =
         JoinConnection::open(seed, token.authority(), DEADLINE).await.map_err(|error| match error {
-            ConnectError::Untrusted(Untrusted::AnotherAuthority) => {
-                Failed::Final(JoinError::OtherCluster { seed: seed.to_owned() })
-            }
+            ConnectError::Untrusted(Untrusted::AnotherAuthority) => Failed::AnotherAuthority,
             error => Failed::Unreached(error),
         })?;
     let question = request(keys, profile, Some(token), &connection.binding())
@@ -128,6 +152,17 @@ mod tests {
     use endtoend_cluster::NodeId;
 
     use super::*;
+
+    #[test]
+    fn a_node_with_another_authority_is_a_stranger_only_in_time() {
+        let (mut stranger, begun) = (Stranger::default(), clock::monotonic());
+        let mut at = |another, after| stranger.is_final(another, begun + after);
+        assert!(!at(true, Duration::ZERO));
+        assert!(!at(true, STRANGE_MAX / 2));
+        assert!(!at(false, STRANGE_MAX / 2), "it is none");
+        assert!(!at(true, STRANGE_MAX), "that was for the first time");
+        assert!(at(true, STRANGE_MAX * 2));
+    }
 
     #[test]
     fn every_refusal_says_what_to_do_and_no_two_the_same() {

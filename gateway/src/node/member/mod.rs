@@ -28,6 +28,7 @@ use crate::elsewhere::Others;
 pub(super) use begin::{Begun, Intended};
 pub use error::MemberError;
 pub(super) use follow::{follow_secrets, follow_state, until_out};
+pub(crate) use joining::{ANOTHER_AUTHORITY, Stranger};
 pub use joining::{JoinError, Joining};
 pub(super) use mark::is_member;
 pub(crate) use reports::{Report, Reports};
