@@ -57,7 +57,7 @@ impl Teller {
             match self.peers.send(over, frame.clone()) {
                 Ok(()) => unheard.went(node, &frame),
                 Err(NotSent::Unknown) => {
-                    tracing::warn!(%node, "a node of an older version was away for so long that it does not hear of all revocations");
+                    tracing::warn!(%node, "a node of an older version cannot be told that it may have missed revocations");
                     unheard.cannot_be_told(node);
                 }
                 // Looked at again soon, or on the next link.

@@ -12,15 +12,22 @@ pub(crate) const UNHEARD_MAX: usize = 1_024;
 /// What has happened and was not heard, for each other node.
 ///
 /// A node that is away has to hear it, too: whether its process lives on, nobody here knows. For one that has started anew it
-/// does no harm.
-#[derive(Debug, Default)]
+/// does no harm. What an earlier run of this node has ended, and whether all have heard it, nobody knows either: so whoever is
+/// heard of for the first time is told that he may have missed some.
+#[derive(Debug)]
 pub(crate) struct Unheard {
-    /// The number of what has happened last.
+    /// The number of what has happened last. The first one is all that happened before this run.
     last: u64,
     nodes: BTreeMap<NodeId, Waiting>,
 }
 
-#[derive(Debug, Default)]
+impl Default for Unheard {
+    fn default() -> Self {
+        Self { last: 1, nodes: BTreeMap::new() }
+    }
+}
+
+#[derive(Debug)]
 struct Waiting {
     /// By their numbers.
     news: VecDeque<(u64, News)>,
@@ -30,13 +37,21 @@ struct Waiting {
     link: Option<(LinkLife, u64)>,
 }
 
+impl Waiting {
+    /// Of a node that may have missed everything up to there.
+    fn after(missed: u64) -> Self {
+        Self { news: VecDeque::new(), missed: Some(missed), link: None }
+    }
+}
+
 impl Unheard {
     /// Something has happened that these nodes have to hear. Whoever is not among them is none of ours.
     pub(crate) fn happened(&mut self, news: News, nodes: &[NodeId]) {
+        let before = self.last;
         self.last += 1;
         self.nodes.retain(|node, _| nodes.contains(node));
         for node in nodes {
-            let waiting = self.nodes.entry(*node).or_default();
+            let waiting = self.nodes.entry(*node).or_insert_with(|| Waiting::after(before));
             waiting.news.push_back((self.last, news));
             if waiting.news.len() > UNHEARD_MAX {
                 waiting.news.clear();
@@ -47,8 +62,7 @@ impl Unheard {
 
     /// There is a link to a node. One that was not known may have missed whatever was.
     pub(crate) fn linked(&mut self, node: NodeId, link: LinkLife) {
-        let missed = (self.last > 0).then_some(self.last);
-        let waiting = self.nodes.entry(node).or_insert_with(|| Waiting { missed, ..Waiting::default() });
+        let waiting = self.nodes.entry(node).or_insert_with(|| Waiting::after(self.last));
         waiting.link = Some((link, 0));
     }
 
@@ -128,24 +142,31 @@ mod tests {
         told
     }
 
+    /// A link to a node that has heard of all that was before this run.
+    fn linked(unheard: &mut Unheard, node: NodeId, link: u64) {
+        unheard.linked(node, LinkLife(link));
+        assert_eq!(tell(unheard, node), [-1]);
+        unheard.heard(node, LinkLife(link), 1);
+    }
+
     #[test]
     fn what_was_not_heard_is_told_again_on_the_next_link() {
         let mut unheard = Unheard::default();
-        unheard.linked(ONE, LinkLife(1));
-        (1..=3).for_each(|n| unheard.happened(news(n), &HERE));
-        assert_eq!(tell(&mut unheard, ONE), [1, 2, 3]);
+        linked(&mut unheard, ONE, 1);
+        (2..=4).for_each(|n| unheard.happened(news(n), &HERE));
+        assert_eq!(tell(&mut unheard, ONE), [2, 3, 4]);
         assert!(tell(&mut unheard, ONE).is_empty(), "once over one link");
         assert!(tell(&mut unheard, TWO).is_empty(), "without a link nothing goes");
-        unheard.heard(ONE, LinkLife(1), 1);
+        unheard.heard(ONE, LinkLife(1), 2);
         unheard.broke(LinkLife(1));
-        unheard.happened(news(4), &HERE);
+        unheard.happened(news(5), &HERE);
         assert!(tell(&mut unheard, ONE).is_empty());
         unheard.linked(ONE, LinkLife(2));
-        unheard.heard(ONE, LinkLife(1), 3);
-        assert_eq!(tell(&mut unheard, ONE), [2, 3, 4], "in their order");
+        unheard.heard(ONE, LinkLife(1), 4);
+        assert_eq!(tell(&mut unheard, ONE), [3, 4, 5], "in their order");
         unheard.linked(TWO, LinkLife(3));
-        assert_eq!(tell(&mut unheard, TWO), [1, 2, 3, 4]);
-        unheard.heard(ONE, LinkLife(2), 4);
+        assert_eq!(tell(&mut unheard, TWO), [-1, 2, 3, 4, 5]);
+        unheard.heard(ONE, LinkLife(2), 5);
         unheard.broke(LinkLife(2));
         unheard.linked(ONE, LinkLife(4));
         assert_eq!((tell(&mut unheard, ONE), unheard.to_be_told()), (vec![], vec![]));
@@ -154,12 +175,12 @@ mod tests {
     #[test]
     fn what_was_not_sent_is_not_taken_for_heard() {
         let mut unheard = Unheard::default();
-        unheard.linked(ONE, LinkLife(1));
-        (1..=2).for_each(|n| unheard.happened(news(n), &HERE));
+        linked(&mut unheard, ONE, 1);
+        (2..=3).for_each(|n| unheard.happened(news(n), &HERE));
         let (_, first) = unheard.next(ONE).unwrap();
         unheard.went(ONE, &first);
-        unheard.heard(ONE, LinkLife(1), 2);
-        assert_eq!(tell(&mut unheard, ONE), [2]);
+        unheard.heard(ONE, LinkLife(1), 3);
+        assert_eq!(tell(&mut unheard, ONE), [3]);
         assert_eq!(unheard.to_be_told(), []);
     }
 
@@ -170,7 +191,7 @@ mod tests {
         (0..=max + 2).for_each(|n| unheard.happened(news(n), &[ONE]));
         assert!(unheard.nodes.values().all(|waiting| waiting.news.len() <= UNHEARD_MAX));
         unheard.linked(ONE, LinkLife(1));
-        let missed = i64::from(max) + 1;
+        let missed = i64::from(max) + 2;
         assert_eq!(tell(&mut unheard, ONE), [-missed, missed + 1, missed + 2]);
         unheard.broke(LinkLife(1));
         unheard.linked(ONE, LinkLife(2));
@@ -188,19 +209,32 @@ mod tests {
         (0..=max + 1).for_each(|n| unheard.happened(news(n), &[ONE]));
         unheard.linked(ONE, LinkLife(1));
         unheard.cannot_be_told(ONE);
-        assert_eq!(tell(&mut unheard, ONE), [i64::from(max) + 2]);
+        assert_eq!(tell(&mut unheard, ONE), [i64::from(max) + 3]);
     }
 
     #[test]
-    fn a_node_that_was_not_known_may_have_missed_everything_and_one_that_has_gone_waits_for_nothing() {
+    fn what_an_earlier_run_has_ended_is_told_once_and_one_that_has_gone_waits_for_nothing() {
         let mut unheard = Unheard::default();
         unheard.linked(ONE, LinkLife(1));
-        assert!(tell(&mut unheard, ONE).is_empty(), "nothing has happened yet");
-        unheard.happened(news(1), &[ONE]);
-        unheard.linked(TWO, LinkLife(2));
-        assert_eq!(tell(&mut unheard, TWO), [-1]);
-        unheard.happened(news(2), &[TWO]);
-        assert_eq!((tell(&mut unheard, ONE), tell(&mut unheard, TWO)), (vec![], vec![2]));
+        assert_eq!(tell(&mut unheard, ONE), [-1], "nobody knows what was before");
+        unheard.broke(LinkLife(1));
+        linked(&mut unheard, ONE, 2);
+        unheard.broke(LinkLife(2));
+        unheard.linked(ONE, LinkLife(3));
+        assert!(tell(&mut unheard, ONE).is_empty(), "it has heard so");
+        unheard.happened(news(2), &[ONE]);
+        unheard.linked(TWO, LinkLife(4));
+        assert_eq!(tell(&mut unheard, TWO), [-2]);
+        unheard.happened(news(3), &[TWO]);
+        assert_eq!((tell(&mut unheard, ONE), tell(&mut unheard, TWO)), (vec![], vec![3]));
         assert_eq!(unheard.nodes.len(), 1);
+    }
+
+    #[test]
+    fn who_is_told_of_something_before_there_is_a_link_has_missed_what_was_before_too() {
+        let mut unheard = Unheard::default();
+        unheard.happened(news(2), &HERE);
+        unheard.linked(ONE, LinkLife(1));
+        assert_eq!(tell(&mut unheard, ONE), [-1, 2]);
     }
 }
