@@ -49,6 +49,7 @@ impl Watched {
             sharing: services.limits.sharing(),
             audit_waiting,
             audit_missed,
+            doubts_waiting: services.doubts_waiting(),
             cluster: self.membership.as_deref().map(Membership::levels).unwrap_or_default(),
             process,
         })

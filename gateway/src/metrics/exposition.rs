@@ -142,6 +142,8 @@ impl Metrics {
         text.level("endtoend_audit_waiting", "Entries of the audit that wait to be written.", levels.audit_waiting);
         let help = "Entries that were not written, or not confirmed.";
         text.total("endtoend_audit_missed_total", help, levels.audit_missed);
+        let help = "News of other nodes, and logins here, that wait to be looked up in the store.";
+        text.level("endtoend_doubts_waiting", help, levels.doubts_waiting);
         let help = "When the TLS certificate ends, in Unix time; it is renewed at half its life.";
         let expires = Duration::from_millis(self.certificate_expires().get());
         text.level("endtoend_certificate_expires_timestamp_seconds", help, seconds(expires));

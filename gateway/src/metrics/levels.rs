@@ -34,6 +34,8 @@ pub(crate) struct Levels {
     pub(crate) sharing: Sharing,
     pub(crate) audit_waiting: usize,
     pub(crate) audit_missed: u64,
+    /// News of other nodes, and logins, that wait to be looked up.
+    pub(crate) doubts_waiting: usize,
     pub(crate) cluster: ClusterLevels,
     pub(crate) process: ProcessLevels,
 }

@@ -8,12 +8,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use endtoend_cluster::link::wire::News;
-use endtoend_storage::StoreError;
+use endtoend_protocol::AccountTag;
+use endtoend_storage::{Store, StoreError};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::Services;
-use crate::sessions::Entered;
+use crate::sessions::{Entered, Sessions};
 
 /// News that wait to be looked up: a tenth of a megabyte. Beyond, everybody who is here is looked up instead.
 const WAITING_MAX: usize = 1_024;
@@ -39,6 +40,8 @@ pub(super) struct Doubts {
 struct Waiting {
     news: VecDeque<News>,
     everybody: bool,
+    /// Logins that are being looked up one after the other.
+    in_hand: usize,
 }
 
 impl Waiting {
@@ -51,6 +54,10 @@ impl Waiting {
                 self.news.clear();
             }
         }
+    }
+
+    fn len(&self) -> usize {
+        self.news.len() + usize::from(self.everybody) + self.in_hand
     }
 
     fn take(&mut self) -> Option<Doubt> {
@@ -91,60 +98,117 @@ impl Doubts {
     }
 }
 
+/// Who may go on, by the store.
+pub(super) trait Judge {
+    /// Whether a login that was let in may stay.
+    async fn may_go_on(&self, one: Entered) -> Result<bool, StoreError>;
+    /// The version of an account's list of devices.
+    async fn list_of(&self, account: AccountTag) -> Result<u32, StoreError>;
+}
+
+impl Judge for dyn Store {
+    async fn may_go_on(&self, Entered { device, family, .. }: Entered) -> Result<bool, StoreError> {
+        if self.device(device).await?.is_none_or(|known| known.disabled) {
+            return Ok(false);
+        }
+        Ok(self.family(family).await?.is_some_and(|family| family.device == device))
+    }
+
+    async fn list_of(&self, account: AccountTag) -> Result<u32, StoreError> {
+        Ok(self.devices(account).await?.1)
+    }
+}
+
 impl Services {
     /// Looks up whoever another node has ended. For as long as the node runs.
     pub(crate) async fn settle_doubts(&self) {
+        self.doubts.settle_all(&self.sessions, &*self.store).await;
+    }
+
+    /// News of other nodes, and logins, that wait to be looked up.
+    pub(crate) fn doubts_waiting(&self) -> usize {
+        self.doubts.waiting().len()
+    }
+}
+
+impl Doubts {
+    async fn settle_all(&self, sessions: &Sessions, judge: &(impl Judge + ?Sized)) {
         loop {
-            match self.doubts.next().await {
-                Doubt::Of(news) => self.settle(self.sessions.concerned(news)).await,
+            match self.next().await {
+                Doubt::Of(news) => self.settle(sessions, judge, sessions.concerned(news)).await,
                 Doubt::Everybody => {
-                    tracing::info!("another node has ended more than it tells: all logins here are looked up");
-                    self.settle(self.sessions.everybody()).await;
-                    self.tell_lists().await;
+                    tracing::info!(
+                        "another node has begun anew, or ended more than it tells: all logins here are looked up"
+                    );
+                    self.settle(sessions, judge, sessions.everybody()).await;
+                    tell_lists(sessions, judge).await;
                 }
             }
         }
     }
 
-    async fn settle(&self, entered: Vec<Entered>) {
-        for one in entered {
-            if !self.until_answered(async || self.may_go_on(one).await).await {
-                self.sessions.end_one(one);
+    async fn settle(&self, sessions: &Sessions, judge: &(impl Judge + ?Sized), entered: Vec<Entered>) {
+        let count = entered.len();
+        for (done, one) in entered.into_iter().enumerate() {
+            self.waiting().in_hand = count - done;
+            let stays = until_answered(async || judge.may_go_on(one).await).await.unwrap_or_else(|error| {
+                // Nobody will be able to say that it may go on, and the next one is not to wait for that.
+                tracing::error!(%error, "a login that cannot be looked up ends");
+                false
+            });
+            if !stays {
+                sessions.end_one(one);
             }
         }
+        self.waiting().in_hand = 0;
     }
+}
 
-    /// Every account that is here hears of its list of devices.
-    async fn tell_lists(&self) {
-        for account in self.sessions.accounts() {
-            let (_, version) = self.until_answered(async || self.store.devices(account).await).await;
-            self.sessions.say_devices_changed(account, version);
+/// Every account that is here hears of its list of devices.
+async fn tell_lists(sessions: &Sessions, judge: &(impl Judge + ?Sized)) {
+    for account in sessions.accounts() {
+        match until_answered(async || judge.list_of(account).await).await {
+            Ok(version) => sessions.say_devices_changed(account, version),
+            Err(error) => tracing::error!(%error, "a list of devices cannot be looked up"),
         }
     }
+}
 
-    async fn may_go_on(&self, Entered { device, family, .. }: Entered) -> Result<bool, StoreError> {
-        if self.store.device(device).await?.is_none_or(|known| known.disabled) {
-            return Ok(false);
-        }
-        Ok(self.store.family(family).await?.is_some_and(|family| family.device == device))
-    }
-
-    async fn until_answered<T>(&self, ask: impl AsyncFn() -> Result<T, StoreError>) -> T {
-        loop {
-            match ask().await {
-                Ok(answer) => return answer,
-                Err(error) => tracing::debug!(%error, "the store does not say who may go on"),
+/// What the store says, which is asked for as long as it does not answer.
+///
+/// # Errors
+/// What asking again does not mend.
+async fn until_answered<T>(ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    loop {
+        match ask().await {
+            Err(error @ StoreError::Unavailable(_)) => {
+                tracing::debug!(%error, "the store does not say who may go on");
             }
-            sleep(AGAIN_AFTER).await;
+            said => return said,
         }
+        sleep(AGAIN_AFTER).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use endtoend_protocol::AccountTag;
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use actix::{Actor, Context, Handler};
+    use endtoend_protocol::{Address, DeviceId};
+    use endtoend_storage::FamilyId;
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
 
     use super::*;
+    use crate::limits::Origin;
+    use crate::sessions::Notice;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Which connection was told what.
+    type Told = (u8, Notice);
 
     fn news(n: u8) -> News {
         News::AccountRevoked { account: AccountTag::new([n; 32]), except: None }
@@ -167,5 +231,94 @@ mod tests {
         assert_eq!([waiting.take(), waiting.take()], [Some(Doubt::Everybody), None], "one look at everybody is enough");
         waiting.put(Doubt::Of(news(5)));
         assert_eq!(waiting.take(), Some(Doubt::Of(news(5))));
+    }
+
+    /// What the store will answer for each login in turn; everybody else may stay.
+    #[derive(Default)]
+    struct Answers(Mutex<HashMap<Address, VecDeque<Result<bool, StoreError>>>>);
+
+    impl Judge for Answers {
+        async fn may_go_on(&self, one: Entered) -> Result<bool, StoreError> {
+            let mut answers = self.0.lock().unwrap();
+            answers.get_mut(&one.device).and_then(VecDeque::pop_front).unwrap_or(Ok(true))
+        }
+        async fn list_of(&self, account: AccountTag) -> Result<u32, StoreError> {
+            if account == tag(3) { Err(StoreError::Damaged { what: "device" }) } else { Ok(7) }
+        }
+    }
+
+    struct Connection(u8, mpsc::UnboundedSender<Told>);
+    impl Actor for Connection {
+        type Context = Context<Self>;
+    }
+    impl Handler<Notice> for Connection {
+        type Result = ();
+        fn handle(&mut self, notice: Notice, _: &mut Self::Context) {
+            self.1.send((self.0, notice)).unwrap();
+        }
+    }
+
+    fn tag(n: u8) -> AccountTag {
+        AccountTag::new([n; 32])
+    }
+
+    fn address(n: u8) -> Address {
+        Address { account: tag(n), device: DeviceId::FIRST }
+    }
+
+    /// Logins of four accounts, of which the first is gone, once the store answers, and what is kept of the second is damaged.
+    fn four() -> (Arc<Doubts>, Answers, Arc<Sessions>, mpsc::UnboundedReceiver<Told>) {
+        let (sender, told) = mpsc::unbounded_channel();
+        let sessions = Arc::new(Sessions::default());
+        for n in 1..=4 {
+            let notice = Connection(n, sender.clone()).start().recipient();
+            sessions.enter(address(n), FamilyId([n; 16]), Origin::of(None), notice);
+        }
+        let away = || StoreError::Unavailable("no answer".into());
+        let answers = HashMap::from([
+            (address(1), VecDeque::from([Err(away()), Ok(false)])),
+            (address(2), VecDeque::from([Err(StoreError::Damaged { what: "family" })])),
+        ]);
+        (Arc::default(), Answers(Mutex::new(answers)), sessions, told)
+    }
+
+    /// So many notices, those of each connection in their order.
+    async fn next(told: &mut mpsc::UnboundedReceiver<Told>, count: usize) -> Vec<Told> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            all.push(timeout(PATIENCE, told.recv()).await.unwrap().unwrap());
+        }
+        all.sort_by_key(|(n, _)| *n);
+        all
+    }
+
+    #[actix::test]
+    async fn a_store_that_does_not_answer_is_asked_again_and_one_that_is_damaged_keeps_nobody() {
+        let (doubts, answers, sessions, mut told) = four();
+        (1..=3).for_each(|n| doubts.of(news(n)));
+        assert_eq!(doubts.waiting().len(), 3);
+        let (at_work, here) = (Arc::clone(&doubts), Arc::clone(&sessions));
+        let work = actix::spawn(async move { at_work.settle_all(&here, &answers).await });
+        assert_eq!(next(&mut told, 2).await, [(1, Notice::Removed), (2, Notice::Removed)]);
+        timeout(PATIENCE, async {
+            while doubts.waiting().len() > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+        assert!(told.try_recv().is_err(), "the third may stay");
+        work.abort();
+    }
+
+    #[actix::test]
+    async fn who_has_missed_something_looks_at_everybody_and_tells_of_every_list() {
+        let (doubts, answers, sessions, mut told) = four();
+        doubts.of_everybody();
+        let work = actix::spawn(async move { doubts.settle_all(&sessions, &answers).await });
+        let (removed, changed) = (Notice::Removed, Notice::DevicesChanged { version: 7 });
+        let all = [(1, removed), (1, changed), (2, removed), (2, changed), (4, changed)];
+        assert_eq!(next(&mut told, 5).await, all, "the third list is damaged");
+        work.abort();
     }
 }
