@@ -13,6 +13,8 @@ mod handles;
 mod operators;
 mod relations;
 mod secrets;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::fmt;
@@ -36,11 +38,11 @@ pub(crate) use relations::Standings;
 pub(crate) use secrets::ServiceSecrets;
 
 use audit::{Event, Outcome};
-use doubts::Doubts;
+use doubts::{Doubts, Judge as _};
 
 use crate::blobs::Blobs;
 use crate::limits::{Limits, Operation, Origin, Subject, TooMany};
-use crate::sessions::{Notice, SessionId, Sessions};
+use crate::sessions::{Entered, Notice, SessionId, Sessions};
 
 /// Who speaks on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +135,7 @@ impl Services {
     }
 
     /// Enters a connection among those that are told when their device is removed. Looks once more afterwards: a device that
-    /// was removed meanwhile is not here.
+    /// was removed meanwhile is not here, nor one whose login or whose account was ended.
     pub(crate) async fn enter(
         &self,
         login: Login,
@@ -141,14 +143,15 @@ impl Services {
         notice: Recipient<Notice>,
         now: UnixMillis,
     ) -> Answered<SessionId> {
-        let (id, elsewhere) = self.sessions.enter(login.device, login.family, origin, notice);
-        let family = self.store.family(login.family).await;
-        if !matches!(family, Ok(Some(_))) {
-            self.sessions.leave(login.device.account, id);
-            return Err(family.map_or_else(|error| unavailable(&error), |_| RefusalCode::BadCredentials.into()));
+        let Login { device, family } = login;
+        let (id, elsewhere) = self.sessions.enter(device, family, origin, notice);
+        let stays = self.store.may_go_on(Entered { id, device, family }).await;
+        if !matches!(stays, Ok(true)) {
+            self.sessions.leave(device.account, id);
+            return Err(stays.map_or_else(|error| unavailable(&error), |_| RefusalCode::BadCredentials.into()));
         }
         if elsewhere {
-            self.audit.note(Event::Enter, Outcome::Ok, Some(login.device), &["elsewhere"], now);
+            self.audit.note(Event::Enter, Outcome::Ok, Some(device), &["elsewhere"], now);
         }
         Ok(id)
     }
