@@ -17,5 +17,5 @@ pub use error::KeeperError;
 pub use keeper::{Keeper, Kept};
 pub use place::Place;
 pub use postgres::{Postgres, Way};
-pub use program::{command, is_over};
+pub use program::{command, find, is_over};
 pub use redis::Redis;

@@ -27,8 +27,8 @@ pub fn is_over(pid: u32) -> bool {
     stat.rsplit(") ").next().is_none_or(|fields| fields.is_empty() || fields.starts_with('Z'))
 }
 
-/// A program in PATH.
-pub(crate) fn find(name: &str) -> Option<PathBuf> {
+/// A program in `PATH`; `None` when there is none of that name.
+pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
 }

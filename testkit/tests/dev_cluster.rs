@@ -13,6 +13,14 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use endtoend_testkit::{Cli, PATIENCE, eventually};
 use serde_json::Value;
 
+/// The program, as its users have it.
+fn endtoend(arguments: &[&str]) -> Command {
+    let own = std::env::current_exe().unwrap();
+    let mut command = Command::new(own.ancestors().nth(2).unwrap().join("endtoend"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
 /// A running dev-cluster, which is killed with the test.
 struct DevCluster {
     child: Child,
@@ -22,15 +30,7 @@ struct DevCluster {
 
 impl DevCluster {
     fn start(arguments: &[&str]) -> Self {
-        let own = std::env::current_exe().unwrap();
-        let program = own.ancestors().nth(2).unwrap().join("endtoend");
-        let mut child = Command::new(program)
-            .args(["dev-cluster", "--json"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = endtoend(&["dev-cluster", "--json"]).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         let mut cluster = Self { child, said, ready: Value::Null };
         cluster.ready = cluster.event("ready");
@@ -154,21 +154,47 @@ fn what_is_kept_is_there_again() {
 }
 
 #[test]
-fn clients_reach_the_nodes_over_an_edge() {
-    let mut cluster = DevCluster::start(&["--nodes", "2", "--edge"]);
-    let address = cluster.ready["address"].as_str().unwrap();
-    assert!(cluster.nodes().iter().all(|node| node["address"] != address));
+fn clients_reach_the_nodes_over_an_edge_that_follows_the_cluster() {
+    let folder = tempfile::Builder::new().prefix("e2e-dev-").tempdir().unwrap();
+    let passed = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+    std::fs::set_permissions(folder.path(), passed).unwrap();
+    let dir = folder.path().join("kept");
     let homes = tempfile::tempdir().unwrap();
-    let alice = Cli::new(homes.path().join("alice"), address);
-    let bob = Cli::new(homes.path().join("bob"), address);
-    alice.register("alice.behind").done();
-    bob.register("bob.behind").done();
-    alice.send("bob.behind", "over the edge").done();
-    assert_eq!(bob.listen(1), ["over the edge"]);
-    let edge = cluster.ready["edge_config"].as_str().unwrap();
-    assert!(Path::new(edge).is_file());
-    let socket = address.strip_prefix("endtoend://").unwrap().split('/').next().unwrap().to_owned();
-    cluster.child.kill().unwrap();
-    cluster.child.wait().unwrap();
-    eventually(PATIENCE, "the end of HAProxy", || TcpStream::connect(&socket).is_err());
+    let mut addresses = Vec::new();
+    // Of the second life one node still drains at its beginning.
+    for (life, nodes, (before, command, after)) in [(0, "2", (2, "drain", 1)), (1, "3", (2, "undrain", 3))] {
+        let mut cluster = DevCluster::start(&["--nodes", nodes, "--edge", "--dir", dir.to_str().unwrap()]);
+        let address = cluster.ready["address"].as_str().unwrap().to_owned();
+        assert!(cluster.nodes().iter().all(|node| node["address"] != *address));
+        let alice = Cli::new(homes.path().join("alice"), &address);
+        let bob = Cli::new(homes.path().join("bob"), &address);
+        if life == 0 {
+            alice.register("alice.behind").done();
+            bob.register("bob.behind").done();
+        }
+        let words = format!("over the edge, {nodes} nodes");
+        alice.send("bob.behind", &words).done();
+        assert_eq!(bob.listen(1), [words]);
+        let edge = PathBuf::from(cluster.ready["edge_config"].as_str().unwrap());
+        assert_eq!(servers_up(&edge), before);
+        // It hears from the cluster what an operator decides there.
+        let config = cluster.nodes()[0]["config"].as_str().unwrap();
+        assert!(endtoend(&["cluster", command, "node-2", "--config", config]).status().unwrap().success());
+        eventually(PATIENCE, "as the cluster says", || servers_up(&edge) == after);
+        let socket = address.strip_prefix("endtoend://").unwrap().split('/').next().unwrap().to_owned();
+        cluster.child.kill().unwrap();
+        cluster.child.wait().unwrap();
+        eventually(PATIENCE, "the end of HAProxy", || TcpStream::connect(&socket).is_err());
+        addresses.push(address);
+    }
+    assert_eq!(addresses[0], addresses[1]);
+}
+
+/// Nodes to which the edge of this configuration sends new connections.
+fn servers_up(config: &Path) -> usize {
+    let asked = endtoend(&["edge", "status", "--json", "--config"]).arg(config).output().unwrap();
+    let status: Value = serde_json::from_slice(&asked.stdout).unwrap();
+    let servers = status["servers"].as_array().unwrap();
+    let takes = |server: &&Value| server["state"].as_str().unwrap().starts_with("UP") && server["weight"] != 0;
+    servers.iter().filter(takes).count()
 }

@@ -23,7 +23,7 @@ pub struct Options {
     /// Keep everything in this directory, and go on with what is there. Default: nothing is kept.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// HAProxy in front of the nodes, kept by `endtoend edge`.
+    /// HAProxy in front of the nodes, whose agent (`endtoend edge`) follows the cluster.
     #[arg(long)]
     edge: bool,
     /// Print one JSON object per line.
@@ -50,7 +50,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     };
     out.say(&object(&cluster), &text(&cluster, dir.is_some()))?;
     while stop.pause(LOOK).is_ok() {
-        for name in cluster.look()? {
+        for name in cluster.look() {
             out.say(&json!({ "event": "ended", "name": name }), &format!("{name} has ended; the others go on"))?;
         }
     }

@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use endtoend_keeper::{Place, Postgres, Redis, Way};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::edge::Edge;
 use super::error::DevError;
@@ -59,8 +59,7 @@ impl Cluster {
         let postgres = Postgres::start(&database, Way { durable: true, tcp_password: None })?;
         let (store, redis_url) = (postgres.url("postgres"), redis.url());
         let shared = Shared { store, redis: redis_url, edge: wanted.edge, log: wanted.log };
-        let edge = if wanted.edge { Some(Edge::new(folder)?) } else { None };
-        let mut cluster = Self { edge, members: Vec::new(), postgres, redis, _lock: lock };
+        let mut cluster = Self { edge: None, members: Vec::new(), postgres, redis, _lock: lock };
 
         // Those that know each other need each other to be ready.
         let at_once = u8::try_from(known).unwrap_or(u8::MAX).max(1);
@@ -77,13 +76,17 @@ impl Cluster {
         }
         cluster.join(at_once + 1..=wanted.nodes, folder, &shared, stop, tell)?;
         if wanted.edge {
-            tell("HAProxy starts");
-            let members = cluster.behind()?;
-            if let Some(edge) = &mut cluster.edge {
-                edge.start(members, stop)?;
-            }
+            cluster.add_edge(folder, stop, tell)?;
         }
         Ok(cluster)
+    }
+
+    fn add_edge(&mut self, folder: Option<&Path>, stop: &Stop, tell: &mut dyn FnMut(&str)) -> Result<(), DevError> {
+        let Some(seed) = self.members.first() else { return Ok(()) };
+        tell("HAProxy starts, and its agent follows the cluster");
+        // Ended with the cluster from here on, whatever becomes of its start.
+        let edge = self.edge.insert(Edge::new(folder, seed)?);
+        edge.start(seed, &self.members, stop)
     }
 
     /// Lets further nodes in: all of them start at one time.
@@ -114,12 +117,16 @@ impl Cluster {
                 if !member.lives() {
                     member.ready(stop)?;
                 }
-                Ok(state(&seed.operate(STATUS)?, member.name()).filter(|state| state == "pending").map(drop))
+                Ok(state(&seed.operate(STATUS)?, Group::Nodes, member.name())
+                    .filter(|state| state == "pending")
+                    .map(drop))
             })?;
             seed.operate(&["cluster", "approve", member.name()])?;
             member.ready(stop)?;
             stop.until(&format!("{} is active", member.name()), || {
-                Ok(state(&seed.operate(STATUS)?, member.name()).filter(|state| state == "active").map(drop))
+                Ok(state(&seed.operate(STATUS)?, Group::Nodes, member.name())
+                    .filter(|state| state == "active")
+                    .map(drop))
             })?;
             member.is_in()?;
             tell(&format!("{} is active", member.name()));
@@ -142,29 +149,10 @@ impl Cluster {
         last
     }
 
-    /// For the edge.
-    fn behind(&self) -> Result<Map<String, Value>, DevError> {
-        let status = self.status()?;
-        let state_of = |member: &Member| state(&status, member.name()).filter(|s| s == "active" || s == "draining");
-        let behind = |member: &Member| Some((member.name().to_owned(), member.behind(&state_of(member)?)));
-        Ok(self.members.iter().filter_map(behind).collect())
-    }
-
-    /// Keeps the edge's list true, and gives the names of nodes that have ended by themselves, each once.
-    ///
-    /// # Errors
-    /// When the list cannot be written. A cluster that does not answer keeps the list that it had.
-    pub(crate) fn look(&mut self) -> Result<Vec<String>, DevError> {
+    /// The names of nodes that have ended by themselves, each once.
+    pub(crate) fn look(&mut self) -> Vec<String> {
         let ended = self.members.iter_mut();
-        let ended: Vec<String> =
-            ended.filter_map(|member| member.has_ended().then(|| member.name().to_owned())).collect();
-        if self.edge.is_some()
-            && let Ok(members) = self.behind()
-            && let Some(edge) = &mut self.edge
-        {
-            edge.tell(members)?;
-        }
-        Ok(ended)
+        ended.filter_map(|member| member.has_ended().then(|| member.name().to_owned())).collect()
     }
 
     /// Ends everything in order: edge, nodes, and what they need. A second signal ends the waiting.
@@ -208,7 +196,7 @@ impl Cluster {
     }
 }
 
-const STATUS: &[&str] = &["cluster", "status"];
+pub(super) const STATUS: &[&str] = &["cluster", "status"];
 
 fn name(number: u8) -> String {
     format!("node-{number}")
@@ -238,14 +226,25 @@ fn lock(folder: &Path) -> Result<File, DevError> {
     }
 }
 
-/// Where a node stands, by its name. Of those that have gone the last one counts.
-fn state(status: &Value, name: &str) -> Option<String> {
-    let nodes = status.get("nodes").and_then(Value::as_array)?;
-    let node = nodes.iter().rfind(|node| node.get("name").and_then(Value::as_str) == Some(name))?;
-    node.get("state").and_then(Value::as_str).map(str::to_owned)
+/// Whose states a cluster tells.
+#[derive(Clone, Copy)]
+pub(super) enum Group {
+    Nodes,
+    Edges,
 }
 
-fn text<'a>(object: &'a Value, field: &str) -> Result<&'a str, DevError> {
+/// Where a node or an edge stands, by its name. Of those that have gone the last one counts.
+pub(super) fn state(status: &Value, group: Group, name: &str) -> Option<String> {
+    let group = match group {
+        Group::Nodes => "nodes",
+        Group::Edges => "edges",
+    };
+    let all = status.get(group).and_then(Value::as_array)?;
+    let one = all.iter().rfind(|one| one.get("name").and_then(Value::as_str) == Some(name))?;
+    one.get("state").and_then(Value::as_str).map(str::to_owned)
+}
+
+pub(super) fn text<'a>(object: &'a Value, field: &str) -> Result<&'a str, DevError> {
     object
         .get(field)
         .and_then(Value::as_str)

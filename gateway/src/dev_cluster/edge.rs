@@ -1,18 +1,30 @@
-//! HAProxy in front of the nodes, and the list of nodes that it follows.
+//! HAProxy in front of the nodes, and the agent that follows their cluster.
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use endtoend_keeper::{Keeper, Kept, Place, is_over};
-use serde_json::{Map, Value, json};
+use endtoend_keeper::{Keeper, Kept, Place, find, is_over};
+use serde_json::Value;
 
+use super::cluster::{Group, STATUS, state, text};
 use super::error::DevError;
+use super::member::Member;
 use super::ports::ports;
 use super::stop::Stop;
 
-/// HAProxy is the agent's child.
-const AGENT: Kept = Kept { name: "the edge", start: "\"$4\" edge run --config \"$0/edge.toml\"", children: true };
+/// HAProxy is the agent's child. With a further argument it asks there to be let in.
+const AGENT: Kept = Kept {
+    name: "the edge",
+    start: "\"$4\" edge run --config \"$0/edge.toml\" ${5:+--join \"$5\" --token-file \"$0/token\"}",
+    children: true,
+};
+/// What it is called.
+const NAME: &str = "edge-1";
+/// A file of this name says that the edge got into its cluster.
+const FOLLOWS: &str = "follows";
 /// Enough for trying out, and within what any machine allows of open files.
 const CONNECTIONS_MAX: u32 = 400;
 
@@ -22,66 +34,101 @@ pub(super) struct Edge {
     port: u16,
     keeper: Keeper,
     pid: Option<u32>,
-    generation: u64,
-    members: Map<String, Value>,
+    /// What it keeps of itself and of its cluster.
+    own: PathBuf,
 }
 
 impl Edge {
-    /// Not started. `kept`: where its port is written down.
-    pub(super) fn new(kept: Option<&Path>) -> Result<Self, DevError> {
+    /// Not started. `kept`: where everything is that stays. `seed`: where it asks to be let in when it was not yet.
+    ///
+    /// # Errors
+    /// `NoHaproxy`, and when files cannot be written.
+    pub(super) fn new(kept: Option<&Path>, seed: &Member) -> Result<Self, DevError> {
+        if find("haproxy").is_none() {
+            return Err(DevError::NoHaproxy);
+        }
         // Sockets lie there, so it has a short path.
         let place = Place::passing("e2e-edge-")?;
-        let own = std::env::current_exe().map_err(DevError::io("find this program"))?;
-        let keeper = Keeper::of(&place, AGENT, &[own.into_os_string(), OsString::new()])?;
+        let own = kept.unwrap_or(place.folder()).join("edge");
+        let seed = if own.join(FOLLOWS).is_file() { String::new() } else { seed.peer_address() };
+        let program = std::env::current_exe().map_err(DevError::io("find this program"))?;
+        let keeper = Keeper::of(&place, AGENT, &[program.into_os_string(), OsString::from(seed)])?;
         let [port] = ports(&kept.unwrap_or(place.folder()).join("edge-port.json"))?;
-        let edge = Self { place, port, keeper, pid: None, generation: 0, members: Map::new() };
-        let folder = edge.place.folder().display();
+        let edge = Self { place, port, keeper, pid: None, own };
+        let (folder, own) = (edge.place.folder().display(), edge.own.display());
         let text = format!(
-            "name = \"dev-cluster\"\nlisten = [\"127.0.0.1:{port}\"]\ndirectory = \"{folder}/e\"\nview = \"{folder}/nodes.json\"\n\
+            "name = \"{NAME}\"\nlisten = [\"127.0.0.1:{port}\"]\ndirectory = \"{folder}/e\"\n[cluster]\ndirectory = \"{own}\"\n\
              [limits]\nconnections_max = {CONNECTIONS_MAX}\n[times]\ncheck_interval_ms = 500\nslow_start_ms = 1000\n"
         );
         fs::write(edge.config(), text).map_err(DevError::io("write the edge's configuration"))?;
         Ok(edge)
     }
 
-    /// Starts it with these nodes, and waits until HAProxy is so.
-    pub(super) fn start(&mut self, members: Map<String, Value>, stop: &Stop) -> Result<(), DevError> {
-        if !std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-            .any(|folder| folder.join("haproxy").is_file())
-        {
-            return Err(DevError::NoHaproxy);
+    /// Starts it, lets it in where it is new, and waits until these nodes take connections over it. `seed` is one of them.
+    pub(super) fn start(&mut self, seed: &Member, nodes: &[Member], stop: &Stop) -> Result<(), DevError> {
+        let is_new = !self.own.join(FOLLOWS).is_file();
+        if is_new {
+            self.begin_anew(seed)?;
         }
-        self.tell(members)?;
         self.pid = self.keeper.order("start")?;
-        stop.until("the edge has its nodes", || {
-            if self.has_ended() {
-                let said = fs::read_to_string(self.log()).unwrap_or_default();
-                return Err(DevError::Ended { name: "the edge".to_owned(), log: self.log(), said });
-            }
-            Ok(self.applied().filter(|applied| *applied == self.generation))
-        })?;
-        Ok(())
+        if is_new {
+            stop.until("the edge asks to be let in", || {
+                let asks = state(&seed.operate(STATUS)?, Group::Edges, NAME);
+                self.alive(asks.filter(|state| state == "pending"))
+            })?;
+            seed.operate(&["cluster", "approve", NAME])?;
+        }
+        stop.until("the edge has its nodes", || self.alive(self.has_all(nodes).then_some(())))?;
+        fs::write(self.own.join(FOLLOWS), "").map_err(DevError::io("write the files of the edge"))
     }
 
-    /// The generation that HAProxy has.
-    fn applied(&self) -> Option<u64> {
+    /// Nothing is left of one that was not let in to its end, here or in the cluster; and a token for a new one.
+    fn begin_anew(&self, seed: &Member) -> Result<(), DevError> {
+        match fs::remove_dir_all(&self.own) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(DevError::io("remove what is left of an edge")(error));
+            }
+            _ => {}
+        }
+        match state(&seed.operate(STATUS)?, Group::Edges, NAME).as_deref() {
+            Some("pending") => drop(seed.operate(&["cluster", "reject", NAME])?),
+            Some("active") => drop(seed.operate(&["cluster", "remove", NAME, "--yes"])?),
+            _ => {}
+        }
+        let created = seed.operate(&["cluster", "token", "create", "--edge"])?;
+        let token = text(&created, "token")?;
+        let mut options = fs::File::options();
+        let file = options.create(true).truncate(true).write(true).mode(0o600).open(self.place.folder().join("token"));
+        let written = file.and_then(|mut file| io::Write::write_all(&mut file, token.as_bytes()));
+        written.map_err(DevError::io("write the edge's token"))
+    }
+
+    /// `found`, unless it has ended.
+    fn alive<T>(&self, found: Option<T>) -> Result<Option<T>, DevError> {
+        if self.has_ended() {
+            let said = fs::read_to_string(self.log()).unwrap_or_default();
+            return Err(DevError::Ended { name: "the edge".to_owned(), log: self.log(), said });
+        }
+        Ok(found)
+    }
+
+    /// Whether HAProxy has all of these, and each takes connections, or is one that drains and gets none.
+    fn has_all(&self, nodes: &[Member]) -> bool {
+        let status = self.status().unwrap_or_default();
+        let servers = status.get("servers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let is = |server: &Value, field: &str, begin: &str| {
+            server.get(field).and_then(Value::as_str).is_some_and(|text| text.starts_with(begin))
+        };
+        let serves = |server: &Value| is(server, "state", "UP") || server.get("weight") == Some(&0.into());
+        nodes.iter().all(|node| servers.iter().any(|server| is(server, "name", node.name()) && serves(server)))
+    }
+
+    fn status(&self) -> Option<Value> {
         let mut said = String::new();
         let mut stream = std::os::unix::net::UnixStream::connect(self.place.folder().join("e/status.sock")).ok()?;
         stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).ok()?;
-        std::io::Read::read_to_string(&mut stream, &mut said).ok()?;
-        serde_json::from_str::<Value>(&said).ok()?.get("generation_applied")?.as_u64()
-    }
-
-    /// Which nodes there are; nothing is written when that is no news.
-    pub(super) fn tell(&mut self, members: Map<String, Value>) -> Result<(), DevError> {
-        if self.members == members {
-            return Ok(());
-        }
-        self.generation += 1;
-        let text = json!({ "generation": self.generation, "members": members }).to_string();
-        self.members = members;
-        let (new, file) = (self.place.folder().join("nodes.new"), self.place.folder().join("nodes.json"));
-        fs::write(&new, text).and_then(|()| fs::rename(new, file)).map_err(DevError::io("write the list of nodes"))
+        io::Read::read_to_string(&mut stream, &mut said).ok()?;
+        serde_json::from_str(&said).ok()
     }
 
     pub(super) fn terminate(&mut self) -> Result<(), DevError> {

@@ -184,11 +184,6 @@ impl Member {
         let [_, nodes, _] = self.ports;
         format!("127.0.0.1:{nodes}")
     }
-    /// As the edge's list of nodes has it.
-    pub(super) fn behind(&self, state: &str) -> Value {
-        let [clients, _, watch] = self.ports.map(|port| format!("127.0.0.1:{port}"));
-        json!({ "address": clients, "ready": watch, "state": state })
-    }
     pub(crate) fn folder(&self) -> &Path {
         self.place.folder()
     }
