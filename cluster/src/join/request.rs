@@ -94,8 +94,9 @@ pub(crate) fn weigh<K>(
     match (kept.used_by, known) {
         (Some(user), Some(known)) if user == applicant => Ok(Some(known)),
         (Some(_), _) => Err(Refused::TokenUsed),
-        (None, Some(_)) => Err(Refused::AlreadyMember(applicant)),
-        (None, None) if now >= kept.expires_at => Err(Refused::TokenExpired),
-        (None, None) => Ok(None),
+        (None, _) if now >= kept.expires_at => Err(Refused::TokenExpired),
+        // He was given another one because the first named an authority that was replaced. Whoever has his key is told where he
+        // stands; the token stays as it is.
+        (None, known) => Ok(known),
     }
 }

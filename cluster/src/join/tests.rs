@@ -133,7 +133,23 @@ fn wrong_used_and_expired_tokens_are_refused() {
     assert_eq!(late, refused(Refused::TokenExpired));
     cluster.ask(&first, &token);
     assert_eq!(cluster.judge(&ask(&second, &token)), refused(Refused::TokenUsed));
-    assert_eq!(cluster.judge(&ask(&first, &other)), refused(Refused::AlreadyMember(first.node())));
+}
+
+#[test]
+fn who_waits_goes_on_with_another_token_after_the_authority_of_the_first_was_replaced() {
+    let mut cluster = Cluster::found(1);
+    let (token, other, keys) = (cluster.token(), cluster.token(), keys());
+    cluster.ask(&keys, &token);
+    let again = request(&keys, &profile("two"), Some(&other), &HERE).unwrap();
+    let stands = |state| Ok(Judged::Known(state, Box::new(profile("two").applicant(&keys))));
+    assert_eq!(cluster.judge(&again), stands(MemberState::Pending));
+    let late = judge(&again, &HERE, &cluster.state, NOW.plus(Duration::from_secs(60)));
+    assert_eq!(late, refused(Refused::TokenExpired));
+    cluster.approve(&keys);
+    assert_eq!(cluster.judge(&again), stands(MemberState::Joining));
+    // It was not used up, and is good for somebody else.
+    let next = request(&self::keys(), &profile("three"), Some(&other), &HERE).unwrap();
+    assert!(matches!(cluster.judge(&next), Ok(Judged::Ask { .. })), "{:?}", cluster.judge(&next));
 }
 
 #[test]
