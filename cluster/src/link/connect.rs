@@ -11,6 +11,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 
+use super::edge::EDGE_SILENCE_MAX;
 use super::tls::{self, EDGE_ALPN, JOIN_ALPN, LINK_ALPN, LinkKey, TlsError, Untrusted, key_of, may_link};
 use super::wire::{Hello, Versions, WireError, put, take};
 use crate::join::Exporter;
@@ -18,6 +19,9 @@ use crate::{ClusterView, NodeId};
 
 /// Bytes that the kernel holds beyond what is on its way: what waits there, a question of the control plane cannot overtake.
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
+/// An edge that acknowledges nothing for so long has gone: it leaves a node itself after half of that.
+const EDGE_GONE_AFTER: Duration = EDGE_SILENCE_MAX.saturating_mul(2);
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +178,11 @@ pub(super) async fn accept(own: Own<'_>, tcp: TcpStream) -> Result<Incoming, Con
         let config = own.key.edge_server(own.view)?;
         let stream: TlsStream<TcpStream> = start.into_stream(Arc::new(config)).await?.into();
         let key = peer_key(&stream)?;
+        // So little is told to it that the kernel would take all of it for minutes: without this, who has gone keeps its place.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        socket2::SockRef::from(stream.get_ref().0)
+            .set_tcp_user_timeout(Some(EDGE_GONE_AFTER))
+            .map_err(ConnectError::Unreachable)?;
         return Ok(Incoming::Edge(Box::new(stream), key));
     }
     // A client that wants none of them is refused by this configuration.

@@ -11,10 +11,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::super::connect::{Own, dial};
+use super::super::connect::{Incoming, Own, accept, dial};
 use super::super::tls::join_client;
 use super::super::wire::{Frame, Hello, Payload, Versions, put};
-use super::super::{ConnectError, EdgeConnection};
+use super::super::{ConnectError, EDGE_SILENCE_MAX, EdgeConnection};
 use super::fixture::{Cluster, PATIENCE, authority, eventually, link_key, node_keys, now};
 use crate::edge::{self, Edge, EdgeAnswer, EdgeNews, EdgeQuestion, Offers};
 use crate::peers::Peers as _;
@@ -180,4 +180,21 @@ async fn only_a_valid_certificate_of_an_approved_edge_is_believed() {
         }
     });
     assert!(matches!(follower.hears().await, Err(ConnectError::Tls(_))), "not approved");
+}
+
+#[tokio::test]
+async fn an_edge_that_acknowledges_nothing_does_not_keep_its_place() {
+    let mut cluster = Cluster::of(1).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let follower = Follower::of(&mut cluster);
+    let follower = Follower { address: listener.local_addr().unwrap().to_string(), ..follower };
+    let following = tokio::spawn(async move { follower.follow().await });
+    let (tcp, _) = listener.accept().await.unwrap();
+    let key = link_key(&cluster.keys[0]);
+    let own = Own { key: &key, run: 1, versions: Versions::OURS, view: &cluster.view };
+    let Ok(Incoming::Edge(stream, _)) = accept(own, tcp).await else { panic!("it is an edge") };
+    // What the kernel does then cannot be seen without cutting a network.
+    let patience = socket2::SockRef::from(stream.get_ref().0).tcp_user_timeout().unwrap();
+    assert_eq!(patience, Some(EDGE_SILENCE_MAX * 2));
+    following.await.unwrap().unwrap();
 }
