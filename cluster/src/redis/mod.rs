@@ -17,5 +17,5 @@ pub use shards::Shards;
 
 /// How long a primary is asked without a majority of sentinels that names it. A primary that has taken its place waits so much
 /// longer before anybody counts on what it says. A node of a Redis Cluster that was put out of its place notices that by itself,
-/// in less.
+/// in half of `cluster-node-timeout`: in less, as long as that is below 4 s, which docs/operating.md asks for.
 pub const BELIEVED: Duration = Duration::from_secs(2);

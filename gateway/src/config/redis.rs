@@ -1,5 +1,6 @@
 //! `[redis]`: where Redis is, and how it is reached.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -169,6 +170,13 @@ impl RedisConfig {
             "sentinels",
             "must be at most 15",
             "three or five are enough: most of them have to agree",
+        );
+        let once: BTreeSet<_> = self.sentinels.iter().collect();
+        rule(
+            once.len() == self.sentinels.len(),
+            "sentinels",
+            "names one twice",
+            "name each of them once: most of them have to agree",
         );
         rule(
             self.cluster.len() <= SEEDS_MAX,

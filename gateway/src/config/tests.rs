@@ -240,6 +240,7 @@ fn redis_is_at_one_place_and_what_has_no_use_there_is_a_mistake() {
         (3, "url = \"redis://cache\"\nsentinels = [\"s:1\"]\nprimary = \"p\"", "keep one of"),
         (2, "sentinels = [\"s:1\"]", "set `primary`"),
         (3, "url = \"redis://cache\"\nprimary = \"p\"", "something that sentinels know"),
+        (2, "sentinels = [\"s:1\", \"t:1\", \"s:1\"]\nprimary = \"p\"", "names one twice"),
         (2, "sentinels = [\"s\"]\nprimary = \"p\"", "cache1.example.org:6379"),
         (3, "url = \"redis://cache\"\ntls = true", "rediss://"),
         (3, "url = \"redis://cache\"\nca_file = \"ca.pem\"", "without TLS"),
