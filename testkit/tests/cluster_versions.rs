@@ -1,7 +1,7 @@
 //! Programs of two versions in one cluster, and what an older one has left on the disk.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code: what fails here fails the test")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use endtoend_cluster::NodeId;
@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 
 const ALICE: AccountTag = AccountTag::new([0xa2; 32]);
 const BOB: AccountTag = AccountTag::new([0xb2; 32]);
-/// What the program before this one speaks.
+/// What the program before this one speaks over links. Its names in Redis were others (docs/cluster.md, "Versions").
 const BEFORE: Versions = Versions { min: 1, max: Versions::OURS.max - 1 };
 const NAMES_CONTEXT: &str = "endtoend 2026-11 names of claims v1";
 
@@ -187,29 +187,6 @@ async fn a_node_of_today_and_one_that_speaks_the_version_before_exchange_envelop
 
 /// What a member of before leaves on its disk, apart from where its database is.
 const LEFT: [&str; 3] = ["control.db", "node.key", "endtoend.cluster"];
-
-/// Not a test by itself: how `vectors/member-1` was made, with the program of that time beside this one.
-#[tokio::test]
-async fn record_what_a_member_leaves() {
-    let Some(folder) = std::env::var_os("RECORD_MEMBER").map(PathBuf::from) else { return };
-    let (postgres, redis) = (Postgres::start(Settings { durable: true }), Redis::start());
-    let mut cluster = Cluster::of(2, &postgres.database().await, &redis.url());
-    cluster.command(0, &["elections", "loopback"]).done();
-    cluster.command(1, &["drain", "node-2"]).done();
-    cluster.command(0, &["undrain", "node-2"]).done();
-    cluster.command(0, &["rotate", "--yes"]).done();
-    cluster.command(0, &["token", "create", "--expires", "1h"]).done();
-    cluster.command(0, &["remove", "node-2", "--yes"]).done();
-    cluster.wait(0, "secrets without the other", |status| status["secrets"] == 3);
-    let mut facts = cluster.status(0);
-    facts["address"] = cluster.nodes[0].address().into();
-    assert!(cluster.nodes[0].terminate().success());
-    std::fs::create_dir_all(&folder).unwrap();
-    for name in LEFT {
-        std::fs::copy(cluster.nodes[0].data_dir().join(name), folder.join(name)).unwrap();
-    }
-    std::fs::write(folder.join("status.json"), format!("{facts:#}\n")).unwrap();
-}
 
 fn pin(address: &str) -> &str {
     address.split('#').nth(1).unwrap()

@@ -3,13 +3,12 @@
 
 mod links;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use endtoend_testkit::{Node, NodeOptions, PATIENCE, cluster_command, eventually, nodes, text};
-use endtoend_testkit_redis::Server as Redis;
-use rand::RngExt as _;
+use endtoend_testkit_redis::{Network, Server as Redis};
 use serde_json::Value;
 
 pub use links::Links;
@@ -28,8 +27,7 @@ pub struct Several {
     /// Between them, when they are relayed.
     pub links: Arc<Links>,
     store: String,
-    /// First and second number after 127 of their addresses.
-    network: (u8, u8),
+    network: Network,
     relayed: bool,
     count: usize,
     /// Of all of them, and of one that visits.
@@ -43,7 +41,7 @@ impl Several {
     /// # Panics
     /// When one does not start.
     pub fn start(count: usize, store: &str, relayed: bool) -> (Vec<Node>, Self) {
-        let network = own_network();
+        let network = Network::own();
         let links = Arc::new(Links::new(count + 1));
         let names = (1..=count + 1).map(|number| format!("node-{number}")).collect();
         let (redis, store) = (Redis::start(), store.to_owned());
@@ -106,9 +104,8 @@ impl Several {
     }
 
     fn address(&self, number: usize, from: u8) -> SocketAddr {
-        let (first, second) = self.network;
         let last = u8::try_from(number + 1).expect("a few nodes");
-        SocketAddr::from((Ipv4Addr::new(127, first, second, last + from), PORT))
+        SocketAddr::from((self.network.address(last + from), PORT))
     }
 
     /// The number of the leader, as this node sees it.
@@ -155,15 +152,4 @@ pub fn decided(data: &Path, arguments: &[&str]) -> Value {
         answer.is_some()
     });
     answer.expect("it has come")
-}
-
-/// Loopback has 65 000 networks of 256 addresses; one of which nobody has the first.
-fn own_network() -> (u8, u8) {
-    loop {
-        let mut rng = rand::rng();
-        let (first, second) = (rng.random_range(1..255), rng.random_range(1..255));
-        if TcpListener::bind((Ipv4Addr::new(127, first, second, 1), PORT)).is_ok() {
-            return (first, second);
-        }
-    }
 }

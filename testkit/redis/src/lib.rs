@@ -15,6 +15,7 @@ mod server;
 mod shards;
 
 pub use guarded::Guarded;
+pub use network::Network;
 pub use process::Process;
 pub use sentinels::Sentinels;
 pub use server::Server;

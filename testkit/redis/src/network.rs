@@ -5,14 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use rand::RngExt as _;
 
 /// Where a server listens that has its address for itself.
-const PORT: u16 = 6379;
+pub(crate) const PORT: u16 = 6379;
 
 /// A network of loopback, of which nobody has the first address: any port of any address in it will do.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Network(u8, u8);
+pub struct Network(u8, u8);
 
 impl Network {
-    pub(crate) fn own() -> Self {
+    /// One of 65 000.
+    pub fn own() -> Self {
         loop {
             let mut rng = rand::rng();
             let (first, second) = (rng.random_range(1..255), rng.random_range(1..255));
@@ -22,7 +23,8 @@ impl Network {
         }
     }
 
-    pub(crate) const fn address(self, last: u8) -> Ipv4Addr {
+    /// By its last number.
+    pub const fn address(self, last: u8) -> Ipv4Addr {
         Ipv4Addr::new(127, self.0, self.1, last)
     }
 

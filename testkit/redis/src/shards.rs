@@ -81,12 +81,20 @@ impl Shards {
         self.nodes.get(self.replicated).expect("one of three")
     }
 
+    /// The one that takes its place.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn replica(&self) -> &Process {
+        self.nodes.last().expect("four of them")
+    }
+
     /// Waits until the replica has taken that one's place.
     ///
     /// # Panics
     /// When it does not.
     pub fn until_replaced(&self) {
-        let replica = self.nodes.last().expect("four of them");
+        let replica = self.replica();
         let replaced = eventually(|| {
             let info = replica.try_ask::<String>(&["INFO", "replication"]).unwrap_or_default();
             info.contains("role:master")

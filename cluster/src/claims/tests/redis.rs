@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use endtoend_testkit_redis::{Guarded, Sentinels, Server, Shards};
+use endtoend_testkit_redis::{Guarded, Process, Sentinels, Server, Shards};
 
 use super::super::*;
 use super::conformance::{PATIENCE, device, run, until};
@@ -136,11 +136,16 @@ async fn a_lease_from_before_the_directory_began_anew_is_none() {
 
 /// Whoever has the device now has a newer claim than before, nothing counts that was promised before, and what was claimed is
 /// there again.
-async fn began_anew(claims: &RedisClaims, stamp: Stamp, epoch: Epoch) {
+async fn began_anew(claims: &RedisClaims, primary: &Process, stamp: Stamp, epoch: Epoch) {
     let renewed = until(async || claims.renew(run(1), &[]).await.ok()).await;
     assert!(renewed.stamp > stamp, "who had a lease hears that it begins anew");
-    // Longer than a lease: somebody may still ask the primary of before.
-    assert!(renewed.young_for > PATIENCE && renewed.young_for <= PATIENCE + redis::BELIEVED, "{renewed:?}");
+    // Longer than a lease: somebody may still ask the primary of before. By its own clock, however late it was asked.
+    let born: u64 = primary.ask(&["HGET", "endtoend:{claims}:about", "born"]);
+    let (seconds, micros): (u64, u64) = primary.ask(&["TIME"]);
+    let until = Duration::from_micros(born) + PATIENCE + redis::BELIEVED;
+    let left = until.saturating_sub(Duration::from_micros(seconds * 1_000_000 + micros));
+    assert!(renewed.young_for >= left && renewed.young_for <= PATIENCE + redis::BELIEVED, "{renewed:?}, {left:?}");
+    assert!(left > PATIENCE / 2, "or nothing was compared");
     assert!(claims.find(&[device(9)]).await.unwrap()[0].unclear);
     let kept = claims.keep(run(1), &[(device(1), epoch)]).await.unwrap();
     assert!(matches!(kept[..], [Kept::Stands | Kept::Unclear]), "{kept:?}");
@@ -158,14 +163,17 @@ async fn a_primary_that_sentinels_replace_is_followed_and_its_directory_begins_a
     let [old, new] = sentinels.servers();
     old.kill_9();
     assert_eq!(claims.renew(run(1), &[]).await, Err(ClaimsError::Away));
-    began_anew(&claims, stamp, epoch).await;
+    began_anew(&claims, new, stamp, epoch).await;
     let stamp = claims.renew(run(1), &[]).await.unwrap().stamp;
     // The one of before comes back, and is not believed.
     old.restart();
     until(async || old.try_ask::<String>(&["INFO", "replication"]).ok()?.contains("role:slave").then_some(())).await;
     let renewed = until(async || claims.renew(run(1), &[]).await.ok()).await;
     assert_eq!(renewed.stamp, stamp);
-    assert_eq!(new.ask::<u64>(&["EXISTS", "endtoend:{claims}:about"]), 1);
+    // By the words of its own greeting, and not by what it had copied.
+    let run = new.try_ask::<String>(&["INFO", "server"]).unwrap();
+    let known: String = new.ask(&["HGET", "endtoend:{claims}:about", "run"]);
+    assert!(run.contains(&format!("run_id:{known}")), "{known}");
 }
 
 #[tokio::test]
@@ -192,7 +200,7 @@ async fn a_primary_of_a_redis_cluster_that_is_replaced_is_followed_and_its_direc
     shards.replicated().kill_9();
     assert_eq!(claims.renew(run(1), &[]).await, Err(ClaimsError::Away));
     shards.until_replaced();
-    began_anew(&claims, stamp, epoch).await;
+    began_anew(&claims, shards.replica(), stamp, epoch).await;
 }
 
 #[tokio::test]
