@@ -43,7 +43,7 @@ pub(crate) enum EdgeError {
 ///
 /// # Errors
 /// When it cannot begin.
-pub(crate) async fn run(config: &EdgeConfig, source: impl Source, ready: impl FnOnce()) -> Result<(), EdgeError> {
+pub(crate) async fn run(config: &EdgeConfig, mut source: impl Source, ready: impl FnOnce()) -> Result<(), EdgeError> {
     let files = Files::open(config.directory.as_ref())?;
     let program = Program::find(&config.haproxy).await?;
     fits(config.connections_max())?;
@@ -70,13 +70,7 @@ pub(crate) async fn run(config: &EdgeConfig, source: impl Source, ready: impl Fn
         signal(SignalKind::terminate()).map_err(EdgeError::Signals)?,
         signal(SignalKind::interrupt()).map_err(EdgeError::Signals)?,
     );
-    let mut wanted = files.applied();
-    if let Some(applied) = &mut wanted {
-        tracing::info!(generation = applied.generation, "begins with the nodes that were applied last");
-        if source.begins_anew() {
-            applied.generation = 0;
-        }
-    }
+    let wanted = applied_last(&files, &mut source);
     let applier = Applier::new(files, program, process, &settings.socket);
     let course = Course::default();
     let mut agent = Agent { settings, other_socket, source, applier, status, wanted, applied: None, course };
@@ -99,6 +93,26 @@ pub(crate) async fn run(config: &EdgeConfig, source: impl Source, ready: impl Fn
     }
     telling.abort();
     Ok(())
+}
+
+/// The nodes that were applied last. For a source that begins anew they are older than whatever it says, and are so on the disk too:
+/// the next start, which may come before anything is applied, has no other sign of it.
+fn applied_last(files: &Files, source: &mut impl Source) -> Option<Membership> {
+    let mut applied = files.applied();
+    if let Some(applied) = &applied {
+        tracing::info!(generation = applied.generation, "begins with the nodes that were applied last");
+    }
+    if source.begins_anew() {
+        let written = applied.as_mut().map_or(Ok(()), |applied| {
+            applied.generation = 0;
+            files.write_applied(applied)
+        });
+        match written {
+            Ok(()) => source.has_begun(),
+            Err(error) => tracing::warn!(%error, "that generations begin anew cannot be written down"),
+        }
+    }
+    applied
 }
 
 struct Agent<S> {
@@ -320,4 +334,57 @@ fn alarm(error: &ApplyError) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says nothing.
+    struct Another {
+        new: bool,
+    }
+
+    impl Source for Another {
+        fn news(&mut self) -> Option<Heard> {
+            None
+        }
+
+        fn name(&self) -> String {
+            String::new()
+        }
+
+        fn has_one_list_for_a_generation(&self) -> bool {
+            false
+        }
+
+        fn begins_anew(&self) -> bool {
+            self.new
+        }
+
+        fn has_begun(&mut self) {
+            self.new = false;
+        }
+    }
+
+    #[test]
+    fn generations_begin_anew_on_the_disk_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::open(folder.path()).unwrap();
+        let mut source = Another { new: true };
+        assert_eq!(applied_last(&files, &mut source), None);
+        assert!(!source.new, "there is nothing to write down");
+        let (list, anew) = (Membership { generation: 900, ..Membership::default() }, Membership::default());
+        files.write_applied(&list).unwrap();
+        assert_eq!(applied_last(&files, &mut source), Some(list));
+        source.new = true;
+        assert_eq!(applied_last(&files, &mut source), Some(anew.clone()));
+        assert_eq!((files.applied(), source.new), (Some(anew), false));
+        // Where that cannot be written, the next start is a first one again.
+        files.write_applied(&Membership { generation: 7, ..Membership::default() }).unwrap();
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("applied.json.new")).unwrap();
+        source.new = true;
+        assert_eq!(applied_last(&files, &mut source).map(|applied| applied.generation), Some(0));
+        assert!(source.new);
+    }
 }

@@ -18,6 +18,8 @@ pub(crate) trait Source {
     fn has_one_list_for_a_generation(&self) -> bool;
     /// Whether its generations have nothing to do with those that were applied before.
     fn begins_anew(&self) -> bool;
+    /// That is written down where those that were applied are.
+    fn has_begun(&mut self);
 }
 
 /// Which nodes there are, if it says so, and what is wrong.
@@ -107,4 +109,6 @@ impl Source for ViewFile {
     fn begins_anew(&self) -> bool {
         false
     }
+
+    fn has_begun(&mut self) {}
 }

@@ -41,7 +41,7 @@ pub use error::ServeError;
 pub use identity::Pin;
 pub(crate) use identity::{Identity, Introduced};
 pub(crate) use lifecycle::{Lifecycle, come_back_after};
-pub(crate) use member::{ANOTHER_AUTHORITY, Stranger};
+pub(crate) use member::{ANOTHER_AUTHORITY, Stranger, is_loopback};
 pub use member::{JoinError, Joining, MemberError};
 pub(crate) use member::{Membership, Report};
 pub(crate) use move_store::{Moved, move_store};

@@ -160,6 +160,19 @@ impl Member {
             MemberState::Draining => 0,
         }
     }
+
+    /// Whether there can be connections to it; `name` is what it is called.
+    ///
+    /// # Errors
+    /// [`NotAView::NotConnectable`].
+    pub fn validate(&self, name: &Name) -> Result<(), NotAView> {
+        for address in [Some(self.address), self.ready].into_iter().flatten() {
+            if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
+                return Err(NotAView::NotConnectable { name: name.clone(), address });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Membership {
@@ -180,11 +193,7 @@ impl EdgeView {
         }
         let mut seen = BTreeSet::new();
         for (name, member) in members {
-            for address in [Some(member.address), member.ready].into_iter().flatten() {
-                if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
-                    return Err(NotAView::NotConnectable { name: name.clone(), address });
-                }
-            }
+            member.validate(name)?;
             if !seen.insert(member.address) {
                 return Err(NotAView::Twice { name: name.clone(), address: member.address });
             }

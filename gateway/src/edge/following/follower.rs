@@ -1,9 +1,5 @@
 //! Follows one node after the other, and tells what it hears.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::time::Duration;
-
 use endtoend_cluster::control::Refused;
 use endtoend_cluster::edge::{EdgeAnswer, EdgeNews, EdgeProfile, EdgeReply, request};
 use endtoend_cluster::join::JoinRefusal;
@@ -12,25 +8,25 @@ use endtoend_cluster::{BadKeys, NodeId};
 use endtoend_haproxy::Checks;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+use super::addresses::{Addresses, LookUp, by_the_system, look_up};
 use super::joining::{self, DEADLINE, EdgeJoinError};
-use super::kept::Kept;
+use super::kept::{Anew, Kept};
 use super::members::{Behind, behind, with_offers_of};
 use super::round::{Next, Round};
 use super::{FollowConfig, KeptError};
+use crate::clock;
 use crate::edge::source::{Heard, Source, SourceFault};
 use crate::node::Joining;
 
-/// What the system gets to find the address of a name.
-const RESOLVE_MAX: Duration = Duration::from_secs(5);
 /// So many signs of life of a node that hears no leader, and another one is asked, which may.
 const UNLED_MAX: u32 = 5;
 
 /// The cluster as a source.
 pub(crate) struct ClusterSource {
     told: watch::Receiver<Told>,
-    begins_anew: bool,
+    anew: Anew,
     name: String,
     task: AbortHandle,
 }
@@ -62,32 +58,44 @@ impl ClusterSource {
         tell: &impl Fn(NodeId),
     ) -> Result<Self, FollowError> {
         let profile = EdgeProfile { name, version: env!("CARGO_PKG_VERSION").to_owned() };
-        let (heard, begins_anew) = match (kept.heard(), joining) {
+        let heard = match (kept.heard(), joining) {
             (Some(heard), joining) => {
                 if joining.is_some() {
                     tracing::info!("this edge is in its cluster already: --join is not needed any more");
                 }
-                (heard, false)
+                heard
             }
             (None, Some(joining)) => {
                 let heard = joining::ask(joining, &kept.keys, &profile, tell).await?;
                 let path = config.directory.clone();
-                kept.keep(&heard).map_err(|source| KeptError::NotWritable { path, source })?;
+                kept.keep_first(&heard).map_err(|source| KeptError::NotWritable { path, source })?;
                 tracing::info!(edge = %kept.keys.node(), cluster = %heard.cluster, "this edge follows the cluster");
-                (heard, true)
+                heard
             }
             (None, None) => return Err(EdgeJoinError::NoToken.into()),
         };
+        Self::follow(kept, heard, profile, (config, checks), by_the_system()).await
+    }
+
+    async fn follow(
+        kept: Kept,
+        heard: EdgeNews,
+        profile: EdgeProfile,
+        (config, checks): (FollowConfig, Checks),
+        look_up: LookUp,
+    ) -> Result<Self, FollowError> {
         let key = LinkKey::from_pkcs8(&kept.keys.tls_pkcs8())?;
         let name = format!("cluster {}", heard.cluster);
         let (said, mut told) = watch::channel(Told::default());
+        let (anew, addresses) = (kept.anew(), Addresses::known_before(kept.addresses()));
+        let (unkept, unkept_addresses) = (None, None);
         let mut follower =
-            Follower { kept, key, profile, config, checks, heard, said, resolved: BTreeMap::new(), unkept: None };
+            Follower { kept, key, profile, config, checks, heard, said, addresses, look_up, unkept, unkept_addresses };
         follower.translate().await;
         // What it was told so far is news, if it is anything.
         told.mark_changed();
         let task = tokio::spawn(follower.follow()).abort_handle();
-        Ok(Self { told, begins_anew, name, task })
+        Ok(Self { told, anew, name, task })
     }
 }
 
@@ -134,7 +142,13 @@ impl Source for ClusterSource {
     }
 
     fn begins_anew(&self) -> bool {
-        self.begins_anew
+        self.anew.is_so()
+    }
+
+    fn has_begun(&mut self) {
+        if let Err(error) = self.anew.is_over() {
+            tracing::warn!(%error, "the next start takes the cluster for a new one, too");
+        }
     }
 }
 
@@ -147,10 +161,12 @@ struct Follower {
     /// The newest, whoever said it.
     heard: EdgeNews,
     said: watch::Sender<Told>,
-    /// Addresses of names, as they were found last.
-    resolved: BTreeMap<String, SocketAddr>,
+    addresses: Addresses,
+    look_up: LookUp,
     /// Why what was heard is not on the disk.
     unkept: Option<String>,
+    /// Why the addresses are not.
+    unkept_addresses: Option<String>,
 }
 
 impl Follower {
@@ -171,6 +187,7 @@ impl Follower {
                         std::future::pending::<()>().await;
                     }
                     sleep(pause).await;
+                    self.look_again().await;
                     continue;
                 }
             };
@@ -207,6 +224,7 @@ impl Follower {
                 EdgeAnswer::Still { led: false } => unled += 1,
                 EdgeAnswer::Refused => return Err(ConnectError::Malformed),
             }
+            self.look_again().await;
             round.followed(node);
             self.fault(None);
             if unled >= UNLED_MAX && self.heard.nodes.len() > 1 {
@@ -232,31 +250,49 @@ impl Follower {
         self.translate().await;
     }
 
-    /// Makes a list of nodes of what was heard.
+    /// Makes a list of nodes of what was heard, with the addresses of their names as they are now.
     async fn translate(&mut self) {
+        let offers = self.heard.nodes.values().filter_map(|node| node.offer.as_ref());
+        let texts = offers.flat_map(|offer| [Some(&*offer.clients), offer.ready.as_deref()]).flatten();
+        let names = Addresses::names(texts);
+        if self.addresses.has_looked_up(&names) {
+            // Looking up takes its time, and may come to nothing.
+            self.say();
+        }
+        let found = look_up(names, &self.look_up).await;
+        self.addresses.found(found, clock::monotonic());
+        if self.kept.addresses() != *self.addresses.known() {
+            self.unkept_addresses = self.kept.keep_addresses(self.addresses.known()).err().map(|error| {
+                tracing::error!(%error, "the addresses of nodes cannot be kept");
+                format!("the addresses of nodes cannot be kept for the next start: {error}")
+            });
+        }
+        self.say();
+    }
+
+    /// Looks up names again while one has no address.
+    async fn look_again(&mut self) {
+        if self.addresses.is_due(clock::monotonic()) {
+            self.translate().await;
+        }
+    }
+
+    fn say(&self) {
         if self.heard.nodes.values().all(|node| node.offer.is_none()) {
             return;
         }
-        let mut names = BTreeMap::new();
-        for offer in self.heard.nodes.values().filter_map(|node| node.offer.as_ref()) {
-            for text in [Some(&offer.clients), offer.ready.as_ref()].into_iter().flatten() {
-                let address = resolve(text).await.or_else(|| self.resolved.get(text).copied());
-                names.extend(address.map(|address| (text.clone(), address)));
-            }
-        }
-        self.resolved = names;
-        let of = |text: &str| self.resolved.get(text).copied();
-        let behind = Some(behind(&self.heard, self.checks, &self.config.weights, of));
         self.said.send_if_modified(|told| {
-            let news = told.behind != behind;
-            told.behind = behind;
-            news
+            let before = told.behind.take();
+            let members = before.as_ref().map(|before| before.membership.clone()).unwrap_or_default();
+            let of = |text: &str| self.addresses.of(text);
+            told.behind = Some(behind(&self.heard, self.checks, &self.config.weights, of, &members));
+            told.behind != before
         });
     }
 
     /// `None`: there is a node that is followed.
     fn fault(&self, fault: Option<String>) {
-        let fault = fault.or_else(|| self.unkept.clone());
+        let fault = fault.or_else(|| self.unkept.clone()).or_else(|| self.unkept_addresses.clone());
         self.said.send_if_modified(|told| {
             let news = told.fault != fault;
             told.fault = fault;
@@ -308,18 +344,94 @@ fn is_unreached(error: &ConnectError) -> bool {
     }
 }
 
-/// The address of `HOST:PORT`: always the same one of several.
-async fn resolve(text: &str) -> Option<SocketAddr> {
-    if let Ok(address) = text.parse() {
-        return Some(address);
-    }
-    let found = timeout(RESOLVE_MAX, tokio::net::lookup_host(text)).await.ok()?.ok()?;
-    found.min()
-}
-
 fn with_cause(error: &ConnectError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use endtoend_haproxy::Membership;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const FOUND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 9)), 1);
+
+    /// Of a cluster with two nodes that nobody reaches; each is asked by a name whether it is ready.
+    async fn followed(folder: &std::path::Path, known: &[&str], look_up: LookUp) -> ClusterSource {
+        let kept = Kept::open(folder).unwrap();
+        let mut heard = super::super::members::tests::news();
+        for node in heard.nodes.values_mut() {
+            node.peer_address = "127.0.0.1:1".to_owned();
+        }
+        kept.keep_first(&heard).unwrap();
+        if !known.is_empty() {
+            kept.keep_addresses(&known.iter().map(|name| ((*name).to_owned(), FOUND)).collect()).unwrap();
+        }
+        let profile = EdgeProfile { name: "edge-1".to_owned(), version: "1".to_owned() };
+        let config = FollowConfig { directory: folder.to_owned(), weights: BTreeMap::new() };
+        ClusterSource::follow(kept, heard, profile, (config, Checks::Ready), look_up).await.unwrap()
+    }
+
+    fn nowhere() -> LookUp {
+        Arc::new(|_| Box::pin(std::future::ready(None)))
+    }
+
+    fn said(source: &mut ClusterSource) -> Option<Membership> {
+        source.news()?.membership
+    }
+
+    #[tokio::test]
+    async fn names_that_have_no_address_at_a_start_have_the_one_of_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut source = followed(folder.path(), &["a.example:1", "a.example:2"], nowhere()).await;
+        let ready: Vec<_> = said(&mut source).unwrap().members.into_values().map(|member| member.ready).collect();
+        assert_eq!(ready, [Some(FOUND); 2]);
+    }
+
+    #[tokio::test]
+    async fn a_name_without_an_address_is_looked_up_again_and_what_is_found_is_kept() {
+        let (folder, there) = (tempfile::tempdir().unwrap(), Arc::new(AtomicBool::new(false)));
+        let found = Arc::clone(&there);
+        let look_up: LookUp =
+            Arc::new(move |_| Box::pin(std::future::ready(found.load(Ordering::SeqCst).then_some(FOUND))));
+        let mut source = followed(folder.path(), &["a.example:1"], look_up).await;
+        assert_eq!(said(&mut source).unwrap().members.len(), 1, "the other one is not known");
+        there.store(true, Ordering::SeqCst);
+        let both = async {
+            loop {
+                if said(&mut source).is_some_and(|membership| membership.members.len() == 2) {
+                    return;
+                }
+                source.told.changed().await.unwrap();
+            }
+        };
+        timeout(Duration::from_secs(60), both).await.unwrap();
+        assert_eq!(Kept::open(folder.path()).unwrap().addresses().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_cluster_is_new_until_that_is_written_down() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(followed(folder.path(), &[], nowhere()).await);
+        // It has ended before it did anything. The next start:
+        let begin = async || {
+            let config = FollowConfig { directory: folder.path().to_owned(), weights: BTreeMap::new() };
+            let kept = Kept::open(folder.path()).unwrap();
+            ClusterSource::begin(kept, (config, "edge-1".to_owned(), Checks::Ready), None, &|_| {}).await.unwrap()
+        };
+        let mut source = begin().await;
+        assert!(source.begins_anew());
+        source.has_begun();
+        assert!(!source.begins_anew() && !begin().await.begins_anew());
     }
 }

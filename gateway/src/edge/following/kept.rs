@@ -1,7 +1,9 @@
 //! What an edge keeps of itself and its cluster.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,10 @@ use crate::edge::files::read_bounded;
 const KEY: &str = "edge.key";
 /// The news that it has heard last.
 const HEARD: &str = "cluster.heard";
+/// The addresses of the nodes' names, as they were found last.
+const ADDRESSES: &str = "cluster.addresses";
+/// There until it is written down that the cluster's generations have nothing to do with those of before.
+const ANEW: &str = "cluster.anew";
 
 /// The directory, with the edge's key.
 pub(crate) struct Kept {
@@ -53,13 +59,46 @@ impl Kept {
         Ok(Self { path: path.to_owned(), keys })
     }
 
-    /// What it has heard last. Damaged is as good as none: it joins anew, or asks by its key.
+    /// What it has heard last. Damaged is as good as none: the edge asks to be let in again, with a token.
     pub(super) fn heard(&self) -> Option<EdgeNews> {
         EdgeNews::decode(&read_bounded(&self.path.join(HEARD)).ok()?).ok()
     }
 
     pub(super) fn keep(&self, news: &EdgeNews) -> io::Result<()> {
         write(&self.path, HEARD, &news.encode())
+    }
+
+    /// What it is told first. Until [`Anew::is_over`] each start is a first one, whatever ended those before.
+    pub(super) fn keep_first(&self, news: &EdgeNews) -> io::Result<()> {
+        write(&self.path, ANEW, &[])?;
+        self.keep(news)
+    }
+
+    pub(super) fn anew(&self) -> Anew {
+        Anew(self.path.join(ANEW))
+    }
+
+    /// The addresses of names; none when they were not kept, or what was is damaged.
+    pub(super) fn addresses(&self) -> BTreeMap<String, SocketAddr> {
+        let read = || serde_json::from_slice(&read_bounded(&self.path.join(ADDRESSES)).ok()?).ok();
+        read().unwrap_or_default()
+    }
+
+    pub(super) fn keep_addresses(&self, addresses: &BTreeMap<String, SocketAddr>) -> io::Result<()> {
+        write(&self.path, ADDRESSES, &serde_json::to_vec(addresses).map_err(io::Error::other)?)
+    }
+}
+
+/// Whether the cluster is new to this edge.
+pub(super) struct Anew(PathBuf);
+
+impl Anew {
+    pub(super) fn is_so(&self) -> bool {
+        self.0.exists()
+    }
+
+    pub(super) fn is_over(&self) -> io::Result<()> {
+        fs::remove_file(&self.0)
     }
 }
 
@@ -94,6 +133,12 @@ mod tests {
         assert_eq!(kept.heard(), Some(news));
         fs::write(path.join(HEARD), b"garbage").unwrap();
         assert_eq!(kept.heard(), None);
+        let addresses = [("a.example:1".to_owned(), "192.0.2.1:1".parse().unwrap())].into();
+        kept.keep_addresses(&addresses).unwrap();
+        assert_eq!(kept.addresses(), addresses);
+        assert_eq!(fs::metadata(path.join(ADDRESSES)).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(path.join(ADDRESSES), b"garbage").unwrap();
+        assert_eq!(kept.addresses(), BTreeMap::new());
         fs::write(path.join(KEY), b"garbage").unwrap();
         assert!(matches!(Kept::open(&path), Err(KeptError::Damaged(_))), "a key is never replaced");
     }

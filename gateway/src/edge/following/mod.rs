@@ -1,9 +1,10 @@
 //! An edge that follows its cluster: it has a key and a certificate of its own, hears from any node which nodes there are, and goes
 //! on with what it has heard last when there is nobody to ask.
 //!
-//! `round` says whom to ask and when, `members` what the news mean for HAProxy; both are rules. `follower` does it, `kept` is its
-//! directory, `joining` the way in.
+//! `round` says whom to ask and when, `members` what the news mean for HAProxy, `addresses` where names lead; they are rules.
+//! `follower` does it, `kept` is its directory, `joining` the way in.
 
+mod addresses;
 mod follower;
 mod joining;
 mod kept;

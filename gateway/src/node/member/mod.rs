@@ -31,6 +31,7 @@ pub(super) use follow::{follow_secrets, follow_state, until_out};
 pub(crate) use joining::{ANOTHER_AUTHORITY, Stranger};
 pub use joining::{JoinError, Joining};
 pub(super) use mark::is_member;
+pub(crate) use offers::is_loopback;
 pub(crate) use reports::{Report, Reports};
 pub(super) use shared::read_stopped;
 pub(super) use stop::STOP_MAX;

@@ -77,13 +77,19 @@ impl Membership {
     }
 }
 
+/// Whether `HOST:PORT` is reached from its own machine alone.
+pub(crate) fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(ip) => ip.to_canonical().is_loopback(),
+        Err(_) => host == "localhost",
+    }
+}
+
 /// Where a node is reached that listens there, and that other nodes reach at `peer_address`.
 fn offer(clients: SocketAddr, admin: Option<SocketAddr>, peer_address: &str) -> Offer {
     let host = peer_address.rsplit_once(':').map_or(peer_address, |(host, _)| host);
-    let here = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-        Ok(ip) => ip.is_loopback(),
-        Err(_) => host == "localhost",
-    };
+    let here = is_loopback(peer_address);
     let reached = |listen: SocketAddr| match listen.ip() {
         ip if ip.is_unspecified() => format!("{host}:{}", listen.port()),
         _ => listen.to_string(),
