@@ -271,6 +271,16 @@ fn a_full_disk_stops_no_change_that_needs_none() {
     eventually(PATIENCE, "service by the new one alone", || total(&edge, "b") > 0 || !serves(&edge));
     let config = || fs::read_to_string(edge.directory().join("haproxy.cfg")).unwrap();
     assert!(config().contains("server a "), "the file is what it was");
+    assert!(alarm(&edge).contains("applied, and not written down: "), "{}", alarm(&edge));
+    // HAProxy that has ended is there again all the same, and is what is wanted.
+    let before = edge.worker();
+    edge.signal_worker("KILL");
+    eventually(PATIENCE, "another worker that has the new one", || {
+        edge.status().pointer("/haproxy/pid").and_then(Value::as_u64).is_some_and(|pid| pid != before)
+            && is_up(&edge, "b")
+            && !is_up(&edge, "a")
+    });
+    assert!(config().contains("server a ") && serves(&edge), "{}", edge.status());
     fs::remove_file(&candidate).unwrap();
     eventually(PATIENCE, "it is written when there is room", || config().contains("server b "));
     eventually(PATIENCE, "no alarm", || alarm(&edge).is_empty());

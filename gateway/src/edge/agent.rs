@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::alarms::Alarms;
 use super::applier::{Applier, ApplyError, How};
 use super::config::EdgeConfig;
 use super::course::{Course, Do};
@@ -73,7 +74,8 @@ pub(crate) async fn run(config: &EdgeConfig, mut source: impl Source, ready: imp
     let wanted = applied_last(&files, &mut source);
     let applier = Applier::new(files, program, process, &settings.socket);
     let course = Course::default();
-    let mut agent = Agent { settings, other_socket, source, applier, status, wanted, applied: None, course };
+    let (applied, alarms) = (None, Alarms::default());
+    let mut agent = Agent { settings, other_socket, source, applier, status, wanted, applied, course, alarms };
     ready();
     let mut turns = interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,6 +127,7 @@ struct Agent<S> {
     wanted: Option<Membership>,
     applied: Option<Membership>,
     course: Course,
+    alarms: Alarms,
 }
 
 impl<S: Source> Agent<S> {
@@ -190,7 +193,8 @@ impl<S: Source> Agent<S> {
                 self.course.applied(now);
                 self.applier.pace.attempted(now, true);
                 self.applied = Some(view.membership);
-                let unwritten = self.applier.unwritten.as_ref().map(alarm);
+                self.alarms.applied();
+                let alarm = self.alarms.text();
                 // First, so that whoever sees the generation sees its servers.
                 self.tell();
                 tracing::info!(generation, how = how.as_str(), ?took, "applied");
@@ -199,19 +203,17 @@ impl<S: Source> Agent<S> {
                     status.generation_applied = Some(generation);
                     let (how, took_ms, at_ms) = (how.as_str().to_owned(), took.as_secs_f64() * 1e3, clock::now().get());
                     status.last_change = Some(LastChange { generation, how, took_ms, at_ms });
-                    status.alarm = unwritten;
+                    status.alarm = alarm;
                 });
                 self.count(how);
             }
             Err(ApplyError::Later(_)) => self.applier.pace.attempted(clock::monotonic(), true),
             Err(error) => {
                 self.applier.pace.attempted(clock::monotonic(), false);
-                let text = alarm(&error);
+                let text = in_one_line(&error);
                 tracing::error!(generation, "not applied: {text}");
-                self.status.send_modify(|status| {
-                    status.alarm = Some(text);
-                    status.counts.failures += 1;
-                });
+                self.status.send_modify(|status| status.counts.failures += 1);
+                self.alarm(|alarms| alarms.failed(text));
                 if let ApplyError::Runtime(error) = &error {
                     self.unanswered(error).await;
                 }
@@ -227,13 +229,23 @@ impl<S: Source> Agent<S> {
             return;
         };
         let view = EdgeView { membership, settings: self.settings.clone() };
-        self.applier.keep(&view).await;
-        let unwritten = self.applier.unwritten.as_ref().map(alarm);
+        let unwritten = self.applier.keep(&view).await.err().map(|error| in_one_line(&error));
         if let Some(text) = &unwritten {
             tracing::error!("not written down: {text}");
         }
         self.course.kept(clock::monotonic(), unwritten.is_none());
-        self.status.send_modify(|status| status.alarm = unwritten);
+        self.alarm(|alarms| alarms.kept(unwritten.as_deref()));
+    }
+
+    /// What is wrong has changed.
+    fn alarm(&mut self, change: impl FnOnce(&mut Alarms)) {
+        change(&mut self.alarms);
+        let text = self.alarms.text();
+        self.status.send_if_modified(|status| {
+            let changed = status.alarm != text;
+            status.alarm = text;
+            changed
+        });
     }
 
     fn count(&self, how: How) {
@@ -254,6 +266,8 @@ impl<S: Source> Agent<S> {
         match self.applier.look_again().await {
             Ok(plan) if plan == Plan::Orders(Vec::new()) => {
                 self.course.answered();
+                let wanted = self.wanted == self.applied;
+                self.alarm(|alarms| alarms.looked(wanted));
                 self.tell();
             }
             // A server that was taken off the list has lost its last session.
@@ -261,7 +275,7 @@ impl<S: Source> Agent<S> {
             Ok(_) => self.mend("HAProxy is not any more what it was"),
             Err(_) if !there => self.mend("HAProxy does not run"),
             Err(error) => {
-                self.status.send_modify(|status| status.alarm = Some(error.to_string()));
+                self.alarm(|alarms| alarms.silent(error.to_string()));
                 self.unanswered(&error).await;
             }
         }
@@ -299,7 +313,7 @@ impl<S: Source> Agent<S> {
         let view = EdgeView { membership, settings: self.settings.clone() };
         let renewed = self.applier.renew(&view).await;
         if let Err(error) = &renewed {
-            tracing::error!("HAProxy gets no other socket: {}", alarm(error));
+            tracing::error!("HAProxy gets no other socket: {}", in_one_line(error));
             std::mem::swap(&mut self.settings.socket, &mut self.other_socket);
         }
         renewed.is_ok()
@@ -325,7 +339,7 @@ impl<S: Source> Agent<S> {
 }
 
 /// An error with what it comes from, in one line.
-fn alarm(error: &ApplyError) -> String {
+fn in_one_line(error: &ApplyError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

@@ -78,8 +78,6 @@ pub(super) struct Applier {
     leaving: Leaving,
     /// The last one that HAProxy was seen to be.
     good: Option<Rendered>,
-    /// What could not be written after it was applied.
-    pub(super) unwritten: Option<ApplyError>,
 }
 
 impl Applier {
@@ -94,7 +92,6 @@ impl Applier {
             info: None,
             leaving: Leaving::default(),
             good: None,
-            unwritten: None,
         }
     }
 
@@ -195,14 +192,14 @@ impl Applier {
             return Err(ApplyError::Later(at));
         }
         let before = self.files.config_text();
-        self.write(wanted).await?;
+        self.write(&wanted.text).await?;
         self.pace.reloaded(now);
         if self.reloaded(wanted).await.is_ok() {
             return Ok(How::Reload);
         }
         // The old worker is there still, or the new one is not what it should be.
         let Some(good) = self.good.take() else { return Err(ApplyError::Mismatch(self.restore(before).await)) };
-        let back = match self.write(&good).await {
+        let back = match self.write(&good.text).await {
             Ok(()) => self.reloaded(&good).await,
             Err(error) => Err(error),
         };
@@ -215,12 +212,24 @@ impl Applier {
 
     /// What an earlier agent has applied is known by its file alone.
     async fn restore(&mut self, before: Option<String>) -> &'static str {
-        let restored =
-            match before.map(|text| self.files.write_candidate(&text).and_then(|_| self.files.take_candidate())) {
-                Some(Ok(())) => self.process.master().reload().await.is_ok(),
-                Some(Err(_)) | None => false,
-            };
-        if restored { "and is again what its file said before" } else { "and there is nothing that it was before" }
+        let written = match before {
+            Some(text) => Some(self.write(&text).await),
+            None => None,
+        };
+        match written {
+            Some(Ok(())) => match self.process.master().reload().await {
+                Ok(()) => "and was told to be again what its file said before",
+                Err(_) => "and does not go back to what its file said before",
+            },
+            Some(Err(ApplyError::Program(ProgramError::Refused(_)))) | None => {
+                // What has just failed is not what it begins with the next time.
+                if let Err(error) = self.files.remove_config() {
+                    tracing::warn!(%error, "HAProxy's configuration, which it does not become, cannot be removed");
+                }
+                "and there is nothing that it was before"
+            }
+            Some(Err(_)) => "and what its file said before cannot be written",
+        }
     }
 
     /// Orders a reload, and waits until HAProxy is what is wanted.
@@ -233,22 +242,42 @@ impl Applier {
             }
             sleep(PAUSE).await;
         }
-        self.becomes(wanted, end).await
+        self.becomes(wanted, end, Plan::is_settled).await
     }
 
     async fn start(&mut self, wanted: &Rendered) -> Result<How, ApplyError> {
-        self.write(wanted).await?;
+        let current = match self.write_new(wanted).await {
+            // A full disk keeps no HAProxy dead: it begins as its file says, and is changed then.
+            Err(ApplyError::Write(error)) if self.files.config_text().is_some() => {
+                tracing::warn!(%error, "HAProxy is started with what was written down before");
+                false
+            }
+            written => written.map(|()| true)?,
+        };
         if !self.process.may_start() {
             return Err(ApplyError::NotRunning);
         }
         self.process.start().map_err(ApplyError::Start)?;
-        self.becomes(wanted, clock::monotonic() + RELOAD_MAX).await.map(|()| How::Start)
+        let end = clock::monotonic() + RELOAD_MAX;
+        if current {
+            self.becomes(wanted, end, Plan::is_settled).await?;
+        } else {
+            self.becomes(wanted, end, |_| true).await?;
+            self.change(wanted).await?;
+        }
+        Ok(How::Start)
     }
 
-    async fn becomes(&mut self, wanted: &Rendered, end: Instant) -> Result<(), ApplyError> {
+    /// Waits until what has to change there is little enough.
+    async fn becomes(
+        &mut self,
+        wanted: &Rendered,
+        end: Instant,
+        enough: impl Fn(&Plan) -> bool,
+    ) -> Result<(), ApplyError> {
         loop {
             let why = match self.look(wanted).await {
-                Ok(plan) if plan.is_settled() => {
+                Ok(plan) if enough(&plan) => {
                     self.process.look().await;
                     return Ok(());
                 }
@@ -262,25 +291,63 @@ impl Applier {
         }
     }
 
-    /// Writes down what was applied, for the next start of HAProxy and of this agent. Whether that worked says `unwritten`.
-    pub(super) async fn keep(&mut self, view: &EdgeView) {
-        self.unwritten = self.write_down(view, &render(view)).await.err();
-    }
-
-    async fn write_down(&self, view: &EdgeView, wanted: &Rendered) -> Result<(), ApplyError> {
-        if !self.files.has_config(&wanted.text) {
-            self.write(wanted).await?;
-        }
+    /// Writes down what was applied, for the next start of HAProxy and of this agent.
+    ///
+    /// # Errors
+    /// When it cannot be written, or HAProxy would not start with it.
+    pub(super) async fn keep(&self, view: &EdgeView) -> Result<(), ApplyError> {
+        self.write_new(&render(view)).await?;
         if self.files.applied().as_ref() != Some(&view.membership) {
             self.files.write_applied(&view.membership).map_err(ApplyError::Write)?;
         }
         Ok(())
     }
 
+    async fn write_new(&self, wanted: &Rendered) -> Result<(), ApplyError> {
+        if self.files.has_config(&wanted.text) { Ok(()) } else { self.write(&wanted.text).await }
+    }
+
     /// Nothing becomes HAProxy's file that HAProxy does not accept.
-    async fn write(&self, wanted: &Rendered) -> Result<(), ApplyError> {
-        let candidate = self.files.write_candidate(&wanted.text).map_err(ApplyError::Write)?;
+    async fn write(&self, text: &str) -> Result<(), ApplyError> {
+        let candidate = self.files.write_candidate(text).map_err(ApplyError::Write)?;
         self.program.check(&candidate).await?;
         self.files.take_candidate().map_err(ApplyError::Write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::edge::config::Supervision;
+
+    /// Before no HAProxy; the program is a real one.
+    async fn applier(folder: &Path) -> Applier {
+        let files = Files::open(folder).unwrap();
+        let program = Program::find(Path::new("haproxy")).await.unwrap();
+        let process = Process::new(Supervision::Other, &program, &files);
+        let socket = format!("{}/stats.sock", folder.display()).parse().unwrap();
+        Applier::new(files, program, process, &socket)
+    }
+
+    #[tokio::test]
+    async fn what_haproxy_did_not_become_is_not_what_it_begins_with() {
+        const GOOD: &str = "frontend a\n  mode http\n  timeout client 1s\n  bind 127.0.0.1:1\n";
+        let folder = tempfile::tempdir().unwrap();
+        let mut applier = applier(folder.path()).await;
+        for (before, after) in [(Some(GOOD), Some(GOOD)), (Some("garbage\n"), None), (None, None)] {
+            applier.files.write_candidate("what failed").unwrap();
+            applier.files.take_candidate().unwrap();
+            let said = applier.restore(before.map(str::to_owned)).await;
+            assert_eq!(applier.files.config_text().as_deref(), after, "{before:?}: {said}");
+            assert_eq!(said.contains("nothing"), after.is_none(), "{said}");
+        }
+        // Where it cannot be written, nothing is said of it.
+        applier.files.write_candidate("what failed").unwrap();
+        applier.files.take_candidate().unwrap();
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("haproxy.cfg.new")).unwrap();
+        assert!(applier.restore(Some(GOOD.to_owned())).await.contains("cannot be written"));
+        assert_eq!(applier.files.config_text().as_deref(), Some("what failed"));
     }
 }

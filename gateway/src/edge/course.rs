@@ -10,8 +10,9 @@ const SILENCES_MAX: u32 = 3;
 const KEEP_AFTER: Duration = Duration::from_millis(250);
 /// And when there are changes all the time, after so long.
 const KEEP_WITHIN: Duration = Duration::from_secs(2);
-/// What could not be written is tried again after this.
+/// What could not be written is tried again after this; after twice as long each further time: `haproxy -c` may hang.
 const KEEP_AGAIN: Duration = Duration::from_secs(2);
+const KEEP_AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ struct Unkept {
 pub(super) struct Course {
     watched: Option<Instant>,
     unkept: Option<Unkept>,
+    /// Times in a row that it could not be written down.
+    vain: u32,
     silences: u32,
 }
 
@@ -63,12 +66,16 @@ impl Course {
     pub(super) fn applied(&mut self, now: Instant) {
         self.silences = 0;
         let by = self.unkept.map_or(now + KEEP_WITHIN, |unkept| unkept.by);
-        self.unkept = Some(Unkept { at: now + KEEP_AFTER, by });
+        // Another change is no reason to try sooner what has just failed.
+        let at = if self.vain == 0 { now + KEEP_AFTER } else { by };
+        self.unkept = Some(Unkept { at, by });
     }
 
     /// It was written down, or could not be.
     pub(super) fn kept(&mut self, now: Instant, done: bool) {
-        self.unkept = (!done).then(|| Unkept { at: now + KEEP_AGAIN, by: now + KEEP_AGAIN });
+        let again = now + KEEP_AGAIN.saturating_mul(1 << self.vain.min(8)).min(KEEP_AGAIN_MAX);
+        self.unkept = (!done).then_some(Unkept { at: again, by: again });
+        self.vain = if done { 0 } else { self.vain.saturating_add(1) };
     }
 
     /// Whether something that was applied is not written down.
@@ -124,7 +131,19 @@ mod tests {
         course.kept(at(begin, 2_000), false);
         assert!(course.is_unkept());
         assert_eq!(course.next(at(begin, 2_010), true), Do::Apply, "a full disk stops nothing");
+        course.applied(at(begin, 2_010));
+        assert_eq!(course.next(at(begin, 2_300), false), Do::Watch, "nor does it hurry a failure");
         assert_eq!(course.next(at(begin, 4_000), true), Do::Keep);
+        let mut now = 4_000;
+        for pause in [4_000, 8_000, 16_000, 30_000, 30_000] {
+            course.kept(at(begin, now), false);
+            assert_ne!(course.next(at(begin, now + pause - 1), false), Do::Keep, "{pause}");
+            now += pause;
+            assert_eq!(course.next(at(begin, now), false), Do::Keep, "{pause}");
+        }
+        course.kept(at(begin, now), true);
+        course.applied(at(begin, now));
+        assert_eq!(course.next(at(begin, now + 250), false), Do::Keep, "it works again");
     }
 
     #[test]

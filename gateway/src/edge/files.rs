@@ -88,6 +88,14 @@ impl Files {
         fs::rename(self.path.join(CANDIDATE), self.config())
     }
 
+    /// From now on it reads nothing.
+    pub(super) fn remove_config(&self) -> io::Result<()> {
+        match fs::remove_file(self.config()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// What HAProxy reads when it starts, if there is something.
     pub(super) fn config_text(&self) -> Option<String> {
         String::from_utf8(read_bounded(&self.config()).ok()?).ok()

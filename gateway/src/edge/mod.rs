@@ -1,9 +1,10 @@
 //! `endtoend edge`: keeps a HAProxy as the list of nodes says.
 //!
-//! `course` says what is done next, `source` says what is wanted (a file; `following` a cluster), `applier` makes it so and looks whether it is, `process` keeps HAProxy itself alive, `agent`
-//! puts them together and `status` tells. What is wanted becomes HAProxy's orders in the crate `endtoend-haproxy`.
+//! `course` says what is done next, `alarms` what is wrong, `source` what is wanted (a file; `following` a cluster); `applier` makes it
+//! so and looks whether it is, `process` keeps HAProxy itself alive, `agent` puts them together and `status` tells. What is wanted becomes HAProxy's orders in the crate `endtoend-haproxy`.
 
 mod agent;
+mod alarms;
 mod applier;
 mod config;
 mod course;

@@ -26,8 +26,10 @@ pub(super) struct Process {
     master: Master,
     /// One that this agent has started.
     child: Option<Child>,
-    /// Everybody whom the master has named last, itself among them.
+    /// Everybody whom the master has named last, itself among them. Its workers may outlive it.
     known: Vec<u32>,
+    /// It has answered, and was not seen to end since.
+    there: bool,
 }
 
 /// How HAProxy is kept, for whoever asks.
@@ -88,6 +90,7 @@ impl Process {
             master: Master::at(files.master()),
             child: None,
             known: Vec::new(),
+            there: false,
         }
     }
 
@@ -97,11 +100,11 @@ impl Process {
 
     /// How it is now.
     pub(super) fn kept(&self) -> Kept {
-        match (self.supervision, &self.child, self.known.is_empty()) {
+        match (self.supervision, &self.child, self.there) {
             (Supervision::Other, ..) => Kept::ByOthers,
             (_, Some(_), _) => Kept::Started,
-            (_, None, false) => Kept::TakenOver,
-            (_, None, true) => Kept::Absent,
+            (_, None, true) => Kept::TakenOver,
+            (_, None, false) => Kept::Absent,
         }
     }
 
@@ -111,11 +114,12 @@ impl Process {
             && let Ok(Some(status)) = child.try_wait()
         {
             tracing::error!(%status, "HAProxy has ended");
-            (self.child, self.known) = (None, Vec::new());
+            (self.child, self.there) = (None, false);
         }
         match self.master.processes().await {
             Ok(processes) => {
                 self.known = processes.iter().filter(|p| p.kind != ProcessKind::Program).map(|p| p.pid).collect();
+                self.there = true;
                 true
             }
             // One that hangs is there.
@@ -143,6 +147,7 @@ impl Process {
 
     /// Ends master and workers at once: they hang, or are not to be any more.
     pub(super) fn kill(&mut self) {
+        self.there = false;
         let own = self.child.as_ref().map(Child::id);
         for pid in self.known.drain(..).chain(own) {
             self::kill(pid, &self.config);
@@ -167,6 +172,40 @@ fn kill(pid: u32, config: &std::path::Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn workers_whose_master_has_ended_are_ended_and_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("haproxy.cfg");
+        fs::write(&config, "").unwrap();
+        // One that has this edge's configuration in its command line, as a worker has, and one whose number it got.
+        let follow = |file: &std::path::Path| child::command("tail".as_ref()).arg("-f").arg(file).spawn().unwrap();
+        let (mut worker, mut stranger) = (follow(&config), follow("/dev/null".as_ref()));
+        let master = child::command("true".as_ref()).spawn().unwrap();
+        let mut process = Process {
+            supervision: Supervision::Own,
+            program: "haproxy".into(),
+            config,
+            master_socket: folder.path().join("master.sock"),
+            master: Master::at(folder.path().join("master.sock")),
+            known: vec![master.id(), worker.id(), stranger.id()],
+            child: Some(master),
+            there: true,
+        };
+        assert_eq!(process.kept(), Kept::Started);
+        let ended = async {
+            while process.look().await {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(endtoend_keeper::PATIENCE, ended).await.unwrap();
+        assert_eq!(process.kept(), Kept::Absent);
+        process.kill();
+        assert!(endtoend_keeper::eventually(|| worker.try_wait().unwrap().is_some()), "the worker goes on");
+        assert!(stranger.try_wait().unwrap().is_none());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
 
     #[test]
     fn connections_have_to_fit_into_the_limit_of_open_files() {

@@ -1,17 +1,24 @@
 //! The program `haproxy`: which one it is, and what it thinks of a configuration.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Child, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use endtoend_haproxy::Version;
-use tokio::time::timeout;
+use tokio::io::{AsyncReadExt as _, copy, sink};
+use tokio::net::unix::pipe::Receiver;
+use tokio::time::{sleep, timeout};
 
 use crate::child;
 
 /// Checking takes some 30 ms; certificates and a busy machine make it more.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// Between two looks whether a program that has said everything has ended.
+const PAUSE: Duration = Duration::from_millis(2);
+/// So much of what it says is looked at; the rest is let go by.
+const SAID_BYTES_MAX: u64 = 256 * 1024;
 
 /// The program.
 #[derive(Clone, Debug)]
@@ -42,7 +49,7 @@ impl Program {
     /// # Errors
     /// See [`ProgramError`].
     pub(super) async fn find(path: &Path) -> Result<Self, ProgramError> {
-        let said = output(path, &["-vv".as_ref()]).await?;
+        let said = output(path, &["-vv".as_ref()], DEADLINE).await?;
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         let no_version = || ProgramError::NoVersion(path.to_owned());
         let version =
@@ -58,7 +65,7 @@ impl Program {
     /// # Errors
     /// `Refused`, with the first thing that it says against it.
     pub(super) async fn check(&self, file: &Path) -> Result<(), ProgramError> {
-        let output = output(&self.path, &["-c".as_ref(), "-f".as_ref(), file.as_os_str()]).await?;
+        let output = output(&self.path, &["-c".as_ref(), "-f".as_ref(), file.as_os_str()], DEADLINE).await?;
         if output.status.success() {
             return Ok(());
         }
@@ -68,15 +75,63 @@ impl Program {
     }
 }
 
-async fn output(path: &Path, arguments: &[&std::ffi::OsStr]) -> Result<Output, ProgramError> {
-    let mut command = child::command(path);
-    command.args(arguments).stdin(Stdio::null());
-    let run = tokio::task::spawn_blocking(move || command.output());
-    match timeout(DEADLINE, run).await {
+async fn output(path: &Path, arguments: &[&std::ffi::OsStr], within: Duration) -> Result<Output, ProgramError> {
+    let run = async {
+        let mut command = child::command(path);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = Running(Some(command.spawn()?));
+        let (stdout, stderr) = running.pipes();
+        let (stdout, stderr) = tokio::try_join!(said(stdout), said(stderr))?;
+        Ok(Output { status: running.ended().await?, stdout, stderr })
+    };
+    match timeout(within, run).await {
         Err(_) => Err(ProgramError::Hangs(path.to_owned())),
-        Ok(ran) => ran
-            .unwrap_or_else(|broken| Err(io::Error::other(broken)))
-            .map_err(|source| ProgramError::NotRun { path: path.to_owned(), source }),
+        Ok(ran) => ran.map_err(|source| ProgramError::NotRun { path: path.to_owned(), source }),
+    }
+}
+
+/// All that comes, and as much of it as is looked at.
+async fn said(pipe: Option<OwnedFd>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        let mut pipe = Receiver::from_owned_fd(pipe)?;
+        (&mut pipe).take(SAID_BYTES_MAX).read_to_end(&mut bytes).await?;
+        copy(&mut pipe, &mut sink()).await?;
+    }
+    Ok(bytes)
+}
+
+/// A program that has not ended. Dropping it ends it.
+struct Running(Option<Child>);
+
+impl Running {
+    fn pipes(&mut self) -> (Option<OwnedFd>, Option<OwnedFd>) {
+        let child = self.0.as_mut();
+        child
+            .map(|child| (child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)))
+            .unwrap_or_default()
+    }
+
+    async fn ended(mut self) -> io::Result<ExitStatus> {
+        loop {
+            match self.0.as_mut().map(Child::try_wait).transpose()?.flatten() {
+                Some(status) => {
+                    self.0 = None;
+                    return Ok(status);
+                }
+                None => sleep(PAUSE).await,
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ended_already = child.kill();
+            // One whose disk does not answer ends when that does: nobody waits here for it.
+            std::thread::spawn(move || child.wait());
+        }
     }
 }
 
@@ -92,6 +147,24 @@ fn has_hybrid(said: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn one_that_hangs_is_ended_and_what_is_said_is_bounded() {
+        let run = async |line: &str, within| output(Path::new("sh"), &["-c".as_ref(), line.as_ref()], within).await;
+        let said = run("head -c 1000000 /dev/zero; echo x >&2; exit 3", DEADLINE).await.unwrap();
+        assert_eq!((said.stdout.len() as u64, said.stderr.as_slice()), (SAID_BYTES_MAX, b"x\n".as_slice()));
+        assert_eq!(said.status.code(), Some(3));
+
+        let folder = tempfile::tempdir().unwrap();
+        for end in ["exec sleep 1000", "exec sleep 1000 >&- 2>&-"] {
+            let pid = folder.path().join("pid");
+            let line = format!("echo $$ > {0}.new; mv {0}.new {0}; {end}", pid.display());
+            let hangs = run(&line, Duration::from_secs(2)).await;
+            assert!(matches!(hangs, Err(ProgramError::Hangs(_))), "{hangs:?}");
+            let pid = std::fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+            assert!(endtoend_keeper::eventually(|| endtoend_keeper::is_over(pid)), "it goes on");
+        }
+    }
 
     #[test]
     fn the_hybrid_group_is_there_since_openssl_3_5() {

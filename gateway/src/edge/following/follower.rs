@@ -413,6 +413,7 @@ mod tests {
                     return;
                 }
                 source.told.changed().await.unwrap();
+                source.told.mark_changed();
             }
         };
         timeout(Duration::from_secs(60), both).await.unwrap();
