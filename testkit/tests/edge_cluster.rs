@@ -113,6 +113,9 @@ async fn an_edge_that_is_removed_is_cut_off_and_a_token_is_for_whom_it_was_made(
     assert_eq!(edges(&cluster, 0), Vec::<Value>::new());
     eventually(PATIENCE, "it knows that it is cut off", || fault(&edge).contains("was rejected or removed"));
     cluster.join();
+    // One that is let in now hears of the new node. By then the first one would have, too.
+    let other = approved(&cluster);
+    until_up(&other, &["node-1", "node-2"]);
     assert_eq!(servers(&edge).len(), 1, "it hears nothing more, and goes on with what it has");
     Unsecured::reach(edge.listen(), &[]).await.unwrap();
     edge.terminate();

@@ -147,7 +147,9 @@ async fn measure(options: &Options) -> bool {
 
 /// What HAProxy has, as the agent has read it back, that is not what is wanted.
 fn differs(status: &Value, wanted: &[Behind]) -> Option<String> {
-    let servers = status.get("servers").and_then(Value::as_array)?;
+    let Some(servers) = status.get("servers").and_then(Value::as_array) else {
+        return Some(format!("{status} has no servers"));
+    };
     let named = |name: &str| servers.iter().find(|server| server.get("name") == Some(&name.into()));
     for Behind { name, address, draining, weight, .. } in wanted {
         let Some(server) = named(name) else { return Some(format!("{name} is missing")) };
