@@ -13,6 +13,8 @@ use crate::tunnel::{self, State, Status, Tunnel, Way};
 
 /// In the data directory of the node.
 const DIRECTORY: &str = "tunnel";
+/// What the program ends with when options do not fit together, as with any that it does not know.
+const USAGE: u8 = 2;
 
 /// `endtoend tunnel`
 #[derive(Args, Debug)]
@@ -39,9 +41,9 @@ struct Start {
     /// With --via ssh: the machine, as `ssh` takes it. Its `GatewayPorts` decides who reaches the port there.
     #[arg(long, value_name = "[USER@]HOST", required_if_eq("via", "ssh"))]
     to: Option<String>,
-    /// With --via ssh: the port there; 0 has that machine choose.
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    port: u16,
+    /// With --via ssh: the port there; without it, or with 0, that machine chooses.
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
     /// With --via ssh: another configuration than the user's.
     #[arg(long, value_name = "FILE")]
     ssh_config: Option<PathBuf>,
@@ -56,7 +58,7 @@ struct Start {
     at: AtNode,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Via {
     /// A service in the Tor network, by Debian's package `tor`.
     Onion,
@@ -64,6 +66,16 @@ enum Via {
     Ssh,
     /// Any other program.
     Command,
+}
+
+impl Via {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Onion => "onion",
+            Self::Ssh => "ssh",
+            Self::Command => "command",
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -106,13 +118,38 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Failure> 
     }
 }
 
+impl Start {
+    /// # Errors
+    /// When an option is another way's: whoever gave it means that way.
+    fn way(&self) -> Result<Way, Failure> {
+        let Self { via, to, port, ssh_config, command, .. } = self;
+        let given = [
+            ("--to", Via::Ssh, to.is_some()),
+            ("--port", Via::Ssh, port.is_some()),
+            ("--ssh-config", Via::Ssh, ssh_config.is_some()),
+            ("--command", Via::Command, command.is_some()),
+        ];
+        if let Some((option, its, _)) = given.into_iter().find(|(_, its, given)| *given && its != via) {
+            let [its, chosen] = [its, *via].map(Via::as_str);
+            return Err(Failure::new(format!(
+                "{option} is for --via {its}, and this is --via {chosen}: leave it out, or choose --via {its}"
+            ))
+            .with_code(USAGE));
+        }
+        Ok(match via {
+            Via::Onion => Way::Onion,
+            Via::Ssh => {
+                let to = to.clone().unwrap_or_default();
+                Way::Ssh { to, port: port.unwrap_or_default(), config: ssh_config.clone() }
+            }
+            Via::Command => Way::Command(command.clone().unwrap_or_default()),
+        })
+    }
+}
+
 fn start(options: &Start, environment: &Environment) -> Result<(), Failure> {
-    let Start { via, to, port, ssh_config, command, public, at } = options;
-    let way = match via {
-        Via::Onion => Way::Onion,
-        Via::Ssh => Way::Ssh { to: to.clone().unwrap_or_default(), port: *port, config: ssh_config.clone() },
-        Via::Command => Way::Command(command.clone().unwrap_or_default()),
-    };
+    let Start { public, at, .. } = options;
+    let way = options.way()?;
     let AdminAnswer::Status(status) = at.ask(AdminRequest::Status {}, environment)? else { return Err(unexpected()) };
     let running =
         status.running.ok_or_else(|| Failure::new("this node does not run: start it with `endtoend serve`"))?;
@@ -165,4 +202,46 @@ fn text(status: &Status) -> String {
         text.push_str(&format!("\n  notice: {notice}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser, Debug)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn way(arguments: &[&str]) -> Result<Way, String> {
+        let line =
+            Line::try_parse_from(["tunnel", "start"].iter().chain(arguments)).map_err(|error| error.to_string())?;
+        let Command::Start(start) = line.options.command else { unreachable!("it is a start") };
+        start.way().map_err(|failure| failure.text)
+    }
+
+    #[test]
+    fn an_option_of_another_way_is_refused() {
+        let ssh = |port| Ok(Way::Ssh { to: "relay".to_owned(), port, config: None });
+        assert_eq!(way(&[]), Ok(Way::Onion));
+        assert_eq!(way(&["--via", "ssh", "--to", "relay"]), ssh(0));
+        assert_eq!(way(&["--via", "ssh", "--to", "relay", "--port", "7"]), ssh(7));
+        assert_eq!(way(&["--via", "command", "--command", "x"]), Ok(Way::Command("x".to_owned())));
+        for (arguments, why) in [
+            (&["--to", "relay"] as &[_], "--to is for --via ssh, and this is --via onion"),
+            (&["--port", "7"], "--port is for --via ssh, and this is --via onion"),
+            (&["--via", "command", "--command", "x", "--ssh-config", "f"], "--ssh-config is for --via ssh"),
+            (
+                &["--via", "ssh", "--to", "relay", "--command", "x"],
+                "--command is for --via command, and this is --via ssh",
+            ),
+            (&["--via", "ssh", "--to", "relay", "--ssh-config", ""], "--ssh-config"),
+        ] {
+            let refused = way(arguments);
+            assert!(refused.as_ref().is_err_and(|text| text.contains(why)), "{arguments:?}: {refused:?}");
+        }
+    }
 }

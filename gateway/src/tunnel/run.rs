@@ -117,6 +117,7 @@ impl<T: Fn(&Status)> Runs<'_, T> {
             let fault = last_words(&said(&self.place.folder().join(LOG)));
             self.say(|status| {
                 (status.state, status.pid, status.fault) = (State::Waiting, None, Some(fault));
+                (status.address, status.notice) = (None, None);
             });
             sleep(pause).await;
         }
@@ -137,12 +138,17 @@ impl<T: Fn(&Status)> Runs<'_, T> {
             status.starts += 1;
         });
         let mut up: Option<Instant> = None;
+        let (mut reached, mut looked_at) = (Found::NotYet, None);
         while pid.is_some_and(|pid| !is_over(pid)) {
-            if up.is_none()
-                && let Found::At { host, port, ends_tls } = self.found(&log)
-            {
-                up = Some(clock::monotonic());
-                self.reached(host, port, ends_tls);
+            let length = fs::metadata(&log).ok().map(|meta| meta.len());
+            if reached == Found::NotYet || length != looked_at {
+                let found = self.found(&log);
+                if found.replaces(&reached) {
+                    up.get_or_insert_with(clock::monotonic);
+                    self.reached(&found);
+                    reached = found;
+                }
+                looked_at = length;
             }
             shorten(&log);
             sleep(LOOK_EACH).await;
@@ -155,8 +161,9 @@ impl<T: Fn(&Status)> Runs<'_, T> {
         self.tunnel.way.found(&said(log), hostname.as_deref(), self.tunnel.node)
     }
 
-    fn reached(&self, host: String, port: u16, ends_tls: bool) {
-        let (host, port) = self.tunnel.public.clone().unwrap_or((host, port));
+    fn reached(&self, found: &Found) {
+        let Found::At { host, port, ends_tls } = found else { return };
+        let (host, port) = self.tunnel.public.clone().unwrap_or_else(|| (host.clone(), *port));
         let address = format!("endtoend://{host}:{port}/#{}", self.tunnel.pin);
         let notice = ends_tls.then(|| {
             "this tunnel ends TLS itself, so clients see another key than the node's and refuse it: have it pass TCP on".to_owned()

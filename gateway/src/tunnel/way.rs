@@ -1,7 +1,7 @@
 //! The programs that make a tunnel, and what they say when it is there.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use endtoend_keeper::Kept;
@@ -39,6 +39,24 @@ pub(super) enum Found {
         ends_tls: bool,
     },
     NotYet,
+}
+
+impl Found {
+    /// Whether it is told in place of what was found before: the newest is, but an address where TLS is ended on the way says nothing
+    /// against one where it is not. Programs print links to their terms and to pages of their own, too.
+    pub(super) fn replaces(&self, before: &Self) -> bool {
+        match (self, before) {
+            (Self::NotYet, _) | (Self::At { ends_tls: true, .. }, Self::At { ends_tls: false, .. }) => false,
+            _ => self != before,
+        }
+    }
+
+    /// Whether that is the node itself, whose address many a program repeats.
+    fn is(&self, node: SocketAddr) -> bool {
+        let Self::At { host, port, .. } = self else { return false };
+        let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        *port == node.port() && ip.is_ok_and(|ip| ip == node.ip() || ip.is_loopback())
+    }
 }
 
 const TOR: Kept = Kept { name: "tor", start: "\"$4\" -f \"$0/torrc\"", children: true };
@@ -119,10 +137,11 @@ impl Way {
                     None => Found::NotYet,
                 }
             }
-            Self::Command(_) => said
-                .split(|letter: char| letter.is_whitespace() || "\"'`|<>,;()=".contains(letter))
-                .find_map(url)
-                .unwrap_or(Found::NotYet),
+            Self::Command(_) => {
+                let words = said.split(|letter: char| letter.is_whitespace() || "\"'`|<>,;()=".contains(letter));
+                let others = words.filter_map(url).filter(|found| !found.is(node));
+                others.fold(Found::NotYet, |best, found| if found.replaces(&best) { found } else { best })
+            }
         }
     }
 }
@@ -162,6 +181,19 @@ mod tests {
 
     const NODE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8443);
 
+    const CLOUDFLARED: &str = "\
+        2026-11-26T10:00:00Z INF Thank you for trying Cloudflare Tunnel. Doing so, without a Cloudflare account, is a quick way to \
+        experiment and try it out. However, be aware that these account-less Tunnels have no uptime guarantee, are subject to the \
+        Cloudflare Online Services Terms of Use (https://www.cloudflare.com/website-terms/), and Cloudflare reserves the right to \
+        investigate your use of Tunnels for violations of such terms. If you intend to use Tunnels in production you should use a \
+        pre-created named tunnel by following: https://developers.cloudflare.com/cloudflare-one/connections/connect-apps\n\
+        2026-11-26T10:00:00Z INF Requesting new quick Tunnel on trycloudflare.com...\n\
+        2026-11-26T10:00:02Z INF +--------------------------------------------------------------------------------------------+\n\
+        2026-11-26T10:00:02Z INF |  Your quick Tunnel has been created! Visit it at (it may take some time to be reachable):  |\n\
+        2026-11-26T10:00:02Z INF |  https://some-words.trycloudflare.com                                                     |\n\
+        2026-11-26T10:00:02Z INF +--------------------------------------------------------------------------------------------+\n\
+        2026-11-26T10:00:02Z INF Settings: map[ha-connections:1 protocol:quic url:tcp://127.0.0.1:8443]\n";
+
     fn at(host: &str, port: u16, ends_tls: bool) -> Found {
         Found::At { host: host.to_owned(), port, ends_tls }
     }
@@ -180,6 +212,13 @@ mod tests {
             ("10:00:00 INFO nothing yet, see http://127.0.0.1:4040 and tcp://", Found::NotYet),
             ("tcp://host.example:0 tcp://host.example:99999 tcp://a_b.example:1 tcp://x\u{1b}[0m.y:1", Found::NotYet),
             ("", Found::NotYet),
+            // The newest counts, not the node's own, and one that passes TCP on before one that does not.
+            ("tcp://a.example:1\ntcp://b.example:2\nhttps://c.example\n", at("b.example", 2, false)),
+            ("https://a.example tcp://b.example:2 https://c.example", at("b.example", 2, false)),
+            ("tcp://b.example:2 to tcp://127.0.0.1:8443", at("b.example", 2, false)),
+            ("forwarding tcp://127.0.0.1:8443", Found::NotYet),
+            ("forwarding tcp://127.0.0.1:8444", at("127.0.0.1", 8444, false)),
+            (CLOUDFLARED, at("some-words.trycloudflare.com", 443, true)),
         ] {
             assert_eq!(found(said), expected, "{said}");
         }
