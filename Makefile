@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo cluster-demo desktop screenshots test bench load peer soak sabotage torture cluster-torture failover across growth hostile edge edge-cost fuzz fmt lint
+.PHONY: help setup demo cluster-demo desktop screenshots test bench load peer soak sabotage torture cluster-torture edge-torture failover across growth hostile edge edge-cost fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ torture: setup ## a hundred faults and 100 000 messages on SQLite, then on Postg
 cluster-torture: setup ## three nodes under a hundred faults and 100 000 messages; SEED=2 for others
 	$(CARGO) build --locked --profile bench --workspace --bins
 	"$(CARGO_TARGET_DIR)/release/torture" --nodes 3 --seed $(or $(SEED),1) --faults 100 --messages 100000 --seconds-max 3600
+
+edge-torture: setup ## the same through an edge that follows the cluster, and is struck too; SEED=2 for others
+	$(CARGO) build --locked --profile bench --workspace --bins
+	"$(CARGO_TARGET_DIR)/release/torture" --nodes 3 --edge --seed $(or $(SEED),1) --faults 100 --messages 100000 --seconds-max 3600
 
 failover: setup ## how long it takes until proposals and messages flow again: 30 kills of a leader, and 30 of an owner
 	$(CARGO) build --locked --profile bench --workspace --bins

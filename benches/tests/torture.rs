@@ -43,6 +43,15 @@ fn on_three_nodes_nothing_is_lost_doubled_or_out_of_order() {
     assert!(ledger["proposals_again_ms"][0].as_f64() > Some(0.0), "{ledger}");
 }
 
+/// Nodes, the leader, HAProxy, its agent, Redis and PostgreSQL are killed, each once.
+#[test]
+fn through_an_edge_nothing_is_lost_doubled_or_out_of_order() {
+    let ledger = keeps_its_promises(7, 1_400, &["--seed", "1", "--nodes", "3", "--edge", "--only", "killed"]);
+    for kind in ["node killed", "HAProxy killed", "the edge's agent killed"] {
+        assert!(ledger["faults"].get(kind).is_some(), "{kind}: {ledger}");
+    }
+}
+
 /// An operator lets a node in and takes it out, replaces the secrets, and restarts all nodes, under messages.
 #[test]
 fn while_an_operator_works_on_three_nodes_nothing_is_lost_doubled_or_out_of_order() {

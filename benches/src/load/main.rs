@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use endtoend_benches::process::cpu_with_ended_children;
-use endtoend_benches::several::Several;
+use endtoend_benches::several::{Several, Way};
 use endtoend_benches::{Stopwatch, cpu, resident_kib};
 use endtoend_testkit::{Node, NodeOptions};
 use endtoend_testkit_postgres::{Server, Settings};
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
     let store = server.as_ref().map(|server| runtime.block_on(server.database()));
     let (nodes, several) = match &store {
         Some(store) if cluster => {
-            let (nodes, several) = Several::start(options.nodes.into(), store, false);
+            let (nodes, several) = Several::start(options.nodes.into(), store, Way::Direct);
             (nodes, Some(several))
         }
         store => {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use endtoend_testkit::{Node, NodeOptions, PATIENCE, cluster_command, eventually, nodes, text};
+use endtoend_testkit::{Edge, Node, NodeOptions, PATIENCE, cluster_command, eventually, nodes, text};
 use endtoend_testkit_redis::{Network, Server as Redis};
 use serde_json::Value;
 
@@ -19,6 +19,20 @@ const PORT: u16 = 7443;
 /// Nodes are reached at the address that is so much further.
 const RELAYS_FROM: u8 = 100;
 
+/// How nodes are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Each by clients and by the others.
+    Direct,
+    /// By the others over links that can be cut.
+    Relayed,
+    /// That, and by clients through an edge that follows the cluster, and no other way.
+    ByEdge,
+}
+
+/// Of the edge.
+const EDGE: &str = "[limits]\nconnections_max = 300\n[times]\ncheck_interval_ms = 200\nslow_start_ms = 1\n";
+
 /// What the nodes have in common. The nodes themselves are kept elsewhere.
 #[derive(Debug)]
 pub struct Several {
@@ -28,7 +42,9 @@ pub struct Several {
     pub links: Arc<Links>,
     store: String,
     network: Network,
-    relayed: bool,
+    way: Way,
+    /// Before them, when clients come that way.
+    edge: Option<Edge>,
     count: usize,
     /// Of all of them, and of one that visits.
     names: Vec<String>,
@@ -36,17 +52,17 @@ pub struct Several {
 }
 
 impl Several {
-    /// Starts them: the first founds the cluster, the others join and are approved. `relayed`: their links can be cut.
+    /// Starts them: the first founds the cluster, the others join and are approved. An edge is let in at the end.
     ///
     /// # Panics
     /// When one does not start.
-    pub fn start(count: usize, store: &str, relayed: bool) -> (Vec<Node>, Self) {
+    pub fn start(count: usize, store: &str, way: Way) -> (Vec<Node>, Self) {
         let network = Network::own();
         let links = Arc::new(Links::new(count + 1));
         let names = (1..=count + 1).map(|number| format!("node-{number}")).collect();
         let (redis, store) = (Redis::start(), store.to_owned());
-        let mut several = Self { redis, links, store, network, relayed, count, names, _relays: Vec::new() };
-        if relayed {
+        let mut several = Self { redis, links, store, network, way, edge: None, count, names, _relays: Vec::new() };
+        if way != Way::Direct {
             let relay = |number| Relay::start(several.reached(number), several.listens(number), number, &several.links);
             several._relays = (0..=count).map(relay).collect();
         }
@@ -58,7 +74,32 @@ impl Several {
         for (number, node) in started.iter().enumerate() {
             several.links.runs_as(number, node.pid());
         }
+        if way == Way::ByEdge {
+            several.edge = started.first().map(|seed| several.let_edge_in(seed, &started));
+        }
         (started, several)
+    }
+
+    /// An edge that sends clients to all of these.
+    fn let_edge_in(&self, seed: &Node, all: &[Node]) -> Edge {
+        let token = decided(seed.data_dir(), &["token", "create", "--edge"]);
+        let edge = Edge::follow(EDGE, &(self.reached(0).to_string(), text(&token, "token")));
+        // It asks before it can be approved.
+        decided(seed.data_dir(), &["approve", "edge-1"]);
+        edge.answers();
+        let up = |number| text(&edge.server(self.name(number)), "state").starts_with("UP");
+        eventually(PATIENCE, "all nodes behind the edge", || (0..all.len()).all(up));
+        edge
+    }
+
+    /// Where clients come in, when they all come there.
+    pub fn entry(&self) -> Option<SocketAddr> {
+        self.edge.as_ref().map(Edge::listen)
+    }
+
+    /// What stands before the nodes.
+    pub const fn edge(&mut self) -> Option<&mut Edge> {
+        self.edge.as_mut()
     }
 
     /// The number of a node beyond those that there are from the beginning: it may come and go.
@@ -91,6 +132,10 @@ impl Several {
             ("ENDTOEND_CLUSTER__ADDRESS", self.reached(number).to_string()),
             ("ENDTOEND_GATEWAY__DRAIN_SECONDS", "5".to_owned()),
         ]);
+        if self.way == Way::ByEdge {
+            options.environment.push(("ENDTOEND_GATEWAY__PROXY_FROM", "[\"127.0.0.1\"]".to_owned()));
+            return options.watched();
+        }
         options
     }
 
@@ -100,7 +145,7 @@ impl Several {
 
     /// Where the others reach it.
     fn reached(&self, number: usize) -> SocketAddr {
-        self.address(number, if self.relayed { RELAYS_FROM } else { 0 })
+        self.address(number, if self.way != Way::Direct { RELAYS_FROM } else { 0 })
     }
 
     fn address(&self, number: usize, from: u8) -> SocketAddr {

@@ -254,8 +254,28 @@ impl Victims {
                 }
                 self.cured(kind);
             }
+            Kind::HaproxyKilled | Kind::HaproxyHangs | Kind::AgentKilled => self.strike_edge(fault).await,
             _ => self.change_members(fault).await,
         }
+    }
+
+    /// What stands before the nodes.
+    async fn strike_edge(&mut self, Fault { kind, lasts, .. }: Fault) {
+        let Some(edge) = self.several.as_mut().and_then(Several::edge) else { return };
+        match kind {
+            Kind::HaproxyKilled => edge.signal_worker("KILL"),
+            Kind::HaproxyHangs => {
+                edge.signal_worker("STOP");
+                tokio::time::sleep(lasts).await;
+                edge.signal_worker("CONT");
+            }
+            _ => {
+                edge.kill_agent();
+                tokio::time::sleep(lasts).await;
+                tokio::task::block_in_place(|| edge.launch());
+            }
+        }
+        self.cured(kind);
     }
 
     /// The next step of a fault that has several begins.
@@ -359,7 +379,8 @@ impl Victims {
         }
         let life = self.world.next_life();
         self.world.service().recovers(kind, at, life);
-        if self.several.is_some() {
+        // By an edge nobody knows where a client is.
+        if self.several.as_ref().is_some_and(|several| several.entry().is_none()) {
             let receivers = nodes.iter().flat_map(|number| self.world.owned(*number)).collect();
             self.kills.push(Killed { at, receivers });
         }

@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use disk::{OwnDisk, Trace};
-use endtoend_benches::several::Several;
+use endtoend_benches::several::{Several, Way};
 use engines::Pair;
 use faults::Victims;
 use ledger::Ledger;
@@ -63,6 +63,9 @@ struct Options {
     /// Nodes; several are one cluster, with Redis, on PostgreSQL.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
     nodes: u8,
+    /// Clients come through an edge that follows the cluster: HAProxy and its agent, which are struck too.
+    #[arg(long)]
+    edge: bool,
     /// Only faults whose names have this, such as "leader killed".
     #[arg(long, default_value = "", hide_default_value = true)]
     only: String,
@@ -95,6 +98,10 @@ const LISTENER_KILLED_EACH: usize = 5;
 
 fn main() -> ExitCode {
     let mut options = Options::parse();
+    if options.edge && options.nodes == 1 {
+        eprintln!("torture: an edge is before several nodes: use --nodes 3");
+        return ExitCode::from(2);
+    }
     options.postgres |= options.nodes > 1;
     // The node's own disk is mounted where nobody else sees it. PostgreSQL needs a second user, so only root may have both.
     if !options.in_name_space
@@ -126,9 +133,10 @@ async fn run(options: Options) -> Ledger {
         None => None,
         Some(server) => Some(server.database().await),
     };
+    let way = if options.edge { Way::ByEdge } else { Way::Relayed };
     let (nodes, several) = match &store {
         Some(store) if options.nodes > 1 => {
-            let (nodes, several) = tokio::task::block_in_place(|| Several::start(options.nodes.into(), store, true));
+            let (nodes, several) = tokio::task::block_in_place(|| Several::start(options.nodes.into(), store, way));
             (nodes, Some(several))
         }
         store => {
@@ -142,14 +150,18 @@ async fn run(options: Options) -> Ledger {
         trace: Trace::is_possible(),
         own_disk: disk.is_some(),
         several: several.is_some(),
+        edge: options.edge,
     };
     let plan = plan::faults(options.seed, options.faults, options.messages, means, &options.only);
     assert!(plan.len() == options.faults, "no fault of this machine has a name with {:?}", options.only);
-    let listens = nodes.iter().map(Node::listen).collect();
-    let world = Arc::new(World::new(listens, options.seed, options.senders, options.receivers));
+    let edge = several.as_ref().and_then(Several::entry);
+    let listens = edge.map_or_else(|| nodes.iter().map(Node::listen).collect(), |edge| vec![edge]);
+    let world = Arc::new(World::new(listens, several.is_some(), options.seed, options.senders, options.receivers));
     // At two nodes, when there are two.
-    let addresses =
-        [nodes.first(), nodes.get(1).or(nodes.first())].map(|node| node.map_or("", Node::address).to_owned());
+    let addresses = [nodes.first(), nodes.get(1).or(nodes.first())].map(|node| {
+        let of_node = node.map_or("", Node::address);
+        edge.map_or_else(|| of_node.to_owned(), |edge| format!("endtoend://{edge}/#{}", pin(of_node)))
+    });
     let pair = (!options.no_pair).then(|| tokio::task::spawn_blocking(move || Pair::start(addresses)));
     let mut people = JoinSet::new();
     let (senders, receivers) = populate(&world, &options, &mut people).await;
@@ -207,6 +219,11 @@ async fn run(options: Options) -> Ledger {
         unfinished,
         without,
     }
+}
+
+/// What a client has to see of the server at this address.
+fn pin(address: &str) -> &str {
+    address.split_once('#').map_or("", |(_, pin)| pin)
 }
 
 type Told = (Vec<mpsc::Sender<sender::Command>>, Vec<mpsc::Sender<receiver::Command>>);

@@ -68,6 +68,12 @@ pub(crate) enum Kind {
     NodeCutOffOneWay,
     /// Nothing comes between two nodes.
     LinkCut,
+    /// kill -9 of HAProxy's worker.
+    HaproxyKilled,
+    /// SIGSTOP of it, and SIGCONT.
+    HaproxyHangs,
+    /// kill -9 of the edge's agent, and a start after the time.
+    AgentKilled,
     /// A sender's socket is gone without a word.
     SenderVanishes,
     /// A sender goes on over a second connection and leaves the first one open.
@@ -161,6 +167,35 @@ impl Kind {
         (Self::ReceiverSleeps, 1),
     ];
 
+    /// On several nodes behind an edge, where nobody chooses the node that takes him.
+    const BEHIND_EDGE: [(Self, u32); 25] = [
+        (Self::NodeKilled, 6),
+        (Self::LeaderKilled, 4),
+        (Self::NodeKilledTwice, 1),
+        (Self::NodePaused, 2),
+        (Self::NodePausedBeyondLease, 3),
+        (Self::NodeEndsInOrder, 3),
+        (Self::NodeDrained, 3),
+        (Self::MemberComesAndGoes, 3),
+        (Self::MemberRemovedWhileItServes, 2),
+        (Self::MembersGetNewSecrets, 1),
+        (Self::MembersRestartOneByOne, 2),
+        (Self::HaproxyKilled, 4),
+        (Self::HaproxyHangs, 2),
+        (Self::AgentKilled, 3),
+        (Self::RedisFlushed, 2),
+        (Self::RedisKilled, 2),
+        (Self::NodeCutOff, 3),
+        (Self::NodeCutOffOneWay, 2),
+        (Self::StoreKilled, 1),
+        (Self::SenderVanishes, 2),
+        (Self::SenderConnectsTwice, 2),
+        (Self::ReceiverVanishes, 2),
+        (Self::ReceiverAttachesTwice, 3),
+        (Self::ReceiverEndsBeforeAck, 1),
+        (Self::ReceiverEndsBeforeStoring, 1),
+    ];
+
     /// Needs `strace`, and leave to trace.
     pub(crate) const fn needs_trace(self) -> bool {
         matches!(
@@ -210,6 +245,9 @@ impl Kind {
             Self::NodeCutOff => "node cut off",
             Self::NodeCutOffOneWay => "node cut off in one direction",
             Self::LinkCut => "link cut",
+            Self::HaproxyKilled => "HAProxy killed",
+            Self::HaproxyHangs => "HAProxy hangs",
+            Self::AgentKilled => "the edge's agent killed",
             Self::SenderVanishes => "sender vanishes",
             Self::SenderConnectsTwice => "sender connects twice",
             Self::ReceiverVanishes => "receiver vanishes",
@@ -238,10 +276,10 @@ impl Kind {
             Self::NodePausedBeyondLease => (3_500, 8_000),
             Self::NodeEndsInOrder | Self::LeaderMoves | Self::RedisFlushed => (0, 500),
             Self::NodeDrained => (500, 2_000),
-            Self::RedisKilled => (0, 2_000),
+            Self::RedisKilled | Self::AgentKilled => (0, 2_000),
             Self::RedisHangs => (200, 5_000),
             Self::NodeCutOff | Self::NodeCutOffOneWay | Self::LinkCut => (300, 6_000),
-            Self::NodePaused => (300, 3_000),
+            Self::NodePaused | Self::HaproxyHangs => (300, 3_000),
             Self::NodePausedAndKilled => (100, 1_000),
             Self::DiskSlow => (500, 2_000),
             Self::DiskSlowNodeKilled | Self::DiskFullNodeKilled => (200, 800),
@@ -252,6 +290,7 @@ impl Kind {
             | Self::MemberRemovedWhileItServes
             | Self::MembersGetNewSecrets
             | Self::MembersRestartOneByOne
+            | Self::HaproxyKilled
             | Self::SenderConnectsTwice => (0, 0),
             Self::ReceiverVanishes => (0, 3_000),
             Self::ReceiverAttachesTwice => (0, 0),
@@ -282,12 +321,15 @@ pub(crate) struct Means {
     pub(crate) own_disk: bool,
     /// There are several nodes.
     pub(crate) several: bool,
+    /// An edge is before them.
+    pub(crate) edge: bool,
 }
 
 impl Means {
     /// The kinds that are possible, with their weights.
     fn kinds(self) -> Vec<(Kind, u32)> {
         let all: &[_] = match self {
+            Self { edge: true, .. } => &Kind::BEHIND_EDGE,
             Self { several: true, .. } => &Kind::SEVERAL,
             Self { postgres: true, .. } => &Kind::POSTGRES,
             _ => &Kind::SQLITE,
@@ -347,7 +389,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: Means = Means { postgres: false, trace: true, own_disk: true, several: false };
+    const ALL: Means = Means { postgres: false, trace: true, own_disk: true, several: false, edge: false };
 
     #[test]
     fn a_plan_follows_from_its_seed() {
@@ -357,7 +399,8 @@ mod tests {
 
     #[test]
     fn every_kind_comes_once_before_any_comes_again() {
-        for means in [ALL, Means { postgres: true, ..ALL }, Means { several: true, ..ALL }] {
+        let several = Means { several: true, ..ALL };
+        for means in [ALL, Means { postgres: true, ..ALL }, several, Means { edge: true, ..several }] {
             let kinds = means.kinds().len();
             let first: BTreeSet<_> =
                 faults(3, kinds + 5, 1_000, means, "").iter().take(kinds).map(|fault| fault.kind).collect();

@@ -52,8 +52,10 @@ pub(crate) struct Tally {
 
 #[derive(Debug)]
 pub(crate) struct World {
-    /// Where clients connect: any of these has them all. The last may be one that comes and goes.
+    /// Where clients connect: any of these has them all. The last may be one that comes and goes. One edge for all of them.
     nodes: RwLock<Vec<SocketAddr>>,
+    /// Who is not let in soon tries again, and comes to another node.
+    several: bool,
     senders: usize,
     pub(crate) watch: Stopwatch,
     pub(crate) seed: u64,
@@ -70,10 +72,11 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(nodes: Vec<SocketAddr>, seed: u64, senders: usize, receivers: usize) -> Self {
+    pub(crate) fn new(nodes: Vec<SocketAddr>, several: bool, seed: u64, senders: usize, receivers: usize) -> Self {
         let records = Records { sent: vec![Vec::new(); senders], shown: vec![Vec::new(); receivers] };
         Self {
             nodes: RwLock::new(nodes),
+            several,
             senders: senders.max(1),
             watch: Stopwatch::start(),
             seed,
@@ -131,10 +134,6 @@ impl World {
         (number, *nodes.get(number).expect("of those that there are"))
     }
 
-    fn has_several(&self) -> bool {
-        self.nodes.read().unwrap_or_else(PoisonError::into_inner).len() > 1
-    }
-
     /// One more node takes clients.
     pub(crate) fn opens(&self, node: SocketAddr) {
         self.nodes.write().unwrap_or_else(PoisonError::into_inner).push(node);
@@ -165,7 +164,7 @@ impl World {
     /// Connects a device, however long that takes; with the life in which that was. Begins with the node of number `at`, which
     /// is then the one that took it.
     pub(crate) async fn connect(&self, device: &mut Device, at: &mut usize) -> (Wire, u64) {
-        let mut patience = if self.has_several() { ELSEWHERE_AFTER } else { SILENCE_MAX };
+        let mut patience = if self.several { ELSEWHERE_AFTER } else { SILENCE_MAX };
         let (mut pause, longest) = BACK_OFF;
         let mut token_is_good = true;
         loop {

@@ -37,9 +37,15 @@ impl Victims {
         let (Some(several), Some(seed)) = (&self.several, self.nodes.get(at)) else { return };
         let (number, name) = (several.visitor(), several.name(several.visitor()).to_owned());
         let mut visitor = tokio::task::block_in_place(|| several.join(number, seed));
-        self.world.opens(visitor.listen());
-        self.step();
-        self.move_to(number, choice).await;
+        let by_edge = several.entry().is_some();
+        if by_edge {
+            self.step();
+            self.come_by_edge(at, &name, choice).await;
+        } else {
+            self.world.opens(visitor.listen());
+            self.step();
+            self.move_to(number, choice).await;
+        }
         self.step();
         // With the leadership, now and then: it has to give that away before it can be removed.
         if choice & 0x100 == 0 {
@@ -51,7 +57,26 @@ impl Victims {
         self.remove(at, &name);
         let ended = tokio::task::block_in_place(|| visitor.ended().code());
         assert_eq!(ended, REMOVED, "a node that was removed says so");
-        self.world.closes();
+        if !by_edge {
+            self.world.closes();
+        }
+    }
+
+    /// Clients come back over the edge, until one of them is at that node.
+    async fn come_by_edge(&self, at: usize, name: &str, choice: u32) {
+        let begun = self.world.watch.elapsed();
+        let is_there = || {
+            let status = self.nodes.get(at).and_then(|node| ask(node.data_dir(), &["status"])).unwrap_or_default();
+            named(&status, name).is_some_and(|node| node.get("connections").and_then(Value::as_u64) > Some(0))
+        };
+        for client in choice.. {
+            if tokio::task::block_in_place(is_there) {
+                return;
+            }
+            assert!(self.world.watch.elapsed() - begun < PATIENCE, "nobody comes to a node that has come");
+            self.tell_sender(client, sender::Command::Vanish(Duration::ZERO));
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Some clients go to a node, until messages are shown there.
