@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use actix::{Actor, AsyncContext as _, Context, Handler};
 use endtoend_cluster::link::wire::{Forward, Frame, Outcome as WireOutcome, Tray as WireTray};
-use endtoend_cluster::peers::LinkLife;
 use endtoend_storage::Tray;
 use tokio::sync::Semaphore;
 
+use super::answers::Answers;
 use super::entry::{Entry, FORWARDS_MAX};
 use super::known::Elsewhere;
 use super::messages::ComesIn;
@@ -22,8 +22,8 @@ use crate::router::Router;
 ///
 /// Owns their lanes and numbers; not the link. Full: `Busy`. Ends when its link has, and all that came over it is settled.
 pub(crate) struct Door {
-    life: LinkLife,
     rules: Entry,
+    answers: Arc<Answers>,
     window: Arc<Semaphore>,
     memory: Memory,
     router: Arc<Router>,
@@ -32,19 +32,14 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(
-        life: LinkLife,
         rules: Entry,
+        answers: Arc<Answers>,
         memory: Memory,
         router: Arc<Router>,
         elsewhere: Arc<Elsewhere>,
     ) -> Self {
         let window = Arc::new(Semaphore::new(FORWARDS_MAX));
-        Self { life, rules, window, memory, router, elsewhere }
-    }
-
-    fn answer(&self, n: u64, outcome: WireOutcome, moved: bool) {
-        // A link that has ended has settled everything at its other end.
-        let _gone = self.elsewhere.peers.send(self.life, Frame::Forwarded { n, outcome, moved });
+        Self { rules, answers, window, memory, router, elsewhere }
     }
 }
 
@@ -64,8 +59,10 @@ impl Handler<ComesIn> for Door {
         let place = Arc::clone(&self.window).try_acquire_owned();
         let (true, Ok(place), Some(memory)) = (comes_in_turn, place, self.memory.take(&envelope)) else {
             self.elsewhere.metrics.forwards_refused.one();
-            self.rules.refuse(to, n);
-            return self.answer(n, WireOutcome::Busy, false);
+            return self.answers.say(|| {
+                self.rules.refuse(to, n);
+                Some(Frame::Forwarded { n, outcome: WireOutcome::Busy, moved: false })
+            });
         };
         let moved = !self.elsewhere.owned().is_here(self.elsewhere.name(to));
         let turn = Some(self.rules.turn(n));
@@ -83,8 +80,10 @@ impl Handler<ComesIn> for Door {
 impl Handler<SendSettled> for Door {
     type Result = ();
     fn handle(&mut self, settled: SendSettled, _: &mut Self::Context) {
-        if let Some((n, moved)) = self.rules.settled(settled.id, settled.to, settled.outcome) {
-            self.answer(n, to_wire(settled.outcome), moved);
-        }
+        let SendSettled { id, to, outcome, .. } = settled;
+        self.answers.say(|| {
+            let (n, moved) = self.rules.settled(id, to, outcome)?;
+            Some(Frame::Forwarded { n, outcome: to_wire(outcome), moved })
+        });
     }
 }

@@ -8,6 +8,7 @@ use endtoend_cluster::link::wire::{Frame, Outcome as WireOutcome};
 use endtoend_cluster::peers::{HearsPeers, LinkLife, PeerLink};
 use endtoend_storage::Seq;
 
+use super::answers::Answers;
 use super::door::Door;
 use super::entry::Entry;
 use super::known::Elsewhere;
@@ -38,6 +39,7 @@ pub(crate) struct Ears {
 pub(crate) struct WayIn {
     door: Recipient<ComesIn>,
     course: Arc<Course>,
+    answers: Arc<Answers>,
     /// Refusals that the other side has heard of.
     heard: u64,
 }
@@ -54,9 +56,11 @@ impl HearsPeers for Ears {
         let (memory, router, elsewhere) = (self.memory.clone(), Arc::clone(&self.router), Arc::clone(&self.elsewhere));
         let rules = Entry::after(refused);
         let course = rules.course();
+        let answers = Arc::new(Answers::new(link.life, Arc::clone(&elsewhere.peers)));
+        let way_back = Arc::clone(&answers);
         let door =
-            Door::start_in_arbiter(&self.arbiter, move |_| Door::new(link.life, rules, memory, router, elsewhere));
-        self.doors().insert(link.life, WayIn { door: door.recipient(), course, heard: 0 });
+            Door::start_in_arbiter(&self.arbiter, move |_| Door::new(rules, way_back, memory, router, elsewhere));
+        self.doors().insert(link.life, WayIn { door: door.recipient(), course, answers, heard: 0 });
         self.teller.linked(link);
     }
 
@@ -68,12 +72,14 @@ impl HearsPeers for Ears {
                 let came = way.as_ref().map(|way| way.door.try_send(ComesIn { n, forward, heard: way.heard }).is_ok());
                 if came != Some(true) {
                     self.elsewhere.metrics.forwards_refused.one();
-                    if let Some(WayIn { course, .. }) = way {
-                        course.refuse(to, n);
-                        course.tell(to, false);
+                    // Without a way in the link has ended, and has settled everything at its other end.
+                    if let Some(WayIn { course, answers, .. }) = way {
+                        answers.say(|| {
+                            course.refuse(to, n);
+                            course.tell(to, false);
+                            Some(Frame::Forwarded { n, outcome: WireOutcome::Busy, moved: false })
+                        });
                     }
-                    let busy = Frame::Forwarded { n, outcome: WireOutcome::Busy, moved: false };
-                    let _gone = self.elsewhere.peers.send(life, busy);
                 }
             }
             Frame::Forwarded { n, outcome, moved } => self.elsewhere.forwarded(life, n, outcome, moved),

@@ -1,6 +1,7 @@
 //! What is on other nodes: devices, their claims, and the way there.
 
 mod actor;
+mod answers;
 mod door;
 mod ears;
 mod entry;
