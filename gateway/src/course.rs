@@ -8,6 +8,7 @@
 //! whoever refuses one says so there, and whoever is about to push or to write one asks there. As long as nothing is refused
 //! that is one load of an atomic.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,36 +16,73 @@ use endtoend_protocol::{Address, RetryReason};
 
 use crate::receipt::Outcome;
 
-/// Devices to which something is to come again that are told apart. Beyond, all devices wait for the rest of them together.
+/// Devices to which something is to come again that are told apart, of one sender. Beyond, all devices wait for the rest of them
+/// together.
 const CLOSED_MAX: usize = 64;
 
 /// The envelopes of one sender's connection, or of one life of a link, in the order in which they came.
 ///
 /// Shared by all who have one of them in hand.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Course {
     /// Whether anything is closed: what is read for each envelope.
     is_closed: AtomicBool,
-    closed: Mutex<Vec<Closed>>,
+    closed: Mutex<Closed>,
     /// Refusals that were said to the sender, who counts them, too.
     told: AtomicU64,
+    devices_max: usize,
 }
 
-/// A device, or all but those that have an entry of their own, to which an envelope is to come again.
-#[derive(Debug)]
+/// What is closed.
+#[derive(Debug, Default)]
 struct Closed {
-    to: Option<Address>,
+    devices: BTreeMap<Address, Lane>,
+    /// For every device, as some were refused that found no place among these.
+    all: Option<Lane>,
+    /// Envelopes that came in since each device was looked at.
+    since: usize,
+}
+
+/// A way on which an envelope is to come again.
+#[derive(Debug, Default)]
+struct Lane {
     /// The first that was refused.
     from: u64,
     /// Refusals that are on their way to the sender's connection.
     untold: usize,
-    /// How many refusals the sender had been told with the last one for this device.
+    /// How many refusals the sender had been told with the last one that is waited for here.
     told: u64,
 }
 
 impl Closed {
-    fn is_for(&self, to: Address) -> bool {
-        self.to.is_none_or(|device| device == to)
+    fn is_empty(&self) -> bool {
+        self.devices.is_empty() && self.all.is_none()
+    }
+
+    /// What a device waits for.
+    fn of(&self, to: Address) -> impl Iterator<Item = &Lane> {
+        self.devices.get(&to).into_iter().chain(&self.all)
+    }
+
+    /// Where a refusal is counted. As soon as there is a place for the device it gets one, also when everything is closed: a
+    /// steady stream of envelopes that are refused for that would keep it so.
+    fn close(&mut self, to: Address, n: u64, devices_max: usize) -> &mut Lane {
+        let has_place = self.devices.contains_key(&to) || self.devices.len() < devices_max;
+        let new = || Lane { from: n, ..Lane::default() };
+        let lane =
+            if has_place { self.devices.entry(to).or_insert_with(new) } else { self.all.get_or_insert_with(new) };
+        lane.from = lane.from.min(n);
+        lane
+    }
+
+    /// Whose refusals are told. It may be said of one that was counted for all that it was counted for the device, if both have some
+    /// on their way: the device waits until both have none.
+    fn told(&mut self, to: Address) -> Option<&mut Lane> {
+        let all = self.all.as_mut();
+        match self.devices.get_mut(&to) {
+            Some(lane) if lane.untold > 0 || all.is_none() => Some(lane),
+            _ => all,
+        }
     }
 }
 
@@ -59,17 +97,25 @@ pub(crate) const fn is_to_come_again(outcome: Outcome) -> bool {
     }
 }
 
+impl Default for Course {
+    fn default() -> Self {
+        Self::after(0)
+    }
+}
+
 impl Course {
     /// Of a sender who has been told so many refusals before.
     pub(crate) fn after(told: u64) -> Self {
-        Self { told: AtomicU64::new(told), ..Self::default() }
+        let (is_closed, closed) = (AtomicBool::new(false), Mutex::default());
+        Self { is_closed, closed, told: AtomicU64::new(told), devices_max: CLOSED_MAX }
     }
 
-    /// The same, of which it is not known for which devices they were: everything waits until he has heard of them.
-    pub(crate) fn closed_after(told: u64) -> Self {
-        let course = Self::after(told);
+    /// The same, of which it is not known for which devices they were: everything waits until he has heard of them. So many devices
+    /// are told apart.
+    pub(crate) fn closed_after(told: u64, devices_max: usize) -> Self {
+        let course = Self { devices_max, ..Self::after(told) };
         if told > 0 {
-            course.closed().push(Closed { to: None, from: 0, untold: 0, told });
+            course.closed().all = Some(Lane { told, ..Lane::default() });
             course.is_closed.store(true, Ordering::Release);
         }
         course
@@ -83,42 +129,45 @@ impl Course {
         }
         let mut closed = self.closed();
         // Whoever knows of all that was refused sends in order from here on, whatever he has decided to send.
-        closed.retain(|lane| lane.untold > 0 || heard < lane.told || is_under_way(lane.to, lane.from));
+        let waits = |to, lane: &Lane| lane.untold > 0 || heard < lane.told || is_under_way(to, lane.from);
+        closed.all.take_if(|lane| !waits(None, lane));
+        closed.since += 1;
+        // One device for each envelope, on average: what many wait for is not looked at for each of them.
+        if closed.since >= closed.devices.len() {
+            closed.since = 0;
+            closed.devices.retain(|to, lane| waits(Some(*to), lane));
+        } else if closed.devices.get(&to).is_some_and(|lane| !waits(Some(to), lane)) {
+            closed.devices.remove(&to);
+        }
         self.is_closed.store(!closed.is_empty(), Ordering::Release);
-        !closed.iter().any(|lane| lane.is_for(to))
+        closed.of(to).next().is_none()
     }
 
-    /// An envelope is refused at the door: what came after it is, too.
+    /// An envelope is refused at the door: what came after it is, too. It is the next refusal that the sender is told of, and
+    /// counted at once: closed and not counted, it could be taken for one that he has heard of.
     pub(crate) fn refuse(&self, to: Address, n: u64) {
-        self.close(to, n, 0);
+        self.close(to, n, |lane| lane.told = self.told.fetch_add(1, Ordering::AcqRel) + 1);
     }
 
-    /// The sender is told of a refusal; `of_receipt`: one that came by a receipt.
-    pub(crate) fn tell(&self, to: Address, of_receipt: bool) {
+    /// The sender is told of a refusal that came by a receipt; `is_to_come_again`: one that has closed the way.
+    pub(crate) fn tell(&self, to: Address, is_to_come_again: bool) {
         let told = self.told.fetch_add(1, Ordering::AcqRel) + 1;
         if self.is_closed.load(Ordering::Acquire)
-            && let Some(lane) = find(&mut self.closed(), to)
+            && let Some(lane) = self.closed().told(to)
         {
-            lane.untold = lane.untold.saturating_sub(usize::from(of_receipt));
+            lane.untold = lane.untold.saturating_sub(usize::from(is_to_come_again));
             lane.told = told;
         }
     }
 
-    fn close(&self, to: Address, n: u64, untold: usize) {
+    fn close(&self, to: Address, n: u64, count: impl FnOnce(&mut Lane)) {
         let mut closed = self.closed();
-        let known = find(&mut closed, to).map(|lane| {
-            lane.from = lane.from.min(n);
-            lane.untold += untold;
-        });
-        if known.is_none() {
-            let to = (closed.len() < CLOSED_MAX).then_some(to);
-            closed.push(Closed { to, from: n, untold, told: 0 });
-        }
+        count(closed.close(to, n, self.devices_max));
         self.is_closed.store(true, Ordering::Release);
     }
 
     // A panic while the lock was held cannot have left anything in between: every change is one call.
-    fn closed(&self) -> MutexGuard<'_, Vec<Closed>> {
+    fn closed(&self) -> MutexGuard<'_, Closed> {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -126,16 +175,9 @@ impl Course {
     #[cfg(test)]
     pub(crate) fn check_invariants(&self) {
         let closed = self.closed();
-        assert!(closed.len() <= CLOSED_MAX + 1, "bounded");
+        assert!(closed.devices.len() <= self.devices_max, "bounded");
         assert_eq!(self.is_closed.load(Ordering::Acquire), !closed.is_empty());
-        assert!(closed.iter().filter(|lane| lane.to.is_none()).count() <= 1);
     }
-}
-
-/// The entry of a device, or that of all others.
-fn find(closed: &mut [Closed], to: Address) -> Option<&mut Closed> {
-    let at = closed.iter().position(|lane| lane.to == Some(to)).or(closed.iter().position(|lane| lane.to.is_none()))?;
-    closed.get_mut(at)
 }
 
 /// Where an envelope stands among those of its sender. Goes with it wherever it goes.
@@ -153,8 +195,7 @@ impl Turn {
 
     /// Whether one before it, to the same device, is to come again: then this one is, and takes no effect.
     pub(crate) fn overtakes(&self, to: Address) -> bool {
-        self.course.is_closed.load(Ordering::Acquire)
-            && self.course.closed().iter().any(|lane| lane.is_for(to) && lane.from < self.n)
+        self.course.is_closed.load(Ordering::Acquire) && self.course.closed().of(to).any(|lane| lane.from < self.n)
     }
 
     /// Whether both are of one sender's connection.
@@ -169,12 +210,12 @@ impl Turn {
 
     /// It is to come again; its sender will hear so by its receipt.
     pub(crate) fn refuse(&self, to: Address) {
-        self.course.close(to, self.n, 0);
+        self.course.close(to, self.n, |_| {});
     }
 
     /// Its receipt, which is on its way to the sender's connection, says that it is to come again.
     pub(crate) fn refused(&self, to: Address) {
-        self.course.close(to, self.n, 1);
+        self.course.close(to, self.n, |lane| lane.untold += 1);
     }
 }
 
@@ -201,11 +242,9 @@ mod tests {
         let course = Course::default();
         assert!(course.lets_in(to(1), 0, NOTHING));
         course.refuse(to(1), 1);
-        course.tell(to(1), false);
         assert!(!course.lets_in(to(1), 0, NOTHING), "its sender may have sent this before he heard");
         assert!(course.lets_in(to(2), 0, NOTHING), "another device has nothing to do with it");
         course.refuse(to(1), 2);
-        course.tell(to(1), false);
         assert!(!course.lets_in(to(1), 1, NOTHING), "he knows of the first, and may not have sent the second again");
         assert!(course.lets_in(to(1), 2, NOTHING), "whatever this is, he has decided that it comes first");
         course.check_invariants();
@@ -244,20 +283,18 @@ mod tests {
     fn who_has_heard_refusals_before_the_course_began_counts_them() {
         let course = Course::after(5);
         course.refuse(to(1), 1);
-        course.tell(to(1), false);
         assert!(!course.lets_in(to(1), 5, NOTHING));
         assert!(course.lets_in(to(1), 6, NOTHING));
     }
 
     #[test]
     fn after_refusals_that_nobody_remembers_everything_waits_until_they_were_heard() {
-        assert!(Course::closed_after(0).lets_in(to(1), 0, NOTHING));
-        let course = Course::closed_after(3);
+        assert!(Course::closed_after(0, 64).lets_in(to(1), 0, NOTHING));
+        let course = Course::closed_after(3, 64);
         assert!(!course.lets_in(to(1), 2, NOTHING), "this may have been sent after one of them");
         course.check_invariants();
         assert!(course.lets_in(to(1), 3, NOTHING));
         course.refuse(to(1), 9);
-        course.tell(to(1), false);
         assert!(!course.lets_in(to(1), 3, NOTHING), "it is the fourth");
         assert!(course.lets_in(to(1), 4, NOTHING));
     }
@@ -276,12 +313,70 @@ mod tests {
         );
     }
 
+    /// In each step one comes in, to a device of its own, and it takes so many steps until its sender knows of a refusal. How many
+    /// of so many are let in.
+    fn let_in_of(steps: u32, late: usize, course: &Course) -> usize {
+        let device = |n: u32| {
+            let mut tag = [0; 32];
+            tag[..4].copy_from_slice(&n.to_be_bytes());
+            Address { account: AccountTag::new(tag), device: DeviceId::FIRST }
+        };
+        let (mut heard, mut let_in) = (std::collections::VecDeque::from(vec![0; late]), 0);
+        for n in 0..steps {
+            match course.lets_in(device(n), heard.pop_front().unwrap(), NOTHING) {
+                true => let_in += 1,
+                false => course.refuse(device(n), n.into()),
+            }
+            heard.push_back(course.told.load(Ordering::Relaxed));
+            course.check_invariants();
+        }
+        let_in
+    }
+
+    #[test]
+    fn all_devices_do_not_wait_for_what_is_refused_because_they_wait() {
+        let course = Course::closed_after(1, 64);
+        assert_eq!(let_in_of(1_000, 40, &course), 1_000 - 40, "all that came when the one refusal was known");
+        // As many refusals that nobody knows of as there are places, and one.
+        let course = Course::after(0);
+        (0..=64).for_each(|n| course.refuse(to(n), 0));
+        assert!(let_in_of(1_000, 40, &course) > 1_000 - 40 - 100, "and those that came until there were places again");
+        let course = Course::closed_after(1, 1_024);
+        assert_eq!(let_in_of(5_000, 900, &course), 5_000 - 900, "a link has many");
+    }
+
+    #[test]
+    fn a_device_waits_for_its_own_refusals_wherever_they_are_counted() {
+        let course = Arc::new(Course::closed_after(1, 1));
+        let turn = |n| Turn::new(Arc::clone(&course), n);
+        course.refuse(to(9), 1);
+        turn(2).refused(to(1));
+        turn(3).refused(to(2));
+        assert!(!course.lets_in(to(9), 2, NOTHING));
+        // There is a place now.
+        turn(4).refused(to(1));
+        course.tell(to(1), true);
+        course.tell(to(2), true);
+        assert!(
+            !course.lets_in(to(9), 4, NOTHING),
+            "one of the first device is on its way, and was perhaps counted for all"
+        );
+        turn(5).refused(to(1));
+        course.tell(to(1), true);
+        course.tell(to(1), true);
+        assert!(
+            !course.lets_in(to(1), 5, NOTHING) && course.lets_in(to(1), 6, NOTHING),
+            "its sender knows of all three"
+        );
+        assert!(course.lets_in(to(9), 6, NOTHING));
+        course.check_invariants();
+    }
+
     #[test]
     fn whoever_is_refused_at_every_device_costs_so_much_and_no_more() {
         let course = Course::default();
         for n in 0..200 {
             course.refuse(to(n), u64::from(n));
-            course.tell(to(n), false);
             course.check_invariants();
         }
         assert!(!course.lets_in(to(250), 199, NOTHING), "beyond the bound all devices wait");

@@ -76,7 +76,6 @@ impl HearsPeers for Ears {
                     if let Some(WayIn { course, answers, .. }) = way {
                         answers.say(|| {
                             course.refuse(to, n);
-                            course.tell(to, false);
                             Some(Frame::Forwarded { n, outcome: WireOutcome::Busy, moved: false })
                         });
                     }

@@ -26,7 +26,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// Of a link over which so many were told to come again before anybody was there to hear them.
     pub(crate) fn after(refused: u64) -> Self {
-        Self { course: Arc::new(Course::closed_after(refused)), ..Self::default() }
+        Self { course: Arc::new(Course::closed_after(refused, FORWARDS_MAX)), ..Self::default() }
     }
 
     /// Shared with whoever refuses envelopes before they come here.
@@ -39,10 +39,9 @@ impl Entry {
         self.course.lets_in(to, heard, |to, from| self.lanes.is_under_way(to, from))
     }
 
-    /// One is refused before anything was done with it.
+    /// One is refused before anything was done with it: the next that the other side is told.
     pub(crate) fn refuse(&self, to: Address, n: u64) {
         self.course.refuse(to, n);
-        self.course.tell(to, false);
     }
 
     /// Where the one with this number stands.

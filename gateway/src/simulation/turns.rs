@@ -184,7 +184,6 @@ impl World {
         let (true, Ok(place), Some(memory)) = (comes_in_turn, place, memory) else {
             let course = &self.nodes[n].connections[&id].course;
             course.refuse(to, sends);
-            course.tell(to, false);
             self.oracle.refused(number);
             self.note(|| format!("envelope {number} is refused{}", if comes_in_turn { "" } else { ", out of turn" }));
             return self.say_down(id, Down::Settled(envelope.id, BUSY));

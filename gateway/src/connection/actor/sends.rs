@@ -129,8 +129,8 @@ impl Connection {
     ) {
         if let Outcome::Retry(_) | Outcome::Superseded | Outcome::Limited { .. } = outcome {
             self.retries += 1;
-            if let Some((_, course)) = &self.heard {
-                course.tell(to, by_receipt && is_to_come_again(outcome));
+            if let Some((_, course)) = self.heard.as_ref().filter(|_| by_receipt) {
+                course.tell(to, is_to_come_again(outcome));
             }
         }
         let after = clock::monotonic().saturating_duration_since(arrived);
