@@ -341,3 +341,64 @@ impl Ownership {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    const DEVICE: DeviceName = DeviceName([1; 16]);
+    const ONE: Stamp = Stamp(10);
+    const GROWN: Duration = Duration::ZERO;
+
+    /// A device that is here and was claimed by nobody else.
+    fn claimed(now: Instant) -> Ownership {
+        let mut rules = Ownership::new();
+        let Arrival::Take(attempt) = rules.arrives(DEVICE, 1, now) else { panic!("it is not claimed yet") };
+        let taken = Taken { epoch: Epoch(1), before: Before::Nobody };
+        assert_eq!(rules.taken(DEVICE, attempt, Ok(taken), false, now), Standing::Here { tell: None });
+        rules
+    }
+
+    /// The directory says that the claim stands, and the store is swept.
+    fn settles(rules: &mut Ownership, now: Instant) {
+        assert_eq!(rules.kept(DEVICE, Epoch(1), Kept::Stands, now, now), None);
+        rules.swept(now);
+    }
+
+    #[test]
+    fn of_two_renewals_the_one_that_was_sent_later_counts_whatever_their_stamps() {
+        let begin = clock::monotonic();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let mut rules = claimed(begin);
+        rules.renewed(ONE, GROWN, begin, begin);
+        settles(&mut rules, begin);
+        assert!(rules.is_exclusive(DEVICE, at(100)));
+        // Another directory has taken that one's place, and its clock is behind.
+        rules.renewed(Stamp(3), GROWN, at(300), at(400));
+        assert!(!rules.is_exclusive(DEVICE, at(400)), "it knows nothing of what was claimed");
+        settles(&mut rules, at(500));
+        assert!(rules.is_exclusive(DEVICE, at(500)), "a stamp that is smaller counts");
+        // The answer of the first one comes late.
+        rules.renewed(ONE, GROWN, at(200), at(600));
+        assert!(rules.is_exclusive(DEVICE, at(600)) && !rules.is_in_doubt(), "it says nothing of now");
+        rules.renewed(Stamp(3), GROWN, at(700), at(800));
+        assert!(rules.is_exclusive(DEVICE, at(800)), "and the next one is none of another directory");
+    }
+
+    #[test]
+    fn no_device_is_for_this_node_alone_while_others_may_count_on_what_a_young_directory_has_forgotten() {
+        let begin = clock::monotonic();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let mut rules = claimed(begin);
+        rules.renewed(ONE, Duration::from_millis(5_000), begin, begin);
+        for ms in [0, 1_000, 2_000, 3_000, 4_000, 4_999] {
+            rules.renewed(ONE, Duration::from_millis(5_000 - ms), at(ms), at(ms));
+            settles(&mut rules, at(ms));
+            assert!(!rules.is_exclusive(DEVICE, at(ms)), "{ms}");
+        }
+        assert!(!rules.is_exclusive(DEVICE, at(5_000)), "what was committed until then was not looked for");
+        settles(&mut rules, at(5_000));
+        assert!(rules.is_exclusive(DEVICE, at(5_000)));
+    }
+}

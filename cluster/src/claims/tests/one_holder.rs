@@ -15,6 +15,9 @@ use crate::redis::BELIEVED;
 use crate::{NodeId, clock};
 
 const SEEDS: u64 = 150;
+/// Beyond those: one that ends with a device that nobody has for himself, when renewals are told apart by stamps, which are of the clock of
+/// one directory.
+const FOUND: [u64; 1] = [740];
 const STEPS: usize = 3_000;
 const NODES: usize = 3;
 const DEVICES: u8 = 3;
@@ -383,7 +386,7 @@ fn no_device_is_ever_exclusive_on_two_nodes() {
     let number = |name| std::env::var(name).ok().and_then(|value| value.parse().ok());
     let (first, seeds) = (number("FIRST").unwrap_or(1), number("SEEDS").unwrap_or(SEEDS));
     let mut exclusive = 0;
-    for seed in first..first + seeds {
+    for seed in (first..first + seeds).chain(FOUND) {
         let mut world = World::new(seed);
         let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run())).is_err();
         assert!(!failed, "seed {seed}: FIRST={seed} SEEDS=1");
