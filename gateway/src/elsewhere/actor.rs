@@ -278,9 +278,9 @@ impl DirectoryKeeper {
             this.sweeping = false;
             match found {
                 Ok(found) => {
-                    for Newer { to, first, last } in found {
+                    for Newer { to, last, .. } in found {
                         this.rules.seen.found(this.elsewhere.name(to), last);
-                        Elsewhere::wake(&this.routes, to, first);
+                        Elsewhere::wake(&this.routes, to);
                         this.elsewhere.metrics.swept_devices.one();
                     }
                     this.elsewhere.change_owned().swept(now);

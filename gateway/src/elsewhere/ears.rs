@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use actix::{Actor as _, ArbiterHandle, Recipient};
 use endtoend_cluster::link::wire::{Frame, Outcome as WireOutcome};
 use endtoend_cluster::peers::{HearsPeers, LinkLife, PeerLink};
-use endtoend_storage::Seq;
 
 use super::answers::Answers;
 use super::door::Door;
@@ -82,9 +81,9 @@ impl HearsPeers for Ears {
                 }
             }
             Frame::Forwarded { n, outcome, moved } => self.elsewhere.forwarded(life, n, outcome, moved),
-            Frame::Wake { n, to, seq } => {
+            Frame::Wake { n, to, .. } => {
                 // In the mailbox's queue before the other side hears so.
-                Elsewhere::wake(&self.routes, to, Seq(seq));
+                Elsewhere::wake(&self.routes, to);
                 self.elsewhere.metrics.wakes_heard.one();
                 let _gone = self.elsewhere.peers.send(life, Frame::Woken { up_to: n });
             }

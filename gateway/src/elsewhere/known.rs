@@ -11,7 +11,7 @@ use endtoend_protocol::{Address, RetryReason};
 use endtoend_storage::{Seq, Tray};
 
 use super::forwards::Forwards;
-use super::rules::{from_wire, reads_from};
+use super::rules::{READS_FROM, from_wire};
 use crate::actors::reply;
 use crate::clock;
 use crate::letter::Letter;
@@ -131,9 +131,9 @@ impl Elsewhere {
         receipts.into_iter().for_each(|receipt| receipt.settle(Outcome::Retry(RetryReason::Busy)));
     }
 
-    /// Tells the mailbox of the device, if there is one here, of a row.
-    pub(crate) fn wake(routes: &Routes, to: Address, seq: Seq) {
-        routes.wake(to, reads_from(seq));
+    /// Tells the mailbox of the device, if there is one here, that there is a row.
+    pub(crate) fn wake(routes: &Routes, to: Address) {
+        routes.wake(to, READS_FROM);
     }
 
     /// Where the device is. `may_hop`: an envelope that has not come over a link may go over one.
@@ -184,7 +184,7 @@ impl AfterCommit {
         routes: &Routes,
     ) {
         match (told, seq) {
-            (Told::Wake(to, seq), _) => Elsewhere::wake(routes, to, seq),
+            (Told::Wake(to, _), _) => Elsewhere::wake(routes, to),
             // Commit first, look second.
             (told, Some(seq)) if !self.elsewhere.is_exclusive(self.elsewhere.name(to)) => {
                 reply(&self.waker, Committed { to, seq, told });

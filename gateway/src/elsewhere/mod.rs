@@ -29,6 +29,6 @@ pub(crate) use {
     entry::{Entry, FORWARDS_MAX},
     forwards::Forwards,
     keeper::{AfterTaking, Keeper},
-    rules::{from_wire, reads_from, to_wire},
+    rules::{READS_FROM, from_wire, to_wire},
     unwoken::{Step, Unwoken},
 };

@@ -330,6 +330,32 @@ mod tests {
         assert_eq!(delivered(&out), [envelope(5)]);
     }
 
+    /// As [`life_and_place`] when there are these rows, and what they become.
+    fn read(devices: &mut Devices<(), &'static str>, out: &Out, rows: &[i64]) -> Vec<EnvelopeId> {
+        let (life, after) = life_and_place(out);
+        let page: Vec<_> = rows.iter().filter(|seq| **seq > after.0).map(|seq| (*seq, *seq as u64)).collect();
+        delivered(&step(devices, |devices, out| devices.loaded(PHONE, life, self::page(&page), out)))
+    }
+
+    #[test]
+    fn what_other_nodes_have_written_is_shown_in_the_order_of_the_store_whichever_is_told_first() {
+        use crate::elsewhere::READS_FROM;
+        let mut devices = Devices::default();
+        let out = attach(&mut devices, 1, "one");
+        assert!(read(&mut devices, &out, &[]).is_empty());
+        // Row 3 came by here. The rows 1 and 2 are of two other nodes, of which that with the later one is faster.
+        let out = step(&mut devices, |devices, out| devices.enqueue(letter(3), (), out));
+        assert_eq!(delivered(&out), [envelope(3)]);
+        let (to, accepted_at) = (letter(3).envelope.to, UnixMillis::new(1));
+        let outcome = Some(endtoend_storage::AppendOutcome::Stored(Seq(3)));
+        let stored = Persisted { to, id: envelope(3), accepted_at, outcome };
+        step(&mut devices, |devices, out| devices.persisted(&stored, out));
+        let out = step(&mut devices, |devices, out| devices.wake(PHONE, READS_FROM, out));
+        assert_eq!(read(&mut devices, &out, &[1, 2, 3]), [envelope(1), envelope(2)]);
+        let out = step(&mut devices, |devices, out| devices.wake(PHONE, READS_FROM, out));
+        assert!(read(&mut devices, &out, &[1, 2, 3]).is_empty(), "the other one has nothing new to tell");
+    }
+
     #[test]
     fn what_a_page_brings_is_not_written_again() {
         let mut devices = Devices::default();

@@ -14,7 +14,7 @@ use super::oracle::number;
 use super::turns::BUSY;
 use super::weather::Fault;
 use super::world::World;
-use crate::elsewhere::{AfterTaking, Step, from_wire, reads_from, to_wire};
+use crate::elsewhere::{AfterTaking, READS_FROM, Step, from_wire, to_wire};
 use crate::letter::Letter;
 use crate::queue_writer::{Persist, Then};
 use crate::receipt::Receipt;
@@ -154,8 +154,8 @@ impl World {
                     door.heard = count;
                 }
             }
-            Frame::Wake { n: number, to, seq } => {
-                self.wake_here(n, to, Seq(seq));
+            Frame::Wake { n: number, to, .. } => {
+                self.wake_here(n, to);
                 self.send(n, over, Frame::Woken { up_to: number });
             }
             Frame::Woken { up_to } => {
@@ -228,10 +228,12 @@ impl World {
         }
     }
 
-    fn wake_here(&mut self, n: usize, to: Address, seq: Seq) {
-        let from = reads_from(seq);
+    fn wake_here(&mut self, n: usize, to: Address) {
         if let Some((generation, _)) = self.nodes[n].routes.get(to.account)
-            && self.nodes[n].mailboxes.get_mut(&generation).is_some_and(|mailbox| mailbox.wakes.add(to.device, from))
+            && self.nodes[n]
+                .mailboxes
+                .get_mut(&generation)
+                .is_some_and(|mailbox| mailbox.wakes.add(to.device, READS_FROM))
         {
             self.nodes[n].tell_mailbox(generation, ToMailbox::Wake);
         }
@@ -451,8 +453,8 @@ impl World {
                 for (device, _, _, last) in found.iter().flatten() {
                     member.keeper.seen.found(*device, *last);
                 }
-                for (_, to, first, _) in found.into_iter().flatten() {
-                    self.wake_here(n, to, first);
+                for (_, to, ..) in found.into_iter().flatten() {
+                    self.wake_here(n, to);
                 }
                 let member = self.nodes[n].member.as_mut().unwrap();
                 if let Some(Sweep { began, failed, .. }) = member.sweep.take_if(|sweep| sweep.open == 0)

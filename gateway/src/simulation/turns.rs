@@ -15,7 +15,7 @@ use super::weather::Fault;
 use super::world::World;
 use crate::connection::{Attachment, Leave};
 use crate::course::{Turn, is_to_come_again};
-use crate::elsewhere::reads_from;
+use crate::elsewhere::READS_FROM;
 use crate::letter::Letter;
 use crate::mailbox::{Action, AttachmentId, Caller};
 use crate::queue_writer::{Next, Persist, Persisted, Then, Told, place_of};
@@ -466,7 +466,7 @@ impl World {
     fn tell_or_wait(&mut self, n: usize, to: Address, seq: Option<Seq>, told: Told<Generation, Right>) {
         let now = self.instant(n);
         let told = match (&mut self.nodes[n].member, told, seq) {
-            (Some(_), Told::Wake(to, seq), _) => Told::Wake(to, reads_from(seq)),
+            (Some(_), Told::Wake(to, _), _) => Told::Wake(to, READS_FROM),
             (Some(member), told, Some(seq)) if !member.owned.is_exclusive(name(to), now) => {
                 return member.unwoken.committed(to, name(to), seq, told, now);
             }
