@@ -9,7 +9,7 @@ use crate::clock;
 
 /// Seeds of one test run.
 const SEEDS: u64 = 2_000;
-const SEEDS_ACROSS: u64 = 150;
+const SEEDS_ACROSS: u64 = 300;
 /// Lines of a schedule that are printed.
 const LINES: usize = 60;
 
@@ -147,13 +147,22 @@ fn known_seeds() {
     }
 }
 
-/// `make soak`: until it is told to stop, or something fails.
+/// The same, of several nodes.
+#[test]
+fn known_seeds_across() {
+    for seed in [43, 105, 135, 5_338] {
+        Schedule::across(seed).must_hold();
+    }
+}
+
+/// `make soak`: until it is told to stop, or something fails. Each eighth world is of several nodes.
 #[test]
 fn soak() {
     let Some(first) = number("SOAK") else { return };
     let (begin, mut said) = (clock::monotonic(), 0);
     for seed in first.. {
-        Schedule::new(seed).must_hold();
+        let schedule = if seed % 8 == 0 { Schedule::across(seed) } else { Schedule::new(seed) };
+        schedule.must_hold();
         let passed = clock::monotonic().saturating_duration_since(begin);
         if passed >= Duration::from_secs(10) * (said + 1) {
             said += 1;
