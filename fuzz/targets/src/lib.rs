@@ -11,6 +11,7 @@ mod accounts;
 mod channel;
 mod decoders;
 mod edge;
+mod images;
 mod links;
 mod people;
 mod ratchet;
@@ -19,6 +20,7 @@ pub use accounts::accounts;
 pub use channel::{handshake, records};
 pub use decoders::{content, credentials, frames, sealed, texts};
 pub use edge::edge;
+pub use images::images;
 pub use links::links;
 pub use ratchet::{bundle, letter, spqr_part};
 
@@ -26,7 +28,7 @@ pub use ratchet::{bundle, letter, spqr_part};
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All of them.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("frames", frames, decoders::frame_seeds),
     ("content", content, decoders::content_seeds),
     ("texts", texts, decoders::text_seeds),
@@ -40,6 +42,7 @@ pub const TARGETS: [Target; 13] = [
     ("spqr_part", spqr_part, ratchet::spqr_part_seeds),
     ("edge", edge, edge::seeds),
     ("links", links, links::seeds),
+    ("images", images, images::seeds),
 ];
 
 fn rng(seed: u8) -> rand::rngs::StdRng {

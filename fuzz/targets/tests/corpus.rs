@@ -44,4 +44,4 @@ macro_rules! replays {
         }
     };
 }
-replays! { frames content texts credentials accounts sealed handshake records letter bundle spqr_part edge links }
+replays! { frames content texts credentials accounts sealed handshake records letter bundle spqr_part edge links images }

@@ -33,8 +33,13 @@ pub(super) fn copy(mut reader: Reader<'_>, out: &mut dyn Write) -> Result<Found,
             0xc0..=0xcf | 0xda..=0xdf | 0xe0..=0xef | 0xfe => {
                 let payload = payload(&mut reader)?;
                 let is_frame = matches!(code, 0xc0..=0xcf) && !matches!(code, 0xc4 | 0xc8 | 0xcc);
-                if let (true, [_, h1, h2, w1, w2, ..]) = (is_frame, payload.as_slice()) {
-                    size = Some((u16::from_be_bytes([*w1, *w2]).into(), u16::from_be_bytes([*h1, *h2]).into()));
+                if is_frame {
+                    let [_, h1, h2, w1, w2, ..] = payload.as_slice() else { return Err(ImageError::Damaged) };
+                    let found = (u16::from_be_bytes([*w1, *w2]).into(), u16::from_be_bytes([*h1, *h2]).into());
+                    // Of two frames nobody could say which one is shown.
+                    if size.replace(found).is_some() {
+                        return Err(ImageError::Damaged);
+                    }
                 }
                 if code == 0xe1 && turn.is_none() && payload.starts_with(EXIF) {
                     turn = payload.get(EXIF.len()..).and_then(orientation);

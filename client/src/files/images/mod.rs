@@ -37,7 +37,7 @@ pub enum ImageError {
 }
 
 /// What is read from may be gone over twice.
-pub(crate) trait Source: Read + Seek {}
+pub trait Source: Read + Seek {}
 impl<T: Read + Seek> Source for T {}
 
 type Reader<'a> = BufReader<&'a mut dyn Source>;
@@ -46,7 +46,7 @@ type Reader<'a> = BufReader<&'a mut dyn Source>;
 ///
 /// # Errors
 /// See [`ImageError`]. What was written is of no use then.
-pub(crate) fn copy_clean(source: &mut dyn Source, out: &mut dyn Write) -> Result<Option<Found>, ImageError> {
+pub fn copy_clean(source: &mut dyn Source, out: &mut dyn Write) -> Result<Option<Found>, ImageError> {
     source.seek(SeekFrom::Start(0))?;
     let mut head = [0; 12];
     let length = fill(source, &mut head)?;
@@ -182,6 +182,18 @@ mod tests {
         [b"RIFF", &u32::try_from(body.len()).unwrap().to_le_bytes()[..], &body, b"SECRET behind"].concat()
     }
 
+    /// A WebP file of these chunks.
+    fn webp_of(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+        let mut body = b"WEBP".to_vec();
+        for (kind, data) in chunks {
+            body.extend_from_slice(*kind);
+            body.extend_from_slice(&u32::try_from(data.len()).unwrap().to_le_bytes());
+            body.extend_from_slice(data);
+            body.resize(body.len() + data.len() % 2, 0);
+        }
+        [b"RIFF", &u32::try_from(body.len()).unwrap().to_le_bytes()[..], &body].concat()
+    }
+
     fn contains(bytes: &[u8], text: &[u8]) -> bool {
         bytes.windows(text.len()).any(|window| window == text)
     }
@@ -225,6 +237,60 @@ mod tests {
         bytes[16..24].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff]);
         assert_eq!(look(&bytes), None);
         assert_eq!(cleaned(&bytes).0.unwrap().unwrap().picture, None, "and is a file like any other");
+    }
+
+    #[test]
+    fn a_picture_has_one_size_and_nothing_in_it_is_larger() {
+        let picture = jpeg(1);
+        let frame = segment(0xc0, &[8, 0x7f, 0xff, 0x7f, 0xff, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1]);
+        let small = segment(0xc2, &[8, 0, 30, 0, 40, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1]);
+        let place = picture.windows(2).position(|window| window == [0xff, 0xda]).unwrap();
+        for second in [frame, small, segment(0xc1, &[8, 0, 1])] {
+            let bytes = [&picture[..place], &second, &picture[place..]].concat();
+            assert!(matches!(cleaned(&bytes).0, Err(ImageError::Damaged)));
+        }
+        let canvas: &[u8] = &[0, 0, 0, 0, 39, 0, 0, 29, 0, 0];
+        let animated: &[u8] = &[2, 0, 0, 0, 39, 0, 0, 29, 0, 0];
+        let (fits, large): (&[u8], &[u8]) = (&[0x2f, 39, 0x40, 7, 0, 1], &[0x2f, 0xff, 0xff, 0xff, 0x0f, 1]);
+        let (lossy, larger): (&[u8], &[u8]) =
+            (&[0, 0, 0, 0x9d, 1, 0x2a, 40, 0, 30, 0, 1], &[0, 0, 0, 0x9d, 1, 0x2a, 41, 0, 30, 0, 1]);
+        // Where it lies, in units of two, and how large it is.
+        let anmf = |at: [u8; 6], size: [u8; 6], kind: &[u8; 4], data: &[u8]| {
+            let part = webp_of(&[(kind, data)]).split_off(12);
+            [&at[..], &size, &[100, 0, 0, 0], &part].concat()
+        };
+        let (start, whole) = ([0; 6], [39, 0, 0, 29, 0, 0]);
+        let moving = anmf(start, whole, b"VP8L", fits);
+        let beyond = anmf([1, 0, 0, 0, 0, 0], whole, b"VP8L", fits);
+        let hidden = anmf(start, whole, b"VP8L", large);
+        let more = anmf(start, [1, 0, 0, 1, 0, 0], b"VP8 ", lossy);
+        let still = [
+            vec![(b"VP8X", canvas), (b"VP8 ", lossy)],
+            vec![(b"VP8 ", lossy)],
+            vec![(b"VP8X", animated), (b"ANMF", &moving), (b"ANMF", &moving)],
+        ];
+        for chunks in still {
+            let (found, _) = cleaned(&webp_of(&chunks));
+            assert_eq!(found.unwrap().unwrap().picture, Picture::new(40, 30), "{chunks:?}");
+        }
+        let refused = [
+            vec![(b"VP8X", canvas), (b"VP8L", large)],
+            vec![(b"VP8X", canvas), (b"VP8 ", larger)],
+            vec![(b"VP8X", canvas), (b"VP8 ", lossy), (b"VP8L", fits)],
+            vec![(b"VP8 ", lossy), (b"VP8 ", larger)],
+            vec![(b"VP8X", canvas), (b"VP8X", canvas), (b"VP8L", fits)],
+            vec![(b"VP8L", fits), (b"VP8X", canvas)],
+            vec![(b"VP8X", canvas), (b"VP8L", &fits[1..])],
+            vec![(b"VP8X", animated), (b"ANMF", &beyond)],
+            vec![(b"VP8X", animated), (b"ANMF", &hidden)],
+            vec![(b"VP8X", animated), (b"ANMF", &more)],
+            vec![(b"VP8X", animated), (b"ANMF", &moving[..16])],
+            vec![(b"ANMF", &moving)],
+        ];
+        for chunks in refused {
+            let (found, _) = cleaned(&webp_of(&chunks));
+            assert!(matches!(found, Err(ImageError::Damaged)), "{chunks:?}: {found:?}");
+        }
     }
 
     #[test]

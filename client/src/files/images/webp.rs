@@ -1,5 +1,5 @@
 //! WebP (RFC 9649): chunks inside a RIFF file, which says its length at its beginning, so that it is gone over twice. The frames of
-//! an animation are copied as they are.
+//! an animation are copied as they are. What is said of the canvas is the size only because nothing on it is larger.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write};
 
@@ -9,6 +9,10 @@ use super::{Found, ImageError, Reader, exactly, pass};
 
 /// More frames than any animation has.
 const CHUNKS_MAX: usize = 100_000;
+/// What a chunk says of its size is in these.
+const HEAD_BYTES: u32 = 10;
+/// What a picture of an animation begins with.
+const FRAME_BYTES: u32 = 16;
 const EXIF: u8 = 0x08;
 const XMP: u8 = 0x04;
 
@@ -32,33 +36,30 @@ pub(super) fn copy(mut reader: Reader<'_>, out: &mut dyn Write) -> Result<Found,
     out.write_all(b"RIFF")?;
     out.write_all(&u32::try_from(length).map_err(|_| ImageError::Damaged)?.to_le_bytes())?;
     out.write_all(b"WEBP")?;
-    let mut size = None;
-    for chunk in &chunks {
+    let (mut canvas, mut frame) = (None, None);
+    for (number, chunk) in chunks.iter().enumerate() {
         out.write_all(&chunk.kind)?;
         out.write_all(&chunk.bytes.to_le_bytes())?;
         reader.seek(SeekFrom::Start(chunk.at))?;
         let mut head = Vec::new();
-        (&mut reader).take(chunk.bytes.min(10).into()).read_to_end(&mut head)?;
+        (&mut reader).take(chunk.bytes.min(HEAD_BYTES).into()).read_to_end(&mut head)?;
         match (&chunk.kind, head.as_mut_slice()) {
-            (b"VP8X", [flags, _, _, _, w1, w2, w3, h1, h2, h3]) => {
+            // The canvas is the first thing that is told of, and told once.
+            (b"VP8X", [flags, _, _, _, w1, w2, w3, h1, h2, h3]) if number == 0 => {
                 *flags &= !(EXIF | XMP);
-                let side = |bytes: [u8; 3]| {
-                    let [a, b, c] = bytes;
-                    u32::from_le_bytes([a, b, c, 0]).saturating_add(1)
-                };
-                size = Some((side([*w1, *w2, *w3]), side([*h1, *h2, *h3])));
+                canvas = Some((side([*w1, *w2, *w3]), side([*h1, *h2, *h3])));
             }
             (b"VP8X", _) => return Err(ImageError::Damaged),
-            (b"VP8L", [0x2f, a, b, c, d, ..]) if size.is_none() => {
-                let bits = u32::from_le_bytes([*a, *b, *c, *d]);
-                size = Some(((bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1));
+            (b"VP8 " | b"VP8L", head) => {
+                let found = bitstream(&chunk.kind, head)?;
+                if frame.replace(found).is_some() || !fits(found, canvas) {
+                    return Err(ImageError::Damaged);
+                }
             }
-            (b"VP8 ", [_, _, _, 0x9d, 0x01, 0x2a, w1, w2, h1, h2]) if size.is_none() => {
-                let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
-                size = Some((side(*w1, *w2), side(*h1, *h2)));
-            }
+            (b"ANMF", _) => animated(&mut reader, chunk, canvas)?,
             _ => {}
         }
+        reader.seek(SeekFrom::Start(chunk.at + head.len() as u64))?;
         out.write_all(&head)?;
         let rest = u64::from(chunk.bytes).checked_sub(head.len() as u64).ok_or(ImageError::Damaged)?;
         pass(&mut reader, out, rest)?;
@@ -66,8 +67,69 @@ pub(super) fn copy(mut reader: Reader<'_>, out: &mut dyn Write) -> Result<Found,
             out.write_all(&[0])?;
         }
     }
-    let (width, height) = size.ok_or(ImageError::Damaged)?;
+    let (width, height) = canvas.or(frame).ok_or(ImageError::Damaged)?;
     Ok(Found { media_type: "image/webp", picture: Picture::new(width, height) })
+}
+
+/// Width and height.
+type Size = (u32, u32);
+
+/// Three bytes, less one.
+const fn side([a, b, c]: [u8; 3]) -> u32 {
+    u32::from_le_bytes([a, b, c, 0]).saturating_add(1)
+}
+
+fn fits((width, height): Size, within: Option<Size>) -> bool {
+    within.is_none_or(|(most_width, most_height)| width <= most_width && height <= most_height)
+}
+
+/// What the pixels themselves say of their size, in their first ten bytes or fewer.
+fn bitstream(kind: &[u8; 4], head: &[u8]) -> Result<Size, ImageError> {
+    match (kind, head) {
+        (b"VP8L", [0x2f, a, b, c, d, ..]) => {
+            let bits = u32::from_le_bytes([*a, *b, *c, *d]);
+            Ok(((bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1))
+        }
+        (b"VP8 ", [_, _, _, 0x9d, 0x01, 0x2a, w1, w2, h1, h2, ..]) => {
+            let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
+            Ok((side(*w1, *w2), side(*h1, *h2)))
+        }
+        _ => Err(ImageError::Damaged),
+    }
+}
+
+/// Goes through one picture of an animation: it lies on the canvas, and its pixels are not more than it says.
+fn animated(reader: &mut Reader<'_>, chunk: &Chunk, canvas: Option<Size>) -> Result<(), ImageError> {
+    let (Some((width, height)), Some(mut left)) = (canvas, chunk.bytes.checked_sub(FRAME_BYTES)) else {
+        return Err(ImageError::Damaged);
+    };
+    reader.seek(SeekFrom::Start(chunk.at))?;
+    let [x1, x2, x3, y1, y2, y3, w1, w2, w3, h1, h2, h3, _, _, _, _] = exactly(reader)?;
+    // In units of two.
+    let place = |bytes| side(bytes).saturating_sub(1).saturating_mul(2);
+    let size = (side([w1, w2, w3]), side([h1, h2, h3]));
+    let ends = (place([x1, x2, x3]).saturating_add(size.0), place([y1, y2, y3]).saturating_add(size.1));
+    if !fits(ends, Some((width, height))) {
+        return Err(ImageError::Damaged);
+    }
+    let mut frame = None;
+    while left > 0 {
+        let kind = exactly::<4>(reader)?;
+        let bytes = u32::from_le_bytes(exactly(reader)?);
+        let part = Chunk { kind, at: 0, bytes };
+        left = u32::try_from(part.whole()).ok().and_then(|whole| left.checked_sub(whole)).ok_or(ImageError::Damaged)?;
+        let mut head = Vec::new();
+        reader.take(bytes.min(HEAD_BYTES).into()).read_to_end(&mut head)?;
+        if matches!(&kind, b"VP8 " | b"VP8L") {
+            let found = bitstream(&kind, &head)?;
+            if frame.replace(found).is_some() || !fits(found, Some(size)) {
+                return Err(ImageError::Damaged);
+            }
+        }
+        let rest = (part.whole() - 8).checked_sub(head.len() as u64).ok_or(ImageError::Damaged)?;
+        pass(reader, &mut std::io::sink(), rest)?;
+    }
+    if frame.is_some() { Ok(()) } else { Err(ImageError::Damaged) }
 }
 
 /// The chunks that are needed to show the picture.
