@@ -124,7 +124,7 @@ pub(crate) fn changed(with: Option<&Handle>, change: Change) -> Option<String> {
         Change::Typing { stopped: false } => Some(format!("  ~ {who} is writing")),
         Change::Timer(Some(time)) => Some(format!("  ~ messages with {who} disappear after {}", lifetime(time))),
         Change::Timer(None) => Some(format!("  ~ messages with {who} stay")),
-        Change::Delivered | Change::Read | Change::Expired | Change::Typing { stopped: true } => None,
+        Change::Delivered | Change::Read | Change::Expired | Change::Typing { stopped: true } | Change::Settled => None,
     }
 }
 

@@ -145,19 +145,20 @@ impl Store<'_> {
     }
 
     /// Notes what was decided about somebody on another device of this account, which has told the server, unless something
-    /// was decided later.
+    /// was decided later. Says whether it counts.
     ///
     /// # Errors
     /// See [`DatabaseError`].
-    pub fn was_decided(&self, tag: AccountTag, standing: Standing, at: UnixMillis) -> Result<(), DatabaseError> {
-        self.connection
+    pub fn was_decided(&self, tag: AccountTag, standing: Standing, at: UnixMillis) -> Result<bool, DatabaseError> {
+        let changed = self
+            .connection
             .prepare_cached(
                 "UPDATE contacts SET relation = ?1, untold = 0, decided_at = ?3,
                  unblocked_at = iif(relation = 'blocked' AND ?1 IS NOT 'blocked', ?3, unblocked_at)
                  WHERE tag = ?2 AND decided_at <= ?3",
             )?
             .execute(params![standing.relation_text(), tag.as_bytes(), integer(at.get())])?;
-        Ok(())
+        Ok(changed > 0)
     }
 
     /// Decisions that the server has not heard of, at most `max`.

@@ -198,15 +198,21 @@ impl Store<'_> {
     ///
     /// # Errors
     /// See [`DatabaseError`].
-    pub fn was_shown(&self, peer: AccountTag, id: MessageId) -> Result<(), DatabaseError> {
+    pub fn was_shown(&self, peer: AccountTag, id: MessageId) -> Result<bool, DatabaseError> {
         let life = integer(self.life_ms()?);
+        let new = self
+            .connection
+            .prepare_cached(
+                "SELECT 1 FROM messages WHERE peer = ? AND direction = 'in' AND message_id = ? AND shown = 0",
+            )?
+            .exists(params![peer.as_bytes(), id.as_bytes()])?;
         self.connection
             .prepare_cached(
                 "UPDATE messages SET shown = 1, expires_at = coalesce(expires_at, ?3 + lives_for_s * 1000)
                  WHERE peer = ?1 AND direction = 'in' AND message_id = ?2",
             )?
             .execute(params![peer.as_bytes(), id.as_bytes(), life])?;
-        Ok(())
+        Ok(new)
     }
 
     /// A message of somebody's has come: he is to be told if he is accepted and that is wanted. Says whether he is.

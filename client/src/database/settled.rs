@@ -22,16 +22,17 @@ impl Store<'_> {
         Ok(at)
     }
 
-    /// Another device of this account has settled something: takes it over, unless something later counts.
+    /// Another device of this account has settled something: takes it over, unless something later counts. Says whether it has; of what
+    /// was seen, whether any of that was not seen here.
     ///
     /// # Errors
     /// See [`DatabaseError`].
-    pub fn was_settled(&self, news: &OwnNews, at: UnixMillis) -> Result<(), DatabaseError> {
+    pub fn was_settled(&self, news: &OwnNews, at: UnixMillis) -> Result<bool, DatabaseError> {
         if let OwnNews::Nickname { about, .. } | OwnNews::Compared { about, .. } = news {
             self.put_contact(*about, None)?;
         }
         if self.settled_at(news)?.is_some_and(|before| before >= at) {
-            return Ok(());
+            return Ok(false);
         }
         match news {
             OwnNews::Nickname { about, name } => {
@@ -43,9 +44,12 @@ impl Store<'_> {
             OwnNews::Choices { receipts, typing } => {
                 self.set_settings(Settings { receipts: *receipts, typing: *typing })?;
             }
-            OwnNews::Seen { with, ids } => ids.iter().try_for_each(|id| self.was_shown(*with, *id))?,
+            OwnNews::Seen { with, ids } => {
+                return ids.iter().try_fold(false, |any, id| Ok(self.was_shown(*with, *id)? || any));
+            }
         }
-        self.note_settled(news, at)
+        self.note_settled(news, at)?;
+        Ok(true)
     }
 
     fn settled_at(&self, news: &OwnNews) -> Result<Option<UnixMillis>, DatabaseError> {

@@ -149,6 +149,9 @@ pub enum Change {
     },
     /// Messages live so long from now on.
     Timer(Option<Lifetime>),
+    /// Another device of this account has written this message; or it has settled something about that person, or with oneself for the
+    /// account: what was decided, compared, chosen or seen, and what somebody is called.
+    Settled,
 }
 
 impl Change {
@@ -164,6 +167,7 @@ impl Change {
             Self::Typing { stopped: false } => "typing",
             Self::Typing { stopped: true } => "typing_stopped",
             Self::Timer(_) => "timer",
+            Self::Settled => "settled",
         }
     }
 }

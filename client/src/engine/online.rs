@@ -24,7 +24,7 @@ use super::rotation::{self, AgreedTime};
 use super::run::Runner;
 use super::say;
 use crate::clock::{self, Instant};
-use crate::database::{AccountState, DatabaseError, Standing};
+use crate::database::{AccountState, DatabaseError, OUTBOX_MAX, Standing};
 use crate::transport::{LinkError, LinkReceiver, LinkSender};
 
 /// Frames read but not dealt with: more than both windows together, so that reading never waits for our writing.
@@ -318,9 +318,12 @@ impl Runner {
         for stranger in std::mem::take(&mut online.strangers) {
             online.identify(stranger).await?;
         }
-        if std::mem::take(&mut self.owes_receipts) {
+        let room = OUTBOX_MAX.saturating_sub(self.outbox.len());
+        if self.owes_receipts && room > 0 {
             let now = clock::now();
-            let told = self.database().write(|store| say::tell_receipts(store, now))?;
+            let told = self.database().write(|store| say::tell_receipts(store, room, now))?;
+            // The rest when something has left.
+            self.owes_receipts = told.len() == room;
             for row in told {
                 self.receipts.insert(row.0);
                 self.queued(Some(row));

@@ -1,7 +1,7 @@
 //! The people on the other side: whose accounts are looked up, who they are, and what is decided about them.
 
 use endtoend_crypto_e2e::identity_public;
-use endtoend_protocol::{AccountTag, OwnNews, RefusalCode};
+use endtoend_protocol::{AccountTag, OwnNews, RefusalCode, UnixMillis};
 
 use super::account::{self, expect_identity};
 use super::command::{AddError, Command, DecideError, NicknameError, Reply, Verification, VerifyError};
@@ -13,7 +13,7 @@ use super::run::{Runner, Verifying};
 use super::told::answer;
 use crate::clock;
 use crate::contact_link::ContactLink;
-use crate::database::{Account, AccountState, DatabaseError, Standing};
+use crate::database::{Account, AccountState, DatabaseError, Standing, Store};
 use crate::handle::Handle;
 use crate::nickname::Nickname;
 
@@ -21,6 +21,33 @@ use crate::nickname::Nickname;
 const VERIFYING_MAX: usize = 64;
 /// Handles of people who wait to be written to, looked up on a connection; the rest on the next.
 const UNADDRESSED_MAX: u32 = 16;
+
+/// What stood in for an account is that account from now on. Gives what its own other devices hear of it, inside a transaction:
+/// what was written meanwhile, and what that person was called.
+pub(super) fn addressed(
+    store: &Store<'_>,
+    stand_in: AccountTag,
+    tag: AccountTag,
+    handle: &Handle,
+    alone: bool,
+    now: UnixMillis,
+) -> Result<Vec<Queued>, DatabaseError> {
+    let nickname = store.contact(stand_in)?.and_then(|contact| contact.nickname);
+    let messages = store.address(stand_in, tag, handle, now)?;
+    let mut queued = Vec::new();
+    for message in messages.into_iter().filter(|_| !alone) {
+        match copy_for_own_devices(store, message) {
+            // Not worth the connection on which it would go.
+            Err(DatabaseError::Limit { .. }) => break,
+            copy => queued.extend(copy?),
+        }
+    }
+    if let Some(nickname) = nickname {
+        let news = OwnNews::Nickname { about: tag, name: nickname.as_str().to_owned() };
+        queued.extend(settle_for_own_devices(store, news, alone, now)?);
+    }
+    Ok(queued)
+}
 
 impl Runner {
     pub(super) fn decide(&mut self, about: &Handle, standing: Standing) -> Result<(), DecideError> {
@@ -174,10 +201,7 @@ impl Runner {
                 Reason::Command(command) => self.told(Some(*command)),
                 Reason::Address { stand_in } => {
                     let (alone, now) = (self.alone, clock::now());
-                    let copies: Vec<Queued> = self.database().write(|store| {
-                        let messages = store.address(stand_in, tag, handle, now)?.into_iter().filter(|_| !alone);
-                        messages.filter_map(|message| copy_for_own_devices(store, message).transpose()).collect()
-                    })?;
+                    let copies = self.database().write(|store| addressed(store, stand_in, tag, handle, alone, now))?;
                     copies.into_iter().for_each(|copy| self.queued(Some(copy)));
                     self.outbox.readdress(stand_in, tag);
                     self.decided = true;

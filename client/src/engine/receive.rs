@@ -1,8 +1,11 @@
 //! An envelope arrives: open, verify, store. All of it is one transaction; only afterwards may it be acknowledged.
 
 use endtoend_crypto_e2e::{OpenError, SessionError, learn_identity, open};
-use endtoend_protocol::{AccountTag, Address, Content, ContentKind, Identity, MessageId, Parcel, Said, UnixMillis};
+use endtoend_protocol::{
+    AccountTag, Address, Content, ContentKind, Identity, MessageId, OwnNews, Parcel, Said, UnixMillis,
+};
 
+use super::event::Change;
 use super::repair::{Queued, ask_again, send_again};
 use super::say::{self, News, TYPING_AGE_MAX};
 use super::{chains, parcel};
@@ -220,8 +223,9 @@ fn arrive(
             let news = match say::message_of(said, Direction::Out) {
                 Ok(message) => {
                     let came = (Some(envelope.accepted_at), Some(envelope.received_at));
-                    store_copy(store, said_at, to, &handle, message, came, now)?;
-                    Vec::new()
+                    let added = store_copy(store, said_at, to, &handle, message, came, now)?;
+                    let news = News { peer: to, id: Some(content.id), change: Change::Settled };
+                    if added { vec![news] } else { Vec::new() }
                 }
                 Err(said) => say::carry_out_or_keep(store, to, Direction::Out, said, said_at, now)?,
             };
@@ -232,12 +236,17 @@ fn arrive(
                 return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
             };
             store.put_contact(about, handle.parse().ok().as_ref())?;
-            store.was_decided(about, standing, content.sent_at)?;
-            return Ok(Arrival::Unseen { new_session, news: Vec::new(), queued: None });
+            let counts = store.was_decided(about, standing, content.sent_at)?;
+            return Ok(Arrival::Unseen { new_session, news: settled(about, counts), queued: None });
         }
         ContentKind::Own(news) if from_own_device => {
-            store.was_settled(&news, not_after(content.sent_at, now))?;
-            return Ok(Arrival::Unseen { new_session, news: Vec::new(), queued: None });
+            let counts = store.was_settled(&news, not_after(content.sent_at, now))?;
+            let about = match news {
+                OwnNews::Nickname { about, .. } | OwnNews::Compared { about, .. } => about,
+                OwnNews::Seen { with, .. } => with,
+                OwnNews::Choices { .. } => own.account,
+            };
+            return Ok(Arrival::Unseen { new_session, news: settled(about, counts), queued: None });
         }
         ContentKind::Copy { .. } | ContentKind::Decision { .. } | ContentKind::Own(_) => {
             return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
@@ -274,6 +283,11 @@ fn arrive(
     Ok(Arrival::Message { message: Box::new(message), new_session, owes })
 }
 
+/// Another device of this account has settled something about somebody, and nothing later counts.
+fn settled(about: AccountTag, counts: bool) -> Vec<News> {
+    if counts { vec![News { peer: about, id: None, change: Change::Settled }] } else { Vec::new() }
+}
+
 /// Whether a message is here already, as far as its kind is kept by its id. What is not is no other for that.
 fn is_known(store: &Store<'_>, peer: AccountTag, content: &Content) -> Result<bool, DatabaseError> {
     match &content.kind {
@@ -291,7 +305,7 @@ fn is_known(store: &Store<'_>, peer: AccountTag, content: &Content) -> Result<bo
     }
 }
 
-/// A message that another device of this account has sent.
+/// A message that another device of this account has sent. Says whether it is new here.
 fn store_copy(
     store: &Store<'_>,
     (id, sent_at): (MessageId, UnixMillis),
@@ -300,7 +314,7 @@ fn store_copy(
     (body, marks): (Body, Marks),
     (accepted_at, received_at): (Option<UnixMillis>, Option<UnixMillis>),
     now: UnixMillis,
-) -> Result<(), DatabaseError> {
+) -> Result<bool, DatabaseError> {
     let handle: Option<Handle> = handle.parse().ok();
     store.put_contact(to, handle.as_ref())?;
     // Whoever is written to may answer, unless something was decided since.
@@ -321,10 +335,10 @@ fn store_copy(
         marks,
     })?;
     store.begin_own_life(to, id)?;
-    match added {
-        true => say::catch_up(store, to, MessageRef { direction: Direction::Out, id }, now),
-        false => Ok(()),
+    if added {
+        say::catch_up(store, to, MessageRef { direction: Direction::Out, id }, now)?;
     }
+    Ok(added)
 }
 
 /// Reads again what a version before did not understand, once after an update, inside a transaction. A text takes the place

@@ -16,7 +16,7 @@ use rand::RngExt as _;
 use zeroize::Zeroizing;
 
 use super::say::said_of;
-use crate::database::{Account, DatabaseError, Store, StoredMessage};
+use crate::database::{Account, DatabaseError, OUTBOX_MAX, Store, StoredMessage};
 
 /// New sessions with one account are begun at most this often.
 pub(super) const RESET_PAUSE: Duration = Duration::from_secs(600);
@@ -46,7 +46,15 @@ pub(super) fn ask_again(
     }
     let question = MessageId::new(now, rand::rng().random());
     store.put_unopened(id, sender, question, now)?;
-    queue_errand(store, sender, question, now, ContentKind::Unopened(id)).map(Some)
+    if_there_is_room(queue_errand(store, sender, question, now, ContentKind::Unopened(id)))
+}
+
+/// What is said beside messages is not worth that anything else fails for it: with a full outbox it is not said.
+fn if_there_is_room(queued: Result<Queued, DatabaseError>) -> Result<Option<Queued>, DatabaseError> {
+    match queued {
+        Err(DatabaseError::Limit { max: OUTBOX_MAX, .. }) => Ok(None),
+        queued => queued.map(Some),
+    }
 }
 
 /// Answers `asker`, at whom an envelope of ours did not open, inside a transaction. `None` when there is nothing to send:
@@ -61,7 +69,7 @@ pub(super) fn send_again(
         return Ok(None);
     }
     let Some(content) = content_again(store, asker, sent.message)? else { return Ok(None) };
-    Ok(Some((store.enqueue(sent.message, asker, &content)?, asker)))
+    if_there_is_room(store.enqueue(sent.message, asker, &content).map(|row| (row, asker)))
 }
 
 /// The content of a message to somebody, byte for byte as it was: its place in the chain covers it. `None` when it is not known
@@ -103,11 +111,11 @@ pub(super) fn decision_for_own_devices(
     let (Some(own), Some(contact)) = (own_tag(store)?, store.contact(about)?) else { return Ok(None) };
     let handle = contact.handle.map(|handle| handle.to_string()).unwrap_or_default();
     let kind = ContentKind::Decision { about, handle, standing: contact.standing.as_str().to_owned() };
-    queue_errand(store, own, MessageId::new(now, rand::rng().random()), now, kind).map(Some)
+    if_there_is_room(queue_errand(store, own, MessageId::new(now, rand::rng().random()), now, kind))
 }
 
-/// Notes that this account has settled something for itself, and queues it for its other devices unless there are none, inside a
-/// transaction.
+/// Notes that this account has settled something for itself, and queues it for its other devices unless there are none or the outbox
+/// is full, inside a transaction.
 pub(super) fn settle_for_own_devices(
     store: &Store<'_>,
     news: OwnNews,
@@ -118,7 +126,7 @@ pub(super) fn settle_for_own_devices(
     match own_tag(store)?.filter(|_| !alone) {
         Some(own) => {
             let id = MessageId::new(at, rand::rng().random());
-            queue_errand(store, own, id, at, ContentKind::Own(news)).map(Some)
+            if_there_is_room(queue_errand(store, own, id, at, ContentKind::Own(news)))
         }
         None => Ok(None),
     }
@@ -225,8 +233,9 @@ pub(super) fn queue_errand(
     kind: ContentKind,
 ) -> Result<Queued, DatabaseError> {
     let content = encode(store, to, id, now, kind)?;
+    let row = store.enqueue(id, to, &content)?;
     store.put_errand(id, &content, now)?;
-    Ok((store.enqueue(id, to, &content)?, to))
+    Ok((row, to))
 }
 
 fn queue(

@@ -101,7 +101,10 @@ pub(super) fn carry_out(
                     }
                     Direction::In => {}
                     // Another device of this account has shown it.
-                    Direction::Out => store.was_shown(peer, *id)?,
+                    Direction::Out if store.was_shown(peer, *id)? => {
+                        found.push(News { peer, id: Some(*id), change: Change::Settled });
+                    }
+                    Direction::Out => {}
                 }
             }
             Ok(Ok(found))
@@ -249,10 +252,12 @@ fn tell(store: &Store<'_>, peer: AccountTag, at: UnixMillis, said: Said) -> Resu
     queue_errand(store, peer, MessageId::new(at, rand::rng().random()), at, ContentKind::Said(said))
 }
 
-/// Queues what the writers of messages are to hear of them.
-pub(super) fn tell_receipts(store: &Store<'_>, now: UnixMillis) -> Result<Vec<Queued>, DatabaseError> {
+/// Queues what the writers of messages are to hear of them, in at most so many rows.
+pub(super) fn tell_receipts(store: &Store<'_>, rows: usize, now: UnixMillis) -> Result<Vec<Queued>, DatabaseError> {
     let mut queued = Vec::new();
-    while let Some((peer, progress, ids)) = store.take_receipts()? {
+    while queued.len() < rows
+        && let Some((peer, progress, ids)) = store.take_receipts()?
+    {
         let said = Said::Receipt { progress, ids };
         queued.push(tell(store, peer, now, said)?);
     }

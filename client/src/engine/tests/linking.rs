@@ -9,11 +9,14 @@ use zeroize::Zeroizing;
 
 use super::messages::Device;
 use crate::clock;
-use crate::database::{Account, AccountState, Body, DatabaseError, Direction, MessageState, Standing};
+use crate::database::{Account, AccountState, Body, DatabaseError, Direction, MessageState, SealedItem, Standing};
+use crate::engine::Change;
 use crate::engine::account;
 use crate::engine::linking::{meet, provision};
+use crate::engine::people::addressed;
 use crate::engine::receive::{Arrival, Learned};
 use crate::engine::repair::copy_for_own_devices;
+use crate::engine::say::News;
 use crate::engine::seal::{Opened, Sealed, open_sessions};
 
 /// What an existing device gives, on a new one.
@@ -172,7 +175,8 @@ fn what_was_decided_last_counts_on_every_device() {
         let envelope = told(&mut phone, own.account, kind, at);
         laptop.take(&envelope)
     };
-    assert!(matches!(hear(&mut laptop, decision(Standing::Blocked), at), Arrival::Unseen { .. }));
+    let arrival = hear(&mut laptop, decision(Standing::Blocked), at);
+    assert!(matches!(&arrival, Arrival::Unseen { news, .. } if news.len() == 1), "{arrival:?}");
     assert_eq!(standing(&laptop), Standing::Blocked);
     // A message that was written before, and a decision that was taken before, say nothing about now.
     let text = Text::new("written before".to_owned()).unwrap();
@@ -202,8 +206,11 @@ fn what_one_device_settles_counts_on_the_others_and_the_later_of_two_does() {
         OwnNews::Choices { receipts: true, typing: false },
     ];
     for news in said {
-        let kind = ContentKind::Own(news);
-        assert!(matches!(laptop.take(&told(&mut phone, own, kind, at)), Arrival::Unseen { .. }));
+        let about = if matches!(news, OwnNews::Choices { .. }) { own } else { with };
+        let Arrival::Unseen { news, .. } = laptop.take(&told(&mut phone, own, ContentKind::Own(news), at)) else {
+            panic!("no news")
+        };
+        assert_eq!(news, [News { peer: about, id: None, change: Change::Settled }]);
     }
     let seen = |laptop: &Device| {
         let contact = laptop.database.read().contact(with).unwrap().unwrap();
@@ -219,7 +226,8 @@ fn what_one_device_settles_counts_on_the_others_and_the_later_of_two_does() {
         OwnNews::Compared { about: with, identity: None },
         OwnNews::Choices { receipts: false, typing: true },
     ] {
-        laptop.take(&told(&mut phone, own, ContentKind::Own(news), earlier));
+        let arrival = laptop.take(&told(&mut phone, own, ContentKind::Own(news), earlier));
+        assert!(matches!(&arrival, Arrival::Unseen { news, .. } if news.is_empty()), "{arrival:?}");
     }
     assert_eq!(seen(&laptop), settled);
     let other = OwnNews::Compared { about: with, identity: Some([5; 33]) };
@@ -229,6 +237,24 @@ fn what_one_device_settles_counts_on_the_others_and_the_later_of_two_does() {
     // A clock that was set back does not make what is settled now older than that.
     let news = OwnNews::Nickname { about: with, name: String::new() };
     assert!(laptop.database.write(|store| store.settles(&news, UnixMillis::new(1))).unwrap() > at);
+}
+
+/// A name that was given when nobody knew yet whose it is.
+#[test]
+fn a_nickname_is_told_when_its_account_is_known() {
+    let mut phone = Device::new("alice");
+    let (stand_in, bob, now) = (AccountTag::new([7; 32]), AccountTag::new([8; 32]), clock::now());
+    let handle = "bob".parse().unwrap();
+    phone.database.write(|store| store.put_unaddressed(stand_in, &handle)).unwrap();
+    phone.database.write(|store| store.set_nickname(stand_in, Some(&"Bobby".parse().unwrap()))).unwrap();
+    let queued = phone.database.write(|store| addressed(store, stand_in, bob, &handle, false, now)).unwrap();
+    let [(row, to)] = queued.as_slice() else { panic!("{queued:?}") };
+    assert_eq!(*to, phone.own.account);
+    let Some(SealedItem::Open { content, .. }) = phone.database.read().outbox_item(*row).unwrap() else {
+        panic!("no content")
+    };
+    let news = OwnNews::Nickname { about: bob, name: "Bobby".to_owned() };
+    assert_eq!(Content::decode(&content).unwrap().kind, ContentKind::Own(news));
 }
 
 #[test]
