@@ -266,7 +266,7 @@ impl From<FileError> for Failure {
         match error {
             FileError::NoConversation(_) | FileError::NoFile => Self::new("refused-no-such-message"),
             FileError::NotHere => Self::new("file-not-here"),
-            FileError::NotMoving => Self::new("file-not-moving"),
+            FileError::NotMoving | FileError::OtherWay(_) => Self::new("file-not-moving"),
             FileError::TooLarge => Self::new("file-too-large"),
             FileError::Save(error) => error.into(),
             FileError::Busy => Self::new("file-busy"),
@@ -284,6 +284,7 @@ impl From<SaveError> for Failure {
                 Self::because("file-unwritable", &format!("{}: {source}", path.display()))
             }
             SaveError::Damaged => Self::new("file-damaged"),
+            SaveError::Unreadable(source) => Self::because("file-unreadable", &source),
             SaveError::GivenUp => Self::new("engine-stopped"),
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use endtoend_client::address::ServerAddress;
 use endtoend_client::contact_link::ContactLink;
 use endtoend_client::database::{Conversation, Notice, Page, Settings, Standing, StoredMessage};
-use endtoend_client::engine::{ConnectionState, Deed, Event, OwnDevice, Verification};
+use endtoend_client::engine::{ConnectionState, Deed, Event, OwnDevice, Verification, Way};
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::Nickname;
 use endtoend_protocol::{DeviceId, InviteCode, Lifetime, MessageId, Text, UnixMillis};
@@ -46,8 +46,8 @@ pub enum Order {
     Attach(Handle, PathBuf, Option<MessageId>),
     /// The file of a message is to come, or to be tried again.
     FetchFile(Handle, MessageId),
-    /// No further with that; of our own, neither it nor its message is sent.
-    CancelFile(Handle, MessageId),
+    /// No further with that: it is not fetched, or neither it nor its message is sent.
+    CancelFile(Handle, MessageId, Way),
     /// Out of the profile, among what was downloaded, by this name or one like it.
     SaveFile(Handle, MessageId, String),
     /// Something to do.

@@ -217,6 +217,11 @@ impl Running {
         writeln!(self.stdin, "{line}").expect("the command reads");
     }
 
+    /// As Ctrl-C does.
+    pub fn interrupt(&self) {
+        program::signal(&self.child, "INT");
+    }
+
     /// Waits for its end. Its exit code; `None` when a signal ended it.
     pub fn end(mut self) -> Option<i32> {
         program::wait(&mut self.child, "endtoend-cli").code()

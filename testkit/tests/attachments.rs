@@ -128,6 +128,24 @@ fn a_node_that_takes_no_files_says_so_and_the_message_can_be_given_up() {
     assert_eq!(scene.bob.listen(1), ["a text goes all the same"]);
 }
 
+/// It is long, and nothing of it is on the disk but its end.
+#[test]
+fn whoever_is_interrupted_while_a_file_is_sealed_has_sent_nothing() {
+    let scene = Scene::start();
+    let [_, bob] = scene.handles();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("long");
+    fs::File::create(&path).expect("a file").set_len(1 << 30).expect("a long file");
+    let sending = scene.alice.start(&["attach", "--to", bob, "--file", text(&path)]);
+    let sealed = scene.alice.home().join("files");
+    let begun = || fs::read_dir(&sealed).into_iter().flatten().flatten().count() == 1;
+    eventually(PATIENCE, "a sealed file that is begun", begun);
+    sending.interrupt();
+    assert_eq!(sending.end(), Some(1));
+    assert_eq!(scene.alice.run(&["outbox"]).done().lines, Vec::<Value>::new());
+    assert_eq!(fs::read_dir(&sealed).expect("a folder").count(), 0, "what was begun is gone");
+}
+
 #[test]
 fn a_chat_sends_and_saves_files() {
     let scene = Scene::start();

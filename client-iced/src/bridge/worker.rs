@@ -222,8 +222,8 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
             let fetched = engine.fetch_file(with.clone(), message).await;
             News::Acted(with, fetched.map_err(Failure::from))
         }
-        Order::CancelFile(with, message) => {
-            let cancelled = engine.cancel_file(with.clone(), message).await;
+        Order::CancelFile(with, message, way) => {
+            let cancelled = engine.cancel_file(with.clone(), message, way).await;
             News::Acted(with, cancelled.map_err(Failure::from))
         }
         Order::Retry(with, message) => {

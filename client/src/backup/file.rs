@@ -1,8 +1,7 @@
 //! Files that are whole or not there.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use endtoend_crypto_core::passphrase::Params;
@@ -13,6 +12,7 @@ use super::gather::gather;
 use super::record::{End, Record};
 use super::sealed::SealedWriter;
 use crate::database::{Database, DatabaseError};
+use crate::files::place;
 
 /// What is in a file that was written.
 pub type Summary = End;
@@ -123,17 +123,16 @@ fn whole<T>(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
         Ok(()) | Err(_) => {}
     }
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(unusable)?;
+    let file = place::begin(&temporary).map_err(unusable)?;
     let filled = fill(file, &unusable).and_then(|(file, summary)| {
-        file.sync_all().map_err(unusable)?;
-        fs::rename(&temporary, path).map_err(unusable)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(unusable)?;
+        place::put(&file, &temporary, path, false).map_err(|error| match error.kind() {
+            // Somebody has taken the name meanwhile.
+            io::ErrorKind::AlreadyExists => BackupError::Exists(path.to_owned()),
+            _ => unusable(error),
+        })?;
         Ok(summary)
     });
-    if filled.is_err() {
-        // It may not be there: what matters is told.
-        let _removed = fs::remove_file(&temporary);
-    }
+    // It may not be there any more: what matters is told.
+    let _removed = fs::remove_file(&temporary);
     filled
 }

@@ -104,7 +104,7 @@ fn message(store: &Store<'_>, message: StoredMessage, secrets: bool) -> Result<M
                 bytes: stored.file.bytes,
                 hash: hex::encode(stored.file.hash),
                 content: secrets.then(|| Sealed(hex::encode(content))),
-                unsent: waits && stored.state != FileState::Here,
+                unsent: waits && matches!(stored.state, FileState::Sending | FileState::Failed(_)),
             })
         }
         Body::Text(_) | Body::Deleted | Body::Unknown => None,

@@ -114,7 +114,8 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
                         },
                         Meaning::Attach(path) => {
                             let (to, manner) = (with.clone(), Manner::Usual);
-                            match handle.attach(Attaching { to, path, manner, reply_to: None }).await {
+                            let attaching = handle.attach(Attaching { to, path, manner, reply_to: None });
+                            match waiting.unless_interrupted(attaching).await? {
                                 Err(error @ (AttachError::Prepare(_) | AttachError::Busy)) => {
                                     output::note(&error.to_string());
                                 }
@@ -126,7 +127,8 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
                             fetches => {
                                 fetches?;
                                 saves.insert(id, path);
-                                save_those_here(&handle, with, &mut saves, &say).await?;
+                                let saving = save_those_here(&handle, with, &mut saves, &say);
+                                waiting.unless_interrupted(saving).await??;
                             }
                         },
                         Meaning::Do(deed) => match handle.act(with.clone(), deed).await {
@@ -148,7 +150,7 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
                     News::Event(Some(event)) => {
                         mark(&own, with, &event, &say)?;
                         if matches!(event, Event::File { step: FileStep::Is(_), .. }) {
-                            save_those_here(&handle, with, &mut saves, &say).await?;
+                            waiting.unless_interrupted(save_those_here(&handle, with, &mut saves, &say)).await??;
                         }
                     }
                 },

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use endtoend_client::database::{Direction, MessageState, Page, Pending, Question};
-use endtoend_client::engine::{Engine, EngineHandle, Event, Options, Registration};
+use endtoend_client::engine::{Engine, EngineHandle, Event, Options, Registration, Way};
 use endtoend_client::handle::Handle;
 use endtoend_client::profile::{self, Profile};
 use endtoend_protocol::{InviteCode, MessageId, RejectReason, Text, limits};
@@ -44,7 +44,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Command::Outbox { retry: Some(message), with: Some(with), .. } => retry(arguments, with, *message).await,
         Command::Outbox { cancel: Some(message), with: Some(with), .. } => {
-            files::cancel(arguments, with, *message, false).await
+            files::cancel(arguments, with, *message, Way::Up).await
         }
         Command::Outbox { .. } => outbox(arguments).await,
         Command::Search { words, has_file, with, theirs, own, since, until, limit } => {

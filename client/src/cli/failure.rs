@@ -9,7 +9,7 @@ use endtoend_client::database::DatabaseError;
 use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::{
     AccountError, AddError, AttachError, DecideError, FileError, NicknameError, OfflineReason, RequestError, SendError,
-    StartError, VerifyError,
+    StartError, VerifyError, Way,
 };
 use endtoend_client::files::{PrepareError, SaveError};
 use endtoend_client::profile::ProfileError;
@@ -247,11 +247,20 @@ impl From<FileError> for Failure {
                         failure.hint("name another place with --to, or replace it with --overwrite")
                     }
                     SaveError::Damaged => failure.hint("`fetch` fetches it again"),
+                    SaveError::Unreadable(_) => {
+                        failure.hint("nothing was changed; see to the disk and the profile's folder, and try again")
+                    }
                     SaveError::Unwritable { .. } | SaveError::GivenUp => failure,
                 }
             }
             FileError::NoFile => {
                 Self::because(Kind::Failed, &error).hint("`history` shows the messages; with --json also their ids")
+            }
+            FileError::OtherWay(Way::Up) => {
+                Self::because(Kind::Failed, &error).hint("`outbox --cancel ID --with …` gives up both")
+            }
+            FileError::OtherWay(Way::Down) => {
+                Self::because(Kind::Failed, &error).hint("`fetch --with … --message ID --cancel` gives it up")
             }
             FileError::NotHere => Self::because(Kind::Failed, &error).hint("`fetch` it first"),
             FileError::NoConversation(_)

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use endtoend_client::database::{Body, FileFault, FileState, StoredFile};
-use endtoend_client::engine::{Attaching, EngineHandle, Event, FileStep};
+use endtoend_client::engine::{Attaching, EngineHandle, Event, FileStep, Way};
 use endtoend_client::files::Manner;
 use endtoend_client::handle::Handle;
 use endtoend_protocol::{MessageId, Shown, Voice};
@@ -130,7 +130,10 @@ pub(crate) fn failed(fault: FileFault, own: bool) -> Failure {
     };
     let failure = Failure::new(kind, format!("the file did not get through: {}", words(fault)));
     match (fault, own) {
-        (FileFault::Gone, _) => failure.hint("ask for it again: a server keeps files for some days only"),
+        (FileFault::Gone, true) => failure.hint(
+            "a backup has no files, so this one cannot be sent from here: `outbox --cancel ID --with …` gives it up",
+        ),
+        (FileFault::Gone, false) => failure.hint("ask for it again: a server keeps files for some days only"),
         (FileFault::Forged, _) => failure.hint("nothing of it was saved; `fetch` tries again"),
         (_, true) => {
             failure.hint("`outbox --retry ID --with …` tries again, `outbox --cancel ID --with …` gives it up")
@@ -198,8 +201,7 @@ pub(crate) async fn attach(arguments: &Arguments, attach: &Attach) -> Result<(),
         let (to, path) = (attach.to.clone(), attach.file.clone());
         let attaching = Attaching { to, path, manner, reply_to: attach.reply_to };
         let handle = engine.handle();
-        // As long as it takes: nobody else is waited for.
-        let id = handle.attach(attaching).await?;
+        let id = waiting.unless_interrupted(handle.attach(attaching)).await??;
         waiting.moved();
         if arguments.json {
             output::json_line(&step_object(Some(attach.to.as_str()), id, FileStep::Is(FileState::Sending)))?;
@@ -238,7 +240,7 @@ async fn stored(engine: &EngineHandle, with: &Handle, id: MessageId) -> Result<S
 
 pub(crate) async fn fetch(arguments: &Arguments, fetch: &Fetch) -> Result<(), Failure> {
     if fetch.cancel {
-        return cancel(arguments, &fetch.with, fetch.message, true).await;
+        return cancel(arguments, &fetch.with, fetch.message, Way::Down).await;
     }
     let (with, id) = (&fetch.with, fetch.message);
     let engine = open(arguments, true)?;
@@ -274,7 +276,7 @@ pub(crate) async fn fetch(arguments: &Arguments, fetch: &Fetch) -> Result<(), Fa
                 News::Interrupted => return Err(Failure::new(Kind::Failed, "interrupted; `fetch` goes on with it")),
             }
         };
-        handle.save_file(with.clone(), id, to.clone(), fetch.overwrite).await?;
+        waiting.unless_interrupted(handle.save_file(with.clone(), id, to.clone(), fetch.overwrite)).await??;
         match arguments.json {
             true => output::json_line(&json!({
                 "event": "saved", "with": with.as_str(), "message_id": id.to_string(),
@@ -294,16 +296,16 @@ fn exists(path: &Path) -> Failure {
 }
 
 /// Gives up what is on its way. What has got to the server of a file that is not sent is removed there, now or later.
-pub(crate) async fn cancel(arguments: &Arguments, with: &Handle, id: MessageId, down: bool) -> Result<(), Failure> {
+pub(crate) async fn cancel(arguments: &Arguments, with: &Handle, id: MessageId, way: Way) -> Result<(), Failure> {
     let engine = open(arguments, false)?;
-    let done = engine.handle().cancel_file(with.clone(), id).await;
+    let done = engine.handle().cancel_file(with.clone(), id, way).await;
     stop(engine, done.map_err(Failure::from)).await?;
-    match (arguments.json, down) {
+    match (arguments.json, way) {
         (true, _) => {
             output::json_line(&json!({ "event": "done", "with": with.as_str(), "message_id": id.to_string() }))?;
         }
-        (false, true) => output::line("the file is fetched no further")?,
-        (false, false) => output::line("neither the file nor its message is sent")?,
+        (false, Way::Down) => output::line("the file is fetched no further")?,
+        (false, Way::Up) => output::line("neither the file nor its message is sent")?,
     }
     Ok(())
 }

@@ -73,11 +73,18 @@ impl Waiting {
     pub(crate) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
         let deadline = self.deadline;
         tokio::select! {
-            done = work => Ok(done),
+            done = self.unless_interrupted(work) => done,
             () = async { match deadline {
                 Some(deadline) => sleep_until(deadline).await,
                 None => std::future::pending().await,
             } } => Err(self.timed_out()),
+        }
+    }
+
+    /// Does something that may take as long as it takes: nobody else is waited for.
+    pub(crate) async fn unless_interrupted<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::select! {
+            done = work => Ok(done),
             () = self.interrupt.next() => Err(Failure::new(Kind::Failed, "interrupted")),
         }
     }

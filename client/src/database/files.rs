@@ -102,14 +102,21 @@ pub(crate) struct KeptFile {
     pub(crate) message: MessageRef,
     pub(crate) stored: StoredFile,
     pub(crate) local: LocalName,
-    /// Lets its blob be written and removed, where this device has sent it.
+    /// Lets its blob be written and removed, where this device sends it.
     pub(crate) secret: Option<Zeroizing<[u8; 32]>>,
+    /// Its message is one of ours that has not been put into the outbox.
+    pub(crate) waits: bool,
 }
 
 impl KeptFile {
     /// Whether its message waits for it to be at the server.
-    pub(crate) fn is_unsent(&self) -> bool {
-        self.secret.is_some() && matches!(self.stored.state, FileState::Sending | FileState::Failed(_))
+    pub(crate) const fn is_unsent(&self) -> bool {
+        self.waits && matches!(self.stored.state, FileState::Sending | FileState::Failed(_))
+    }
+
+    /// Whether this device can bring it there: one that comes from a backup has left its bytes behind.
+    pub(crate) const fn can_be_sent(&self) -> bool {
+        self.is_unsent() && self.secret.is_some()
     }
 }
 
@@ -123,9 +130,12 @@ pub(crate) struct GoneFile {
     pub(crate) remote: Option<(BlobId, Zeroizing<[u8; 32]>)>,
 }
 
-type Row = (i64, Vec<u8>, String, Vec<u8>, Vec<u8>, String, Vec<u8>, Option<Vec<u8>>);
+type Row = (i64, Vec<u8>, String, Vec<u8>, Vec<u8>, String, Vec<u8>, Option<Vec<u8>>, bool);
 
-const COLUMNS: &str = "seq, peer, direction, message_id, about, state, local, secret FROM files";
+const COLUMNS: &str = "f.seq, f.peer, f.direction, f.message_id, f.about, f.state, f.local, f.secret,
+     EXISTS (SELECT 1 FROM messages m WHERE m.peer = f.peer AND m.direction = f.direction AND m.message_id = f.message_id
+             AND m.direction = 'out' AND m.state = 'queued')
+     AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.message_id = f.message_id AND o.recipient = f.peer) FROM files f";
 
 /// What is said of a file, as it is kept.
 fn encode(id: MessageId, file: &File) -> Zeroizing<Vec<u8>> {
@@ -184,7 +194,7 @@ impl Store<'_> {
     }
 
     fn kept_file(&self, row: Row) -> Result<KeptFile, DatabaseError> {
-        let (seq, peer, direction, id, about, state, local, secret) = row;
+        let (seq, peer, direction, id, about, state, local, secret, waits) = row;
         let peer = AccountTag::new(array(&peer, "files.peer")?);
         let direction = Direction::read(&direction, "files.direction")?;
         let id = MessageId::from_slice(&id).map_err(|_| DatabaseError::Invalid("files.message_id"))?;
@@ -202,6 +212,7 @@ impl Store<'_> {
             stored: self.stored_file((peer, direction, id), &about, &state)?,
             local: LocalName(array(&local, "files.local")?),
             secret,
+            waits,
         })
     }
 
@@ -219,6 +230,7 @@ impl Store<'_> {
                     row.get(5)?,
                     row.get(6)?,
                     row.get(7)?,
+                    row.get(8)?,
                 ))
             })
             .optional()?;

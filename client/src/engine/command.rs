@@ -7,6 +7,7 @@ use endtoend_protocol::{InviteCode, Lifetime, MessageId, RefusalCode, Text};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
+use super::courier::Way;
 use super::event::{ConnectionState, OfflineReason};
 use super::requests::{AccountAnswer, AccountRequest, RequestError};
 use super::say::Deed;
@@ -48,8 +49,9 @@ pub enum Command {
     Attach(Box<Attaching>, Reply<Result<MessageId, AttachError>>),
     /// Fetch the file of a message, or have one tried again that did not get to the server. Answered once that is noted.
     FetchFile(Handle, MessageId, Reply<Result<(), FileError>>),
-    /// Fetch a file no further; or, of our own, send neither it nor its message. Nothing is left of either on this disk.
-    CancelFile(Handle, MessageId, Reply<Result<(), FileError>>),
+    /// `Down`: fetch a file no further. `Up`: send neither a file of ours nor its message. Nothing is left on this disk of what did
+    /// not get where it was to go. Whoever means the one never gets the other.
+    CancelFile(Handle, MessageId, Way, Reply<Result<(), FileError>>),
     /// Open a file that is here to a place of a person's, which is replaced only when the flag says so.
     SaveFile(Handle, MessageId, PathBuf, bool, Reply<Result<(), FileError>>),
     /// Open a file that is here in memory, to show it: at most [`SHOWN_BYTES_MAX`](crate::files::SHOWN_BYTES_MAX), and a picture only
@@ -183,6 +185,12 @@ pub enum FileError {
     /// There is nothing to cancel.
     #[error("the file is not on its way")]
     NotMoving,
+    /// Cancel the other thing, if that is meant.
+    #[error("{}", match .0 {
+        Way::Up => "the file is not being fetched: it is to be sent, and its message waits for it",
+        Way::Down => "the file is not to be sent: it is being fetched",
+    })]
+    OtherWay(Way),
     /// Save it, and open it with a program that you trust with it.
     #[error("the file is too large to be shown, or no picture that can be")]
     TooLarge,

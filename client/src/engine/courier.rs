@@ -36,8 +36,10 @@ const PART_BYTES: u64 = limits::BLOB_PART_BYTES_MAX as u64;
 
 /// Which way files go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub enum Way {
+    /// To the server: those of messages of ours.
     Up,
+    /// From there.
     Down,
 }
 
@@ -52,15 +54,9 @@ pub(super) enum Job {
 }
 
 /// What has come of it.
-#[derive(Debug)]
 pub(super) enum Report {
-    /// It is in. These tokens are the present ones.
-    Entered {
-        token: Zeroizing<Vec<u8>>,
-        expires: UnixMillis,
-        /// `None` when the one before stays.
-        refresh: Option<Zeroizing<Vec<u8>>>,
-    },
+    /// It is in.
+    Entered(Entered),
     /// So much of the blob has been moved.
     Moved(u64),
     /// The job is done.
@@ -73,6 +69,21 @@ pub(super) enum Report {
     Disk,
     /// There is no connection any more. The courier has ended.
     Away,
+}
+
+/// What a courier that is in has been given.
+pub(super) struct Entered {
+    /// The refresh token that was there when it went in, as [`mark`] marks it: if another is there by now, that one is later.
+    pub(super) before: Option<blake3::Hash>,
+    pub(super) token: Zeroizing<Vec<u8>>,
+    pub(super) expires: UnixMillis,
+    /// `None` when the one before stays.
+    pub(super) refresh: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// Tells a refresh token from others without keeping it.
+pub(super) fn mark(token: Option<&[u8]>) -> Option<blake3::Hash> {
+    token.map(blake3::hash)
 }
 
 /// Why a job was not done.
@@ -88,53 +99,72 @@ impl From<OpenError> for Trouble {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Forged => Self::Forged,
-            OpenError::Io(_) => Self::Disk,
+            OpenError::Io(_) | OpenError::Out(_) => Self::Disk,
             OpenError::GivenUp => Self::Away,
         }
     }
 }
 
-/// A courier's outside. Dropping it ends the courier, and waits for that.
+/// A courier's outside. Without it the courier ends.
 pub(super) struct Courier {
     jobs: mpsc::Sender<Job>,
     given_up: Arc<AtomicBool>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Ends it when it is dropped.
+    _stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
 }
 
-impl Drop for Courier {
+/// Tells that a courier has ended, even if it has panicked.
+struct LastWord(Reports);
+
+impl Drop for LastWord {
     fn drop(&mut self) {
-        self.given_up.store(true, Ordering::Relaxed);
-        self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            // One that has panicked has nothing open either.
-            let _ended = thread.join();
-        }
+        // Without an engine nobody is left to hear it.
+        let _gone = self.0.notes.blocking_send(super::lanes::Note::Left { number: self.0.number });
     }
 }
 
 impl Courier {
-    /// Sends one on its way. What it reports goes through `report`, which says `false` when nobody listens any more.
+    /// Sends one on its way. What it has to say goes to `reports`; the last of it is that it has left.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start(login: Login, spool: Spool, reports: Reports) -> std::io::Result<Self> {
+    pub(super) fn start(
+        login: Login,
+        before: Option<blake3::Hash>,
+        spool: Spool,
+        reports: Reports,
+    ) -> std::io::Result<Self> {
         let (jobs, given) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel();
         let given_up = Arc::new(AtomicBool::new(false));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let asked = Arc::clone(&given_up);
         let thread = std::thread::Builder::new().name("endtoend-files".to_owned()).spawn(move || {
+            let _last_word = LastWord(reports.clone());
             runtime.block_on(async {
                 tokio::select! {
-                    () = serve(login, spool, given, reports, asked) => {}
+                    () = serve(login, before, spool, given, reports, asked) => {}
                     _ = stopped => {}
                 }
             });
             // A name that is being looked up, or a puzzle, is left to itself.
             runtime.shutdown_background();
         })?;
-        Ok(Self { jobs, given_up, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { jobs, given_up, _stop: stop, thread })
+    }
+
+    /// Ends it. It may be bringing gigabytes to the disk, so whoever has to wait for that waits for the thread that is given.
+    pub(super) fn leave(self) -> JoinHandle<()> {
+        self.given_up.store(true, Ordering::Relaxed);
+        self.thread
+    }
+
+    /// One of which nothing is known but its thread.
+    #[cfg(test)]
+    pub(super) fn of(thread: JoinHandle<()>) -> Self {
+        let ((jobs, _), (_stop, _)) = (mpsc::channel(1), oneshot::channel());
+        Self { jobs, given_up: Arc::default(), _stop, thread }
     }
 
     /// Gives it the next job. It has done the one before.
@@ -147,27 +177,35 @@ impl Courier {
 /// Where reports go: which way, and which courier, so that nobody listens to one that is not there any more.
 #[derive(Clone)]
 pub(super) struct Reports {
-    pub(super) notes: mpsc::Sender<super::files::Note>,
+    pub(super) notes: mpsc::Sender<super::lanes::Note>,
     pub(super) way: Way,
     pub(super) number: u64,
 }
 
 impl Reports {
     async fn tell(&self, report: Report) {
-        let note = super::files::Note::Courier { way: self.way, number: self.number, report };
+        let note = super::lanes::Note::Courier { way: self.way, number: self.number, report };
         // Without an engine nobody is left to hear it.
         let _gone = self.notes.send(note).await;
     }
 }
 
-async fn serve(login: Login, spool: Spool, mut jobs: mpsc::Receiver<Job>, reports: Reports, given_up: Arc<AtomicBool>) {
+async fn serve(
+    login: Login,
+    before: Option<blake3::Hash>,
+    spool: Spool,
+    mut jobs: mpsc::Receiver<Job>,
+    reports: Reports,
+    given_up: Arc<AtomicBool>,
+) {
     let Ok(established) = establish(login).await else { return reports.tell(Report::Away).await };
-    let entered = Report::Entered {
+    let entered = Entered {
+        before,
         token: established.token,
         expires: established.token_expires,
         refresh: established.refresh_token,
     };
-    reports.tell(entered).await;
+    reports.tell(Report::Entered(entered)).await;
     let mut desk = Desk { sender: established.sender, receiver: established.receiver, last: 1_000 };
     let stop = || given_up.load(Ordering::Relaxed);
     while let Some(job) = jobs.recv().await {

@@ -5,185 +5,34 @@
 //! When a file is at the server as a whole, its message goes into the outbox, in the same transaction: what is written to somebody
 //! meanwhile does not wait for it.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use endtoend_protocol::{AccountTag, MessageId, Refusal, RefusalCode};
+use endtoend_protocol::{MessageId, Refusal, RefusalCode};
 use rand::RngExt as _;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::command::{AttachError, Attaching, FileError, Reply, SendError};
 use super::conversing::Correspondent;
-use super::courier::{Courier, Job, Report, Reports, Way};
+use super::courier::{Courier, Entered, Job, Report, Reports, Way, mark};
 use super::establish::{Method, is_passing};
 use super::event::{Change, Event, FileStep};
+use super::lanes::{Busy, LEAVING_MAX, Leaving, Moved, Note, Sent};
 use super::online::PAUSE;
 use super::repair::{Queued, content_again, copy_for_own_devices, own_tag};
 use super::run::Runner;
 use super::say::News;
 use super::told::answer;
 use crate::backoff::{ASKED_MAX, Backoff};
-use crate::clock::{self, Instant};
+use crate::clock;
 use crate::database::{
     Body, DatabaseError, Direction, FileFault, FileState, KeptFile, MessageRef, MessageState, StoredFile, StoredMessage,
 };
 use crate::files::prepare::{Prepared, prepare};
-use crate::files::spool::{LocalName, Spool};
-use crate::files::{PrepareError, SHOWN_BYTES_MAX, SaveError, images, save};
+use crate::files::spool::LocalName;
+use crate::files::{SHOWN_BYTES_MAX, SaveError, images, save};
 use crate::handle::Handle;
-
-/// Files that are sealed, saved or opened at one time.
-const CRAFTS_MAX: usize = 8;
-/// What couriers and crafts have to say, until the engine hears it.
-const NOTES_MAX: usize = 64;
-
-/// What a thread beside the engine has done.
-pub(super) enum Note {
-    /// A file is sealed, or is not.
-    Sealed {
-        attaching: Box<Attaching>,
-        sealed: Result<Prepared, PrepareError>,
-        reply: Reply<Result<MessageId, AttachError>>,
-    },
-    /// A file that should be here as a whole is not.
-    Damaged { seq: i64 },
-    /// What a courier has to say.
-    Courier { way: Way, number: u64, report: Report },
-}
-
-/// What a courier works on.
-#[derive(Clone, Copy)]
-struct Busy {
-    /// Of the file, or of what is to be removed.
-    seq: i64,
-    /// The message of the file; none of what is removed.
-    message: Option<(AccountTag, MessageRef, u64)>,
-}
-
-/// A courier, and what it works on.
-struct Sent {
-    courier: Courier,
-    number: u64,
-    /// It is logged in.
-    entered: bool,
-    busy: Busy,
-}
-
-/// Who works on files.
-pub(super) struct Files {
-    pub(super) spool: Spool,
-    notes: mpsc::Receiver<Note>,
-    sender: mpsc::Sender<Note>,
-    up: Lane,
-    down: Lane,
-    /// Files that the server did not want to hear of yet.
-    later: HashMap<i64, Instant>,
-    /// There may be something to do.
-    due: bool,
-    /// There may be something to remove from the disk.
-    gone: bool,
-    /// Counts couriers.
-    last: u64,
-    crafts: Vec<(Arc<AtomicBool>, JoinHandle<()>)>,
-}
-
-/// One way.
-#[derive(Default)]
-struct Lane {
-    sent: Option<Sent>,
-    backoff: Option<Backoff>,
-    away_until: Option<Instant>,
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        // Nobody waits for room to tell something.
-        self.notes.close();
-        self.crafts.iter().for_each(|(given_up, _)| given_up.store(true, Ordering::Relaxed));
-        for (_, thread) in self.crafts.drain(..) {
-            // One that has panicked has nothing open either.
-            let _ended = thread.join();
-        }
-    }
-}
-
-impl Files {
-    pub(super) fn new(spool: Spool) -> Self {
-        let (sender, notes) = mpsc::channel(NOTES_MAX);
-        let (up, down) = (Lane::default(), Lane::default());
-        Self {
-            spool,
-            notes,
-            sender,
-            up,
-            down,
-            later: HashMap::new(),
-            due: true,
-            gone: true,
-            last: 0,
-            crafts: Vec::new(),
-        }
-    }
-
-    /// The next thing to hear. Cancel-safe.
-    pub(super) async fn note(&mut self) -> Note {
-        match self.notes.recv().await {
-            Some(note) => note,
-            // A sender is kept here, so this is never.
-            None => std::future::pending().await,
-        }
-    }
-
-    /// A connection has begun.
-    pub(super) fn connected(&mut self) {
-        (self.up.away_until, self.down.away_until, self.due) = (None, None, true);
-    }
-
-    /// The connection has ended, and couriers with it.
-    pub(super) fn disconnected(&mut self) {
-        (self.up.sent, self.down.sent) = (None, None);
-    }
-
-    /// When to look again if nothing happens.
-    pub(super) fn next_wake(&self) -> Option<Instant> {
-        let lanes = [&self.up, &self.down].into_iter().filter_map(|lane| lane.away_until);
-        self.later.values().copied().chain(lanes).min()
-    }
-
-    /// Whether a courier has not logged in yet.
-    fn is_entering(&self) -> bool {
-        [&self.up, &self.down].into_iter().any(|lane| lane.sent.as_ref().is_some_and(|sent| !sent.entered))
-    }
-
-    fn lane(&mut self, way: Way) -> &mut Lane {
-        match way {
-            Way::Up => &mut self.up,
-            Way::Down => &mut self.down,
-        }
-    }
-
-    /// Whether another file can be sealed, saved or opened.
-    fn has_room(&mut self) -> bool {
-        self.crafts.retain(|(_, thread)| !thread.is_finished());
-        self.crafts.len() < CRAFTS_MAX
-    }
-
-    /// Does something on a thread of its own. What it is told to is given up when it says so. Without a thread it is dropped, and
-    /// whoever waits for it hears that there is no answer.
-    fn craft(&mut self, work: impl FnOnce(&dyn Fn() -> bool) + Send + 'static) {
-        let given_up = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&given_up);
-        let works = move || work(&|| asked.load(Ordering::Relaxed));
-        if let Ok(thread) = std::thread::Builder::new().name("endtoend-file".to_owned()).spawn(works) {
-            self.crafts.push((given_up, thread));
-        }
-    }
-}
 
 impl Runner {
     /// Removes from the disk what a crash has left there and nothing knows of.
@@ -232,18 +81,72 @@ impl Runner {
             }
             Note::Damaged { seq } => {
                 let Some(kept) = self.database().read().file(seq)? else { return Ok(()) };
+                if kept.is_unsent() {
+                    // Nobody else has it, and whatever is left of it is its owner's to keep or to give up.
+                    self.call_back(seq);
+                    return self.file_is(&kept, FileState::Failed(FileFault::Disk));
+                }
                 let _removed = self.files.spool.remove(kept.local);
                 self.file_is(&kept, FileState::Offered)
             }
+            Note::Courier { way, number, report: Report::Entered(entered) } => self.entered(way, number, &entered),
             Note::Courier { way, number, report } => {
                 let lane = self.files.lane(way);
                 match lane.sent.as_ref().filter(|sent| sent.number == number).map(|sent| sent.busy) {
-                    Some(busy) => self.reported(way, busy, report),
+                    Some(busy) => self.reported(way, busy, &report),
                     // It is not there any more.
                     None => Ok(()),
                 }
             }
+            Note::Left { number } => self.left(number),
         }
+    }
+
+    /// A courier is logged in. What it was given counts unless something later is there: a connection may have been made since.
+    fn entered(&mut self, way: Way, number: u64, entered: &Entered) -> Result<(), DatabaseError> {
+        if let Some(sent) = self.files.lane(way).sent.as_mut().filter(|sent| sent.number == number) {
+            sent.entered = true;
+        }
+        self.files.due = true;
+        self.database().write(|store| {
+            let present = store.refresh_token()?;
+            if mark(present.as_ref().map(|token| token.as_slice())) != entered.before {
+                return Ok(());
+            }
+            store.set_token(Some((&entered.token, entered.expires)))?;
+            entered.refresh.as_ref().map_or(Ok(()), |token| store.set_refresh_token(Some(token)))
+        })
+    }
+
+    /// A courier is gone.
+    fn left(&mut self, number: u64) -> Result<(), DatabaseError> {
+        self.files.due = true;
+        for way in [Way::Up, Way::Down] {
+            // Without a word: it has panicked.
+            if self.files.lane(way).sent.as_ref().is_some_and(|sent| sent.number == number) {
+                self.away(way);
+            }
+        }
+        let Some(at) = self.files.leaving.iter().position(|leaving| leaving.number == number) else { return Ok(()) };
+        let Leaving { busy, thread, .. } = self.files.leaving.swap_remove(at);
+        // It was its last word.
+        let _ended = thread.join();
+        let Some(Busy { seq, file: Some(Moved { local, .. }) }) = busy else { return Ok(()) };
+        let wanted = self.database().read().file(seq)?.is_some_and(|kept| kept.stored.state != FileState::Offered);
+        if !wanted {
+            // It may have begun it anew when it was gone. What stays is removed at the next start.
+            let _removed = self.files.spool.remove(local);
+        }
+        Ok(())
+    }
+
+    /// There is no connection for this way, and none before some time.
+    fn away(&mut self, way: Way) {
+        self.files.dismiss(way);
+        let lane = self.files.lane(way);
+        let wait = lane.backoff.get_or_insert_with(Backoff::new).next_delay_of(Duration::ZERO, rand::rng().random());
+        lane.away_until = Some(clock::monotonic() + wait);
+        self.files.due = true;
     }
 
     fn queue_file(&mut self, attaching: &Attaching, prepared: Prepared) -> Result<MessageId, SendError> {
@@ -303,23 +206,24 @@ impl Runner {
         for way in [Way::Up, Way::Down] {
             let lane = self.files.lane(way);
             lane.away_until = lane.away_until.filter(|at| now < *at);
-            if lane.away_until.is_some() || lane.sent.as_ref().is_some_and(|sent| sent.busy.seq != 0) {
+            // One that has not logged in may bring the next refresh token: nothing is given to it before, and it is not called back.
+            if lane.away_until.is_some() || lane.sent.as_ref().is_some_and(|sent| !sent.entered || sent.busy.is_some())
+            {
                 continue;
             }
             let Some((busy, job)) = self.next_job(way)? else {
-                self.files.lane(way).sent = None;
+                self.files.dismiss(way);
                 continue;
             };
-            if self.files.lane(way).sent.is_none() {
-                // A refresh token is for one of them: the other goes in when that has left another.
-                if self.files.is_entering() {
-                    continue;
+            // A refresh token is for one of them: the other goes in when that has left another.
+            let may_enter = !self.files.is_entering() && self.files.leaving.len() < LEAVING_MAX;
+            match &mut self.files.lane(way).sent {
+                Some(sent) => {
+                    sent.busy = Some(busy);
+                    sent.courier.give(job);
                 }
-                self.send_courier(way)?;
-            }
-            if let Some(sent) = &mut self.files.lane(way).sent {
-                sent.busy = busy;
-                sent.courier.give(job);
+                None if may_enter => self.send_courier(way)?,
+                None => {}
             }
         }
         Ok(())
@@ -327,9 +231,9 @@ impl Runner {
 
     fn next_job(&mut self, way: Way) -> Result<Option<(Busy, Job)>, DatabaseError> {
         let store = self.profile.database().read();
-        let later = &self.files.later;
-        let next = store.next_file(way == Way::Up, |seq| !later.contains_key(&seq))?;
-        let Some(KeptFile { seq, peer, message, stored, local, secret }) = next else {
+        let files = &self.files;
+        let next = store.next_file(way == Way::Up, |seq| files.is_free(seq))?;
+        let Some(KeptFile { seq, peer, message, stored, local, secret, .. }) = next else {
             let gone = match way {
                 Way::Up => store.gone_file(true)?,
                 Way::Down => None,
@@ -338,10 +242,10 @@ impl Runner {
             return Ok(gone.and_then(|gone| {
                 let (blob, secret) = gone.remote?;
                 let seq = gone.seq.saturating_neg();
-                (!later.contains_key(&seq)).then_some((Busy { seq, message: None }, Job::Remove { blob, secret }))
+                files.is_free(seq).then_some((Busy { seq, file: None }, Job::Remove { blob, secret }))
             }));
         };
-        let busy = Busy { seq, message: Some((peer, message, stored.file.bytes)) };
+        let busy = Busy { seq, file: Some(Moved { peer, message, bytes: stored.file.bytes, local }) };
         let job = match (way, secret) {
             (Way::Up, Some(secret)) => Job::Send { file: stored.file, local, secret },
             (Way::Up, None) => return Err(DatabaseError::Invalid("files.secret")),
@@ -357,11 +261,12 @@ impl Runner {
         self.files.last = self.files.last.saturating_add(1);
         let (spool, number) = (self.files.spool.clone(), self.files.last);
         let reports = Reports { notes: self.files.sender.clone(), way, number };
-        let started = login.and_then(|login| Courier::start(login, spool, reports).ok());
+        let before = mark(self.database().read().refresh_token()?.as_ref().map(|token| token.as_slice()));
+        let started = login.and_then(|login| Courier::start(login, before, spool, reports).ok());
         let lane = self.files.lane(way);
         match started {
             Some(courier) => {
-                lane.sent = Some(Sent { courier, number, entered: false, busy: Busy { seq: 0, message: None } });
+                lane.sent = Some(Sent { courier, number, entered: false, busy: None });
             }
             // The next connection has new tokens, and this system perhaps another thread.
             None => lane.away_until = Some(clock::monotonic() + PAUSE),
@@ -369,48 +274,37 @@ impl Runner {
         Ok(())
     }
 
-    fn reported(&mut self, way: Way, busy: Busy, report: Report) -> Result<(), DatabaseError> {
+    fn reported(&mut self, way: Way, busy: Option<Busy>, report: &Report) -> Result<(), DatabaseError> {
         match report {
-            Report::Entered { token, expires, refresh } => {
-                if let Some(sent) = &mut self.files.lane(way).sent {
-                    sent.entered = true;
-                }
-                self.files.due = true;
-                return self.database().write(|store| {
-                    store.set_token(Some((&token, expires)))?;
-                    refresh.map_or(Ok(()), |token| store.set_refresh_token(Some(&token)))
-                });
-            }
             Report::Moved(done) => {
                 self.files.lane(way).backoff = None;
-                if let Some((peer, message, bytes)) = busy.message {
+                if let Some(Busy { file: Some(Moved { peer, message, bytes, .. }), .. }) = busy {
                     let with = self.name(peer);
-                    self.tell(Event::File { with, message, step: FileStep::Moved { done: done.min(bytes), bytes } });
+                    self.tell(Event::File { with, message, step: FileStep::Moved { done: (*done).min(bytes), bytes } });
                 }
                 return Ok(());
             }
             Report::Away => {
-                let lane = self.files.lane(way);
-                let wait =
-                    lane.backoff.get_or_insert_with(Backoff::new).next_delay_of(Duration::ZERO, rand::rng().random());
-                (lane.sent, lane.away_until) = (None, Some(clock::monotonic() + wait));
-                self.files.due = true;
+                self.away(way);
                 return Ok(());
             }
+            // It has no job yet.
+            Report::Entered(_) => return Ok(()),
             Report::Done | Report::Refused(_) | Report::Forged | Report::Disk => {}
         }
         if let Some(sent) = &mut self.files.lane(way).sent {
-            sent.busy = Busy { seq: 0, message: None };
+            sent.busy = None;
         }
         self.files.due = true;
-        if busy.message.is_none() {
-            return self.removed(busy.seq, &report);
+        let Some(busy) = busy else { return Ok(()) };
+        if busy.file.is_none() {
+            return self.removed(busy.seq, report);
         }
         let Some(kept) = self.database().read().file(busy.seq)? else { return Ok(()) };
         let fault = match report {
             Report::Done if way == Way::Up => return self.uploaded(&kept),
             Report::Done => return self.file_is(&kept, FileState::Here),
-            Report::Refused(refusal) => match fault(way, refusal) {
+            Report::Refused(refusal) => match fault(way, *refusal) {
                 Ok(fault) => fault,
                 Err(wait) => {
                     self.files.later.insert(kept.seq, clock::monotonic() + wait);
@@ -438,7 +332,7 @@ impl Runner {
     /// A file is at the server as a whole: its message may leave.
     fn uploaded(&mut self, kept: &KeptFile) -> Result<(), DatabaseError> {
         let (alone, peer, id) = (self.alone, kept.peer, kept.message.id);
-        let rows = self.database().write(|store| {
+        let written = self.database().write(|store| {
             store.set_file_state(kept.seq, FileState::Here)?;
             // Where the account is not known yet, the copy is made when it is.
             let copy = if alone || store.is_unaddressed(peer)? { None } else { copy_for_own_devices(store, id)? };
@@ -454,7 +348,15 @@ impl Runner {
                 None => None,
             };
             Ok::<_, DatabaseError>([copy, row])
-        })?;
+        });
+        let rows = match written {
+            // The outbox has no room. The file stays on its way, and the server will say that it has all of it.
+            Err(DatabaseError::Limit { .. }) => {
+                self.files.later.insert(kept.seq, clock::monotonic() + PAUSE);
+                return Ok(());
+            }
+            written => written?,
+        };
         rows.into_iter().for_each(|row| self.queued(row));
         self.tell_file(kept, FileStep::Is(FileState::Here));
         self.look_at_lives()
@@ -486,7 +388,9 @@ impl Runner {
         self.files.due = true;
         let state = match kept.stored.state {
             FileState::Here | FileState::Sending | FileState::Fetching => return Ok(()),
-            FileState::Failed(_) if kept.is_unsent() => FileState::Sending,
+            // It is nowhere: neither here nor at the server.
+            FileState::Failed(FileFault::Gone) if kept.is_unsent() && !kept.can_be_sent() => return Ok(()),
+            FileState::Failed(_) if kept.can_be_sent() => FileState::Sending,
             FileState::Failed(_) | FileState::Offered => FileState::Fetching,
         };
         Ok(self.file_is(&kept, state)?)
@@ -505,15 +409,17 @@ impl Runner {
     }
 
     /// Ends what is on its way: a file that was to be fetched is offered again, a message whose file has not left is gone.
-    pub(super) fn cancel_file(&mut self, with: &Handle, id: MessageId) -> Result<(), FileError> {
+    pub(super) fn cancel_file(&mut self, with: &Handle, id: MessageId, way: Way) -> Result<(), FileError> {
         let kept = self.kept_file(with, id)?;
-        match kept.stored.state {
-            FileState::Fetching => {
+        match (kept.stored.state, way) {
+            (FileState::Fetching, Way::Down) => {
                 self.call_back(kept.seq);
                 let _removed = self.files.spool.remove(kept.local);
                 self.file_is(&kept, FileState::Offered)?;
             }
-            FileState::Sending | FileState::Failed(_) if kept.is_unsent() => {
+            (FileState::Fetching, Way::Up) => return Err(FileError::OtherWay(Way::Down)),
+            (_, Way::Down) if kept.is_unsent() => return Err(FileError::OtherWay(Way::Up)),
+            (_, Way::Up) if kept.is_unsent() => {
                 self.call_back(kept.seq);
                 self.database()
                     .write(|store| store.delete_for_me(kept.peer, kept.message))?
@@ -528,8 +434,11 @@ impl Runner {
 
     /// Ends a courier that works on this file.
     fn call_back(&mut self, seq: i64) {
-        for lane in [&mut self.files.up, &mut self.files.down] {
-            lane.sent = lane.sent.take().filter(|sent| sent.busy.seq != seq);
+        for way in [Way::Up, Way::Down] {
+            let busy = self.files.lane(way).sent.as_ref().and_then(|sent| sent.busy);
+            if busy.is_some_and(|busy| busy.seq == seq) {
+                self.files.dismiss(way);
+            }
         }
     }
 
@@ -538,7 +447,7 @@ impl Runner {
         if !self.files.has_room() {
             return Err(FileError::Busy);
         }
-        let is_here = kept.stored.state == FileState::Here || kept.is_unsent();
+        let is_here = kept.stored.state == FileState::Here || kept.can_be_sent();
         if !is_here {
             return Err(FileError::NotHere);
         }
@@ -607,7 +516,7 @@ impl Runner {
         }
         let busy: Vec<i64> = [&self.files.up, &self.files.down]
             .into_iter()
-            .filter_map(|lane| lane.sent.as_ref().map(|sent| sent.busy.seq))
+            .filter_map(|lane| lane.sent.as_ref()?.busy.map(|busy| busy.seq))
             .filter(|seq| *seq > 0)
             .collect();
         for seq in busy {

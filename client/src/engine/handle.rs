@@ -12,6 +12,7 @@ use super::command::{
     AccountError, AddError, AttachError, Attaching, Command, DecideError, FileError, NicknameError, Password,
     Registration, Reply, SendError, Status, Stopped, UnlockError, Verification, VerifyError,
 };
+use super::courier::Way;
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::lock::{Outside, keep};
 use super::requests::{AccountAnswer, AccountRequest, RequestError};
@@ -180,8 +181,8 @@ impl EngineHandle {
     ///
     /// # Errors
     /// See [`FileError`].
-    pub async fn cancel_file(&self, with: Handle, message: MessageId) -> Result<(), FileError> {
-        self.ask(FileError::Stopped, |reply| Command::CancelFile(with, message, reply)).await
+    pub async fn cancel_file(&self, with: Handle, message: MessageId, way: Way) -> Result<(), FileError> {
+        self.ask(FileError::Stopped, |reply| Command::CancelFile(with, message, way, reply)).await
     }
 
     /// See [`Command::SaveFile`].

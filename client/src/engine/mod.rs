@@ -12,7 +12,7 @@
 //! | `establish` | from nothing to an authenticated connection |
 //! | [`linking`], [`recovery`] | a further device: let in by an existing one, or by the password and a backup |
 //! | `lock`, `idle` | a profile that is closed until the password comes; when it closes itself |
-//! | `files`, `courier` | files of messages: who seals, moves and saves them |
+//! | `files`, `lanes`, `courier` | files of messages: who seals, moves and saves them |
 //! | `run`, `told` | the wiring: plans and waits; commands and their answers |
 //! | `online`, `asking`, `sending`, `effects`, `answers` | one live connection |
 //! | `account`, `people`, `conversing` | registration and identities; the other side; what is said to it |
@@ -35,6 +35,7 @@ mod files;
 pub mod handle;
 mod heard;
 mod idle;
+mod lanes;
 mod later;
 pub mod linking;
 mod lock;
@@ -62,6 +63,7 @@ pub use command::{
     AccountError, AddError, AttachError, Attaching, DecideError, FileError, NicknameError, Registration, SendError,
     Status, Stopped, UnlockError, Verification, VerifyError,
 };
+pub use courier::Way;
 pub use event::{Change, ConnectionState, Event, FileStep, OfflineReason};
 pub use handle::{Engine, EngineHandle, Options, StartError};
 pub use requests::{AccountAnswer, AccountRequest, OwnDevice, RequestError};

@@ -8,9 +8,9 @@ use super::command::{AccountError, Command, Reply, Stopped, Verification, Verify
 use super::copying::Copying;
 use super::establish::{EstablishError, Login, Method, establish};
 use super::event::{ConnectionState, Event, OfflineReason};
-use super::files::Files;
 use super::handle::Options;
 use super::idle::Idle;
+use super::lanes::Files;
 use super::lock::{Left, Locked, Outside};
 use super::lookup::{Lookups, Reason};
 use super::online::{End, wait};
@@ -288,7 +288,7 @@ impl Runner {
     }
 
     /// Deals with what a thread has done. If the disk fails, what is kept says what is still to be done.
-    fn noted_offline(&mut self, note: super::files::Note) {
+    fn noted_offline(&mut self, note: super::lanes::Note) {
         let _noted = self.noted(note);
     }
 

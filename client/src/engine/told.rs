@@ -39,8 +39,8 @@ impl Runner {
                 let fetches = self.fetch_file(&with, message);
                 answer(reply, fetches);
             }
-            Command::CancelFile(with, message, reply) => {
-                let cancelled = self.cancel_file(&with, message);
+            Command::CancelFile(with, message, way, reply) => {
+                let cancelled = self.cancel_file(&with, message, way);
                 answer(reply, cancelled);
             }
             Command::SaveFile(with, message, to, replace, reply) => {

@@ -7,12 +7,14 @@
 //! | `images` | pictures without what a camera or an editor has written into them, and how large they are |
 //! | `seal`, `open` | writing and reading what is sealed, a chunk at a time |
 //! | `save` | from a sealed file to one of a person's, whole or not at all |
+//! | `place` | how whatever is whole gets its name |
 //!
 //! Nothing here knows a socket or a database. All of it blocks, and runs on threads of its own.
 
 pub mod images;
 mod media;
 pub(crate) mod open;
+pub(crate) mod place;
 pub(crate) mod prepare;
 pub(crate) mod save;
 mod seal;

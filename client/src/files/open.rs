@@ -17,6 +17,9 @@ pub enum OpenError {
     /// The disk did not give it, or did not take it.
     #[error("the file could not be read or written")]
     Io(#[from] io::Error),
+    /// What was opened is not taken where it is to go.
+    #[error("what was opened could not be written")]
+    Out(#[source] io::Error),
     /// Whoever wanted it does not any more.
     #[error("given up")]
     GivenUp,
@@ -163,7 +166,7 @@ pub(crate) fn copy_out(
     while let Some(length) = chunks.next_bytes() {
         chunk.clear();
         (&mut disk).take(length as u64).read_to_end(&mut chunk)?;
-        out.write_all(&chunks.open(&chunk)?)?;
+        out.write_all(&chunks.open(&chunk)?).map_err(OpenError::Out)?;
         if stop() {
             return Err(OpenError::GivenUp);
         }
@@ -171,5 +174,5 @@ pub(crate) fn copy_out(
     if disk.read(&mut [0])? > 0 || !chunks.is_whole(file) {
         return Err(OpenError::Forged);
     }
-    Ok(out.flush()?)
+    out.flush().map_err(OpenError::Out)
 }

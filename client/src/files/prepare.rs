@@ -1,13 +1,15 @@
 //! From a file of a person's to a sealed one, which does not change any more: whatever becomes of the file, the same bytes are sent,
 //! however often that is begun anew, and no key ever seals two different ones.
 
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use endtoend_crypto_core::stream::PART_BYTES;
 use endtoend_crypto_e2e::attachment_sealer;
 use endtoend_protocol::{self as protocol, BlobId, FileName, MediaType, Shown, Voice};
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::images::{ImageError, copy_clean};
@@ -29,7 +31,7 @@ pub enum Manner {
 /// Why a file was not sealed. Nothing is left of it.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// It cannot be read, or is a folder.
+    /// It cannot be read, or is a folder, a pipe or a device.
     #[error("{} cannot be read", path.display())]
     Unreadable {
         /// Which.
@@ -92,13 +94,9 @@ pub(crate) fn prepare(
     spool: &Spool,
     stop: &dyn Fn() -> bool,
 ) -> Result<Prepared, PrepareError> {
-    let unreadable = |source_error| PrepareError::Unreadable { path: source.to_owned(), source: source_error };
-    let file = File::open(source).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "not a file")));
-    }
-    if metadata.len() > protocol::limits::FILE_BYTES_MAX {
+    let opened = open(source).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (bytes, file) = opened.map_err(|error| PrepareError::Unreadable { path: source.to_owned(), source: error })?;
+    if bytes > protocol::limits::FILE_BYTES_MAX {
         return Err(PrepareError::TooLong);
     }
     let name = FileName::new(&source.file_name().unwrap_or_default().to_string_lossy());
@@ -123,6 +121,20 @@ pub(crate) fn prepare(
             })
         }
     }
+}
+
+/// Opens a file and nothing else. To open a pipe waits for whoever writes into it, and to open a device may do anything: so it is
+/// asked about first, and what has taken its place since does not hold anybody up either.
+fn open(source: &Path) -> io::Result<File> {
+    let file_only = |metadata: fs::Metadata| match metadata.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file")),
+    };
+    file_only(fs::metadata(source)?)?;
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(source)?;
+    file_only(file.metadata()?)?;
+    Ok(file)
 }
 
 type Sealed = (protocol::File, Zeroizing<[u8; 32]>);

@@ -1,6 +1,6 @@
 //! From a sealed file to one of a person's: whole or not at all, and never in place of another unless that was said.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use endtoend_protocol as protocol;
 use zeroize::Zeroizing;
 
 use super::open::{OpenError, copy_out};
+use super::place;
 
 /// Why a file was not saved. What was there before is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -23,20 +24,23 @@ pub enum SaveError {
         /// What the system said.
         source: io::Error,
     },
-    /// The sealed file on this device is damaged: fetch it again.
+    /// The sealed file on this device is damaged, or not there: fetch it again.
     #[error("the file on this device is damaged")]
     Damaged,
+    /// This disk does not give the sealed file at the moment. Nothing is known against it, and nothing becomes of it.
+    #[error("the file on this device cannot be read")]
+    Unreadable(#[source] io::Error),
     /// The profile was locked, or the program ended.
     #[error("given up")]
     GivenUp,
 }
 
-/// A file beside its place, which goes unless it is put there.
+/// A file beside its place, which goes from there in any case.
 struct Beside(PathBuf);
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        // It is not there any more once it was put in its place.
+        // It may not be there any more once it has its name.
         let _gone = fs::remove_file(&self.0);
     }
 }
@@ -55,26 +59,29 @@ pub(crate) fn save(
     if !replace && fs::symlink_metadata(to).is_ok() {
         return Err(SaveError::Exists(to.to_owned()));
     }
-    let sealed = File::open(from).map_err(|_| SaveError::Damaged)?;
+    let sealed = open(from)?;
     let mut name = to.file_name().ok_or_else(|| unwritable(io::ErrorKind::InvalidInput.into()))?.to_owned();
     name.push(format!(".{:08x}.part", rand::random::<u32>()));
     let beside = Beside(to.with_file_name(name));
-    let mut out = OpenOptions::new().write(true).create_new(true).open(&beside.0).map_err(unwritable)?;
+    let mut out = place::begin(&beside.0).map_err(unwritable)?;
     copy_out(file, sealed, &mut out, stop).map_err(|error| match error {
         OpenError::Forged => SaveError::Damaged,
-        OpenError::Io(error) => unwritable(error),
+        OpenError::Io(error) => SaveError::Unreadable(error),
+        OpenError::Out(error) => unwritable(error),
         OpenError::GivenUp => SaveError::GivenUp,
     })?;
-    out.sync_all().map_err(unwritable)?;
-    drop(out);
-    if !replace {
-        // Takes the name, if nobody has taken it meanwhile.
-        OpenOptions::new().write(true).create_new(true).open(to).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => SaveError::Exists(to.to_owned()),
-            _ => unwritable(error),
-        })?;
-    }
-    fs::rename(&beside.0, to).map_err(unwritable)
+    place::put(&out, &beside.0, to, replace).map_err(|error| match error.kind() {
+        // Somebody has taken the name meanwhile.
+        io::ErrorKind::AlreadyExists if !replace => SaveError::Exists(to.to_owned()),
+        _ => unwritable(error),
+    })
+}
+
+fn open(from: &Path) -> Result<File, SaveError> {
+    File::open(from).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => SaveError::Damaged,
+        _ => SaveError::Unreadable(error),
+    })
 }
 
 /// Opens the sealed file at `from` in memory. Whoever asks bounds its length.
@@ -83,10 +90,12 @@ pub(crate) fn read(
     from: &Path,
     stop: &dyn Fn() -> bool,
 ) -> Result<Zeroizing<Vec<u8>>, SaveError> {
-    let sealed = File::open(from).map_err(|_| SaveError::Damaged)?;
+    let sealed = open(from)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(file.bytes).unwrap_or(0)));
     copy_out(file, sealed, &mut *bytes, stop).map_err(|error| match error {
-        OpenError::Forged | OpenError::Io(_) => SaveError::Damaged,
+        OpenError::Forged => SaveError::Damaged,
+        // Memory takes whatever is written into it.
+        OpenError::Io(error) | OpenError::Out(error) => SaveError::Unreadable(error),
         OpenError::GivenUp => SaveError::GivenUp,
     })?;
     Ok(bytes)

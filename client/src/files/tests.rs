@@ -2,7 +2,11 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use endtoend_crypto_core::stream::CHUNK_BYTES;
 use endtoend_crypto_e2e::{blob_bytes, blob_chunks};
@@ -14,6 +18,9 @@ use super::prepare::{Manner, PrepareError, Prepared, prepare};
 use super::save::{SaveError, read, save};
 use super::spool::{LocalName, Spool};
 use super::{OpenError, images};
+
+/// Far above what any step takes; only a hanging test meets it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Scene {
     folder: TempDir,
@@ -157,6 +164,8 @@ fn a_file_is_saved_whole_and_in_nobodys_place() {
     let to = place.path().join("name.bin");
     save(&file, &from, &to, false, &go_on).unwrap();
     assert_eq!(fs::read(&to).unwrap(), bytes(100_000));
+    assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600, "nobody else can read it");
+    assert_eq!(scene.names(place.path()), ["name.bin"]);
     fs::write(&to, b"somebody's").unwrap();
     assert!(matches!(save(&file, &from, &to, false, &go_on), Err(SaveError::Exists(path)) if path == to));
     let nowhere = place.path().join("link");
@@ -172,6 +181,26 @@ fn a_file_is_saved_whole_and_in_nobodys_place() {
     save(&file, &from, &nowhere, true, &go_on).unwrap();
     assert!(fs::read(&to).unwrap() == bytes(100_000) && !place.path().join("elsewhere").exists());
     assert_eq!(scene.names(place.path()).len(), 2, "nothing half written is left");
+}
+
+/// Nothing is known against a file that this disk does not give at the moment.
+#[test]
+fn what_cannot_be_read_is_not_damaged() {
+    let scene = Scene::new();
+    let Prepared { file, local, .. } = scene.sealed(100_000);
+    let (from, to) = (scene.spool.path(local), scene.path("saved"));
+    fs::remove_file(&from).unwrap();
+    assert!(matches!(save(&file, &from, &to, false, &go_on), Err(SaveError::Damaged)), "it is not there");
+    assert!(matches!(read(&file, &from, &go_on), Err(SaveError::Damaged)));
+    // It opens and cannot be read; and it does not open.
+    fs::create_dir(&from).unwrap();
+    let looped = scene.path("looped");
+    std::os::unix::fs::symlink(&looped, &looped).unwrap();
+    for from in [&from, &looped] {
+        assert!(matches!(save(&file, from, &to, false, &go_on), Err(SaveError::Unreadable(_))));
+        assert!(matches!(read(&file, from, &go_on), Err(SaveError::Unreadable(_))));
+    }
+    assert!(!to.exists());
 }
 
 #[test]
@@ -201,11 +230,27 @@ fn a_picture_is_sent_clean_unless_it_is_to_stay_as_it_is() {
     assert!(matches!(damaged, Err(PrepareError::DamagedPicture)));
 }
 
+/// To open a pipe waits for somebody who writes into it, and there may never be one.
+#[test]
+fn a_pipe_is_no_file_and_nobody_waits_for_it() {
+    let scene = Scene::new();
+    let pipe = scene.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (told, heard) = mpsc::channel();
+    let (source, spool) = (pipe.clone(), scene.spool);
+    let thread = thread::spawn(move || told.send(prepare(&source, Manner::Usual, &spool, &go_on).err()));
+    let heard = heard.recv_timeout(PATIENCE);
+    // Lets go of whoever waits after all.
+    drop(fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap());
+    thread.join().unwrap().unwrap();
+    assert!(matches!(heard, Ok(Some(PrepareError::Unreadable { .. }))), "{heard:?}");
+}
+
 #[test]
 fn what_is_not_sealed_leaves_nothing() {
     let scene = Scene::new();
     fs::create_dir(scene.path("folder")).unwrap();
-    for path in [scene.path("missing"), scene.path("folder"), PathBuf::from("/")] {
+    for path in [scene.path("missing"), scene.path("folder"), PathBuf::from("/"), PathBuf::from("/dev/zero")] {
         let refused = prepare(&path, Manner::Usual, &scene.spool, &go_on);
         assert!(matches!(refused, Err(PrepareError::Unreadable { .. })));
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use endtoend_client::database::{Body, Direction, FileState, MessageRef, MessageState, StoredFile, StoredMessage};
+use endtoend_client::engine::Way;
 use endtoend_protocol::MessageId;
 use iced::Element;
 use iced::widget::{Row, button, column, text};
@@ -99,7 +100,11 @@ impl Chat {
         let Some(Body::File(stored)) = self.timeline.find(of).map(|message| &message.body) else { return Vec::new() };
         let order = match what {
             ChatMessage::Fetch(_) => Order::FetchFile(self.with.clone(), of.id),
-            ChatMessage::StopFile(_) => Order::CancelFile(self.with.clone(), of.id),
+            ChatMessage::StopFile(_) => {
+                // As it was shown: if it is otherwise by now, it is not that what was meant.
+                let way = if stored.state == FileState::Fetching { Way::Down } else { Way::Up };
+                Order::CancelFile(self.with.clone(), of.id, way)
+            }
             ChatMessage::Save(_) => Order::SaveFile(self.with.clone(), of.id, stored.file.name.as_str().to_owned()),
             _ => return Vec::new(),
         };

@@ -12,7 +12,7 @@ use super::blobs::BlobLie;
 use super::node::Node;
 use super::wiring::{PATIENCE, Person};
 use crate::database::{Body, FileFault, FileState, MessageState, Question, StoredFile, StoredMessage, Why};
-use crate::engine::{Attaching, Deed, FileError};
+use crate::engine::{Attaching, Deed, FileError, Way};
 use crate::files::{Manner, SaveError};
 
 const MARKER: &[u8] = b"a marker that is in no file but those of people";
@@ -243,20 +243,28 @@ async fn what_is_cancelled_leaves_nothing_and_reaches_nobody() {
     let node = &scene.node;
     eventually("nothing was begun", || node.ledger().blobs.count() == 1).await;
     let alice = scene.alice.engine.handle();
-    alice.cancel_file("bob".parse().unwrap(), id).await.unwrap();
-    assert!(matches!(alice.cancel_file("bob".parse().unwrap(), id).await, Err(FileError::NoFile)));
+    // Whoever wants to fetch something no further does not lose a message for it.
+    let other = alice.cancel_file("bob".parse().unwrap(), id, Way::Down).await;
+    assert!(matches!(other, Err(FileError::OtherWay(Way::Up))), "{other:?}");
+    assert!(Scene::message(&scene.alice, "bob", id).await.is_some());
+    alice.cancel_file("bob".parse().unwrap(), id, Way::Up).await.unwrap();
+    assert!(matches!(alice.cancel_file("bob".parse().unwrap(), id, Way::Up).await, Err(FileError::NoFile)));
     assert_eq!((sealed_files(&scene.alice), Scene::message(&scene.alice, "bob", id).await), (0, None));
     node.ledger().blobs.cut_after = None;
     eventually("the server keeps it", || node.ledger().blobs.count() == 0).await;
 
     let id = scene.attach().await;
     scene.alice.settled(id).await;
-    assert!(matches!(alice.cancel_file("bob".parse().unwrap(), id).await, Err(FileError::NotMoving)));
+    assert!(matches!(alice.cancel_file("bob".parse().unwrap(), id, Way::Up).await, Err(FileError::NotMoving)));
     scene.received(id).await;
     scene.node.ledger().blobs.cut_after = Some(1);
     scene.fetch(id).await;
     eventually("nothing has come", || sealed_files(&scene.bob) == 1).await;
-    scene.bob.engine.handle().cancel_file("alice".parse().unwrap(), id).await.unwrap();
+    let bob = scene.bob.engine.handle();
+    let other = bob.cancel_file("alice".parse().unwrap(), id, Way::Up).await;
+    assert!(matches!(other, Err(FileError::OtherWay(Way::Down))), "{other:?}");
+    assert_eq!(Scene::file(&scene.bob, "alice", id).await.unwrap().state, FileState::Fetching);
+    bob.cancel_file("alice".parse().unwrap(), id, Way::Down).await.unwrap();
     assert_eq!(sealed_files(&scene.bob), 0);
     assert_eq!(Scene::file(&scene.bob, "alice", id).await.unwrap().state, FileState::Offered);
     let history = scene.bob.engine.handle().history("alice".parse().unwrap(), 10).await.unwrap();
@@ -295,6 +303,15 @@ async fn a_damaged_file_is_not_saved_and_fetched_again() {
     scene.fetch(id).await;
     Scene::until(&scene.bob, "alice", id, FileState::Here).await;
     let sealed = fs::read_dir(scene.bob.home().join("files")).unwrap().next().unwrap().unwrap().path();
+    // What this disk does not give at the moment is as it was, and stays.
+    let aside = scene.path("aside");
+    fs::rename(&sealed, &aside).unwrap();
+    fs::create_dir(&sealed).unwrap();
+    let unreadable = scene.save(id, "saved").await;
+    assert!(matches!(unreadable, Err(FileError::Save(SaveError::Unreadable(_)))), "{unreadable:?}");
+    assert_eq!(Scene::file(&scene.bob, "alice", id).await.unwrap().state, FileState::Here);
+    fs::remove_dir(&sealed).unwrap();
+    fs::rename(&aside, &sealed).unwrap();
     let mut bent = fs::read(&sealed).unwrap();
     bent[100] ^= 1;
     fs::write(&sealed, bent).unwrap();
@@ -305,6 +322,61 @@ async fn a_damaged_file_is_not_saved_and_fetched_again() {
     scene.fetch(id).await;
     Scene::until(&scene.bob, "alice", id, FileState::Here).await;
     scene.save(id, "saved").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_never_leaves_without_its_file() {
+    let mut scene = Scene::new().await;
+    scene.node.ledger().blobs.refuse = Some(RefusalCode::Unavailable);
+    let id = scene.attach().await;
+    let sealed = fs::read_dir(scene.alice.home().join("files")).unwrap().next().unwrap().unwrap().path();
+    let mut bent = fs::read(&sealed).unwrap();
+    bent[100] ^= 1;
+    fs::write(&sealed, bent).unwrap();
+    let alice = scene.alice.engine.handle();
+    let saved = alice.save_file("bob".parse().unwrap(), id, scene.path("saved"), false).await;
+    assert!(matches!(saved, Err(FileError::Save(SaveError::Damaged))), "{saved:?}");
+    Scene::until(&scene.alice, "bob", id, FileState::Failed(FileFault::Disk)).await;
+    assert!(sealed.exists(), "nobody else has what is left of it");
+    scene.node.ledger().blobs.refuse = None;
+    // Whatever waits is queued at the start, and what is written later comes after it.
+    scene.alice = scene.alice.restarted(true).await;
+    let later = scene.alice.send("bob", "later").await;
+    assert_eq!(scene.alice.settled(later).await, MessageState::Accepted);
+    assert_eq!(Scene::message(&scene.alice, "bob", id).await.unwrap().state, MessageState::Queued);
+    assert_eq!(scene.bob.unread(1).await, ["later"]);
+    assert_eq!(scene.node.ledger().blobs.count(), 0);
+}
+
+#[tokio::test]
+async fn what_comes_from_a_backup_without_its_file_can_be_given_up_and_is_never_sent() {
+    let mut scene = Scene::new().await;
+    let id = scene.attach().await;
+    scene.alice.settled(id).await;
+    let written = Scene::message(&scene.alice, "bob", id).await.unwrap();
+    let Body::File(stored) = written.body.clone() else { panic!("no file") };
+    // As a backup brings it back: what is said of it, and neither its bytes nor its secret.
+    let lost = MessageId::new(endtoend_protocol::UnixMillis::new(1), [7; 10]);
+    let state = FileState::Failed(FileFault::Gone);
+    let body = Body::File(Box::new(StoredFile { state, ..*stored }));
+    let message = StoredMessage { id: lost, state: MessageState::Queued, body, accepted_at: None, ..written };
+    scene.alice = scene.alice.changed(true, |store| store.put_message(&message).map(drop)).await;
+    let (alice, bob) = (scene.alice.engine.handle(), || "bob".parse().unwrap());
+    alice.fetch_file(bob(), lost).await.unwrap();
+    alice.retry(bob(), lost).await.unwrap();
+    assert_eq!(Scene::file(&scene.alice, "bob", lost).await.unwrap().state, state);
+    let saved = alice.save_file(bob(), lost, scene.path("saved"), false).await;
+    assert!(matches!(saved, Err(FileError::NotHere)), "{saved:?}");
+    scene.alice = scene.alice.restarted(true).await;
+    let later = scene.alice.send("bob", "later").await;
+    assert_eq!(scene.alice.settled(later).await, MessageState::Accepted);
+    assert_eq!(Scene::message(&scene.alice, "bob", lost).await.unwrap().state, MessageState::Queued);
+    assert!(Scene::message(&scene.bob, "alice", lost).await.is_none());
+    let alice = scene.alice.engine.handle();
+    alice.cancel_file(bob(), lost, Way::Up).await.unwrap();
+    assert_eq!(Scene::message(&scene.alice, "bob", lost).await, None);
+    assert_eq!(alice.pending(10).await.unwrap(), []);
+    assert_eq!(Scene::file(&scene.alice, "bob", id).await.unwrap().state, FileState::Here, "the other is as it was");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod chains;
+mod couriers;
 mod early;
 mod files;
 mod lies;
@@ -14,3 +15,5 @@ mod repair;
 mod rotation;
 mod said;
 mod wiring;
+
+pub(super) use wiring::PATIENCE;

@@ -24,7 +24,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -63,6 +63,8 @@ pub(super) struct Ledger {
     /// No refresh token either.
     pub(super) refuse_refresh: bool,
     pub(super) refreshes: usize,
+    /// Whoever comes with a token is let in when there is a permit.
+    pub(super) door: Option<Arc<Semaphore>>,
     /// The next refresh is carried out but not answered.
     pub(super) cut_after_refresh: bool,
     /// Generation and hash of the refresh token that is good, and of the one before.
@@ -179,6 +181,8 @@ struct Connection {
     delivered: VecDeque<EnvelopeId>,
     acked: u64,
     attached: bool,
+    /// It has come with a token, and waits for a permit.
+    door: Option<Arc<Semaphore>>,
 }
 
 async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, ledger: Arc<Mutex<Ledger>>, secrets: Arc<Secrets>) -> Option<()> {
@@ -197,6 +201,7 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, ledger: Arc<Mutex<Ledger>>
         delivered: VecDeque::new(),
         acked: 0,
         attached: false,
+        door: None,
     };
     loop {
         let answers = tokio::select! {
@@ -210,6 +215,9 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, ledger: Arc<Mutex<Ledger>>
             },
             _ = woken.recv() => Vec::new(),
         };
+        if let Some(door) = connection.door.take() {
+            door.acquire().await.ok()?.forget();
+        }
         for frame in answers.into_iter().chain(connection.deliveries()) {
             let record = sealer.seal(&frame.encode(), Duration::ZERO).ok()?;
             socket.send(Message::Binary(record.into())).await.ok()?;
@@ -401,6 +409,7 @@ impl Connection {
                 let (_, device) = ledger.accounts.get(&account).ok_or(RefusalCode::BadCredentials)?;
                 self.check(account, device, Purpose::Resume { token_id: claims.token_id }, &device_proof)?;
                 ledger.token_logins += 1;
+                self.door.clone_from(&ledger.door);
                 Ok(Some(self.authenticated(account, &mut ledger, None)))
             }
             Request::PublishKeys(keys) => {

@@ -21,7 +21,7 @@ use crate::profile::Profile;
 use crate::profile::vault::Vault;
 
 /// Far above what any step takes; only a hanging test meets it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(in crate::engine) const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) const FAST: Params = Params { memory_kib: 8, passes: 1, lanes: 1 };
 pub(super) const PASSWORD: &str = "correct horse";
 
@@ -31,7 +31,7 @@ pub(super) struct Person {
     pub(super) engine: Engine,
 }
 
-fn options(online: bool) -> Options {
+pub(super) fn options(online: bool) -> Options {
     Options { password: Zeroizing::new(PASSWORD.to_owned()), online, connect_timeout: PATIENCE }
 }
 
@@ -58,9 +58,19 @@ impl Person {
 
     /// Ends the engine and starts another on the same profile.
     pub(super) async fn restarted(self, online: bool) -> Self {
+        self.changed(online, |_| Ok(())).await
+    }
+
+    /// The same, with something else in the database meanwhile.
+    pub(super) async fn changed(
+        self,
+        online: bool,
+        change: impl FnOnce(&Store<'_>) -> Result<(), DatabaseError>,
+    ) -> Self {
         let Self { home, handle, engine } = self;
         engine.stop().await;
-        let profile = Profile::open_with(home.path(), PASSWORD.as_bytes(), FAST).unwrap();
+        let mut profile = Profile::open_with(home.path(), PASSWORD.as_bytes(), FAST).unwrap();
+        profile.database().write(change).unwrap();
         Self { home, handle, engine: Engine::start(profile, options(online)).unwrap() }
     }
 
