@@ -28,5 +28,5 @@ pub use scene::Scene;
 pub use watch::{Family, Scrape};
 pub use wire::{
     Clog, Device, Gone, PASSWORD, Registrar, Unreached, Unsecured, Wire, WireReceiver, WireSender, noise_device,
-    reach_tls, trusting_tls,
+    reach_tls, reach_tls_from, trusting_tls,
 };

@@ -34,7 +34,7 @@ use crate::clock::PATIENCE;
 
 mod reach;
 
-pub use reach::{Gone, Unreached, reach_tls};
+pub use reach::{Gone, Unreached, reach_tls, reach_tls_from};
 
 /// What [`Wire::register`] registers with.
 pub const PASSWORD: &[u8] = b"as good as any other";

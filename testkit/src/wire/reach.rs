@@ -46,6 +46,20 @@ pub async fn reach_tls(node: SocketAddr) -> Result<TlsStream<TcpStream>, Gone> {
     secured(TcpStream::connect(node).await.map_err(|_| Gone)?, node).await
 }
 
+/// The same, from another address of this machine.
+///
+/// # Errors
+/// As there.
+pub async fn reach_tls_from(from: Ipv4Addr, node: SocketAddr) -> Result<TlsStream<TcpStream>, Gone> {
+    secured(dial(from, node).await?, node).await
+}
+
+async fn dial(from: Ipv4Addr, node: SocketAddr) -> Result<TcpStream, Gone> {
+    let socket = TcpSocket::new_v4().map_err(|_| Gone)?;
+    socket.bind((from, 0).into()).map_err(|_| Gone)?;
+    socket.connect(node).await.map_err(|_| Gone)
+}
+
 async fn secured(tcp: TcpStream, node: SocketAddr) -> Result<TlsStream<TcpStream>, Gone> {
     // As clients do: otherwise each login waits 40 ms for an acknowledgement that the other side holds back.
     tcp.set_nodelay(true).map_err(|_| Gone)?;
@@ -67,9 +81,7 @@ impl Unsecured {
     /// # Errors
     /// When the node is not there, or goes away.
     pub async fn reach_saying(from: Ipv4Addr, node: SocketAddr, first: &[u8]) -> Result<Self, Gone> {
-        let socket = TcpSocket::new_v4().map_err(|_| Gone)?;
-        socket.bind((from, 0).into()).map_err(|_| Gone)?;
-        let mut tcp = socket.connect(node).await.map_err(|_| Gone)?;
+        let mut tcp = dial(from, node).await?;
         tcp.write_all(first).await.map_err(|_| Gone)?;
         Self::over(tcp, node, &[]).await
     }
