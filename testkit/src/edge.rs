@@ -63,12 +63,22 @@ impl Edge {
     ///
     /// # Panics
     /// When it does not start.
-    pub fn follow(settings: &str, (seed, token): &(String, String)) -> Self {
+    pub fn follow(settings: &str, token: &(String, String)) -> Self {
         let mut edge = Self::new(settings, true);
-        let mut command = edge.running();
-        command.args(["--join", seed]).env("ENDTOEND_JOIN_TOKEN", token);
-        edge.agent = Some(command.spawn().expect("endtoend starts"));
+        edge.join(settings, token);
         edge
+    }
+
+    /// As [`Self::follow`], for one that had a list of nodes and does not run.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn join(&mut self, settings: &str, (seed, token): &(String, String)) {
+        self.follows = true;
+        self.configure(settings);
+        let mut command = self.running();
+        command.args(["--join", seed]).env("ENDTOEND_JOIN_TOKEN", token);
+        self.agent = Some(command.spawn().expect("endtoend starts"));
     }
 
     fn new(settings: &str, follows: bool) -> Self {
@@ -167,6 +177,11 @@ impl Edge {
     /// Its own directory.
     pub fn directory(&self) -> PathBuf {
         self.folder.path().join("e")
+    }
+
+    /// What it keeps of its cluster.
+    pub fn cluster_directory(&self) -> PathBuf {
+        self.folder.path().join("c")
     }
 
     /// The list of nodes.

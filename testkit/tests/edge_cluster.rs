@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use endtoend_testkit::{Cluster, Edge, Node, PATIENCE, Unsecured, eventually, free_address};
 use endtoend_testkit_postgres::{Server as Postgres, Settings};
 use endtoend_testkit_redis::Server as Redis;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const FAST: &str = "[limits]\nconnections_max = 300\n[times]\ncheck_interval_ms = 100\nslow_start_ms = 1\n";
 
@@ -26,11 +26,16 @@ fn field<'a>(object: &'a Value, name: &str) -> &'a str {
 /// An edge of this cluster, approved.
 fn approved(cluster: &Cluster) -> Edge {
     let edge = Edge::follow(FAST, &cluster.edge_token());
+    approve(cluster);
+    edge.answers();
+    edge
+}
+
+/// Lets in the edge that asks.
+fn approve(cluster: &Cluster) {
     let waits = || edges(cluster, 0).iter().any(|edge| field(edge, "state") == "pending");
     eventually(PATIENCE, "an edge that waits", waits);
     cluster.command(0, &["approve", "edge-1"]).done();
-    edge.answers();
-    edge
 }
 
 fn servers(edge: &Edge) -> Vec<(String, String)> {
@@ -122,4 +127,26 @@ async fn an_edge_that_is_removed_is_cut_off_and_a_token_is_for_whom_it_was_made(
     edge.launch();
     eventually(PATIENCE, "it is told so again", || fault(&edge).contains("was rejected or removed"));
     assert_eq!(servers(&edge).len(), 1);
+}
+
+#[tokio::test]
+async fn an_edge_that_had_a_list_takes_the_clusters_word_though_its_first_start_comes_to_nothing() {
+    let redis = Redis::start();
+    let cluster = Cluster::found_behind_edges(&postgres().database().await, &redis.url());
+    let settings = format!("checks = \"connect\"\n{FAST}");
+    let mut edge = Edge::start(&settings);
+    let list = json!({ "generation": 1_000_000, "members": { "listed": { "address": cluster.nodes[0].listen() } } });
+    std::fs::write(edge.view(), list.to_string()).unwrap();
+    edge.applied(1_000_000);
+    edge.terminate();
+
+    // It is let in, and there is no HAProxy.
+    edge.join(&format!("haproxy = \"/nonexistent/haproxy\"\n{settings}"), &cluster.edge_token());
+    approve(&cluster);
+    eventually(PATIENCE, "it was let in", || edge.cluster_directory().join("cluster.heard").exists());
+    edge.terminate();
+    edge.configure(&settings);
+    edge.launch();
+    until_up(&edge, &["node-1"]);
+    assert!(fault(&edge).is_empty(), "{}", edge.status());
 }

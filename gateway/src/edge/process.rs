@@ -173,14 +173,28 @@ fn kill(pid: u32, config: &std::path::Path) {
 mod tests {
     use super::*;
 
+    /// Dropping it ends it.
+    struct Follows(Child);
+
+    impl Follows {
+        fn file(path: &std::path::Path) -> Self {
+            Self(child::command("tail".as_ref()).arg("-f").arg(path).spawn().unwrap())
+        }
+    }
+
+    impl Drop for Follows {
+        fn drop(&mut self) {
+            let _ended_already = self.0.kill().and_then(|()| self.0.wait());
+        }
+    }
+
     #[tokio::test]
     async fn workers_whose_master_has_ended_are_ended_and_nobody_else() {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("haproxy.cfg");
         fs::write(&config, "").unwrap();
         // One that has this edge's configuration in its command line, as a worker has, and one whose number it got.
-        let follow = |file: &std::path::Path| child::command("tail".as_ref()).arg("-f").arg(file).spawn().unwrap();
-        let (mut worker, mut stranger) = (follow(&config), follow("/dev/null".as_ref()));
+        let (mut worker, mut stranger) = (Follows::file(&config), Follows::file("/dev/null".as_ref()));
         let master = child::command("true".as_ref()).spawn().unwrap();
         let mut process = Process {
             supervision: Supervision::Own,
@@ -188,7 +202,7 @@ mod tests {
             config,
             master_socket: folder.path().join("master.sock"),
             master: Master::at(folder.path().join("master.sock")),
-            known: vec![master.id(), worker.id(), stranger.id()],
+            known: vec![master.id(), worker.0.id(), stranger.0.id()],
             child: Some(master),
             there: true,
         };
@@ -201,10 +215,8 @@ mod tests {
         tokio::time::timeout(endtoend_keeper::PATIENCE, ended).await.unwrap();
         assert_eq!(process.kept(), Kept::Absent);
         process.kill();
-        assert!(endtoend_keeper::eventually(|| worker.try_wait().unwrap().is_some()), "the worker goes on");
-        assert!(stranger.try_wait().unwrap().is_none());
-        stranger.kill().unwrap();
-        stranger.wait().unwrap();
+        assert!(endtoend_keeper::eventually(|| worker.0.try_wait().unwrap().is_some()), "the worker goes on");
+        assert!(stranger.0.try_wait().unwrap().is_none());
     }
 
     #[test]
