@@ -8,6 +8,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use endtoend_crypto_core::oprf::Blinding;
@@ -214,6 +215,31 @@ fn haproxy_that_is_killed_hung_or_has_lost_its_socket_is_back_by_itself() {
         "for the socket; the others were starts: {}",
         edge.status()
     );
+}
+
+#[test]
+fn sockets_and_a_pid_of_before_end_nobody_and_stop_no_start() {
+    let (_node, address) = listener();
+    let mut edge = Edge::start(&fast_connect());
+    edge.apply(&[Behind::new("a", address)]);
+    eventually(PATIENCE, "service", || serves(&edge));
+    let worker = edge.worker().to_string();
+    edge.kill_agent();
+    // Its master ends with it, and the sockets of both stay.
+    assert!(Command::new("sh").args(["-c", "kill -KILL \"$0\"", &worker]).status().unwrap().success());
+    eventually(PATIENCE, "the end of HAProxy", || !serves(&edge));
+    assert!(edge.directory().join("master.sock").exists() && edge.directory().join("stats.sock").exists());
+    // The number of a process that has ended is somebody else's in time.
+    let mut innocent = Command::new("sleep").arg("1000").spawn().unwrap();
+    for name in ["haproxy.pid", "haproxy.cfg.pid"] {
+        fs::write(edge.directory().join(name), innocent.id().to_string()).unwrap();
+    }
+    edge.launch();
+    eventually(PATIENCE, "service again", || serves(&edge));
+    let lives = innocent.try_wait().unwrap().is_none();
+    innocent.kill().unwrap();
+    innocent.wait().unwrap();
+    assert!(lives, "it was none of the edge's");
 }
 
 #[test]

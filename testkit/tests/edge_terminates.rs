@@ -80,7 +80,10 @@ async fn clients_believe_the_edge_and_the_nodes_identity_and_the_edge_believes_t
     // What clients pinned before is not what the edge shows.
     let before = format!("endtoend://{}/#{}", edge.listen(), node.address().split_once('#').unwrap().1);
     let refused = Cli::new(homes.path().join("carol"), before).register("carol.beyond");
-    assert!(refused.code != Some(0) && format!("{refused:?}").contains("not the one this address names"), "{refused:?}");
+    assert!(
+        refused.code != Some(0) && format!("{refused:?}").contains("not the one this address names"),
+        "{refused:?}"
+    );
     // Nor is the edge the node: whoever has its certificate has no identity of the node's.
     let other = format!("endtoend://{}/#pin={pin}{}", edge.listen(), identity(&stranger));
     let refused = Cli::new(homes.path().join("carol"), other).register("carol.beyond");
