@@ -14,8 +14,10 @@ use super::Membership;
 
 /// How often nodes are asked while an edge follows this one: a node that was started anew may listen elsewhere.
 const ASK_EACH: Duration = Duration::from_millis(500);
-/// And while one that there is a link to has not said where it takes clients.
+/// And while one that there is a link to has not said where it takes clients: so many times, since one of an older version never
+/// will.
 const ASK_SOON: Duration = Duration::from_millis(50);
+const SOON_MAX: u32 = 20;
 
 impl Membership {
     /// Edges may send clients to where this node listens.
@@ -26,6 +28,7 @@ impl Membership {
     /// Keeps in mind what the nodes have said, while there is an edge to tell it to. Until it is dropped.
     pub(in crate::node) async fn keep_offers(self: Arc<Self>) {
         let mut view = self.control.view();
+        let mut soon = 0_u32;
         while !self.control.has_stopped() {
             let serve: Vec<NodeId> = {
                 let view = view.borrow_and_update();
@@ -36,9 +39,10 @@ impl Membership {
                 0 => false,
                 _ => self.ask_all(&serve).await,
             };
+            soon = if silent { soon.saturating_add(1) } else { 0 };
             // Changes of the log may come in great numbers.
             sleep(ASK_SOON).await;
-            if !silent {
+            if !silent || soon > SOON_MAX {
                 // Both ends of it are as good.
                 let _ = timeout(ASK_EACH, view.changed()).await;
             }
