@@ -401,4 +401,34 @@ mod tests {
         settles(&mut rules, at(5_000));
         assert!(rules.is_exclusive(DEVICE, at(5_000)));
     }
+
+    #[test]
+    fn what_another_node_has_had_is_for_this_one_alone_when_that_one_knows_and_the_store_was_swept_since() {
+        let begin = clock::monotonic();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let holder = Incarnation { node: crate::NodeId::new(2), run: 7 };
+        let here = || {
+            let mut rules = Ownership::new();
+            rules.renewed(ONE, GROWN, begin, begin);
+            let Arrival::Take(attempt) = rules.arrives(DEVICE, 1, begin) else { panic!("it is not claimed yet") };
+            let taken = Taken { epoch: Epoch(2), before: Before::Holder(holder) };
+            let tell = Some((holder, Epoch(2)));
+            assert_eq!(rules.taken(DEVICE, attempt, Ok(taken), false, at(100)), Standing::Here { tell });
+            rules.swept(at(200));
+            assert!(!rules.is_exclusive(DEVICE, at(200)), "he may push to it");
+            rules
+        };
+        let mut rules = here();
+        rules.confirmed(DEVICE, Epoch(2), holder, at(300));
+        assert!(!rules.is_exclusive(DEVICE, at(400)), "what he has committed was not looked for");
+        rules.swept(at(400));
+        assert!(rules.is_exclusive(DEVICE, at(400)));
+        // Without a word of him his lease has to pass.
+        let (mut rules, passed) = (here(), 100 + LEASE.as_millis() as u64);
+        rules.renewed(ONE, GROWN, at(2_000), at(2_000));
+        rules.swept(at(passed - 1));
+        assert!(!rules.is_exclusive(DEVICE, at(passed)));
+        rules.swept(at(passed));
+        assert!(rules.is_exclusive(DEVICE, at(passed)));
+    }
 }

@@ -222,3 +222,90 @@ impl<T> Unwoken<T> {
         assert!(self.looking.len() <= CLAIMS_MAX);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use endtoend_cluster::NodeId;
+    use endtoend_protocol::{AccountTag, DeviceId};
+
+    use super::*;
+    use crate::clock;
+
+    const BOB: Address = Address { account: AccountTag::new([2; 32]), device: DeviceId::FIRST };
+    const NOBODY: Found = Found { holder: None, unclear: false };
+    const UNCLEAR: Found = Found { holder: None, unclear: true };
+
+    fn run(n: u64) -> Incarnation {
+        Incarnation { node: NodeId::new(n), run: 7 }
+    }
+
+    /// Links to the nodes 2 and 3.
+    fn links() -> [PeerLink; 2] {
+        [2, 3].map(|n| PeerLink { life: LinkLife(n), run: run(n) })
+    }
+
+    /// One row was committed at `now`, and the directory says this of its device.
+    fn looked(found: Option<Found>, is_complete: bool, now: Instant) -> (Unwoken<()>, Vec<Step<()>>) {
+        let (mut rules, mut out) = (Unwoken::new(run(1)), Vec::new());
+        rules.committed(BOB, DeviceName([2; 16]), Seq(9), (), now);
+        assert!(rules.next().is_some_and(|devices| devices.len() == 1));
+        rules.looked(found.as_slice().first().map(std::slice::from_ref), &links(), is_complete, now, &mut out);
+        rules.check_invariants();
+        (rules, out)
+    }
+
+    /// Over which links somebody is told.
+    fn woken(out: &[Step<()>]) -> Vec<u64> {
+        let over = out.iter().filter_map(|step| match step {
+            Step::Wake { over, .. } => Some(over.0),
+            Step::Saw { .. } | Step::Done(()) => None,
+        });
+        over.collect()
+    }
+
+    fn is_done(out: &[Step<()>]) -> bool {
+        out.iter().any(|step| matches!(step, Step::Done(())))
+    }
+
+    #[test]
+    fn a_device_that_nobody_has_is_waited_for_by_nobody_and_one_that_somebody_has_until_he_knows() {
+        let now = clock::monotonic();
+        let (rules, out) = looked(Some(NOBODY), true, now);
+        assert!(woken(&out).is_empty() && is_done(&out) && rules.len() == 0);
+        let (mut rules, mut out) = looked(Some(Found { holder: Some(run(3)), unclear: false }), true, now);
+        assert_eq!((woken(&out), is_done(&out)), (vec![3], false));
+        rules.woken(LinkLife(3), 1, now, &mut out);
+        assert!(is_done(&out));
+    }
+
+    #[test]
+    fn a_device_of_which_the_directory_is_not_sure_may_be_with_anybody() {
+        let now = clock::monotonic();
+        // Without an answer nothing is sure either.
+        for found in [Some(UNCLEAR), None] {
+            let (mut rules, mut out) = looked(found, true, now);
+            assert_eq!((woken(&out), is_done(&out)), (vec![2, 3], false));
+            rules.woken(LinkLife(2), 1, now, &mut out);
+            assert!(!is_done(&out), "it may be with the other one");
+            rules.woken(LinkLife(3), 1, now, &mut out);
+            assert!(is_done(&out));
+        }
+    }
+
+    #[test]
+    fn whom_nobody_can_tell_is_waited_for_until_he_has_nothing_for_himself_that_he_did_not_look_for() {
+        let now = clock::monotonic();
+        let (mut rules, mut out) = looked(Some(Found { holder: Some(run(4)), unclear: false }), true, now);
+        assert!(woken(&out).is_empty() && !is_done(&out), "there is no link to him");
+        rules.tick(now + FENCE - Duration::from_millis(1), &mut out);
+        assert!(!is_done(&out) && rules.next().is_some(), "he is looked for again");
+        rules.tick(now + FENCE, &mut out);
+        assert!(is_done(&out) && rules.len() == 0);
+        // Somebody has no link: all others may know, and he does not.
+        let (mut rules, mut out) = looked(Some(UNCLEAR), false, now);
+        [2, 3].into_iter().for_each(|link| rules.woken(LinkLife(link), 1, now, &mut out));
+        assert!(!is_done(&out));
+        rules.tick(now + FENCE, &mut out);
+        assert!(is_done(&out));
+    }
+}
