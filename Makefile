@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo cluster-demo desktop screenshots test bench load peer soak sabotage torture cluster-torture edge-torture failover across growth hostile edge edge-cost fuzz fmt lint
+.PHONY: help setup demo cluster-demo desktop screenshots test bench load peer soak soak-members sabotage torture cluster-torture edge-torture failover across growth hostile edge edge-cost fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ peer: setup ## the same exchange over ejabberd, which must be there: apt-get ins
 
 soak: setup ## the simulation of the message path with ever new seeds, until it is stopped or one fails; SOAK=1000 begins there
 	SOAK="$(or $(SOAK),$(shell date +%s))" $(CARGO) test --locked --profile bench -p endtoend-gateway --lib simulation::tests::soak -- --nocapture
+
+soak-members: setup ## the same for members and elections
+	SOAK="$(or $(SOAK),$(shell date +%s))" $(CARGO) test --locked --profile bench -p endtoend-cluster --lib seeded::soak -- --nocapture
 
 sabotage: setup ## shows that the simulation finds bugs that are brought in on purpose
 	scripts/sabotage

@@ -62,7 +62,8 @@ impl InMemory {
         Arc::new(Way { from: node, net: self.clone() })
     }
 
-    fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+    /// Whether what `from` sends to `to` is lost.
+    pub fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
         self.net().cut.contains(&(from, to))
     }
 }

@@ -68,6 +68,15 @@ impl Campaigns {
     }
 }
 
+/// From 0 to 1, by chance; in a seeded world by its seed.
+pub(super) fn draw() -> f64 {
+    #[cfg(test)]
+    if let Some(draw) = super::tests::seeded::chance::draw() {
+        return draw;
+    }
+    rand::random()
+}
+
 /// Whether a leader may be heard that was answered by a majority so long ago.
 ///
 /// One that hears nobody would keep others from electing one that does, for good: they hear it. So it falls silent, for long

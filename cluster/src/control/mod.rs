@@ -1,6 +1,7 @@
 //! The control plane: what the nodes of a cluster agree upon, and how.
 //!
-//! Rules: [`ClusterState`] (what commands do), `campaign` (when a node asks for votes), `plan` (what a leader does next).
+//! Rules: [`ClusterState`] (what commands do), `campaign` (when a node asks for votes), `plan` (what a leader does next),
+//! `recent` (what is not written twice).
 //! [`Control`] carries them out around openraft, whose storage is `store` and whose way to other nodes is `network`.
 
 mod campaign;
@@ -9,6 +10,7 @@ mod network;
 mod node;
 mod plan;
 mod raft;
+mod recent;
 mod state;
 mod store;
 #[cfg(test)]

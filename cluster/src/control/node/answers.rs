@@ -2,15 +2,19 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use openraft::ServerState;
 use openraft::error::{CheckIsLeaderError, ClientWriteError, InstallSnapshotError, RaftError};
 use openraft::raft::AppendEntriesResponse;
 use tokio::time::{Duration, Instant, timeout};
 
-use super::{Control, Inner, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use super::{Control, Inner, Known, Ordering, Recent};
 use crate::NodeId;
 use crate::calls::{AnswerError, Answers};
 use crate::control::command::{Command, Proposal};
 use crate::control::raft::Encoded;
+use crate::control::recent::Met;
 use crate::control::wire::{Answer, Led, Question, SnapshotAnswer, decode, encode};
 use crate::join::Exporter;
 use crate::link::Welcomes;
@@ -115,7 +119,34 @@ impl Inner {
         if matches!(command, Command::Remove { .. }) {
             return Err(AnswerError::Malformed);
         }
-        self.write(proposal).await
+        let metrics = self.raft.metrics().borrow().clone();
+        if metrics.state != ServerState::Leader {
+            return Ok(self.not_leading());
+        }
+        // It must know what was decided before it led, not to decide that once more.
+        let (mut known, term) = (self.known.clone(), metrics.current_term);
+        let own = |known: &Arc<Known>| known.last.is_some_and(|id| id.leader_id.term >= term);
+        match timeout(LEAD_DEADLINE, known.wait_for(own)).await.map(|known| known.is_ok()) {
+            Ok(true) => {}
+            Ok(false) => return Err(AnswerError::Stopped),
+            Err(_) => return Ok(Led::NotNow),
+        }
+        let met = self.recent().meet(&proposal, term);
+        let name = match met {
+            Met::Done(outcome) => return Ok(Led::Decided(outcome)),
+            Met::Written => return Ok(Led::NotNow),
+            Met::New(name) => name,
+        };
+        let led = self.write(proposal).await;
+        // Without an answer it may be in the log all the same.
+        if matches!(led, Ok(Led::NotLeader(_))) {
+            self.recent().not_written(&name);
+        }
+        led
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts it into the log without asking what it is.

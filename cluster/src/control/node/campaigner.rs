@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Inner;
 use crate::NodeId;
-use crate::control::campaign::{is_majority, may_speak};
+use crate::control::campaign::{draw, is_majority, may_speak};
 use crate::control::network::ask;
 use crate::control::raft::{Metrics, StoredMembership};
 use crate::control::store::LogStore;
@@ -89,7 +89,7 @@ impl Inner {
         }
         let support = self.canvass(&membership, metrics).await;
         let stands = is_majority(membership.membership(), &support) && self.campaigns().is_due(Instant::now());
-        self.campaigns().tried(Instant::now(), rand::random());
+        self.campaigns().tried(Instant::now(), draw());
         if stands {
             tracing::info!(term = metrics.current_term + 1, "no leader is heard: this node stands for election");
         }

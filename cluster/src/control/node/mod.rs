@@ -13,9 +13,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::campaign::Campaigns;
+use super::campaign::{Campaigns, draw, is_majority};
 use super::command::{CommandError, Leadership, Refused};
+use super::network::Acks;
 use super::raft::{Membership, Metrics, Raft};
+use super::recent::Recent;
 use super::state::ClusterState;
 use super::store::{ControlFile, Known, OpenError};
 use super::timings::Timings;
@@ -151,6 +153,7 @@ struct Inner {
     raft: Raft,
     file: Arc<ControlFile>,
     known: watch::Receiver<Arc<Known>>,
+    recent: Arc<Mutex<Recent>>,
     hint: watch::Sender<Option<Arc<Hint>>>,
     campaigns: Mutex<Campaigns>,
     view: watch::Sender<ClusterView>,
@@ -163,6 +166,7 @@ struct Inner {
     passing: AtomicBool,
     /// This leader must not be heard.
     muted: Arc<AtomicBool>,
+    acks: Arc<Acks>,
     stop: watch::Sender<bool>,
 }
 
@@ -181,7 +185,7 @@ impl Inner {
 
     /// A leader was heard from, or this node leads or has voted.
     fn heard(&self) {
-        self.campaigns().heard(Instant::now(), rand::random());
+        self.campaigns().heard(Instant::now(), draw());
     }
 
     /// The newest that this node knows: of the log, or of who has admitted it.
@@ -217,12 +221,14 @@ impl Inner {
         fresh.then_some(leader)
     }
 
-    /// Whether this leader was answered by a majority within the silence.
+    /// Whether a majority has taken this leader's word within the silence: then nobody else leads.
     fn has_quorum(&self, metrics: &Metrics) -> bool {
-        let alone = metrics.membership_config.membership().voter_ids().eq([self.node().get()]);
-        let silence = u64::try_from(self.timings.silence.as_millis()).unwrap_or(u64::MAX);
-        metrics.state == ServerState::Leader
-            && (alone || metrics.millis_since_quorum_ack.is_some_and(|ago| ago <= silence))
+        if metrics.state != ServerState::Leader {
+            return false;
+        }
+        let mut behind = self.acks.of(Instant::now());
+        behind.insert(self.node().get());
+        is_majority(metrics.membership_config.membership(), &behind)
     }
 
     /// The own leadership, if a majority stands behind it.
@@ -308,6 +314,16 @@ impl Control {
         // Its error is that raft has ended before, by itself.
         let _ = self.inner.raft.shutdown().await;
         self.inner.file.close().await;
+    }
+
+    /// Ends as a process does that is killed: from now on nothing is written.
+    #[cfg(test)]
+    pub(in crate::control) async fn crash(&self) {
+        self.inner.file.close().await;
+        self.tasks.lock().await.abort_all();
+        self.inner.stop.send_replace(true);
+        // Whatever it says of its end.
+        let _ = self.inner.raft.shutdown().await;
     }
 }
 

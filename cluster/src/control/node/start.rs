@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use super::{Campaigns, Control, ControlError, ControlFile, Hint, Inner, OpenError, Raft, Setup, Timings};
 use crate::authority::AuthorityError;
+use crate::control::campaign::draw;
 use crate::control::command::{Command, Founding, Settings};
-use crate::control::network::Network;
+use crate::control::network::{Acks, Network};
 use crate::control::store::{LogStore, Machine, admitted, keep_admitted};
 use crate::join::{Admitted, BadAdmission};
 use crate::keys::NodeKeys;
@@ -110,11 +111,12 @@ impl Control {
             (None, _) => return Err(StartError::Nothing),
         };
 
-        let known = machine.known();
+        let (known, recent) = (machine.known(), machine.recent());
         // Longer than a heartbeat: what was lost is found by heartbeats, and this is for what they do not carry.
         let muted = Arc::new(AtomicBool::new(false));
         let calls = Arc::clone(&setup.calls);
-        let network = Network { calls, pause: timings.heartbeat, muted: Arc::clone(&muted) };
+        let acks = Arc::new(Acks::new(timings.silence));
+        let network = Network { calls, pause: timings.heartbeat, muted: Arc::clone(&muted), acks: Arc::clone(&acks) };
         let config = Arc::new(config(timings));
         let node = setup.keys.node().get();
         let raft = Raft::new(node, config, network, LogStore::new(Arc::clone(&file)), machine)
@@ -126,14 +128,16 @@ impl Control {
             raft,
             file,
             known,
+            recent,
             hint: watch::Sender::new(hint.map(Arc::new)),
-            campaigns: Mutex::new(Campaigns::new(timings, Instant::now(), rand::random())),
+            campaigns: Mutex::new(Campaigns::new(timings, Instant::now(), draw())),
             view: watch::Sender::new(ClusterView::default()),
             opened: watch::Sender::new(None),
             own: Mutex::new(None),
             membership: tokio::sync::Mutex::new(()),
             passing: AtomicBool::new(false),
             muted,
+            acks,
             stop: watch::Sender::new(false),
         });
         inner.follow_once();
@@ -229,6 +233,9 @@ fn founding(setup: &Setup, found: &Found) -> Result<Founding, StartError> {
 /// openraft's own settings. Elections are ours (`campaign`), its lease is our silence.
 fn config(timings: Timings) -> Config {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let (every, kept) = (SNAPSHOT_EVERY, KEPT_ENTRIES);
+    #[cfg(test)]
+    let (every, kept) = crate::control::tests::seeded::chance::snapshots().unwrap_or((every, kept));
     Config {
         cluster_name: "control".to_owned(),
         heartbeat_interval: ms(timings.heartbeat),
@@ -239,10 +246,10 @@ fn config(timings: Timings) -> Config {
         enable_elect: false,
         install_snapshot_timeout: ms(timings.silence * 5),
         max_payload_entries: 64,
-        replication_lag_threshold: SNAPSHOT_EVERY * 2,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
+        replication_lag_threshold: every * 2,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(every),
         snapshot_max_chunk_size: SNAPSHOT_PIECE,
-        max_in_snapshot_log_to_keep: KEPT_ENTRIES,
+        max_in_snapshot_log_to_keep: kept,
         purge_batch_size: 1,
         ..Config::default()
     }

@@ -20,6 +20,8 @@ use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use super::record::{self, BadRecord, Logged, SnapshotHead};
 use crate::NodeId;
 use crate::control::raft::{Entry, LogId};
+#[cfg(test)]
+use crate::control::tests::seeded::chance;
 
 /// "E2C1", in the file's header.
 const APPLICATION_ID: i32 = 0x4532_4331;
@@ -118,6 +120,10 @@ impl ControlFile {
     /// # Errors
     /// See [`OpenError`]; each says what to do.
     pub(in crate::control) async fn open(path: &Path, node: NodeId) -> Result<Self, OpenError> {
+        on_disk(Self::open_now(path, node)).await
+    }
+
+    async fn open_now(path: &Path, node: NodeId) -> Result<Self, OpenError> {
         let not_writable = |source| OpenError::NotWritable { path: path.into(), source };
         OpenOptions::new()
             .create(true)
@@ -165,114 +171,156 @@ impl ControlFile {
     }
 
     pub(super) async fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, FileError> {
-        fact(&mut *self.lock().await?, name).await
+        on_disk(async { fact(&mut *self.lock().await?, name).await }).await
     }
 
     pub(super) async fn write(&self, name: &str, value: &impl Serialize) -> Result<(), FileError> {
-        write(&mut *self.lock().await?, name, value).await
+        on_disk(async { write(&mut *self.lock().await?, name, value).await }).await
     }
 
     pub(super) async fn append(&self, entries: Vec<Entry>) -> Result<(), FileError> {
-        let mut connection = self.lock().await?;
-        let mut commit = connection.begin().await?;
-        let mut bytes = 0;
-        for entry in entries {
-            let index = signed(entry.log_id.index)?;
-            let record = record::encode(&place(index), &Logged::from(&entry))?;
-            bytes += record.len() as u64;
-            sqlx::query("INSERT INTO log (place, record) VALUES (?, ?)")
-                .bind(index)
-                .bind(record)
-                .execute(&mut *commit)
-                .await?;
-        }
-        commit.commit().await?;
-        self.log_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
+        on_disk(async move {
+            let mut connection = self.lock().await?;
+            let mut commit = connection.begin().await?;
+            let mut bytes = 0;
+            for entry in entries {
+                let index = signed(entry.log_id.index)?;
+                let record = record::encode(&place(index), &Logged::from(&entry))?;
+                bytes += record.len() as u64;
+                sqlx::query("INSERT INTO log (place, record) VALUES (?, ?)")
+                    .bind(index)
+                    .bind(record)
+                    .execute(&mut *commit)
+                    .await?;
+            }
+            commit.commit().await?;
+            self.log_bytes.fetch_add(bytes, Ordering::Relaxed);
+            Ok(())
+        })
+        .await
     }
 
     /// Entries from `start`, up to `end` and not including it, while they have `bytes_max` together; the first in any case.
     pub(super) async fn entries(&self, start: u64, end: u64, bytes_max: u64) -> Result<Vec<Entry>, FileError> {
-        let mut connection = self.lock().await?;
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        let (mut next, end) = (signed(start)?, signed(end)?);
-        // A page at a time: the range may be the whole log.
-        while next < end {
-            let page: Vec<(i64, Vec<u8>)> =
-                sqlx::query_as("SELECT place, record FROM log WHERE place >= ? AND place < ? ORDER BY place LIMIT 64")
-                    .bind(next)
-                    .bind(end)
-                    .fetch_all(&mut *connection)
-                    .await?;
-            let Some((last, _)) = page.last() else { break };
-            next = last + 1;
-            for (index, record) in page {
-                bytes += record.len() as u64;
-                if bytes > bytes_max && !entries.is_empty() {
-                    return Ok(entries);
+        on_disk(async move {
+            let mut connection = self.lock().await?;
+            let (mut entries, mut bytes) = (Vec::new(), 0);
+            let (mut next, end) = (signed(start)?, signed(end)?);
+            // A page at a time: the range may be the whole log.
+            while next < end {
+                let page: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+                    "SELECT place, record FROM log WHERE place >= ? AND place < ? ORDER BY place LIMIT 64",
+                )
+                .bind(next)
+                .bind(end)
+                .fetch_all(&mut *connection)
+                .await?;
+                let Some((last, _)) = page.last() else { break };
+                next = last + 1;
+                for (index, record) in page {
+                    bytes += record.len() as u64;
+                    if bytes > bytes_max && !entries.is_empty() {
+                        return Ok(entries);
+                    }
+                    entries.push(record::decode::<Logged>(&place(index), &record)?.into());
                 }
-                entries.push(record::decode::<Logged>(&place(index), &record)?.into());
             }
-        }
-        Ok(entries)
+            Ok(entries)
+        })
+        .await
     }
 
     pub(super) async fn last(&self) -> Result<Option<LogId>, FileError> {
-        let mut connection = self.lock().await?;
-        let row: Option<(i64, Vec<u8>)> = sqlx::query_as("SELECT place, record FROM log ORDER BY place DESC LIMIT 1")
-            .fetch_optional(&mut *connection)
-            .await?;
-        row.map(|(index, record)| Ok(Entry::from(record::decode::<Logged>(&place(index), &record)?).log_id)).transpose()
+        on_disk(async move {
+            let mut connection = self.lock().await?;
+            let row: Option<(i64, Vec<u8>)> =
+                sqlx::query_as("SELECT place, record FROM log ORDER BY place DESC LIMIT 1")
+                    .fetch_optional(&mut *connection)
+                    .await?;
+            row.map(|(index, record)| Ok(Entry::from(record::decode::<Logged>(&place(index), &record)?).log_id))
+                .transpose()
+        })
+        .await
     }
 
     /// Takes entries from `from` on.
     pub(super) async fn truncate(&self, from: u64) -> Result<(), FileError> {
-        let mut connection = self.lock().await?;
-        let mut commit = connection.begin().await?;
-        sqlx::query("DELETE FROM log WHERE place >= ?").bind(signed(from)?).execute(&mut *commit).await?;
-        let left = log_bytes(&mut commit).await?;
-        commit.commit().await?;
-        self.log_bytes.store(left, Ordering::Relaxed);
-        Ok(())
+        on_disk(async move {
+            let mut connection = self.lock().await?;
+            let mut commit = connection.begin().await?;
+            sqlx::query("DELETE FROM log WHERE place >= ?").bind(signed(from)?).execute(&mut *commit).await?;
+            let left = log_bytes(&mut commit).await?;
+            commit.commit().await?;
+            self.log_bytes.store(left, Ordering::Relaxed);
+            Ok(())
+        })
+        .await
     }
 
     /// Takes entries up to `upto`, and remembers it.
     pub(super) async fn purge(&self, upto: &LogId) -> Result<(), FileError> {
-        let mut connection = self.lock().await?;
-        let mut commit = connection.begin().await?;
-        write(&mut commit, PURGED, &record::Id::from(upto)).await?;
-        sqlx::query("DELETE FROM log WHERE place <= ?").bind(signed(upto.index)?).execute(&mut *commit).await?;
-        let left = log_bytes(&mut commit).await?;
-        commit.commit().await?;
-        self.log_bytes.store(left, Ordering::Relaxed);
-        Ok(())
+        on_disk(async move {
+            let mut connection = self.lock().await?;
+            let mut commit = connection.begin().await?;
+            write(&mut commit, PURGED, &record::Id::from(upto)).await?;
+            sqlx::query("DELETE FROM log WHERE place <= ?").bind(signed(upto.index)?).execute(&mut *commit).await?;
+            let left = log_bytes(&mut commit).await?;
+            commit.commit().await?;
+            self.log_bytes.store(left, Ordering::Relaxed);
+            Ok(())
+        })
+        .await
     }
 
     pub(super) async fn write_snapshot(&self, head: &SnapshotHead, data: &[u8]) -> Result<(), FileError> {
-        let head = record::encode("snapshot", head)?;
-        // The data's check covers the head's, so that one cannot be exchanged without the other.
-        let body = record::encode(&snapshot_name(&head), &data)?;
-        let mut connection = self.lock().await?;
-        sqlx::query("INSERT INTO snapshot (only, head, data) VALUES (1, ?, ?) ON CONFLICT (only) DO UPDATE SET head = excluded.head, data = excluded.data")
-            .bind(head)
-            .bind(body)
-            .execute(&mut *connection)
-            .await?;
-        Ok(())
+        on_disk(async move {
+            let head = record::encode("snapshot", head)?;
+            // The data's check covers the head's, so that one cannot be exchanged without the other.
+            let body = record::encode(&snapshot_name(&head), &data)?;
+            let mut connection = self.lock().await?;
+            sqlx::query("INSERT INTO snapshot (only, head, data) VALUES (1, ?, ?) ON CONFLICT (only) DO UPDATE SET head = excluded.head, data = excluded.data")
+                .bind(head)
+                .bind(body)
+                .execute(&mut *connection)
+                .await?;
+            Ok(())
+        })
+        .await
     }
 
     pub(super) async fn snapshot(&self) -> Result<Option<(SnapshotHead, Vec<u8>)>, FileError> {
-        snapshot(&mut *self.lock().await?).await
+        on_disk(async { snapshot(&mut *self.lock().await?).await }).await
     }
 
     /// Closes the file, so that it can be opened again when this returns.
     pub(in crate::control) async fn close(&self) {
-        let connection = self.connection.lock().await.take();
-        if let Some(connection) = connection {
-            // What was committed is on disk already; what this can say is of no use to anybody.
-            let _ = connection.close().await;
-        }
+        at_once(async move {
+            let connection = self.connection.lock().await.take();
+            if let Some(connection) = connection {
+                // What was committed is on disk already; what this can say is of no use to anybody.
+                let _ = connection.close().await;
+            }
+        })
+        .await;
     }
+}
+
+/// What is done to the file. In a seeded world it takes the world's time.
+async fn on_disk<T>(operation: impl Future<Output = T>) -> T {
+    #[cfg(test)]
+    if let Some(time) = chance::disk() {
+        tokio::time::sleep(time).await;
+    }
+    at_once(operation).await
+}
+
+/// In a seeded world nothing else happens until it is done: time must not run ahead of the thread that SQLite works on.
+async fn at_once<T>(operation: impl Future<Output = T>) -> T {
+    #[cfg(test)]
+    if chance::is_seeded() {
+        return chance::at_once(operation);
+    }
+    operation.await
 }
 
 /// SQLite's integers.

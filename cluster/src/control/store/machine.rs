@@ -1,7 +1,7 @@
 //! Raft's state machine: the state in memory, snapshots of it on disk.
 
 use std::io::Cursor;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine, Snapshot};
 use openraft::{AnyError, EntryPayload, OptionalSend, SnapshotMeta, StorageIOError};
@@ -12,6 +12,7 @@ use super::log::any;
 use super::record::{Id, Members, SnapshotHead};
 use crate::control::command::{Done, Proposal};
 use crate::control::raft::{Applied, Entry, LogId, StorageError, StoredMembership, Types, leadership};
+use crate::control::recent::Recent;
 use crate::control::state::ClusterState;
 use crate::join::Admitted;
 
@@ -27,6 +28,7 @@ pub(in crate::control) struct Known {
 pub(in crate::control) struct Machine {
     file: Arc<ControlFile>,
     known: watch::Sender<Arc<Known>>,
+    recent: Arc<Mutex<Recent>>,
 }
 
 impl Machine {
@@ -45,7 +47,7 @@ impl Machine {
                     .map_err(|error| StorageIOError::read_snapshot(None, AnyError::new(&error)))?,
             },
         };
-        Ok(Self { file, known: watch::Sender::new(Arc::new(known)) })
+        Ok(Self { file, known: watch::Sender::new(Arc::new(known)), recent: Arc::default() })
     }
 
     /// The state that raft will come to when it starts: the snapshot's, and what was agreed upon since.
@@ -58,11 +60,19 @@ impl Machine {
             let committed = self.file.read::<Id>(COMMITTED).await?.map(LogId::from);
             let next = known.last.map_or(0, |id| id.index + 1);
             let end = committed.map_or(0, |id| id.index + 1);
-            self.file.entries(next, end.max(next), u64::MAX).await
+            let agreed = self.file.entries(next, end.max(next), u64::MAX).await?;
+            Ok::<_, FileError>((agreed, self.file.entries(end.max(next), i64::MAX as u64, u64::MAX).await?))
         };
-        let entries = read.await.map_err(|error| StorageIOError::read_logs(any(&error)))?;
+        let (agreed, open) = read.await.map_err(|error| StorageIOError::read_logs(any(&error)))?;
         let mut state = known.state.clone();
-        for Entry { log_id, payload } in entries {
+        for Entry { log_id, payload } in open {
+            if let EntryPayload::Normal(command) = payload {
+                // A leader that starts again leads on in its term: it must not write this once more.
+                let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+                recent.found(&command.0, log_id.leader_id.term);
+            }
+        }
+        for Entry { log_id, payload } in agreed {
             if let EntryPayload::Normal(command) = payload {
                 let proposal = Proposal::decode(&command.0)
                     .map_err(|error| StorageIOError::apply(log_id, AnyError::new(&error)))?;
@@ -76,6 +86,11 @@ impl Machine {
     /// What is known, and what comes after.
     pub(in crate::control) fn known(&self) -> watch::Receiver<Arc<Known>> {
         self.known.subscribe()
+    }
+
+    /// What it has applied lately.
+    pub(in crate::control) fn recent(&self) -> Arc<Mutex<Recent>> {
+        Arc::clone(&self.recent)
     }
 
     fn current(&self) -> Arc<Known> {
@@ -100,6 +115,8 @@ impl RaftStateMachine<Types> for Machine {
         let mut applied = Vec::new();
         for entry in entries {
             let id = entry.log_id;
+            #[cfg(test)]
+            let payload = entry.payload.clone();
             applied.push(match entry.payload {
                 EntryPayload::Blank => None,
                 EntryPayload::Membership(membership) => {
@@ -111,10 +128,14 @@ impl RaftStateMachine<Types> for Machine {
                     let proposal = Proposal::decode(&command.0)
                         .map_err(|error| StorageIOError::apply(id, AnyError::new(&error)))?;
                     let changed = known.state.apply(&proposal, leadership(&id));
-                    Some(changed.map(|changed| Done { index: id.index, changed }))
+                    let outcome = changed.map(|changed| Done { index: id.index, changed });
+                    self.recent.lock().unwrap_or_else(PoisonError::into_inner).applied(&command.0, &outcome);
+                    Some(outcome)
                 }
             });
             known.last = Some(id);
+            #[cfg(test)]
+            crate::control::tests::seeded::chance::applied(&payload, &known, applied.last());
         }
         self.known.send_replace(Arc::new(known));
         Ok(applied)

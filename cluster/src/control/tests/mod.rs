@@ -19,6 +19,7 @@ mod elections;
 mod joining;
 mod members;
 mod restarts;
+pub(in crate::control) mod seeded;
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
