@@ -42,7 +42,7 @@ test: setup ## every check and every test
 
 bench: setup ## figures, printed and not judged: constructions against primitives, then what `make load` does
 	$(CARGO) bench --locked --workspace --bench envelope --bench channel --bench primitives --bench allocations
-	$(CARGO) bench --locked --workspace --bench accounts --bench stores
+	$(CARGO) bench --locked --workspace --bench accounts --bench stores --bench links
 	$(MAKE) load
 
 load: setup ## figures of one node: cost, latency at fixed rates, durable messages, memory for each idle connection
