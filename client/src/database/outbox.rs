@@ -122,6 +122,19 @@ impl Store<'_> {
         if unsigned(waiting, "outbox")? >= OUTBOX_MAX as u64 {
             return Err(DatabaseError::Limit { table: "the outbox", max: OUTBOX_MAX });
         }
+        self.enqueue_anyway(message, recipient, content)
+    }
+
+    /// The same beyond [`OUTBOX_MAX`], for what has a bound of its own and would be lost otherwise.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn enqueue_anyway(
+        &self,
+        message: MessageId,
+        recipient: AccountTag,
+        content: &[u8],
+    ) -> Result<i64, DatabaseError> {
         let sealed = self.sealer.seal(KIND, &place(message, recipient), content);
         self.connection
             .prepare_cached("INSERT INTO outbox (message_id, recipient, content) VALUES (?, ?, ?)")?

@@ -208,12 +208,17 @@ mod tests {
     use crate::engine::tests::PATIENCE;
 
     /// A courier that is in the middle of something that takes its time until `go_on` says so, or nobody can any more.
-    fn busy_courier(files: &Files, number: u64) -> (std::sync::mpsc::Sender<()>, Sent) {
+    /// `over` says that it has ended.
+    fn busy_courier(files: &Files, number: u64, over: &Arc<AtomicBool>) -> (std::sync::mpsc::Sender<()>, Sent) {
         let (go_on, told) = std::sync::mpsc::channel();
         let (sender, busy) = (files.sender.clone(), Some(Busy { seq: 7, file: None }));
+        let over = Arc::clone(over);
         let thread = std::thread::spawn(move || {
             let _told = told.recv_timeout(PATIENCE);
             let _gone = sender.blocking_send(Note::Left { number });
+            // Whoever does not wait for it is through long before.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            over.store(true, Ordering::SeqCst);
         });
         (go_on, Sent { courier: Courier::of(thread), number, entered: true, busy })
     }
@@ -222,7 +227,7 @@ mod tests {
     async fn nobody_waits_for_a_courier_that_leaves_and_its_file_is_not_given_to_another() {
         let home = tempfile::tempdir().unwrap();
         let mut files = Files::new(Spool::of(home.path()));
-        let (go_on, sent) = busy_courier(&files, 1);
+        let (go_on, sent) = busy_courier(&files, 1, &Arc::default());
         files.up.sent = Some(sent);
         files.disconnected();
         assert!(files.up.sent.is_none() && files.leaving.iter().all(|leaving| !leaving.thread.is_finished()));
@@ -235,14 +240,15 @@ mod tests {
     fn at_the_end_every_courier_is_waited_for() {
         let home = tempfile::tempdir().unwrap();
         let mut files = Files::new(Spool::of(home.path()));
-        let [(first, left), (second, sent)] = [1, 2].map(|number| busy_courier(&files, number));
+        let over: [Arc<AtomicBool>; 2] = Default::default();
+        let (first, left) = busy_courier(&files, 1, &over[0]);
+        let (second, sent) = busy_courier(&files, 2, &over[1]);
         files.up.sent = Some(left);
         files.disconnected();
         files.down.sent = Some(sent);
         let ended = std::thread::spawn(move || drop(files));
-        drop(first);
-        assert!(!ended.is_finished());
-        drop(second);
+        drop((first, second));
         ended.join().unwrap();
+        assert!(over.iter().all(|over| over.load(Ordering::SeqCst)));
     }
 }

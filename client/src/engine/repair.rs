@@ -46,7 +46,11 @@ pub(super) fn ask_again(
     }
     let question = MessageId::new(now, rand::rng().random());
     store.put_unopened(id, sender, question, now)?;
-    if_there_is_room(queue_errand(store, sender, question, now, ContentKind::Unopened(id)))
+    // Whatever else waits: without it nobody would ever ask for what was in the envelope. Of these there are few.
+    let content = encode(store, sender, question, now, ContentKind::Unopened(id))?;
+    let row = store.enqueue_anyway(question, sender, &content)?;
+    store.put_errand(question, &content, now)?;
+    Ok(Some((row, sender)))
 }
 
 /// What is said beside messages is not worth that anything else fails for it: with a full outbox it is not said.
@@ -69,7 +73,8 @@ pub(super) fn send_again(
         return Ok(None);
     }
     let Some(content) = content_again(store, asker, sent.message)? else { return Ok(None) };
-    if_there_is_room(store.enqueue(sent.message, asker, &content).map(|row| (row, asker)))
+    // As with the question: it is not asked twice.
+    Ok(Some((store.enqueue_anyway(sent.message, asker, &content)?, asker)))
 }
 
 /// The content of a message to somebody, byte for byte as it was: its place in the chain covers it. `None` when it is not known

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use endtoend_crypto_e2e::{RecordKey, Records as _};
-use endtoend_protocol::{AccountTag, Envelope, UnixMillis};
+use endtoend_protocol::{AccountTag, Envelope, MessageId, UnixMillis};
 use proptest::prelude::*;
 
 use super::messages::Device;
 use crate::clock;
-use crate::database::NoticeKind;
+use crate::database::{NoticeKind, OUTBOX_MAX, Store};
 use crate::engine::receive::{Arrival, receive};
 use crate::engine::repair::{Queued, RESET_PAUSE, send_again};
 use crate::engine::seal::Sealed;
@@ -234,6 +234,24 @@ fn a_forger_cannot_make_us_ask_for_ever() {
         asked += usize::from(matches!(arrival, Arrival::Unreadable { asked: Some(_), .. }));
     }
     assert_eq!(asked, 64);
+}
+
+#[test]
+fn a_full_outbox_keeps_nobody_from_getting_a_message_again() {
+    let mut pair = Pair::new();
+    pair.say(0);
+    pair.send(0);
+    pair.forget(1);
+    for device in &mut pair.devices {
+        let (id, blocked) = (MessageId::new(pair.now, [8; 10]), AccountTag::new([9; 32]));
+        let fill = |store: &Store<'_>| {
+            let left = OUTBOX_MAX - store.outbox()?.len();
+            (0..left).try_for_each(|_| store.enqueue(id, blocked, b"waits").map(drop))
+        };
+        device.database.write(fill).unwrap();
+    }
+    pair.settle();
+    pair.assert_all_heard();
 }
 
 #[test]
