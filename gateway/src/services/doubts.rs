@@ -47,12 +47,9 @@ struct Waiting {
 impl Waiting {
     fn put(&mut self, doubt: Doubt) {
         match doubt {
-            Doubt::Of(news) if !self.everybody && self.news.len() < WAITING_MAX => self.news.push_back(news),
+            Doubt::Of(news) if self.news.len() < WAITING_MAX => self.news.push_back(news),
             // Who looks at everybody from now on sees these, too.
-            Doubt::Of(_) | Doubt::Everybody => {
-                self.everybody = true;
-                self.news.clear();
-            }
+            Doubt::Of(_) | Doubt::Everybody => self.everybody = true,
         }
     }
 
@@ -60,11 +57,9 @@ impl Waiting {
         self.news.len() + usize::from(self.everybody) + self.in_hand
     }
 
+    /// News first: somebody has said of whom they are, and a look at everybody takes its time.
     fn take(&mut self) -> Option<Doubt> {
-        if std::mem::take(&mut self.everybody) {
-            return Some(Doubt::Everybody);
-        }
-        self.news.pop_front().map(Doubt::Of)
+        self.news.pop_front().map(Doubt::Of).or_else(|| std::mem::take(&mut self.everybody).then_some(Doubt::Everybody))
     }
 }
 
@@ -140,17 +135,46 @@ impl Doubts {
                     tracing::info!(
                         "another node has begun anew, or ended more than it tells: all logins here are looked up"
                     );
-                    self.settle(sessions, judge, sessions.everybody()).await;
-                    tell_lists(sessions, judge).await;
+                    self.settle_everybody(sessions, judge).await;
                 }
             }
         }
     }
 
+    /// All logins, and every account hears of its list of devices. News that come meanwhile do not wait for the end of it.
+    async fn settle_everybody(&self, sessions: &Sessions, judge: &(impl Judge + ?Sized)) {
+        let everybody = sessions.everybody();
+        let mut left = everybody.len();
+        for one in everybody {
+            self.settle_news(sessions, judge, left).await;
+            self.settle(sessions, judge, vec![one]).await;
+            left -= 1;
+        }
+        for account in sessions.accounts() {
+            self.settle_news(sessions, judge, left).await;
+            match until_answered(async || judge.list_of(account).await).await {
+                Ok(version) => sessions.say_devices_changed(account, version),
+                Err(error) => tracing::error!(%error, "a list of devices cannot be looked up"),
+            }
+        }
+    }
+
+    /// Those that have come while so many logins are left of everybody.
+    async fn settle_news(&self, sessions: &Sessions, judge: &(impl Judge + ?Sized), left: usize) {
+        loop {
+            let news = {
+                let mut waiting = self.waiting();
+                waiting.in_hand = left;
+                waiting.news.pop_front()
+            };
+            let Some(news) = news else { return };
+            self.settle(sessions, judge, sessions.concerned(news)).await;
+        }
+    }
+
     async fn settle(&self, sessions: &Sessions, judge: &(impl Judge + ?Sized), entered: Vec<Entered>) {
-        let count = entered.len();
-        for (done, one) in entered.into_iter().enumerate() {
-            self.waiting().in_hand = count - done;
+        self.waiting().in_hand += entered.len();
+        for one in entered {
             let stays = until_answered(async || judge.may_go_on(one).await).await.unwrap_or_else(|error| {
                 // Nobody will be able to say that it may go on, and the next one is not to wait for that.
                 tracing::error!(%error, "a login that cannot be looked up ends");
@@ -159,17 +183,8 @@ impl Doubts {
             if !stays {
                 sessions.end_one(one);
             }
-        }
-        self.waiting().in_hand = 0;
-    }
-}
-
-/// Every account that is here hears of its list of devices.
-async fn tell_lists(sessions: &Sessions, judge: &(impl Judge + ?Sized)) {
-    for account in sessions.accounts() {
-        match until_answered(async || judge.list_of(account).await).await {
-            Ok(version) => sessions.say_devices_changed(account, version),
-            Err(error) => tracing::error!(%error, "a list of devices cannot be looked up"),
+            let mut waiting = self.waiting();
+            waiting.in_hand = waiting.in_hand.saturating_sub(1);
         }
     }
 }
@@ -227,10 +242,11 @@ mod tests {
             waiting.put(Doubt::Of(news(3)));
             assert!(waiting.news.len() <= WAITING_MAX);
         }
-        waiting.put(Doubt::Of(news(4)));
+        waiting.put(Doubt::Everybody);
+        for _ in 0..WAITING_MAX {
+            assert_eq!(waiting.take(), Some(Doubt::Of(news(3))), "who is named does not wait for a look at everybody");
+        }
         assert_eq!([waiting.take(), waiting.take()], [Some(Doubt::Everybody), None], "one look at everybody is enough");
-        waiting.put(Doubt::Of(news(5)));
-        assert_eq!(waiting.take(), Some(Doubt::Of(news(5))));
     }
 
     /// What the store will answer for each login in turn; everybody else may stay.
