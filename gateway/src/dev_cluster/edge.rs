@@ -25,6 +25,8 @@ const AGENT: Kept = Kept {
 const NAME: &str = "edge-1";
 /// A file of this name says that the edge got into its cluster.
 const FOLLOWS: &str = "follows";
+/// What an edge keeps of itself and of its cluster.
+const KEPT: [&str; 4] = ["edge.key", "cluster.heard", "cluster.addresses", "cluster.anew"];
 /// Enough for trying out, and within what any machine allows of open files.
 const CONNECTIONS_MAX: u32 = 400;
 
@@ -84,11 +86,14 @@ impl Edge {
 
     /// Nothing is left of one that was not let in to its end, here or in the cluster; and a token for a new one.
     fn begin_anew(&self, seed: &Member) -> Result<(), DevError> {
-        match fs::remove_dir_all(&self.own) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(DevError::io("remove what is left of an edge")(error));
+        // One by one: whose the folder is, nobody knows.
+        for name in KEPT {
+            match fs::remove_file(self.own.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(DevError::io("remove what is left of an edge")(error));
+                }
+                _ => {}
             }
-            _ => {}
         }
         match state(&seed.operate(STATUS)?, Group::Edges, NAME).as_deref() {
             Some("pending") => drop(seed.operate(&["cluster", "reject", NAME])?),
