@@ -12,13 +12,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use endtoend_protocol::{Address, RetryReason};
+use endtoend_protocol::{Address, RetryReason, limits};
 
 use crate::receipt::Outcome;
 
 /// Devices to which something is to come again that are told apart, of one sender. Beyond, all devices wait for the rest of them
 /// together.
 const CLOSED_MAX: usize = 64;
+/// With more on their way than there are places, one refusal would close all devices for as long as envelopes come steadily.
+const _: () = assert!(CLOSED_MAX >= limits::SEND_WINDOW as usize, "a sender may have no more on their way");
 
 /// The envelopes of one sender's connection, or of one life of a link, in the order in which they came.
 ///
@@ -341,6 +343,8 @@ mod tests {
         let course = Course::after(0);
         (0..=64).for_each(|n| course.refuse(to(n), 0));
         assert!(let_in_of(1_000, 40, &course) > 1_000 - 40 - 100, "and those that came until there were places again");
+        let course = Course::closed_after(1, 64);
+        assert_eq!(let_in_of(5_000, 64, &course), 5_000 - 64, "as many as may be on their way");
         let course = Course::closed_after(1, 1_024);
         assert_eq!(let_in_of(5_000, 900, &course), 5_000 - 900, "a link has many");
     }
