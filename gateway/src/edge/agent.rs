@@ -224,8 +224,11 @@ impl<S: Source> Agent<S> {
     /// Writes down what was applied, for the next start of HAProxy and of this agent.
     async fn keep(&mut self) {
         let Some(membership) = self.applied.clone() else {
-            // Something else is HAProxy's matter first.
-            self.course.kept(clock::monotonic(), self.wanted.is_none());
+            match self.wanted {
+                // HAProxy is to become that first.
+                Some(_) => self.course.kept_later(clock::monotonic()),
+                None => self.course.kept(clock::monotonic(), true),
+            }
             return;
         };
         let view = EdgeView { membership, settings: self.settings.clone() };

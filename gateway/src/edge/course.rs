@@ -78,6 +78,11 @@ impl Course {
         self.vain = if done { 0 } else { self.vain.saturating_add(1) };
     }
 
+    /// There was nothing to write down yet, which is no failure.
+    pub(super) fn kept_later(&mut self, now: Instant) {
+        self.unkept = Some(Unkept { at: now + KEEP_AGAIN, by: now + KEEP_AGAIN });
+    }
+
     /// Whether something that was applied is not written down.
     pub(super) const fn is_unkept(&self) -> bool {
         self.unkept.is_some()
@@ -118,6 +123,17 @@ mod tests {
         assert_eq!(course.next(at(begin, 999), false), Do::Nothing);
         assert_eq!(course.next(at(begin, 1_000), false), Do::Watch);
         assert!(!course.is_unkept());
+    }
+
+    #[test]
+    fn waiting_for_haproxy_is_no_failed_write() {
+        let (begin, mut course) = (crate::clock::monotonic(), Course::default());
+        course.applied(begin);
+        for ms in [250, 2_250, 4_250] {
+            course.kept_later(at(begin, ms));
+        }
+        course.applied(at(begin, 5_000));
+        assert_eq!(course.next(at(begin, 5_250), false), Do::Keep, "as soon as it is something to be written");
     }
 
     #[test]

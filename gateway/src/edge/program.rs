@@ -130,7 +130,7 @@ impl Drop for Running {
         if let Some(mut child) = self.0.take() {
             let _ended_already = child.kill();
             // One whose disk does not answer ends when that does: nobody waits here for it.
-            std::thread::spawn(move || child.wait());
+            let _or_never = std::thread::Builder::new().spawn(move || child.wait());
         }
     }
 }

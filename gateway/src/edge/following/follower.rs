@@ -259,9 +259,10 @@ impl Follower {
             // Looking up takes its time, and may come to nothing.
             self.say();
         }
+        let before = self.addresses.known().clone();
         let found = look_up(names, &self.look_up).await;
         self.addresses.found(found, clock::monotonic());
-        if self.kept.addresses() != *self.addresses.known() {
+        if self.unkept_addresses.is_some() || before != *self.addresses.known() {
             self.unkept_addresses = self.kept.keep_addresses(self.addresses.known()).err().map(|error| {
                 tracing::error!(%error, "the addresses of nodes cannot be kept");
                 format!("the addresses of nodes cannot be kept for the next start: {error}")
