@@ -137,7 +137,11 @@ fn what_was_said_is_found_and_gone_to() {
     for number in 1..=60 {
         bob.say(&format!("remark {number}"));
     }
-    alice.wait_for("remark 60");
+    // What bob does not read meanwhile would hold up what he has still to say.
+    alice.wait_until("remark 60", |alice| {
+        bob.hear();
+        alice.sees("remark 60")
+    });
     assert!(!alice.sees("the Gürtel is in the cupboard"));
     alice.write("filter", "GÜRT");
     alice.wait_for("Messages");

@@ -89,7 +89,26 @@ impl Bridge {
     pub fn stop(self, within: Duration) -> bool {
         let Self { orders, cancel, stopped } = self;
         cancel.send_modify(|number| *number = number.wrapping_add(1));
-        drop(orders);
+        // Nobody can give an order any more, and nobody reads what there is to say.
+        drop((orders, cancel));
         stopped.recv_timeout(within) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longer than anything takes on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_window_that_reads_nothing_any_more_is_no_reason_not_to_close() {
+        let home = tempfile::tempdir().unwrap();
+        let places = Places { home: home.path().join("profile"), preferences: None, downloads: home.path().to_owned() };
+        let (bridge, _unread) = Bridge::start(places).unwrap();
+        // Without a profile each is refused, until there is no room for another refusal.
+        while bridge.tell(Order::Devices).is_ok() {}
+        assert!(bridge.stop(PATIENCE));
     }
 }

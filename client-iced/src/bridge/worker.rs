@@ -47,9 +47,14 @@ impl Worker {
         }
     }
 
-    /// A window that is gone needs no news.
+    /// A window that is gone needs no news, and one that closes reads none any more.
     pub(super) async fn say(&self, news: News) {
-        let _gone = self.news.send(news).await;
+        let mut closing = self.cancelled.clone();
+        let closes = async { while closing.changed().await.is_ok() {} };
+        tokio::select! {
+            _gone = self.news.send(news) => {}
+            () = closes => {}
+        }
     }
 
     async fn carry_out(&mut self, order: Order, given: u64) {
