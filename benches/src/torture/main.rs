@@ -32,7 +32,7 @@ use tokio::time::{sleep, timeout};
 
 use disk::{OwnDisk, Trace};
 use endtoend_benches::several::{Several, Way};
-use engines::Pair;
+use engines::{Gone, Pair};
 use faults::Victims;
 use ledger::Ledger;
 use pace::Pace;
@@ -91,6 +91,8 @@ struct Options {
 
 /// Between two looks at what clients have done.
 const LOOK: Duration = Duration::from_millis(2);
+/// What is still in the store then may wait for the two people, who have gone.
+const COMES_AFTER: Duration = Duration::from_secs(2);
 /// Without faults and with something to do, a node that accepts nothing for so long has stopped serving.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 /// Each so many faults the listening `endtoend-cli` is killed.
@@ -188,11 +190,11 @@ async fn run(options: Options) -> Ledger {
     let unfinished = timeout(Duration::from_secs(options.seconds_max), whole).await.unwrap_or(Some("the whole run"));
     victims.let_all_go_on();
     let took = victims.world.watch.elapsed();
-    let pair = match pair {
-        Some(pair) => Some(tokio::task::spawn_blocking(|| pair.end()).await.expect("the pair ends")),
-        None => None,
+    let (pair, gone) = match pair {
+        Some(pair) => Some(tokio::task::spawn_blocking(|| pair.end()).await.expect("the pair ends")).unzip(),
+        None => (None, None),
     };
-    let left_in_store = if unfinished.is_none() { left_in_store(&victims).await } else { 0 };
+    let left_in_store = if unfinished.is_none() { left_in_store(&victims, gone.as_ref()).await } else { 0 };
     victims.world.over.send_replace(true);
     people.shutdown().await;
     let mut without = Vec::new();
@@ -362,12 +364,17 @@ async fn shown(world: &World) -> bool {
 }
 
 /// Envelopes in the store when everybody has acknowledged everything, once that is so.
-async fn left_in_store(victims: &Victims) -> u64 {
+async fn left_in_store(victims: &Victims, pair: Option<&Gone>) -> u64 {
     let since = victims.world.watch.elapsed();
     loop {
-        let queued = queued(victims);
-        if queued == 0 || victims.world.watch.elapsed() - since > STUCK_AFTER {
+        let (queued, waited) = (queued(victims), victims.world.watch.elapsed() - since);
+        if queued == 0 || waited > STUCK_AFTER {
             return queued;
+        }
+        if waited > COMES_AFTER
+            && let Some(pair) = pair
+        {
+            tokio::task::block_in_place(|| pair.come());
         }
         sleep(LOOK * 50).await;
     }
