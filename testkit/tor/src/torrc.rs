@@ -1,0 +1,91 @@
+//! What each `tor` is told.
+//!
+//! The authority votes for what it has not measured, and gives everybody every flag. Its voting period is so long that no
+//! consensus changes under a test, and its first vote is not waited for but called: [`Period::begins_in`].
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::addresses::Addresses;
+use crate::clock;
+use crate::keys::Authority;
+
+/// Tor wants the first period to divide half an hour.
+const PERIOD_SECONDS: u64 = 1_800;
+/// In a testing network, C tor has a period of onion services last 24 of voting and looks at no parameter; arti knows the
+/// parameter alone. So the authority votes for what C tor does.
+const ONION_PERIOD_MINUTES: u64 = 24 * PERIOD_SECONDS / 60;
+/// Between the beginning of a period's vote and its end, twice.
+const DELAY_SECONDS: u64 = 2;
+
+/// Listeners of one program, by number: see [`Addresses::at`].
+pub(crate) const OR: u8 = 0;
+pub(crate) const DIRECTORY: u8 = 1;
+pub(crate) const OBFS4: u8 = 2;
+
+/// When a voting period begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Period(u64);
+
+impl Period {
+    /// So long from now, and every half hour after.
+    pub(crate) fn begins_in(wait: Duration) -> Self {
+        Self(clock::of_the_day_in(wait) % PERIOD_SECONDS)
+    }
+
+    /// As late as can be.
+    pub(crate) fn far_away() -> Self {
+        Self::begins_in(Duration::from_secs(PERIOD_SECONDS / 2))
+    }
+
+    /// The nearest at which a vote is complete.
+    pub(crate) fn soon() -> Self {
+        Self::begins_in(Duration::from_secs(2 * DELAY_SECONDS + 1))
+    }
+}
+
+/// Of every program.
+pub(crate) fn common(name: &str, data: &Path, authority: &Authority, addresses: &Addresses) -> String {
+    let outbound = addresses.outbound().map(|ip| format!("OutboundBindAddress {ip}\n")).unwrap_or_default();
+    format!(
+        "TestingTorNetwork 1\nDataDirectory {}\nNickname {name}\nLog notice stdout\nRunAsDaemon 0\nAvoidDiskWrites 0\n\
+         ShutdownWaitLength 0\nDormantCanceledByStartup 1\n{outbound}{}",
+        data.display(),
+        authority.line(),
+    )
+}
+
+/// Of one that passes on what others say. `names` is whom it asks for the addresses of names.
+pub(crate) fn relay(ip: Ipv4Addr, or: SocketAddr, names: &Path) -> String {
+    format!(
+        "SocksPort 0\nAddress {ip}\nORPort {or} IPv4Only\nAssumeReachable 1\nExitRelay 1\nExitPolicyRejectPrivate 0\n\
+         ExitPolicy accept *:*\nExtendAllowPrivateAddresses 1\nDirAllowPrivateAddresses 1\n\
+         ServerDNSResolvConfFile {}\nServerDNSDetectHijacking 0\nServerDNSTestAddresses\n\
+         ServerDNSAllowNonRFC953Hostnames 1\n",
+        names.display(),
+    )
+}
+
+/// Of the authority, beside what relays have.
+pub(crate) fn authority(directory: SocketAddr, Period(offset): Period) -> String {
+    format!(
+        "DirPort {directory}\nAuthoritativeDirectory 1\nV3AuthoritativeDirectory 1\nContactInfo authority@test.invalid\n\
+         V3AuthVotingInterval {PERIOD_SECONDS}\nV3AuthVoteDelay {DELAY_SECONDS}\nV3AuthDistDelay {DELAY_SECONDS}\n\
+         V3AuthNIntervalsValid 12\nTestingV3AuthInitialVotingInterval {PERIOD_SECONDS}\n\
+         TestingV3AuthInitialVoteDelay {DELAY_SECONDS}\nTestingV3AuthInitialDistDelay {DELAY_SECONDS}\n\
+         TestingV3AuthVotingStartOffset {offset}\nTestingAuthDirTimeToLearnReachability 0\nAuthDirTestReachability 0\n\
+         AuthDirMaxServersPerAddr 0\nAuthDirPinKeys 0\nAuthDirSharedRandomness 0\nTestingDirAuthVoteExit *\n\
+         TestingDirAuthVoteGuard *\nTestingDirAuthVoteHSDir *\nTestingMinExitFlagThreshold 0\n\
+         MinUptimeHidServDirectoryV2 0\nConsensusParams hsdir_interval={ONION_PERIOD_MINUTES}\n"
+    )
+}
+
+/// Of the bridge, beside what relays have.
+pub(crate) fn bridge(obfs4proxy: &Path, listens: SocketAddr) -> String {
+    format!(
+        "BridgeRelay 1\nPublishServerDescriptor 0\nBridgeDistribution none\nExtORPort auto\n\
+         ServerTransportPlugin obfs4 exec {}\nServerTransportListenAddr obfs4 {listens}\n",
+        obfs4proxy.display(),
+    )
+}
