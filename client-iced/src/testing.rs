@@ -3,7 +3,7 @@
 use endtoend_client::address::ServerAddress;
 use endtoend_client::database::{Body, Contact, Conversation, Direction, Marks, MessageState, Standing, StoredMessage};
 use endtoend_client::handle::Handle;
-use endtoend_protocol::{AccountTag, MessageId, Text, UnixMillis};
+use endtoend_protocol::{AccountTag, Arrangement, MessageId, Text, UnixMillis};
 
 use crate::order::Me;
 
@@ -65,6 +65,7 @@ pub(crate) fn conversation(name: &str, last: Option<StoredMessage>, unread: u64)
         told: true,
         nickname: None,
         verified: false,
+        arrangement: Arrangement::default(),
     };
     Conversation { contact, last, unread }
 }

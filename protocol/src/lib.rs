@@ -38,7 +38,7 @@ pub use invite::{BadInviteCode, InviteCode};
 pub use keys::{
     Bundle, Bundles, DeviceKeys, EnvelopeKey, Identity, KemPreKey, KeyCounts, NewDevice, OneTimePreKey, SignedPreKey,
 };
-pub use own::OwnNews;
+pub use own::{Arrangement, Muted, OwnNews};
 pub use parcel::{ChainHead, ChainId, Parcel, Place};
 pub use said::{Emoji, Lifetime, Progress, Reference, Said, Written};
 

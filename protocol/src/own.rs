@@ -1,9 +1,41 @@
 //! What an account has settled for itself, for its own other devices.
 
 use crate::codec::DecodeError;
-use crate::ids::{AccountTag, MessageId};
+use crate::ids::{AccountTag, MessageId, UnixMillis};
 use crate::said::invalid;
 use crate::{limits, wire};
+
+/// Whether whoever looks at the devices of an account is told of the messages of a conversation. They come all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Muted {
+    /// He is told.
+    #[default]
+    No,
+    /// Not before this moment.
+    Until(UnixMillis),
+    /// Not until that is taken back.
+    ForGood,
+}
+
+impl Muted {
+    /// Whether nobody is told at this moment.
+    pub fn at(self, now: UnixMillis) -> bool {
+        match self {
+            Self::No => false,
+            Self::Until(until) => now < until,
+            Self::ForGood => true,
+        }
+    }
+}
+
+/// How a conversation is kept in a list of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrangement {
+    /// Above the others.
+    pub pinned: bool,
+    /// Whether anybody is told of its messages.
+    pub muted: Muted,
+}
 
 /// News for the own other devices. Of two about the same the later counts.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,6 +61,13 @@ pub enum OwnNews {
         /// Whether others hear that this person is writing.
         typing: bool,
     },
+    /// How a conversation is kept.
+    Arranged {
+        /// Whom with.
+        with: AccountTag,
+        /// How.
+        arrangement: Arrangement,
+    },
     /// Messages of somebody's were seen.
     Seen {
         /// Whose.
@@ -44,6 +83,7 @@ impl std::fmt::Debug for OwnNews {
             Self::Nickname { .. } => "Nickname",
             Self::Compared { .. } => "Compared",
             Self::Choices { .. } => "Choices",
+            Self::Arranged { .. } => "Arranged",
             Self::Seen { .. } => "Seen",
         })
     }
@@ -63,6 +103,14 @@ impl From<&OwnNews> for wire::Own {
             }
             OwnNews::Choices { receipts, typing } => {
                 wire::own::News::Choices(wire::Choices { receipts: *receipts, typing: *typing })
+            }
+            OwnNews::Arranged { with, arrangement: Arrangement { pinned, muted } } => {
+                let muted_until_ms = match muted {
+                    Muted::No => 0,
+                    Muted::Until(until) => until.get(),
+                    Muted::ForGood => u64::MAX,
+                };
+                wire::own::News::Arranged(wire::Arranged { account: account(with), pinned: *pinned, muted_until_ms })
             }
             OwnNews::Seen { with, ids } => {
                 let message_ids = ids.iter().map(|id| copy(id.as_bytes())).collect();
@@ -91,6 +139,15 @@ impl OwnNews {
                 },
             },
             wire::own::News::Choices(wire) => Self::Choices { receipts: wire.receipts, typing: wire.typing },
+            wire::own::News::Arranged(wire) => {
+                let muted = match wire.muted_until_ms {
+                    0 => Muted::No,
+                    u64::MAX => Muted::ForGood,
+                    until => Muted::Until(UnixMillis::new(until)),
+                };
+                let arrangement = Arrangement { pinned: wire.pinned, muted };
+                Self::Arranged { with: account(&wire.account)?, arrangement }
+            }
             wire::own::News::Seen(wire) => {
                 if !(1..=limits::RECEIPT_IDS_MAX).contains(&wire.message_ids.len()) {
                     return Err(invalid("message_ids"));

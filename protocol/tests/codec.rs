@@ -6,12 +6,12 @@ use std::num::NonZeroU64;
 
 use bytes::Bytes;
 use endtoend_protocol::{
-    AccountTag, Address, Answer, Attached, BlobId, BlobRequest, Bundle, Bundles, ChainHead, ChainId, ClientFrame,
-    ClosingReason, Content, ContentKind, DecodeError, Deliver, DeliveryNumber, DeviceId, DeviceKeys, Emoji, Envelope,
-    EnvelopeId, EnvelopeKey, File, FileName, Identity, InviteCode, KemPreKey, KeyCounts, Lifetime, ListedDevice,
-    MediaType, MessageId, NewDevice, OneTimePreKey, OwnNews, Parcel, Picture, Place, Progress, Reference, Refusal,
-    RefusalCode, Registration, RejectReason, Relation, Request, RequestId, RetryReason, Said, ServerFrame, Shown,
-    SignedPreKey, Text, UnixMillis, Voice, Work, Written, limits,
+    AccountTag, Address, Answer, Arrangement, Attached, BlobId, BlobRequest, Bundle, Bundles, ChainHead, ChainId,
+    ClientFrame, ClosingReason, Content, ContentKind, DecodeError, Deliver, DeliveryNumber, DeviceId, DeviceKeys,
+    Emoji, Envelope, EnvelopeId, EnvelopeKey, File, FileName, Identity, InviteCode, KemPreKey, KeyCounts, Lifetime,
+    ListedDevice, MediaType, MessageId, Muted, NewDevice, OneTimePreKey, OwnNews, Parcel, Picture, Place, Progress,
+    Reference, Refusal, RefusalCode, Registration, RejectReason, Relation, Request, RequestId, RetryReason, Said,
+    ServerFrame, Shown, SignedPreKey, Text, UnixMillis, Voice, Work, Written, limits,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -341,11 +341,16 @@ fn said() -> impl Strategy<Value = Said> {
 }
 
 fn own_news() -> impl Strategy<Value = OwnNews> {
+    let moment = (1..u64::MAX).prop_map(|ms| Muted::Until(UnixMillis::new(ms)));
+    let muted = prop_oneof![Just(Muted::No), Just(Muted::ForGood), moment];
     let id = any::<[u8; 10]>().prop_map(|random| MessageId::new(UnixMillis::new(7), random));
     prop_oneof![
         (account(), "\\PC{0,30}").prop_map(|(about, name)| OwnNews::Nickname { about, name }),
         (account(), prop::option::of(array())).prop_map(|(about, identity)| OwnNews::Compared { about, identity }),
         any::<[bool; 2]>().prop_map(|[receipts, typing]| OwnNews::Choices { receipts, typing }),
+        (account(), any::<bool>(), muted).prop_map(|(with, pinned, muted)| {
+            OwnNews::Arranged { with, arrangement: Arrangement { pinned, muted } }
+        }),
         (account(), prop::collection::vec(id, 1..=limits::RECEIPT_IDS_MAX))
             .prop_map(|(with, ids)| OwnNews::Seen { with, ids }),
     ]

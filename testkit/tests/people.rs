@@ -128,3 +128,27 @@ fn a_link_and_a_number_make_verified_contacts() {
     let cut = scene.alice.run(&["contacts", "--add", link.get(..link.len() - 1).unwrap_or_default()]);
     assert_eq!(cut.code, Some(2), "{cut:?}");
 }
+
+#[test]
+fn what_was_begun_and_how_a_conversation_is_kept_survives_its_program() {
+    let scene = Scene::start();
+    let [_, bob] = scene.handles();
+    let alice = &scene.alice;
+    let none = alice.run(&["conversations", "--with", bob, "--pin", "on"]);
+    assert_eq!(none.code, Some(1), "nobody has said anything yet: {none:?}");
+    scene.alice_says("hello");
+    alice.run(&["draft", "--with", bob, "--text", "half a thought"]).done();
+    alice.run(&["conversations", "--with", bob, "--pin", "on", "--mute", "8h"]).done();
+    let kept = alice.run(&["conversations"]).done();
+    assert_eq!(
+        (kept.field("with"), kept.field("pinned"), kept.field("muted")),
+        (&bob.into(), &true.into(), &true.into())
+    );
+    assert!(kept.field("muted_until_ms").is_u64(), "{kept:?}");
+    let begun = alice.run(&["draft"]).done();
+    assert_eq!((begun.field("with"), begun.field("text")), (&bob.into(), &"half a thought".into()));
+    alice.send(bob, "half a thought").done();
+    assert_eq!(alice.run(&["draft", "--with", bob]).done().lines.len(), 0);
+    let unmuted = alice.run(&["conversations", "--with", bob, "--mute", "off"]).done();
+    assert_eq!((unmuted.field("pinned"), unmuted.field("muted")), (&true.into(), &false.into()));
+}

@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 
 use endtoend_crypto_e2e::export_identity;
-use endtoend_protocol::{AccountTag, Attached, Content, ContentKind, Emoji, Lifetime, Said, UnixMillis};
+use endtoend_protocol::{AccountTag, Attached, Content, ContentKind, Emoji, Lifetime, Muted, Said, UnixMillis};
 
 use super::file::BackupError;
-use super::record::{ContactRecord, End, FileRecord, Head, MessageRecord, Record, Reply, Sealed, Secrets, VERSION};
+use super::record::{
+    ContactRecord, DraftRecord, End, FileRecord, Head, MessageRecord, MutedRecord, Record, Reply, Sealed, Secrets,
+    VERSION,
+};
 use crate::database::{
     AccountState, Body, Contact, DatabaseError, Direction, FileState, MessageState, Store, StoredMessage,
 };
@@ -75,6 +78,7 @@ fn head(store: &Store<'_>, secrets: bool, now: UnixMillis) -> Result<(Head, Acco
 }
 
 fn contact(store: &Store<'_>, contact: Contact, unaddressed: bool) -> Result<ContactRecord, DatabaseError> {
+    let draft = contact.handle.as_ref().map(|handle| store.draft(handle)).transpose()?.flatten();
     Ok(ContactRecord {
         account: hex::encode(contact.tag.as_bytes()),
         unaddressed,
@@ -84,6 +88,16 @@ fn contact(store: &Store<'_>, contact: Contact, unaddressed: bool) -> Result<Con
         identity: store.trusted_identity(contact.tag)?.map(hex::encode),
         verified: contact.verified,
         lives_for_s: store.timer(contact.tag)?.map(Lifetime::as_secs),
+        pinned: contact.arrangement.pinned,
+        muted: match contact.arrangement.muted {
+            Muted::No => None,
+            Muted::Until(until) => Some(MutedRecord { until_ms: Some(until.get()) }),
+            Muted::ForGood => Some(MutedRecord { until_ms: None }),
+        },
+        draft: draft.map(|draft| DraftRecord {
+            text: draft.text.into_string(),
+            answers: draft.answers.map(|id| id.to_string()),
+        }),
     })
 }
 

@@ -101,6 +101,39 @@ pub struct ContactRecord {
     /// How long messages live that are written from now on, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lives_for_s: Option<u32>,
+    /// The conversation stands above the others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
+    /// Nobody is told of its messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub muted: Option<MutedRecord>,
+    /// What was begun and not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<DraftRecord>,
+}
+
+/// Until when nobody is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MutedRecord {
+    /// None: until that is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+}
+
+/// What was begun and not sent.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DraftRecord {
+    /// The words so far.
+    pub text: String,
+    /// The message that it is to answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<String>,
+}
+
+impl fmt::Debug for DraftRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DraftRecord({} B)", self.text.len())
+    }
 }
 
 impl fmt::Debug for ContactRecord {

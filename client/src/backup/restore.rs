@@ -7,14 +7,14 @@ use std::str::FromStr;
 
 use endtoend_crypto_e2e::accept_identity;
 use endtoend_protocol::{
-    AccountTag, Content, ContentKind, Emoji, Lifetime, MessageId, Provision, Said, Text, UnixMillis,
+    AccountTag, Arrangement, Content, ContentKind, Emoji, Lifetime, MessageId, Muted, Provision, Said, Text, UnixMillis,
 };
 
 use super::record::{ContactRecord, End, FileRecord, Head, MessageRecord, Record, VERSION};
 use super::sealed::SealedReader;
 use crate::address::ServerAddress;
 use crate::database::{
-    Body, Database, DatabaseError, Direction, FileFault, FileState, Marks, MessageRef, MessageState, Settings,
+    Body, Database, DatabaseError, Direction, Draft, FileFault, FileState, Marks, MessageRef, MessageState, Settings,
     Standing, Store, StoredFile, StoredMessage,
 };
 use crate::handle::Handle;
@@ -193,6 +193,15 @@ fn put_contact(store: &Store<'_>, contact: &ContactRecord) -> Result<(), Restore
     if let Some(seconds) = contact.lives_for_s {
         let lifetime = Lifetime::from_secs(seconds).ok_or(RestoreError::Damaged)?;
         store.set_timer(tag, Some(lifetime), UnixMillis::new(0))?;
+    }
+    let muted = contact
+        .muted
+        .map_or(Muted::No, |muted| muted.until_ms.map_or(Muted::ForGood, |until| Muted::Until(UnixMillis::new(until))));
+    store.set_arrangement(tag, Arrangement { pinned: contact.pinned, muted })?;
+    if let (Some(draft), Some(handle)) = (&contact.draft, &handle) {
+        let text = Text::new(draft.text.clone()).map_err(|_| RestoreError::Damaged)?;
+        let answers = draft.answers.as_deref().map(parsed).transpose()?;
+        store.set_draft(handle, Some(&Draft { text, answers }), UnixMillis::new(0))?;
     }
     if let Some(identity) = &contact.identity {
         let identity = digits(identity)?;

@@ -8,14 +8,14 @@ use endtoend_crypto_core::stream::CHUNK_BYTES;
 use endtoend_crypto_e2e::{
     RecordKey, Records as _, accept_identity, create_identity, export_identity, identity_public,
 };
-use endtoend_protocol::{AccountTag, DeviceId, Emoji, Lifetime, MessageId, Text, UnixMillis};
+use endtoend_protocol::{AccountTag, Arrangement, DeviceId, Emoji, Lifetime, MessageId, Muted, Text, UnixMillis};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::file::unfinished;
 use super::*;
 use crate::database::{
-    Account, AccountState, Body, Contact, DatabaseError, Direction, Marks, MessageRef, MessageState, Settings,
+    Account, AccountState, Body, Contact, DatabaseError, Direction, Draft, Marks, MessageRef, MessageState, Settings,
     Standing, Store, StoredMessage,
 };
 use crate::profile::Profile;
@@ -73,7 +73,11 @@ fn fill(store: &Store<'_>) -> Result<(), DatabaseError> {
     store.apply(&accept_identity(BOB, &bob).unwrap())?;
     store.set_verified(BOB, Some(&bob))?;
     store.set_nickname(BOB, Some(&"Bobby".parse().unwrap()))?;
+    store.set_arrangement(BOB, Arrangement { pinned: true, muted: Muted::Until(at(99)) })?;
+    let draft = Draft { text: Text::new("half a thought".to_owned()).unwrap(), answers: Some(id(1)) };
+    store.set_draft(&"bob".parse().unwrap(), Some(&draft), at(6))?;
     store.put_contact(AccountTag::new([4; 32]), None)?;
+    store.set_arrangement(AccountTag::new([4; 32]), Arrangement { pinned: false, muted: Muted::ForGood })?;
     store.put_unaddressed(AccountTag::new([5; 32]), &"carol".parse().unwrap())?;
     let reply_to = Some(MessageRef { direction: Direction::In, id: id(1) });
     let marks = Marks { reply_to, edited_at: Some(at(7)), read_at: Some(at(8)), ..Marks::default() };
@@ -159,6 +163,8 @@ fn what_was_backed_up_is_there_again_and_no_device_with_it() {
     let store = restored.database().read();
     assert_eq!(*store.next_raw(0).unwrap().unwrap().1, *b"of a newer version");
     assert_eq!(store.unaddressed(9).unwrap().len(), 1);
+    let draft = store.draft(&"bob".parse().unwrap()).unwrap().unwrap();
+    assert_eq!((draft.text.as_str(), draft.answers), ("half a thought", Some(id(1))));
     assert_eq!((store.account().unwrap().is_none(), store.restored().unwrap()), (true, Some(OWN)));
     assert!(store.get(&RecordKey::Own).unwrap().is_none(), "no key of a device");
     drop(restored);

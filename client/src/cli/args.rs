@@ -196,6 +196,10 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// List the conversations; keep one above the others, or tell nobody of its messages
+    Conversations(Conversations),
+    /// Show, keep or drop what was begun for somebody and not sent; without `--with` list all of it
+    Draft(Draft),
     /// Print the last messages of a conversation
     History {
         #[arg(long)]
@@ -358,6 +362,52 @@ pub(crate) struct Contacts {
         conflicts_with_all = ["requests", "accept", "ignore", "own_link", "add"]
     )]
     pub(crate) nickname: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Conversations {
+    #[arg(long, default_value_t = 50, conflicts_with = "with")]
+    pub(crate) limit: u32,
+    /// Only the one with somebody, which may be changed
+    #[arg(long, value_name = "HANDLE")]
+    pub(crate) with: Option<Handle>,
+    /// Keep it above the others, or not any more
+    #[arg(long, value_name = "on|off", value_parser = on_off, requires = "with")]
+    pub(crate) pin: Option<bool>,
+    /// Tell nobody of its messages for so long, like 8h; `on`: until `off`
+    #[arg(long, value_name = "DURATION|on|off", value_parser = mute, requires = "with")]
+    pub(crate) mute: Option<Mute>,
+}
+
+/// How long nobody is told.
+#[derive(Clone, Copy)]
+pub(crate) enum Mute {
+    Off,
+    For(Duration),
+    On,
+}
+
+fn mute(text: &str) -> Result<Mute, String> {
+    match text {
+        "on" => Ok(Mute::On),
+        "off" => Ok(Mute::Off),
+        _ => humantime::parse_duration(text).map(Mute::For).map_err(|error| error.to_string()),
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Draft {
+    #[arg(long, value_name = "HANDLE")]
+    pub(crate) with: Option<Handle>,
+    /// Keep these words in place of those before; `send` sends them, and drops them then
+    #[arg(long, requires = "with")]
+    pub(crate) text: Option<String>,
+    /// Id of the message that they are to answer
+    #[arg(long, value_name = "ID", requires = "text")]
+    pub(crate) reply_to: Option<MessageId>,
+    /// Drop them
+    #[arg(long, requires = "with", conflicts_with = "text")]
+    pub(crate) drop: bool,
 }
 
 #[derive(Args)]

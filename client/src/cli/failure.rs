@@ -8,8 +8,8 @@ use endtoend_client::backup::{BackupError, RestoreError};
 use endtoend_client::database::DatabaseError;
 use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::{
-    AccountError, AddError, AttachError, DecideError, FileError, NicknameError, OfflineReason, RequestError, SendError,
-    StartError, VerifyError, Way,
+    AccountError, AddError, ArrangeError, AttachError, DecideError, FileError, NicknameError, OfflineReason,
+    RequestError, SendError, StartError, VerifyError, Way,
 };
 use endtoend_client::files::{PrepareError, SaveError};
 use endtoend_client::profile::ProfileError;
@@ -365,6 +365,18 @@ impl From<RestoreError> for Failure {
             | RestoreError::Read(_)
             | RestoreError::NotABackup
             | RestoreError::Damaged => Self::because(Kind::Failed, &error).hint("use another copy of the file"),
+        }
+    }
+}
+
+impl From<ArrangeError> for Failure {
+    fn from(error: ArrangeError) -> Self {
+        match error {
+            ArrangeError::Database(error) => error.into(),
+            ArrangeError::Unknown(_) => {
+                Self::because(Kind::Failed, &error).hint("write to them first, or add them by their link")
+            }
+            ArrangeError::Stopped => Self::because(Kind::Failed, &error),
         }
     }
 }

@@ -9,6 +9,7 @@ mod conversation;
 mod deeds;
 mod failure;
 mod files;
+mod kept;
 mod output;
 mod password;
 mod people;

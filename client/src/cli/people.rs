@@ -88,7 +88,7 @@ async fn nickname(arguments: &Arguments, words: &[String]) -> Result<(), Failure
     done(arguments, &object, &format!("{of} is called {} here", shown.unwrap_or(of.as_str())))
 }
 
-fn name(contact: &Contact) -> String {
+pub(crate) fn name(contact: &Contact) -> String {
     contact.handle.as_ref().map_or_else(|| format!("#{}", hex::encode(contact.tag.as_bytes())), Handle::to_string)
 }
 

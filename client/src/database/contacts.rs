@@ -1,9 +1,9 @@
 //! The people on the other side.
 
-use endtoend_protocol::{AccountTag, DeviceId, MessageId, Relation, UnixMillis};
+use endtoend_protocol::{AccountTag, Arrangement, DeviceId, MessageId, Relation, UnixMillis};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{DatabaseError, Store, array, integer, unsigned};
+use super::{DatabaseError, Store, arranged, array, integer, unsigned};
 use crate::handle::Handle;
 use crate::nickname::Nickname;
 
@@ -75,6 +75,8 @@ pub struct Contact {
     pub nickname: Option<Nickname>,
     /// Whether a person has compared their identity, and no other was met since.
     pub verified: bool,
+    /// How the conversation with them is kept.
+    pub arrangement: Arrangement,
 }
 
 impl Store<'_> {
@@ -96,16 +98,19 @@ impl Store<'_> {
     /// See [`DatabaseError`].
     pub fn contact(&self, tag: AccountTag) -> Result<Option<Contact>, DatabaseError> {
         type Row = (Option<String>, Option<Vec<u8>>, Option<String>, bool, Option<Vec<u8>>, Option<Vec<u8>>);
-        let row: Option<Row> = self
+        let row: Option<(Row, (bool, Option<i64>))> = self
             .connection
             .prepare_cached(
-                "SELECT handle, changed_identity, relation, untold, nickname, verified FROM contacts WHERE tag = ?",
+                "SELECT handle, changed_identity, relation, untold, nickname, verified, pinned, muted_until
+                 FROM contacts WHERE tag = ?",
             )?
             .query_row([tag.as_bytes()], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+                let person = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
+                Ok((person, (row.get(6)?, row.get(7)?)))
             })
             .optional()?;
-        let Some((handle, identity, relation, untold, nickname, compared)) = row else { return Ok(None) };
+        let Some((person, (pinned, muted_until))) = row else { return Ok(None) };
+        let (handle, identity, relation, untold, nickname, compared) = person;
         Ok(Some(Contact {
             tag,
             handle: parse_handle(handle)?,
@@ -114,6 +119,7 @@ impl Store<'_> {
             told: !untold,
             nickname: nickname.map(|sealed| self.nickname(tag, &sealed)).transpose()?,
             verified: self.is_verified(tag, compared)?,
+            arrangement: arranged::read(pinned, muted_until)?,
         }))
     }
 
@@ -255,11 +261,15 @@ impl Store<'_> {
         handle: &Handle,
         now: UnixMillis,
     ) -> Result<Vec<MessageId>, DatabaseError> {
-        let nickname = self.contact(stand_in)?.and_then(|contact| contact.nickname);
+        let before = self.contact(stand_in)?;
         self.connection.execute("UPDATE contacts SET handle = NULL WHERE tag = ?", [stand_in.as_bytes()])?;
         self.put_contact(tag, Some(handle))?;
-        if nickname.is_some() {
-            self.set_nickname(tag, nickname.as_ref())?;
+        if let Some(nickname) = before.as_ref().and_then(|contact| contact.nickname.as_ref()) {
+            self.set_nickname(tag, Some(nickname))?;
+        }
+        if let Some(arrangement) = before.map(|contact| contact.arrangement).filter(|it| *it != Arrangement::default())
+        {
+            self.set_arrangement(tag, arrangement)?;
         }
         self.decide(tag, Standing::Accepted, now)?;
         self.move_messages(stand_in, tag)?;

@@ -20,15 +20,15 @@ pub struct Conversation {
 }
 
 impl Store<'_> {
-    /// The conversations in which something was said last first, then people without one by name; at most `limit` and
-    /// [`CONVERSATIONS_MAX`].
+    /// Those that are pinned first, and of either kind the conversations in which something was said last first, then people without
+    /// one by name; at most `limit` and [`CONVERSATIONS_MAX`].
     ///
     /// # Errors
     /// See [`DatabaseError`].
     pub fn conversations(&self, limit: u32) -> Result<Vec<Conversation>, DatabaseError> {
         let mut query = self.connection.prepare_cached(
             "SELECT c.tag FROM contacts c
-             ORDER BY (SELECT max(seq) FROM messages m WHERE m.peer = c.tag) DESC NULLS LAST, c.handle, c.tag LIMIT ?",
+             ORDER BY c.pinned DESC, (SELECT max(seq) FROM messages m WHERE m.peer = c.tag) DESC NULLS LAST, c.handle, c.tag LIMIT ?",
         )?;
         let tags = query
             .query_map([limit.min(CONVERSATIONS_MAX)], |row| row.get::<_, Vec<u8>>(0))?

@@ -8,9 +8,11 @@
 
 mod account;
 mod amendments;
+mod arranged;
 mod chains;
 mod contacts;
 mod conversations;
+mod drafts;
 mod early;
 mod files;
 mod key_sets;
@@ -44,6 +46,7 @@ pub use account::{Account, AccountState, Seed, StoredToken};
 pub use amendments::Amended;
 pub use contacts::{Contact, Standing};
 pub use conversations::{CONVERSATIONS_MAX, Conversation};
+pub use drafts::{DRAFTS_MAX, Draft};
 pub use early::{EARLY_AGE_MAX, EARLY_MAX, EARLY_MAX_PER_PEER, SaidEarly};
 pub(crate) use files::KeptFile;
 pub use files::{FileFault, FileState, StoredFile};

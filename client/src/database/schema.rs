@@ -264,6 +264,17 @@ CREATE TABLE files_gone (             -- what was forgotten, and has still to go
 ALTER TABLE contacts ADD COLUMN nickname_at INTEGER NOT NULL DEFAULT 0; -- by the clock of the device that it was given on
 ALTER TABLE contacts ADD COLUMN verified_at INTEGER NOT NULL DEFAULT 0; -- the same of what was compared
 ",
+    "
+CREATE TABLE drafts (                 -- what was begun and not sent
+    handle TEXT PRIMARY KEY,          -- for whom
+    text BLOB NOT NULL,               -- sealed
+    answers BLOB,                     -- the message that it is to answer
+    at INTEGER NOT NULL
+) STRICT;
+ALTER TABLE contacts ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;      -- 1: above the others
+ALTER TABLE contacts ADD COLUMN muted_until INTEGER;                    -- 2^63 - 1: until that is taken back
+ALTER TABLE contacts ADD COLUMN arranged_at INTEGER NOT NULL DEFAULT 0; -- by the clock of the device that it was done on
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -312,7 +323,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> 
 pub(super) fn downgrade(connection: &Connection) {
     connection
         .execute_batch(
-            "ALTER TABLE contacts DROP COLUMN nickname_at; ALTER TABLE contacts DROP COLUMN verified_at;
+            "DROP TABLE drafts; ALTER TABLE contacts DROP COLUMN pinned; ALTER TABLE contacts DROP COLUMN muted_until;
+             ALTER TABLE contacts DROP COLUMN arranged_at;
+             ALTER TABLE contacts DROP COLUMN nickname_at; ALTER TABLE contacts DROP COLUMN verified_at;
              DROP TABLE files; DROP TABLE files_gone; DROP TABLE early; DROP INDEX messages_raw; ALTER TABLE messages DROP COLUMN raw;
              ALTER TABLE contacts DROP COLUMN nickname; ALTER TABLE contacts DROP COLUMN verified;
              DROP INDEX messages_pending; DROP TABLE words;

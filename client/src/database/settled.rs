@@ -1,5 +1,5 @@
-//! What this account has settled for itself on any of its devices: nicknames, compared identities, choices, what was seen. Of two
-//! about the same the later counts, by the clock of the device on which it was said.
+//! What this account has settled for itself on any of its devices: nicknames, compared identities, choices, how conversations are kept,
+//! what was seen. Of two about the same the later counts, by the clock of the device on which it was said.
 
 use endtoend_protocol::{AccountTag, MessageId, OwnNews, UnixMillis};
 use rusqlite::{OptionalExtension as _, params};
@@ -28,7 +28,10 @@ impl Store<'_> {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn was_settled(&self, news: &OwnNews, at: UnixMillis) -> Result<bool, DatabaseError> {
-        if let OwnNews::Nickname { about, .. } | OwnNews::Compared { about, .. } = news {
+        if let OwnNews::Nickname { about, .. }
+        | OwnNews::Compared { about, .. }
+        | OwnNews::Arranged { with: about, .. } = news
+        {
             self.put_contact(*about, None)?;
         }
         if self.settled_at(news)?.is_some_and(|before| before >= at) {
@@ -44,6 +47,7 @@ impl Store<'_> {
             OwnNews::Choices { receipts, typing } => {
                 self.set_settings(Settings { receipts: *receipts, typing: *typing })?;
             }
+            OwnNews::Arranged { with, arrangement } => self.set_arrangement(*with, *arrangement)?,
             OwnNews::Seen { with, ids } => {
                 return ids.iter().try_fold(false, |any, id| Ok(self.was_shown(*with, *id)? || any));
             }
@@ -56,6 +60,7 @@ impl Store<'_> {
         let (sql, about) = match news {
             OwnNews::Nickname { about, .. } => ("SELECT nickname_at FROM contacts WHERE tag = ?", about),
             OwnNews::Compared { about, .. } => ("SELECT verified_at FROM contacts WHERE tag = ?", about),
+            OwnNews::Arranged { with, .. } => ("SELECT arranged_at FROM contacts WHERE tag = ?", with),
             OwnNews::Choices { .. } => {
                 let Some(kept) = self.setting(CHOSEN_AT)? else { return Ok(None) };
                 return Ok(Some(UnixMillis::new(u64::from_le_bytes(array(&kept, "settings.chosen_at")?))));
@@ -72,6 +77,7 @@ impl Store<'_> {
         let (sql, about) = match news {
             OwnNews::Nickname { about, .. } => ("UPDATE contacts SET nickname_at = ? WHERE tag = ?", about),
             OwnNews::Compared { about, .. } => ("UPDATE contacts SET verified_at = ? WHERE tag = ?", about),
+            OwnNews::Arranged { with, .. } => ("UPDATE contacts SET arranged_at = ? WHERE tag = ?", with),
             OwnNews::Choices { .. } => return self.set_setting(CHOSEN_AT, &at.get().to_le_bytes()),
             OwnNews::Seen { .. } => return Ok(()),
         };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use endtoend_protocol::{InviteCode, Lifetime, MessageId, RefusalCode, Text};
+use endtoend_protocol::{Arrangement, InviteCode, Lifetime, MessageId, RefusalCode, Text};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
@@ -16,7 +16,7 @@ use crate::amend::Refused;
 use crate::backup::{BackupError, Summary};
 use crate::contact_link::ContactLink;
 use crate::database::{
-    Contact, Conversation, DatabaseError, Notice, Page, Pending, Question, Settings, Standing, StoredMessage,
+    Contact, Conversation, DatabaseError, Draft, Notice, Page, Pending, Question, Settings, Standing, StoredMessage,
     Unreadable,
 };
 use crate::files::{Manner, PrepareError, SaveError};
@@ -105,6 +105,16 @@ pub enum Command {
     MarkVerified(Handle, Option<[u8; 33]>, Reply<Result<Verification, VerifyError>>),
     /// Call somebody otherwise on the devices of this account, or by his handle again. Works without a server.
     Nickname(Handle, Option<Nickname>, Reply<Result<(), NicknameError>>),
+    /// Keep the conversation with somebody above the others, or tell nobody of its messages, on the devices of this account. What is so
+    /// now is in [`Contact::arrangement`]. Works without a server.
+    Arrange(Handle, Arrangement, Reply<Result<(), ArrangeError>>),
+    /// What was begun for somebody and not sent, in place of what was begun before; `None`: nothing any more. It stays on this device,
+    /// and goes when the same words are sent. Works without a server, and for whoever is not known yet.
+    SetDraft(Handle, Option<Draft>, Reply<Result<(), DatabaseError>>),
+    /// What was begun for somebody.
+    Draft(Handle, Reply<Result<Option<Draft>, DatabaseError>>),
+    /// What was begun and for whom, the latest first, at most so many.
+    Drafts(u32, Reply<Result<Vec<(Handle, Draft)>, DatabaseError>>),
     /// How this account is passed on.
     OwnLink(Reply<Result<ContactLink, VerifyError>>),
     /// Accept somebody whose link was given by another way than the server, which has then to show the identity in it.
@@ -370,6 +380,20 @@ pub enum UnlockError {
 /// Why somebody is not called otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum NicknameError {
+    /// Write to him first, or add him by his link.
+    #[error("{0} is not known on this device")]
+    Unknown(Handle),
+    /// The profile could not be written.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The engine ended first.
+    #[error("the engine has stopped, or the profile is locked")]
+    Stopped,
+}
+
+/// Why a conversation is not kept otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum ArrangeError {
     /// Write to him first, or add him by his link.
     #[error("{0} is not known on this device")]
     Unknown(Handle),

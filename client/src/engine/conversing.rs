@@ -196,6 +196,9 @@ impl Runner {
         let alone = self.alone;
         let (row, decided, copy) = self.database().write(|store| {
             let decided = correspondent.meet(store, to, now)?;
+            if let Body::Text(text) = &message.body {
+                store.finish_draft(to, text)?;
+            }
             if note {
                 store.put_message(&message)?;
                 let copy = if alone { None } else { copy_for_own_devices(store, id)? };

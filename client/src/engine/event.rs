@@ -150,7 +150,7 @@ pub enum Change {
     /// Messages live so long from now on.
     Timer(Option<Lifetime>),
     /// Another device of this account has written this message; or it has settled something about that person, or with oneself for the
-    /// account: what was decided, compared, chosen or seen, and what somebody is called.
+    /// account: what was decided, compared, chosen or seen, what somebody is called, and how the conversation is kept.
     Settled,
 }
 

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use endtoend_protocol::{Lifetime, MessageId, Text};
+use endtoend_protocol::{Arrangement, Lifetime, MessageId, Text};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
 use super::command::{
-    AccountError, AddError, AttachError, Attaching, Command, DecideError, FileError, NicknameError, Password,
-    Registration, Reply, SendError, Status, Stopped, UnlockError, Verification, VerifyError,
+    AccountError, AddError, ArrangeError, AttachError, Attaching, Command, DecideError, FileError, NicknameError,
+    Password, Registration, Reply, SendError, Status, Stopped, UnlockError, Verification, VerifyError,
 };
 use super::courier::Way;
 use super::event::{ConnectionState, Event, OfflineReason};
@@ -21,7 +21,7 @@ use super::say::Deed;
 use crate::backup::{BackupError, Summary};
 use crate::contact_link::ContactLink;
 use crate::database::{
-    Contact, Conversation, DatabaseError, Notice, Page, Pending, Question, Settings, Standing, StoredMessage,
+    Contact, Conversation, DatabaseError, Draft, Notice, Page, Pending, Question, Settings, Standing, StoredMessage,
 };
 use crate::handle::Handle;
 use crate::nickname::Nickname;
@@ -415,6 +415,38 @@ impl EngineHandle {
     /// See [`NicknameError`].
     pub async fn set_nickname(&self, of: Handle, nickname: Option<Nickname>) -> Result<(), NicknameError> {
         self.ask(NicknameError::Stopped, |reply| Command::Nickname(of, nickname, reply)).await
+    }
+
+    /// See [`Command::Arrange`].
+    ///
+    /// # Errors
+    /// See [`ArrangeError`].
+    pub async fn arrange(&self, with: Handle, arrangement: Arrangement) -> Result<(), ArrangeError> {
+        self.ask(ArrangeError::Stopped, |reply| Command::Arrange(with, arrangement, reply)).await
+    }
+
+    /// See [`Command::SetDraft`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn set_draft(&self, with: Handle, draft: Option<Draft>) -> Result<(), DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::SetDraft(with, draft, reply)).await
+    }
+
+    /// See [`Command::Draft`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn draft(&self, with: Handle) -> Result<Option<Draft>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::Draft(with, reply)).await
+    }
+
+    /// See [`Command::Drafts`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn drafts(&self, limit: u32) -> Result<Vec<(Handle, Draft)>, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::Drafts(limit, reply)).await
     }
 
     /// See [`Command::OwnLink`].

@@ -60,8 +60,8 @@ mod tests;
 
 pub use acks::Misnumbered;
 pub use command::{
-    AccountError, AddError, AttachError, Attaching, DecideError, FileError, NicknameError, Registration, SendError,
-    Status, Stopped, UnlockError, Verification, VerifyError,
+    AccountError, AddError, ArrangeError, AttachError, Attaching, DecideError, FileError, NicknameError, Registration,
+    SendError, Status, Stopped, UnlockError, Verification, VerifyError,
 };
 pub use courier::Way;
 pub use event::{Change, ConnectionState, Event, FileStep, OfflineReason};

@@ -1,10 +1,10 @@
 //! The people on the other side: whose accounts are looked up, who they are, and what is decided about them.
 
 use endtoend_crypto_e2e::identity_public;
-use endtoend_protocol::{AccountTag, OwnNews, RefusalCode, UnixMillis};
+use endtoend_protocol::{AccountTag, Arrangement, OwnNews, RefusalCode, UnixMillis};
 
 use super::account::{self, expect_identity};
-use super::command::{AddError, Command, DecideError, NicknameError, Reply, Verification, VerifyError};
+use super::command::{AddError, ArrangeError, Command, DecideError, NicknameError, Reply, Verification, VerifyError};
 use super::establish::is_passing;
 use super::event::Event;
 use super::lookup::Reason;
@@ -13,7 +13,7 @@ use super::run::{Runner, Verifying};
 use super::told::answer;
 use crate::clock;
 use crate::contact_link::ContactLink;
-use crate::database::{Account, AccountState, DatabaseError, Standing, Store};
+use crate::database::{Account, AccountState, Contact, DatabaseError, Standing, Store};
 use crate::handle::Handle;
 use crate::nickname::Nickname;
 
@@ -23,7 +23,7 @@ const VERIFYING_MAX: usize = 64;
 const UNADDRESSED_MAX: u32 = 16;
 
 /// What stood in for an account is that account from now on. Gives what its own other devices hear of it, inside a transaction:
-/// what was written meanwhile, and what that person was called.
+/// what was written meanwhile, what that person was called, and how the conversation was kept.
 pub(super) fn addressed(
     store: &Store<'_>,
     stand_in: AccountTag,
@@ -32,7 +32,7 @@ pub(super) fn addressed(
     alone: bool,
     now: UnixMillis,
 ) -> Result<Vec<Queued>, DatabaseError> {
-    let nickname = store.contact(stand_in)?.and_then(|contact| contact.nickname);
+    let before = store.contact(stand_in)?;
     let messages = store.address(stand_in, tag, handle, now)?;
     let mut queued = Vec::new();
     for message in messages.into_iter().filter(|_| !alone) {
@@ -42,8 +42,13 @@ pub(super) fn addressed(
             copy => queued.extend(copy?),
         }
     }
+    let Some(Contact { nickname, arrangement, .. }) = before else { return Ok(queued) };
     if let Some(nickname) = nickname {
         let news = OwnNews::Nickname { about: tag, name: nickname.as_str().to_owned() };
+        queued.extend(settle_for_own_devices(store, news, alone, now)?);
+    }
+    if arrangement != Arrangement::default() {
+        let news = OwnNews::Arranged { with: tag, arrangement };
         queued.extend(settle_for_own_devices(store, news, alone, now)?);
     }
     Ok(queued)
@@ -142,6 +147,20 @@ impl Runner {
             // What stands in for an account means nothing to the other devices.
             let alone = alone || store.is_unaddressed(tag)?;
             Ok::<_, NicknameError>(settle_for_own_devices(store, OwnNews::Nickname { about: tag, name }, alone, now)?)
+        })?;
+        self.queued(queued);
+        Ok(())
+    }
+
+    pub(super) fn arrange(&mut self, with: &Handle, arrangement: Arrangement) -> Result<(), ArrangeError> {
+        let (alone, now) = (self.alone, clock::now());
+        let queued = self.database().write(|store| {
+            let tag = store.peer_of(with)?.ok_or_else(|| ArrangeError::Unknown(with.clone()))?;
+            store.set_arrangement(tag, arrangement)?;
+            // What stands in for an account means nothing to the other devices.
+            let alone = alone || store.is_unaddressed(tag)?;
+            let news = OwnNews::Arranged { with: tag, arrangement };
+            Ok::<_, ArrangeError>(settle_for_own_devices(store, news, alone, now)?)
         })?;
         self.queued(queued);
         Ok(())

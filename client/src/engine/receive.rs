@@ -243,7 +243,7 @@ fn arrive(
             let counts = store.was_settled(&news, not_after(content.sent_at, now))?;
             let about = match news {
                 OwnNews::Nickname { about, .. } | OwnNews::Compared { about, .. } => about,
-                OwnNews::Seen { with, .. } => with,
+                OwnNews::Arranged { with, .. } | OwnNews::Seen { with, .. } => with,
                 OwnNews::Choices { .. } => own.account,
             };
             return Ok(Arrival::Unseen { new_session, news: settled(about, counts), queued: None });

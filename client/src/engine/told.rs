@@ -148,6 +148,16 @@ impl Runner {
                 let named = self.set_nickname(&of, nickname.as_ref());
                 answer(reply, named);
             }
+            Command::Arrange(with, arrangement, reply) => {
+                let arranged = self.arrange(&with, arrangement);
+                answer(reply, arranged);
+            }
+            Command::SetDraft(with, draft, reply) => {
+                let now = clock::now();
+                answer(reply, self.database().write(|store| store.set_draft(&with, draft.as_ref(), now)));
+            }
+            Command::Draft(with, reply) => answer(reply, self.database().read().draft(&with)),
+            Command::Drafts(limit, reply) => answer(reply, self.database().read().drafts(limit)),
             Command::OwnLink(reply) => {
                 let link = self.own_link();
                 answer(reply, link);

@@ -2,7 +2,8 @@
 
 use endtoend_crypto_e2e::import_identity;
 use endtoend_protocol::{
-    AccountTag, Address, Content, ContentKind, DeviceId, MessageId, OwnNews, Provision, Text, UnixMillis,
+    AccountTag, Address, Arrangement, Content, ContentKind, DeviceId, MessageId, Muted, OwnNews, Provision, Text,
+    UnixMillis,
 };
 use rand::Rng as _;
 use zeroize::Zeroizing;
@@ -204,6 +205,7 @@ fn what_one_device_settles_counts_on_the_others_and_the_later_of_two_does() {
         OwnNews::Nickname { about: with, name: "Bobby".to_owned() },
         OwnNews::Compared { about: with, identity: key },
         OwnNews::Choices { receipts: true, typing: false },
+        OwnNews::Arranged { with, arrangement: Arrangement { pinned: true, muted: Muted::ForGood } },
     ];
     for news in said {
         let about = if matches!(news, OwnNews::Choices { .. }) { own } else { with };
@@ -215,9 +217,11 @@ fn what_one_device_settles_counts_on_the_others_and_the_later_of_two_does() {
     let seen = |laptop: &Device| {
         let contact = laptop.database.read().contact(with).unwrap().unwrap();
         let settings = laptop.database.read().settings().unwrap();
-        (contact.nickname.map(|name| name.as_str().to_owned()), contact.verified, settings.receipts, settings.typing)
+        let name = contact.nickname.map(|name| name.as_str().to_owned());
+        (name, contact.verified, (settings.receipts, settings.typing), contact.arrangement)
     };
-    let settled = (Some("Bobby".to_owned()), true, true, false);
+    let pinned = Arrangement { pinned: true, muted: Muted::ForGood };
+    let settled = (Some("Bobby".to_owned()), true, (true, false), pinned);
     assert_eq!(seen(&laptop), settled);
     // What was said before that and comes late, and a key that is not the one that is trusted here.
     let earlier = UnixMillis::new(at.get() - 1);
@@ -225,6 +229,7 @@ fn what_one_device_settles_counts_on_the_others_and_the_later_of_two_does() {
         OwnNews::Nickname { about: with, name: "Old".to_owned() },
         OwnNews::Compared { about: with, identity: None },
         OwnNews::Choices { receipts: false, typing: true },
+        OwnNews::Arranged { with, arrangement: Arrangement::default() },
     ] {
         let arrival = laptop.take(&told(&mut phone, own, ContentKind::Own(news), earlier));
         assert!(matches!(&arrival, Arrival::Unseen { news, .. } if news.is_empty()), "{arrival:?}");
@@ -239,22 +244,31 @@ fn what_one_device_settles_counts_on_the_others_and_the_later_of_two_does() {
     assert!(laptop.database.write(|store| store.settles(&news, UnixMillis::new(1))).unwrap() > at);
 }
 
-/// A name that was given when nobody knew yet whose it is.
+/// A name that was given, and a place in the list, when nobody knew yet whose it is.
 #[test]
-fn a_nickname_is_told_when_its_account_is_known() {
+fn what_somebody_is_called_and_where_he_stands_is_told_when_his_account_is_known() {
     let mut phone = Device::new("alice");
     let (stand_in, bob, now) = (AccountTag::new([7; 32]), AccountTag::new([8; 32]), clock::now());
     let handle = "bob".parse().unwrap();
     phone.database.write(|store| store.put_unaddressed(stand_in, &handle)).unwrap();
     phone.database.write(|store| store.set_nickname(stand_in, Some(&"Bobby".parse().unwrap()))).unwrap();
+    let arrangement = Arrangement { pinned: true, muted: Muted::No };
+    phone.database.write(|store| store.set_arrangement(stand_in, arrangement)).unwrap();
     let queued = phone.database.write(|store| addressed(store, stand_in, bob, &handle, false, now)).unwrap();
-    let [(row, to)] = queued.as_slice() else { panic!("{queued:?}") };
-    assert_eq!(*to, phone.own.account);
-    let Some(SealedItem::Open { content, .. }) = phone.database.read().outbox_item(*row).unwrap() else {
-        panic!("no content")
-    };
-    let news = OwnNews::Nickname { about: bob, name: "Bobby".to_owned() };
-    assert_eq!(Content::decode(&content).unwrap().kind, ContentKind::Own(news));
+    let told: Vec<ContentKind> = queued
+        .into_iter()
+        .map(|(row, to)| {
+            assert_eq!(to, phone.own.account);
+            let Some(SealedItem::Open { content, .. }) = phone.database.read().outbox_item(row).unwrap() else {
+                panic!("no content")
+            };
+            Content::decode(&content).unwrap().kind
+        })
+        .collect();
+    let name = OwnNews::Nickname { about: bob, name: "Bobby".to_owned() };
+    let place = OwnNews::Arranged { with: bob, arrangement };
+    assert_eq!(told, [ContentKind::Own(name), ContentKind::Own(place)]);
+    assert_eq!(phone.database.read().contact(bob).unwrap().unwrap().arrangement, arrangement);
 }
 
 #[test]

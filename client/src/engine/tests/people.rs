@@ -1,17 +1,17 @@
 //! Links, verified contacts, nicknames and notes to oneself.
 
-use endtoend_protocol::Text;
+use endtoend_protocol::{Arrangement, Muted, Text};
 use tokio::time::timeout;
 
 use super::messages::Device;
 use super::node::Node;
 use super::wiring::{PATIENCE, Person};
 use crate::contact_link::ContactLink;
-use crate::database::{Body, Contact, Direction, MessageState, Standing};
+use crate::database::{Body, Contact, Direction, Draft, MessageState, Standing};
 use crate::engine::account::{accept_identity, expect_identity};
 use crate::engine::receive::Learned;
 use crate::engine::seal::Opened;
-use crate::engine::{AddError, Deed, Event, NicknameError, VerifyError};
+use crate::engine::{AddError, ArrangeError, Deed, Event, NicknameError, VerifyError};
 use crate::handle::Handle;
 
 fn contact(device: &Device, of: &Device) -> Contact {
@@ -146,4 +146,57 @@ async fn a_note_to_oneself_needs_nobody() {
     assert_eq!(handle.contacts().await.unwrap(), []);
     assert_eq!(handle.waiting_for(oneself).await.unwrap(), 0);
     assert!(node.ledger().sends.is_empty());
+}
+
+#[tokio::test]
+async fn a_pinned_conversation_stands_above_the_others() {
+    let node = Node::start().await;
+    let alice = Person::registered(&node, "alice").await.restarted(false).await;
+    let handle = alice.engine.handle();
+    let [bob, carol]: [Handle; 2] = ["bob", "carol"].map(|name| name.parse().unwrap());
+    let pinned = Arrangement { pinned: true, muted: Muted::ForGood };
+    let nobody = handle.arrange(bob.clone(), pinned).await;
+    assert!(matches!(nobody, Err(ArrangeError::Unknown(_))), "{nobody:?}");
+    alice.send("bob", "the first").await;
+    alice.send("carol", "the last").await;
+    let listed = |found: Vec<crate::database::Conversation>| -> Vec<_> {
+        found.into_iter().map(|it| (it.contact.handle.unwrap(), it.contact.arrangement)).collect()
+    };
+    let none = Arrangement::default();
+    let before = listed(handle.conversations(9).await.unwrap());
+    assert_eq!(before, [(carol.clone(), none), (bob.clone(), none)]);
+    handle.arrange(bob.clone(), pinned).await.unwrap();
+    let alice = alice.restarted(false).await;
+    let handle = alice.engine.handle();
+    let after = listed(handle.conversations(9).await.unwrap());
+    assert_eq!(after, [(bob.clone(), pinned), (carol.clone(), none)]);
+    handle.arrange(bob.clone(), none).await.unwrap();
+    assert_eq!(listed(handle.conversations(9).await.unwrap()), [(carol, none), (bob, none)]);
+}
+
+#[tokio::test]
+async fn a_draft_stays_until_its_words_are_sent() {
+    let node = Node::start().await;
+    let alice = Person::registered(&node, "alice").await.restarted(false).await;
+    let handle = alice.engine.handle();
+    let [bob, carol]: [Handle; 2] = ["bob", "carol"].map(|name| name.parse().unwrap());
+    let said = alice.send("bob", "first").await;
+    let draft = |text: &str| Draft { text: Text::new(text.to_owned()).unwrap(), answers: Some(said) };
+    handle.set_draft(bob.clone(), Some(draft("half a tho"))).await.unwrap();
+    handle.set_draft(bob.clone(), Some(draft("half a thought\n"))).await.unwrap();
+    handle.set_draft(carol.clone(), Some(draft("nobody knows her yet"))).await.unwrap();
+
+    let alice = alice.restarted(false).await;
+    let handle = alice.engine.handle();
+    assert_eq!(handle.draft(bob.clone()).await.unwrap(), Some(draft("half a thought\n")));
+    let kept = handle.drafts(9).await.unwrap();
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert_eq!(handle.drafts(1).await.unwrap(), [(carol.clone(), draft("nobody knows her yet"))]);
+    alice.send("bob", "something else").await;
+    assert!(handle.draft(bob.clone()).await.unwrap().is_some(), "other words are no end of it");
+    alice.send("bob", "half a thought").await;
+    assert_eq!(handle.draft(bob).await.unwrap(), None);
+    handle.set_draft(carol.clone(), None).await.unwrap();
+    assert_eq!(handle.drafts(9).await.unwrap(), []);
+    assert!(node.ledger().sends.is_empty(), "nobody was told");
 }
