@@ -71,7 +71,7 @@ impl Store<'_> {
     /// See [`DatabaseError`].
     pub fn put_received(&self, id: EnvelopeId, now: UnixMillis) -> Result<(), DatabaseError> {
         self.connection
-            .prepare_cached("INSERT OR IGNORE INTO received (envelope_id, at) VALUES (?, ?)")?
+            .prepare_cached("INSERT OR IGNORE INTO received (envelope_id, at, acknowledged) VALUES (?, ?, 0)")?
             .execute(params![id.as_bytes(), integer(now.get())])?;
         let oldest = now.get().saturating_sub(u64::try_from(RECEIVED_AGE_MAX.as_millis()).unwrap_or(u64::MAX));
         self.connection
@@ -79,6 +79,41 @@ impl Store<'_> {
                 "DELETE FROM received WHERE at < ?1 OR seq <= (SELECT coalesce(max(seq), 0) FROM received) - ?2",
             )?
             .execute(params![integer(oldest), RECEIVED_MAX])?;
+        Ok(())
+    }
+
+    /// The server was told that these are here.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn acknowledged(&self, ids: &[EnvelopeId]) -> Result<(), DatabaseError> {
+        let mut update =
+            self.connection.prepare_cached("UPDATE received SET acknowledged = 1 WHERE envelope_id = ?")?;
+        ids.iter().try_for_each(|id| update.execute([id.as_bytes()]).map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Whether the server may still keep an envelope that is here: whoever ends now leaves it there until the next connection.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn owes_acknowledgements(&self) -> Result<bool, DatabaseError> {
+        Ok(self.connection.prepare_cached("SELECT 1 FROM received WHERE acknowledged = 0")?.exists([])?)
+    }
+
+    /// As if a program had been killed before it said anything.
+    #[cfg(test)]
+    pub(crate) fn acknowledged_none(&self) -> Result<(), DatabaseError> {
+        self.connection.execute("UPDATE received SET acknowledged = 0", [])?;
+        Ok(())
+    }
+
+    /// The server had time to deliver again what it keeps, and was told that all of that is here.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn owes_none(&self) -> Result<(), DatabaseError> {
+        self.connection.execute("UPDATE received SET acknowledged = 1 WHERE acknowledged = 0", [])?;
         Ok(())
     }
 

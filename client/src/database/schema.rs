@@ -275,6 +275,10 @@ ALTER TABLE contacts ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;      -- 1: ab
 ALTER TABLE contacts ADD COLUMN muted_until INTEGER;                    -- 2^63 - 1: until that is taken back
 ALTER TABLE contacts ADD COLUMN arranged_at INTEGER NOT NULL DEFAULT 0; -- by the clock of the device that it was done on
 ",
+    "
+ALTER TABLE received ADD COLUMN acknowledged INTEGER NOT NULL DEFAULT 1; -- 0: the server may not have heard yet that it is here
+CREATE INDEX received_unacknowledged ON received (seq) WHERE acknowledged = 0;
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -323,7 +327,8 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> 
 pub(super) fn downgrade(connection: &Connection) {
     connection
         .execute_batch(
-            "DROP TABLE drafts; ALTER TABLE contacts DROP COLUMN pinned; ALTER TABLE contacts DROP COLUMN muted_until;
+            "DROP INDEX received_unacknowledged; ALTER TABLE received DROP COLUMN acknowledged;
+             DROP TABLE drafts; ALTER TABLE contacts DROP COLUMN pinned; ALTER TABLE contacts DROP COLUMN muted_until;
              ALTER TABLE contacts DROP COLUMN arranged_at;
              ALTER TABLE contacts DROP COLUMN nickname_at; ALTER TABLE contacts DROP COLUMN verified_at;
              DROP TABLE files; DROP TABLE files_gone; DROP TABLE early; DROP INDEX messages_raw; ALTER TABLE messages DROP COLUMN raw;

@@ -1,6 +1,8 @@
 //! Rule: which delivery comes next, and when to acknowledge what is stored.
 
-use endtoend_protocol::DeliveryNumber;
+use std::collections::VecDeque;
+
+use endtoend_protocol::{DeliveryNumber, EnvelopeId};
 
 /// Deliveries stored since the last `Ack` that bring the next one even when more wait to be read: a quarter of the
 /// server's window, so that it never runs dry.
@@ -12,6 +14,10 @@ pub(super) struct Acks {
     delivered: DeliveryNumber,
     stored: DeliveryNumber,
     acked: DeliveryNumber,
+    /// What is stored and was not acknowledged: a window at most.
+    open: VecDeque<(DeliveryNumber, EnvelopeId)>,
+    /// What was acknowledged, which has still to be noted: until the next transaction.
+    told: Vec<EnvelopeId>,
 }
 
 /// A delivery that is not the next one: something was left out, repeated or exchanged between the node and this device.
@@ -37,8 +43,19 @@ impl Acks {
     }
 
     /// The delivery is on disk, or is a repeat of one that is.
-    pub(super) fn stored(&mut self, delivery: DeliveryNumber) {
+    pub(super) fn stored(&mut self, delivery: DeliveryNumber, id: EnvelopeId) {
         self.stored = self.stored.max(delivery);
+        self.open.push_back((delivery, id));
+    }
+
+    /// Whether something is stored that was not acknowledged.
+    pub(super) fn owes(&self) -> bool {
+        self.stored > self.acked
+    }
+
+    /// What was acknowledged since the last time.
+    pub(super) fn take_told(&mut self) -> Vec<EnvelopeId> {
+        std::mem::take(&mut self.told)
     }
 
     /// The acknowledgement to send now: at once when nothing more waits to be read, else when a batch is full.
@@ -48,13 +65,22 @@ impl Acks {
             return None;
         }
         self.acked = self.stored;
+        while let Some((_, id)) = self.open.pop_front_if(|(delivery, _)| *delivery <= self.acked) {
+            self.told.push(id);
+        }
         Some(self.stored)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use endtoend_protocol::UnixMillis;
+
     use super::*;
+
+    fn id(n: u8) -> EnvelopeId {
+        EnvelopeId::new(UnixMillis::new(1), [n; 10])
+    }
 
     #[test]
     fn nothing_stored_is_not_acknowledged() {
@@ -77,11 +103,14 @@ mod tests {
     #[test]
     fn the_last_delivery_is_acknowledged_at_once_and_once() {
         let mut acks = Acks::default();
-        acks.stored(DeliveryNumber(1));
+        acks.stored(DeliveryNumber(1), id(1));
         assert_eq!(acks.take_due(true), None);
-        acks.stored(DeliveryNumber(2));
+        acks.stored(DeliveryNumber(2), id(2));
+        assert!(acks.owes() && acks.take_told().is_empty());
         assert_eq!(acks.take_due(false), Some(DeliveryNumber(2)));
         assert_eq!(acks.take_due(false), None);
+        assert!(!acks.owes());
+        assert_eq!((acks.take_told(), acks.take_told()), (vec![id(1), id(2)], vec![]));
     }
 
     #[test]
@@ -89,7 +118,7 @@ mod tests {
         let mut acks = Acks::default();
         let sent: Vec<_> = (1..=3 * ACK_BATCH)
             .filter_map(|number| {
-                acks.stored(DeliveryNumber(number));
+                acks.stored(DeliveryNumber(number), id(0));
                 acks.take_due(true)
             })
             .collect();

@@ -48,11 +48,13 @@ impl Runner {
             good.iter().filter_map(answered).filter_map(|id| Some((id, self.outbox.find(id)?))).collect();
         let unsealed: HashMap<AccountTag, Vec<i64>> =
             online.fetching.iter().map(|peer| (*peer, self.outbox.unsealed(*peer))).collect();
+        let told = online.acks.take_told();
         let context = Context { online, rows: &rows, unsealed: &unsealed, now };
         // Lives that begin with these frames begin now.
         let life = self.life_at.map(|_| self.life.now(now, clock::monotonic()));
         let effects: Vec<Effect> = self.database().write(|store| {
             life.map_or(Ok(()), |life| store.set_life(life))?;
+            store.acknowledged(&told)?;
             good.into_iter().map(|frame| store_frame(store, &context, frame)).collect::<Result<_, _>>()
         })?;
         for effect in effects {
@@ -68,7 +70,7 @@ impl Runner {
     pub(super) fn take_effect(&mut self, online: &mut Online, effect: Effect) -> Result<(), End> {
         match effect {
             Effect::Arrived { delivery, id, arrival } => {
-                online.acks.stored(delivery);
+                online.acks.stored(delivery, id);
                 if let Arrival::Message { new_session: true, .. } | Arrival::Unseen { new_session: true, .. } = arrival
                 {
                     online.keys.one_time = online.keys.one_time.saturating_sub(1);

@@ -31,7 +31,8 @@ use crate::transport::{LinkError, LinkReceiver, LinkSender};
 const INBOX_MAX: usize = 256;
 /// Frames dealt with in one transaction, and rows sealed in one.
 pub(super) const BATCH_MAX: usize = 32;
-/// Who commands an engine for a moment does not wait for what his other devices have to hear: the engine stays so long for it.
+/// Who commands an engine for a moment does not wait for what his other devices have to hear, nor for what the server has to: the engine
+/// stays so long for it.
 const FAREWELL_MAX: Duration = Duration::from_secs(3);
 /// Decisions about people that the server is told in one go, within the requests that it takes at one time.
 const UNTOLD_MAX: u32 = 2;
@@ -92,6 +93,8 @@ pub(super) struct Online {
     pub(super) strangers: HashSet<AccountTag>,
     pub(super) identifying: HashSet<AccountTag>,
     pub(super) acks: Acks,
+    /// Since when there is the connection.
+    since: Instant,
     pub(super) keys: KeyCounts,
     /// The server takes no more keys on this connection, or none could be made.
     pub(super) keys_settled: bool,
@@ -177,6 +180,7 @@ impl Runner {
             strangers,
             identifying: HashSet::new(),
             acks: Acks::default(),
+            since: clock::monotonic(),
             keys,
             keys_settled: false,
             care_at: clock::monotonic(),
@@ -212,6 +216,8 @@ impl Runner {
             Err(end) => end,
         };
         self.files.disconnected();
+        // If the disk fails the server is taken to keep what it has heard to be here.
+        let _noted = self.note_acknowledged(&mut online);
         if matches!(end, End::Stopped) && !self.is_locking() {
             // The goodbye is a courtesy: what matters is stored and acknowledged.
             let _left = online.sender.close().await;
@@ -222,11 +228,12 @@ impl Runner {
     async fn live(&mut self, online: &mut Online) -> Result<(), End> {
         online.ask(Asked::Attach, Request::Attach).await?;
         let mut frames = Vec::new();
-        let mut leave_at = None;
-        while !self.may_leave(online, &mut leave_at) {
+        // What was left for connecting counts no more.
+        self.leave_at = None;
+        while !self.may_leave(online)? {
             self.pump(online).await?;
             let wake = self.outbox.next_wake().into_iter().chain(online.deadline()).chain([online.care_at]);
-            let wake = wake.chain(leave_at).chain(online.later.next()).chain(self.life_at);
+            let wake = wake.chain(self.leave_at).chain(online.later.next()).chain(self.life_at);
             let wake = wake.chain(self.files.next_wake());
             let wake = wake.chain(self.idle.look_at(clock::monotonic())).min();
             tokio::select! {
@@ -234,7 +241,7 @@ impl Runner {
                     return Err(LinkError::Closed { said: None }.into());
                 },
                 note = self.files.note() => self.noted(note)?,
-                command = self.commands.recv(), if leave_at.is_none() => self.told(command),
+                command = self.commands.recv(), if !self.is_stopping() => self.told(command),
                 () = wait(wake) => {}
             }
             self.live_on_if_due();
@@ -244,7 +251,7 @@ impl Runner {
             }
             let end = self.deal_with(online, &mut frames)?;
             self.sweep_files()?;
-            if let Some(up_to) = online.acks.take_due(!online.inbox.is_empty()) {
+            if let Some(up_to) = online.acks.take_due(!online.inbox.is_empty() && !self.is_stopping()) {
                 online.sender.send(&ClientFrame::Ack { up_to }).await?;
             }
             if let Some(end) = end {
@@ -254,14 +261,32 @@ impl Runner {
         Ok(())
     }
 
-    /// Whether the engine was told to stop, and has nothing left to say to the own other devices, nor to
-    /// those whose messages were seen, or has tried for long enough. A lock waits for nobody.
-    fn may_leave(&self, online: &Online, leave_at: &mut Option<Instant>) -> bool {
+    /// Whether the engine was told to stop, and has nothing left to say to the own other devices, nor to those whose messages were
+    /// seen, nor to the server, or has tried for long enough. A lock waits for nobody.
+    fn may_leave(&mut self, online: &mut Online) -> Result<bool, DatabaseError> {
+        if !self.is_stopping() || self.is_locking() {
+            return Ok(self.is_stopping());
+        }
+        self.note_acknowledged(online)?;
         let now = clock::monotonic();
-        self.is_stopping()
-            && (self.is_locking()
-                || (self.outbox.len_for(online.own.account) == 0 && self.receipts.is_empty() && !self.owes_receipts)
-                || now >= *leave_at.get_or_insert_with(|| now + FAREWELL_MAX))
+        let said = self.outbox.len_for(online.own.account) == 0 && self.receipts.is_empty() && !self.owes_receipts;
+        // What a program has stored that was killed before it could say so is delivered again to a device that has just come. Later it
+        // is not there any more.
+        let young = now.duration_since(online.since) < FAREWELL_MAX;
+        let owes = online.acks.owes() || (young && self.database().read().owes_acknowledgements()?);
+        let leaves = (said && !owes) || now >= *self.leave_at.get_or_insert(now + FAREWELL_MAX);
+        if leaves && !young && !online.acks.owes() {
+            self.database().write(|store| store.owes_none())?;
+        }
+        Ok(leaves)
+    }
+
+    fn note_acknowledged(&mut self, online: &mut Online) -> Result<(), DatabaseError> {
+        let told = online.acks.take_told();
+        if told.is_empty() {
+            return Ok(());
+        }
+        self.database().write(|store| store.acknowledged(&told))
     }
 
     /// Sends everything that may be sent now.

@@ -156,6 +156,8 @@ pub(super) struct Runner {
     /// Who asked for the registration or login that is under way.
     pub(super) waiting: Option<Reply<Result<(), AccountError>>>,
     pub(super) stopping: Option<Stopping>,
+    /// Until when an engine stays that was told to stop.
+    pub(super) leave_at: Option<Instant>,
 }
 
 impl Runner {
@@ -199,6 +201,7 @@ impl Runner {
             means: Means::Account,
             waiting: None,
             stopping: None,
+            leave_at: None,
         };
         // What has died while nothing ran is gone before anybody can ask for it.
         let ready = runner.live_on().and_then(|()| runner.clean_files()).and_then(|()| runner.sweep_files());
@@ -292,6 +295,17 @@ impl Runner {
         let _noted = self.noted(note);
     }
 
+    /// Whether the server may still keep what is here, because a program was killed before it could acknowledge it: then an engine that
+    /// was told to stop finishes this one attempt to connect, if it comes to anything in time.
+    fn stays_to_acknowledge(&mut self) -> bool {
+        let owes = !self.is_locking() && self.database().read().owes_acknowledgements().unwrap_or(false);
+        if owes {
+            let time = self.options.connect_timeout;
+            self.leave_at.get_or_insert_with(|| clock::monotonic() + time);
+        }
+        owes
+    }
+
     async fn connect(&mut self) {
         let (login, next) = match self.login() {
             Ok(Some(login)) => login,
@@ -304,11 +318,12 @@ impl Runner {
             tokio::select! {
                 result = &mut attempt => break result,
                 () = wait(self.idle.look_at(clock::monotonic())) => {}
+                () = wait(self.leave_at) => return,
                 note = self.files.note() => self.noted_offline(note),
-                command = self.commands.recv() => self.told(command),
+                command = self.commands.recv(), if !self.is_stopping() => self.told(command),
             }
             self.lock_if_idle();
-            if self.is_stopping() {
+            if self.is_stopping() && !self.stays_to_acknowledge() {
                 return;
             }
         };

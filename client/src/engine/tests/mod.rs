@@ -5,6 +5,7 @@ mod chains;
 mod couriers;
 mod early;
 mod files;
+mod leaving;
 mod lies;
 mod linking;
 mod lock;
