@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, Stdio};
 use serde_json::Value;
 
 use crate::clock;
+use crate::machine::{self, Machine};
 use crate::program::{self, Lines};
 
 /// One person's profile, used by one command after the other.
@@ -17,6 +18,8 @@ pub struct Cli {
     server: String,
     password: String,
     environment: Vec<(&'static str, String)>,
+    /// The system in which they run; `None` for this machine.
+    inside: Option<u32>,
 }
 
 /// What a command left behind.
@@ -68,7 +71,7 @@ impl Cli {
     pub fn new(home: impl Into<PathBuf>, server: impl Into<String>) -> Self {
         let home = home.into();
         let password = format!("the password of {}", home.display());
-        Self { home, server: server.into(), password, environment: Vec::new() }
+        Self { home, server: server.into(), password, environment: Vec::new(), inside: None }
     }
 
     /// The same profile on a machine whose clock is off by this, like `+1h` or `-1h`.
@@ -87,6 +90,12 @@ impl Cli {
     #[must_use]
     pub fn with_server(&self, server: &str) -> Self {
         Self { server: server.to_owned(), ..self.clone() }
+    }
+
+    /// The same profile in a system of its own, where its folder is another one.
+    #[must_use]
+    pub fn inside(&self, machine: &Machine) -> Self {
+        Self { inside: Some(machine.number()), ..self.clone() }
     }
 
     /// Its password.
@@ -151,7 +160,11 @@ impl Cli {
         Running { child, stdin, lines }
     }
 
+    /// `None` also for a folder that is not on this machine.
     fn log(&self) -> Option<File> {
+        if self.inside.is_some() {
+            return None;
+        }
         File::options().create(true).append(true).open(self.log_path()).ok()
     }
 
@@ -161,7 +174,11 @@ impl Cli {
 
     /// With what goes on writing to its standard input.
     fn spawn_open(&self, arguments: &[&str], input: &str, stderr: Stdio) -> (Child, ChildStdin) {
-        let mut child = program::command("endtoend-cli")
+        let mut command = match self.inside {
+            None => program::command("endtoend-cli"),
+            Some(first) => machine::enter(first, "/usr/local/bin/endtoend-cli"),
+        };
+        let mut child = command
             .args(["--json", "--password-stdin", "--server", &self.server, "--home"])
             .arg(&self.home)
             .args(arguments)

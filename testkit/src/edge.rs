@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::clock::{PATIENCE, eventually};
+use crate::node::Node;
 use crate::program;
 
 /// A node behind an edge, as the list of nodes has it.
@@ -32,6 +33,11 @@ impl Behind {
     /// One that gets its share.
     pub fn new(name: &str, address: SocketAddr) -> Self {
         Self { name: name.to_owned(), address, ready: None, draining: false, weight: 100 }
+    }
+
+    /// This node, as it is now.
+    pub fn node(name: &str, node: &Node) -> Self {
+        Self { ready: node.admin(), ..Self::new(name, node.listen()) }
     }
 }
 

@@ -71,6 +71,13 @@ impl NodeOptions {
         self
     }
 
+    /// For a node that edges on this machine bring clients to, and look at.
+    #[must_use]
+    pub fn behind_an_edge(mut self) -> Self {
+        self.environment.push(("ENDTOEND_GATEWAY__PROXY_FROM", "[\"127.0.0.1\"]".to_owned()));
+        self.watched()
+    }
+
     /// For what is not about limits: everybody may do as much as they like.
     pub fn without_limits() -> Self {
         let limits = [

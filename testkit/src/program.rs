@@ -28,6 +28,22 @@ pub fn command(name: &str) -> Command {
     command
 }
 
+/// Programs that tests use and that nobody wants installed: where `scripts/other-programs` has put them. `None`, and said on
+/// standard error, where they cannot be had.
+///
+/// # Panics
+/// When the script does not start.
+pub fn other_programs(what: &str) -> Option<PathBuf> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/other-programs");
+    let fetched = Command::new(script).arg(what).output().expect("bash is there");
+    let said = String::from_utf8_lossy(&fetched.stdout).trim().to_owned();
+    if !fetched.status.success() || said.is_empty() {
+        eprintln!("NOT TESTED: {what} cannot be had: {}", String::from_utf8_lossy(&fetched.stderr));
+        return None;
+    }
+    Some(PathBuf::from(said))
+}
+
 /// What a stream says, line by line, read by a thread of its own until the stream ends.
 #[derive(Debug)]
 pub(crate) struct Lines(Receiver<String>);

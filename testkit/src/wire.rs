@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use endtoend_crypto_core::channel::{Opener, Sealer, Step};
 use endtoend_crypto_core::opaque::{ClientLogin, ClientRegistration};
+use endtoend_crypto_core::oprf::Blinding;
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof};
 use endtoend_crypto_core::refresh::RefreshToken;
 use endtoend_crypto_core::signature::SigningKey;
@@ -347,6 +348,14 @@ impl Wire {
     pub async fn decide(&mut self, account: AccountTag, relation: Option<Relation>) {
         let answer = self.ask(Request::SetRelation { account, relation }).await;
         assert!(matches!(answer, ServerFrame::Answer { answer: Answer::Done, .. }), "{answer:?}");
+    }
+
+    /// Whether its node still answers it: a question that needs no right and changes nothing.
+    pub async fn talks(&mut self) -> bool {
+        let nobody = "alice".parse().expect("a handle");
+        let (_, blinded) = Blinding::start(&mut rand::rng(), &nobody).expect("it can be blinded");
+        let asked = self.ask(Request::Evaluate { blinded }).await;
+        matches!(asked, ServerFrame::Answer { answer: Answer::Evaluated { .. }, .. })
     }
 
     /// Asks, and gives the next frame whatever it is.

@@ -11,8 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use endtoend_crypto_core::oprf::Blinding;
-use endtoend_protocol::{AccountTag, Answer, Request, ServerFrame};
+use endtoend_protocol::AccountTag;
 use endtoend_testkit::{Behind, Edge, Node, NodeOptions, PATIENCE, Unsecured, Wire, eventually};
 use serde_json::Value;
 
@@ -24,22 +23,10 @@ fn fast_connect() -> String {
 
 /// A node that believes the edge.
 fn node() -> Node {
-    let mut options = NodeOptions::without_limits().watched();
+    let mut options = NodeOptions::without_limits().behind_an_edge();
     let wide = "{ burst = 4000000000, every_ms = 1 }".to_owned();
     options.environment.push(("ENDTOEND_LIMITS__STRANGER_LOOKUP", wide));
-    options.environment.push(("ENDTOEND_GATEWAY__PROXY_FROM", "[\"127.0.0.1\"]".to_owned()));
     Node::start(options)
-}
-
-fn behind(name: &str, node: &Node) -> Behind {
-    Behind { ready: node.admin(), ..Behind::new(name, node.listen()) }
-}
-
-/// It still talks to its node.
-async fn talks(wire: &mut Wire) -> bool {
-    let (_, blinded) = Blinding::start(&mut rand::rng(), &"alice".parse().unwrap()).unwrap();
-    let asked = wire.ask(Request::Evaluate { blinded }).await;
-    matches!(asked, ServerFrame::Answer { answer: Answer::Evaluated { .. }, .. })
 }
 
 async fn registered(edge: &Edge, number: u8) -> Wire {
@@ -62,7 +49,7 @@ fn total(edge: &Edge, name: &str) -> u64 {
 async fn nodes_come_drain_go_and_fail_and_clients_notice_nothing() {
     let (mut a, b, c) = (node(), node(), node());
     let mut edge = Edge::start(FAST);
-    let all = [behind("a", &a), behind("b", &b), behind("c", &c)];
+    let all = [Behind::node("a", &a), Behind::node("b", &b), Behind::node("c", &c)];
     edge.apply(&all);
     let mut talk = Vec::new();
     for number in 0..6 {
@@ -89,7 +76,7 @@ async fn nodes_come_drain_go_and_fail_and_clients_notice_nothing() {
     let status = edge.status();
     assert_eq!((number(&status, "/counts/reloads"), &status["haproxy"]["kept"]), (1, &"taken_over".into()));
     for wire in &mut talk {
-        assert!(talks(wire).await, "it outlives changes, the agent and a reload");
+        assert!(wire.talks().await, "it outlives changes, the agent and a reload");
     }
 
     // a is killed: nobody is sent there any more, and everybody who comes is served.
@@ -101,7 +88,7 @@ async fn nodes_come_drain_go_and_fail_and_clients_notice_nothing() {
         edge.server("a")["state"].as_str().is_some_and(|s| s.starts_with("DOWN"))
     });
     a.restart();
-    let back = [behind("a", &a), all[1].clone(), all[2].clone()];
+    let back = [Behind::node("a", &a), all[1].clone(), all[2].clone()];
     edge.apply(&back);
     eventually(PATIENCE, "a is back", || is_up(&edge, "a"));
 
@@ -119,7 +106,7 @@ async fn nodes_come_drain_go_and_fail_and_clients_notice_nothing() {
 async fn many_changes_fail_no_handshake_and_end_no_connection() {
     let nodes = [node(), node(), node()];
     let mut edge = Edge::start(FAST);
-    let mut all: Vec<Behind> = nodes.iter().zip(["a", "b", "c"]).map(|(node, name)| behind(name, node)).collect();
+    let mut all: Vec<Behind> = nodes.iter().zip(["a", "b", "c"]).map(|(node, name)| Behind::node(name, node)).collect();
     edge.apply(&all);
     let mut stays = Vec::new();
     for number in 0..4 {
@@ -154,7 +141,7 @@ async fn many_changes_fail_no_handshake_and_end_no_connection() {
     let (reached, failed) = constant.await.unwrap();
     assert!(reached > 0 && failed == 0, "{failed} of {} handshakes failed", reached + failed);
     for wire in &mut stays {
-        assert!(talks(wire).await);
+        assert!(wire.talks().await);
     }
     let status = edge.status();
     assert_eq!((number(&status, "/counts/reloads"), number(&status, "/counts/failures")), (0, 0), "{status}");

@@ -11,14 +11,9 @@ use sha2::{Digest as _, Sha256};
 const NAME: &str = "chat.example.org";
 
 fn node() -> Node {
-    let mut options = NodeOptions::without_limits().watched();
-    options.environment.push(("ENDTOEND_GATEWAY__PROXY_FROM", "[\"127.0.0.1\"]".to_owned()));
+    let mut options = NodeOptions::without_limits().behind_an_edge();
     options.environment.push(("ENDTOEND_GATEWAY__NAMES", format!("[\"{NAME}\"]")));
     Node::start(options)
-}
-
-fn behind(node: &Node) -> Behind {
-    Behind { ready: node.admin(), ..Behind::new("a", node.listen()) }
 }
 
 /// The authority of a node, as it shows it to whoever connects.
@@ -64,7 +59,7 @@ async fn clients_believe_the_edge_and_the_nodes_identity_and_the_edge_believes_t
          [limits]\nconnections_max = 300\n[times]\ncheck_interval_ms = 100\nslow_start_ms = 1\n"
     );
     let mut edge = Edge::start(&terminate);
-    edge.apply(&[behind(&node)]);
+    edge.apply(&[Behind::node("a", &node)]);
     eventually(PATIENCE, "the node", || edge.server("a")["state"].as_str().is_some_and(|s| s.starts_with("UP")));
 
     let address = format!("endtoend://{}/#pin={pin}{}", edge.listen(), identity(&node));
@@ -90,10 +85,10 @@ async fn clients_believe_the_edge_and_the_nodes_identity_and_the_edge_believes_t
     assert!(refused.code != Some(0) && format!("{refused:?}").contains("identity"), "{refused:?}");
 
     // A node of another authority gets nobody, though its checks are good.
-    edge.apply(&[behind(&stranger)]);
+    edge.apply(&[Behind::node("a", &stranger)]);
     eventually(PATIENCE, "the other", || edge.server("a")["state"].as_str().is_some_and(|s| s.starts_with("UP")));
     assert!(Unsecured::reach(edge.listen(), &[]).await.is_err());
-    edge.apply(&[behind(&node)]);
+    edge.apply(&[Behind::node("a", &node)]);
     eventually(PATIENCE, "the node again", || edge.server("a")["state"].as_str().is_some_and(|s| s.starts_with("UP")));
     Unsecured::reach(edge.listen(), &[]).await.unwrap();
 }

@@ -66,9 +66,7 @@ struct Newcomers {
 
 /// One that believes the edge. `None`: at one address of loopback.
 fn node(listen: Option<&'static str>) -> Node {
-    let mut options = NodeOptions { listen, ..NodeOptions::without_limits().watched() };
-    options.environment.push(("ENDTOEND_GATEWAY__PROXY_FROM", "[\"127.0.0.1\"]".to_owned()));
-    Node::start(options)
+    Node::start(NodeOptions { listen, ..NodeOptions::without_limits().behind_an_edge() })
 }
 
 fn behind(name: &str, node: &Node) -> Behind {

@@ -51,11 +51,9 @@ fn main() -> ExitCode {
 
 async fn measure(options: &Options) {
     let direct = Node::start(NodeOptions::without_limits().watched());
-    let mut behind = NodeOptions::without_limits().watched();
-    behind.environment.push(("ENDTOEND_GATEWAY__PROXY_FROM", "[\"127.0.0.1\"]".to_owned()));
-    let behind = Node::start(behind);
+    let behind = Node::start(NodeOptions::without_limits().behind_an_edge());
     let mut edge = Edge::start("[limits]\nconnections_max = 1000\n[times]\nslow_start_ms = 1\n");
-    edge.apply(&[Behind { ready: behind.admin(), ..Behind::new("a", behind.listen()) }]);
+    edge.apply(&[Behind::node("a", &behind)]);
     let worker = u32::try_from(edge.worker()).expect("a process");
     let ways = [("direct", direct.listen()), ("by the edge", edge.listen())];
 

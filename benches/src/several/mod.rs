@@ -133,8 +133,7 @@ impl Several {
             ("ENDTOEND_GATEWAY__DRAIN_SECONDS", "5".to_owned()),
         ]);
         if self.way == Way::ByEdge {
-            options.environment.push(("ENDTOEND_GATEWAY__PROXY_FROM", "[\"127.0.0.1\"]".to_owned()));
-            return options.watched();
+            return options.behind_an_edge();
         }
         options
     }

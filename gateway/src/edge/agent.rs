@@ -21,6 +21,8 @@ use crate::clock;
 
 /// How often the source is asked.
 const TURN: Duration = Duration::from_millis(20);
+/// By then an agent says that it runs, whether its source has said something or not.
+const BEGINNING: Duration = Duration::from_secs(5);
 
 /// Why an edge does not run.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,9 @@ pub(crate) enum EdgeError {
 
 /// Keeps an edge until SIGTERM or SIGINT. HAProxy that this agent, or one before it, has started ends with it; a killed agent
 /// leaves HAProxy running, and the next one takes it over.
+///
+/// It is `ready` when HAProxy's file has been written or it is said why not, within [`BEGINNING`] in any case: whoever starts HAProxy
+/// afterwards finds what it needs.
 ///
 /// # Errors
 /// When it cannot begin.
@@ -76,12 +81,17 @@ pub(crate) async fn run(config: &EdgeConfig, mut source: impl Source, ready: imp
     let course = Course::default();
     let (applied, alarms) = (None, Alarms::default());
     let mut agent = Agent { settings, other_socket, source, applier, status, wanted, applied, course, alarms };
-    ready();
+    let (mut ready, begun) = (Some(ready), clock::monotonic());
     let mut turns = interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = turns.tick() => agent.turn().await,
+            _ = turns.tick() => {
+                agent.turn().await;
+                if agent.has_begun() || clock::monotonic().saturating_duration_since(begun) >= BEGINNING {
+                    ready.take().into_iter().for_each(|ready| ready());
+                }
+            }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -142,6 +152,12 @@ impl<S: Source> Agent<S> {
             Do::Watch => self.watch().await,
             Do::Nothing => {}
         }
+    }
+
+    /// It has done what it can do at first, or has said why it cannot.
+    fn has_begun(&self) -> bool {
+        let status = self.status.borrow();
+        self.applied.is_some() || status.alarm.is_some() || status.source_fault.is_some()
     }
 
     /// Takes what the source says, if it is newer and can be.
