@@ -183,6 +183,7 @@ editing = Nachricht ändern
 edited = geändert
 message-deleted = Nachricht gelöscht
 message-unknown = Eine Nachricht, die nur eine neuere Fassung zeigen kann
+message-card = Kontakt: { $name }
 not-sent = nicht gesendet
 answered-elsewhere = Eine frühere Nachricht
 answer = Antworten

@@ -183,6 +183,7 @@ editing = Changing a message
 edited = changed
 message-deleted = Message deleted
 message-unknown = A message that only a newer version can show
+message-card = Contact: { $name }
 not-sent = not sent
 answered-elsewhere = An earlier message
 answer = Answer

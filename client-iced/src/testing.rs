@@ -66,6 +66,8 @@ pub(crate) fn conversation(name: &str, last: Option<StoredMessage>, unread: u64)
         nickname: None,
         verified: false,
         arrangement: Arrangement::default(),
+        face_name: None,
+        portrait: None,
     };
     Conversation { contact, last, unread }
 }

@@ -11,18 +11,21 @@
 //! | [`amend`], [`life`] | rules: who may change what in a conversation; when messages disappear |
 //! | [`transport`] | the one place that opens sockets |
 //! | [`address`], [`mod@handle`], [`nickname`] | how servers and people are called |
-//! | [`contact_link`] | a person as people pass him on |
+//! | [`contact_link`], [`card`] | a person as people pass him on; inside a conversation |
+//! | [`face`] | how somebody shows himself: a name and a picture of his choice |
 //! | [`backoff`], [`clock`] | when to try again; the one place that reads clocks |
 
 pub mod address;
 pub mod amend;
 pub mod backoff;
 pub mod backup;
+pub mod card;
 pub mod chain;
 pub mod clock;
 pub mod contact_link;
 pub mod database;
 pub mod engine;
+pub mod face;
 pub mod files;
 pub mod handle;
 pub mod life;

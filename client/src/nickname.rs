@@ -23,16 +23,31 @@ impl Nickname {
     }
 }
 
+/// Whether a character steers a screen, or the direction of writing.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}')
+}
+
+impl Nickname {
+    /// What is left of a name that somebody else has chosen, without what steers and what is too long. `None` for nothing.
+    pub fn harmless(text: &str) -> Option<Self> {
+        let mut kept: String = text.chars().filter(|c| !steers(*c)).collect();
+        let mut end = NICKNAME_BYTES_MAX.min(kept.len());
+        while !kept.is_char_boundary(end) {
+            end = end.saturating_sub(1);
+        }
+        kept.truncate(end);
+        kept.parse().ok()
+    }
+}
+
 impl FromStr for Nickname {
     type Err = BadNickname;
 
     fn from_str(text: &str) -> Result<Self, BadNickname> {
         let text = text.trim();
-        let steers = |c: char| {
-            c.is_control()
-                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}'
-                    | '\u{2066}'..='\u{2069}')
-        };
         let good = (1..=NICKNAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(steers);
         good.then(|| Self(text.to_owned())).ok_or(BadNickname)
     }
@@ -57,5 +72,14 @@ mod tests {
             assert_eq!(read(bad), Err(BadNickname), "{bad:?}");
         }
         assert_eq!(read(&long[1..]), Ok(long[1..].to_owned()));
+    }
+
+    #[test]
+    fn of_a_strangers_name_stays_what_steers_nothing() {
+        let left = |text: &str| Nickname::harmless(text).map(|name| name.as_str().to_owned());
+        assert_eq!(left("a\u{202e}b\nc"), Some("abc".to_owned()));
+        assert_eq!(left("\u{1b}"), None);
+        assert_eq!(left(&"ä".repeat(100)), Some("ä".repeat(64)));
+        assert_eq!(left(&format!("x{}", "ä".repeat(100))), Some(format!("x{}", "ä".repeat(63))));
     }
 }

@@ -25,7 +25,7 @@ pub struct Content {
 }
 
 /// Grows with every build that understands kinds of content which the one before did not.
-pub const KINDS_VERSION: u32 = 3;
+pub const KINDS_VERSION: u32 = 4;
 
 /// The kinds of content that this build understands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub enum ContentKind {
         to: AccountTag,
         /// How they are called.
         handle: String,
-        /// What. Never that somebody is typing.
+        /// What. Never that somebody is typing, nor a face.
         said: Said,
     },
     /// What the account has decided about somebody, for its own other devices.
@@ -122,6 +122,8 @@ impl Content {
                 Wire::Receipt(receipt) => wire::content::Kind::Receipt(receipt),
                 Wire::Typing(typing) => wire::content::Kind::Typing(typing),
                 Wire::Timer(timer) => wire::content::Kind::Timer(timer),
+                Wire::Card(card) => wire::content::Kind::Card(card),
+                Wire::Face(face) => wire::content::Kind::Face(face),
             }),
             ContentKind::Unopened(id) => {
                 let envelope_id = bytes::Bytes::copy_from_slice(id.as_bytes());
@@ -138,7 +140,8 @@ impl Content {
                     Wire::Reaction(reaction) => Some(wire::copy::Said::Reaction(reaction)),
                     Wire::Receipt(receipt) => Some(wire::copy::Said::Receipt(receipt)),
                     Wire::Timer(timer) => Some(wire::copy::Said::Timer(timer)),
-                    Wire::Typing(_) => None,
+                    Wire::Card(card) => Some(wire::copy::Said::Card(card)),
+                    Wire::Typing(_) | Wire::Face(_) => None,
                 },
             })),
             ContentKind::Decision { about, handle, standing } => Some(wire::content::Kind::Decision(wire::Decision {
@@ -180,6 +183,8 @@ impl Content {
                 Some(wire::content::Kind::Receipt(receipt)) => said(Wire::Receipt(receipt))?,
                 Some(wire::content::Kind::Typing(typing)) => said(Wire::Typing(typing))?,
                 Some(wire::content::Kind::Timer(timer)) => said(Wire::Timer(timer))?,
+                Some(wire::content::Kind::Card(card)) => said(Wire::Card(card))?,
+                Some(wire::content::Kind::Face(face)) => said(Wire::Face(face))?,
                 Some(wire::content::Kind::Unopened(unopened)) => {
                     let id = EnvelopeId::from_slice(&unopened.envelope_id).map_err(|_| invalid("envelope_id"))?;
                     ContentKind::Unopened(id)
@@ -195,6 +200,7 @@ impl Content {
                         Some(wire::copy::Said::Reaction(reaction)) => Wire::Reaction(reaction).check()?,
                         Some(wire::copy::Said::Receipt(receipt)) => Wire::Receipt(receipt).check()?,
                         Some(wire::copy::Said::Timer(timer)) => Wire::Timer(timer).check()?,
+                        Some(wire::copy::Said::Card(card)) => Wire::Card(card).check()?,
                         None => None,
                     };
                     said.map_or(ContentKind::Unknown, |said| ContentKind::Copy { to, handle, said })

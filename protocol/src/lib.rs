@@ -40,7 +40,7 @@ pub use keys::{
 };
 pub use own::{Arrangement, Muted, OwnNews};
 pub use parcel::{ChainHead, ChainId, Parcel, Place};
-pub use said::{Emoji, Lifetime, Progress, Reference, Said, Written};
+pub use said::{Card, Emoji, Face, Lifetime, Progress, Reference, Said, Written};
 
 /// The one protocol version that this build speaks.
 pub const VERSION: u32 = 1;

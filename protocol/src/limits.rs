@@ -28,6 +28,12 @@ pub const MEDIA_TYPE_BYTES_MAX: usize = 127;
 pub const PICTURE_SIDE_MAX: u32 = 16_384;
 /// Most pixels of a picture that is shown: 256 MiB when it is unpacked.
 pub const PICTURE_PIXELS_MAX: u64 = 64 * 1024 * 1024;
+/// Longest link in a card in bytes: as long as a person's link may be.
+pub const CARD_LINK_BYTES_MAX: usize = 1024;
+/// Longest picture of a face in bytes: sharp at the size at which faces are shown, and half of an envelope.
+pub const FACE_PICTURE_BYTES_MAX: usize = 32 * 1024;
+/// Longest side of it in pixels.
+pub const FACE_PICTURE_SIDE_MAX: u32 = 512;
 /// Values of the waveform of something spoken: as many as a line has room for.
 pub const WAVEFORM_BYTES_MAX: usize = 128;
 /// Length in bytes of the place of a message in its chain.

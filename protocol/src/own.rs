@@ -2,7 +2,7 @@
 
 use crate::codec::DecodeError;
 use crate::ids::{AccountTag, MessageId, UnixMillis};
-use crate::said::invalid;
+use crate::said::{Face, invalid};
 use crate::{limits, wire};
 
 /// Whether whoever looks at the devices of an account is told of the messages of a conversation. They come all the same.
@@ -68,6 +68,8 @@ pub enum OwnNews {
         /// How.
         arrangement: Arrangement,
     },
+    /// How this account shows itself.
+    Face(Face),
     /// Messages of somebody's were seen.
     Seen {
         /// Whose.
@@ -84,6 +86,7 @@ impl std::fmt::Debug for OwnNews {
             Self::Compared { .. } => "Compared",
             Self::Choices { .. } => "Choices",
             Self::Arranged { .. } => "Arranged",
+            Self::Face(_) => "Face",
             Self::Seen { .. } => "Seen",
         })
     }
@@ -112,6 +115,7 @@ impl From<&OwnNews> for wire::Own {
                 };
                 wire::own::News::Arranged(wire::Arranged { account: account(with), pinned: *pinned, muted_until_ms })
             }
+            OwnNews::Face(face) => wire::own::News::Face(face.into()),
             OwnNews::Seen { with, ids } => {
                 let message_ids = ids.iter().map(|id| copy(id.as_bytes())).collect();
                 wire::own::News::Seen(wire::Seen { account: account(with), message_ids })
@@ -148,6 +152,7 @@ impl OwnNews {
                 let arrangement = Arrangement { pinned: wire.pinned, muted };
                 Self::Arranged { with: account(&wire.account)?, arrangement }
             }
+            wire::own::News::Face(wire) => Self::Face(wire.try_into()?),
             wire::own::News::Seen(wire) => {
                 if !(1..=limits::RECEIPT_IDS_MAX).contains(&wire.message_ids.len()) {
                     return Err(invalid("message_ids"));

@@ -81,6 +81,60 @@ pub struct Written {
     pub lives_for: Option<Lifetime>,
 }
 
+/// Somebody, as he may be added. `Debug` shows nothing of him.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Card {
+    /// 1 to [`limits::CARD_LINK_BYTES_MAX`] bytes. Whether it is a link is for its reader to say.
+    pub link: String,
+    /// What whoever passes him on calls him, at most [`limits::HANDLE_BYTES_MAX`] bytes; empty for nothing.
+    pub name: String,
+    /// The message that it answers.
+    pub reply_to: Option<Reference>,
+    /// As of a text.
+    pub lives_for: Option<Lifetime>,
+}
+
+impl fmt::Debug for Card {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Card({} B)", self.link.len())
+    }
+}
+
+/// How somebody shows himself. `Debug` shows lengths.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Face {
+    /// At most [`limits::HANDLE_BYTES_MAX`] bytes; empty for none.
+    pub name: String,
+    /// At most [`limits::FACE_PICTURE_BYTES_MAX`]; empty for none.
+    pub picture: bytes::Bytes,
+}
+
+impl fmt::Debug for Face {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Face({} B, {} B)", self.name.len(), self.picture.len())
+    }
+}
+
+impl From<&Face> for wire::Face {
+    fn from(Face { name, picture }: &Face) -> Self {
+        Self { name: name.clone(), picture: picture.clone() }
+    }
+}
+
+impl TryFrom<wire::Face> for Face {
+    type Error = DecodeError;
+
+    fn try_from(wire::Face { name, picture }: wire::Face) -> Result<Self, DecodeError> {
+        if name.len() > limits::HANDLE_BYTES_MAX {
+            return Err(invalid("name"));
+        }
+        if picture.len() > limits::FACE_PICTURE_BYTES_MAX {
+            return Err(invalid("picture"));
+        }
+        Ok(Self { name, picture })
+    }
+}
+
 /// What has come of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Progress {
@@ -127,6 +181,10 @@ pub enum Said {
     },
     /// From now on messages of this conversation live so long, whoever writes them.
     Timer(Option<Lifetime>),
+    /// Somebody else.
+    Card(Box<Card>),
+    /// How the sender shows himself.
+    Face(Face),
 }
 
 impl From<Text> for Said {
@@ -186,6 +244,8 @@ pub(crate) enum Wire {
     Receipt(wire::Receipt),
     Typing(wire::Typing),
     Timer(wire::Timer),
+    Card(wire::Card),
+    Face(wire::Face),
 }
 
 impl From<&Said> for Wire {
@@ -214,6 +274,13 @@ impl From<&Said> for Wire {
             }),
             Said::Typing { stopped } => Self::Typing(wire::Typing { stopped: *stopped }),
             Said::Timer(lifetime) => Self::Timer(wire::Timer { lives_for_s: seconds(*lifetime) }),
+            Said::Card(card) => Self::Card(wire::Card {
+                link: card.link.clone(),
+                name: card.name.clone(),
+                reply_to: card.reply_to.map(Into::into),
+                lives_for_s: seconds(card.lives_for),
+            }),
+            Said::Face(face) => Self::Face(face.into()),
         }
     }
 }
@@ -251,6 +318,21 @@ impl Wire {
             }
             Self::Typing(wire) => Said::Typing { stopped: wire.stopped },
             Self::Timer(wire) => Said::Timer(lifetime(wire.lives_for_s)?),
+            Self::Card(wire) => {
+                if !(1..=limits::CARD_LINK_BYTES_MAX).contains(&wire.link.len()) {
+                    return Err(invalid("link"));
+                }
+                if wire.name.len() > limits::HANDLE_BYTES_MAX {
+                    return Err(invalid("name"));
+                }
+                Said::Card(Box::new(Card {
+                    link: wire.link,
+                    name: wire.name,
+                    reply_to: wire.reply_to.map(TryInto::try_into).transpose()?,
+                    lives_for: lifetime(wire.lives_for_s)?,
+                }))
+            }
+            Self::Face(wire) => Said::Face(wire.try_into()?),
         }))
     }
 }

@@ -6,12 +6,12 @@ use std::num::NonZeroU64;
 
 use bytes::Bytes;
 use endtoend_protocol::{
-    AccountTag, Address, Answer, Arrangement, Attached, BlobId, BlobRequest, Bundle, Bundles, ChainHead, ChainId,
+    AccountTag, Address, Answer, Arrangement, Attached, BlobId, BlobRequest, Bundle, Bundles, Card, ChainHead, ChainId,
     ClientFrame, ClosingReason, Content, ContentKind, DecodeError, Deliver, DeliveryNumber, DeviceId, DeviceKeys,
-    Emoji, Envelope, EnvelopeId, EnvelopeKey, File, FileName, Identity, InviteCode, KemPreKey, KeyCounts, Lifetime,
-    ListedDevice, MediaType, MessageId, Muted, NewDevice, OneTimePreKey, OwnNews, Parcel, Picture, Place, Progress,
-    Reference, Refusal, RefusalCode, Registration, RejectReason, Relation, Request, RequestId, RetryReason, Said,
-    ServerFrame, Shown, SignedPreKey, Text, UnixMillis, Voice, Work, Written, limits,
+    Emoji, Envelope, EnvelopeId, EnvelopeKey, Face, File, FileName, Identity, InviteCode, KemPreKey, KeyCounts,
+    Lifetime, ListedDevice, MediaType, MessageId, Muted, NewDevice, OneTimePreKey, OwnNews, Parcel, Picture, Place,
+    Progress, Reference, Refusal, RefusalCode, Registration, RejectReason, Relation, Request, RequestId, RetryReason,
+    Said, ServerFrame, Shown, SignedPreKey, Text, UnixMillis, Voice, Work, Written, limits,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -331,13 +331,21 @@ fn said() -> impl Strategy<Value = Said> {
             .prop_map(|(file, reply_to, lives_for)| Said::File(Box::new(Attached { file, reply_to, lives_for }))),
         (id.clone(), text).prop_map(|(id, text)| Said::Edit { id, text }),
         id.clone().prop_map(Said::Delete),
-        (reference, emoji).prop_map(|(to, emoji)| Said::React { to, emoji }),
+        (reference.clone(), emoji).prop_map(|(to, emoji)| Said::React { to, emoji }),
         (any::<bool>(), prop::collection::vec(id, 1..=limits::RECEIPT_IDS_MAX)).prop_map(|(read, ids)| {
             Said::Receipt { progress: if read { Progress::Read } else { Progress::Delivered }, ids }
         }),
         any::<bool>().prop_map(|stopped| Said::Typing { stopped }),
-        lifetime.prop_map(Said::Timer),
+        lifetime.clone().prop_map(Said::Timer),
+        ("[a-z]{1,200}", "\\PC{0,30}", prop::option::of(reference), lifetime).prop_map(
+            |(link, name, reply_to, lives_for)| Said::Card(Box::new(Card { link, name, reply_to, lives_for }))
+        ),
+        face().prop_map(Said::Face),
     ]
+}
+
+fn face() -> impl Strategy<Value = Face> {
+    ("\\PC{0,30}", bytes(0..300)).prop_map(|(name, picture)| Face { name, picture })
 }
 
 fn own_news() -> impl Strategy<Value = OwnNews> {
@@ -348,6 +356,7 @@ fn own_news() -> impl Strategy<Value = OwnNews> {
         (account(), "\\PC{0,30}").prop_map(|(about, name)| OwnNews::Nickname { about, name }),
         (account(), prop::option::of(array())).prop_map(|(about, identity)| OwnNews::Compared { about, identity }),
         any::<[bool; 2]>().prop_map(|[receipts, typing]| OwnNews::Choices { receipts, typing }),
+        face().prop_map(OwnNews::Face),
         (account(), any::<bool>(), muted).prop_map(|(with, pinned, muted)| {
             OwnNews::Arranged { with, arrangement: Arrangement { pinned, muted } }
         }),
@@ -373,8 +382,8 @@ fn a_kind_of_a_newer_version_is_unknown_and_a_broken_one_is_refused() {
     let kind = |field, value: &[u8]| Content::decode(&content_with(field, value)).map(|content| content.kind);
     let mut new = content_with(9, b"");
     new.truncate(new.len() - 2);
-    // Field 17.
-    new.extend([0x8a, 0x01, 0]);
+    // Field 127.
+    new.extend([0xfa, 0x07, 0]);
     assert_eq!(Content::decode(&new).map(|content| content.kind), Ok(ContentKind::Unknown), "a new kind");
     assert_eq!(kind(12, b"\x08\x07"), Ok(ContentKind::Unknown), "a new progress");
     for (field, value, what) in [
@@ -448,7 +457,7 @@ proptest! {
     #[test]
     fn what_is_said_is_read_back(said in said(), random in any::<[u8; 10]>()) {
         let at = UnixMillis::new(9);
-        let copied = !matches!(said, Said::Typing { .. });
+        let copied = !matches!(said, Said::Typing { .. } | Said::Face(_));
         let copy = ContentKind::Copy { to: AccountTag::new([9; 32]), handle: "bob".to_owned(), said: said.clone() };
         for kind in std::iter::once(ContentKind::Said(said)).chain(copied.then_some(copy)) {
             let content = Content { id: MessageId::new(at, random), sent_at: at, sender_handle: None, kind };

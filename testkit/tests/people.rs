@@ -152,3 +152,51 @@ fn what_was_begun_and_how_a_conversation_is_kept_survives_its_program() {
     let unmuted = alice.run(&["conversations", "--with", bob, "--mute", "off"]).done();
     assert_eq!((unmuted.field("pinned"), unmuted.field("muted")), (&true.into(), &false.into()));
 }
+
+#[test]
+fn a_face_is_seen_by_contacts_and_a_card_makes_one() {
+    let scene = Scene::start();
+    let [alice, bob] = scene.handles();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let home = |name: &str| folder.path().join(name);
+    let carol = Cli::new(home("carol"), scene.node.address());
+    carol.register("carol").done();
+    let none = scene.alice.run(&["face", "--picture", "/etc/hostname"]);
+    assert_eq!(none.code, Some(1), "no picture: {none:?}");
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/screenshots/welcome.png");
+    let chosen = scene.alice.run(&["profile", "--name", "Alice A.", "--picture", picture]).done();
+    assert_eq!(*chosen.field("name"), "Alice A.");
+    assert!(chosen.field("portrait_bytes").as_u64().is_some_and(|bytes| bytes <= 32 * 1024), "{chosen:?}");
+    scene.alice_says("hello");
+    assert_eq!(scene.bob.listen(1), ["hello"]);
+    scene.bob.send(alice, "hello to you").done();
+    assert_eq!(scene.alice.listen(1), ["hello to you"]);
+    // Told on a connection that lasts.
+    let telling = scene.alice.spawn_listen();
+    let listening = scene.bob.spawn_listen();
+    loop {
+        if listening.event("changed")["change"] == "face" {
+            break;
+        }
+    }
+    listening.interrupt();
+    telling.interrupt();
+    assert_eq!((listening.end(), telling.end()), (Some(0), Some(0)));
+    let saved = home("alice.jpg");
+    let saved = saved.to_str().expect("a path");
+    let seen = scene.bob.run(&["face", "--of", alice, "--save", saved]).done();
+    assert_eq!((seen.field("name"), seen.field("portrait")), (&"Alice A.".into(), chosen.field("portrait")));
+    assert!(std::fs::read(saved).is_ok_and(|bytes| bytes.starts_with(&[0xff, 0xd8])));
+
+    let link = carol.run(&["contacts", "--own-link"]).done();
+    let link = link.field("link").as_str().unwrap_or_default().to_owned();
+    scene.alice.run(&["contacts", "--add", &link]).done();
+    let sent = scene.alice.run(&["card", "--to", bob, "--of", "carol", "--name", "Carol from work"]).done();
+    let id = sent.field("message_id").as_str().unwrap_or_default().to_owned();
+    let heard = scene.bob.run(&["listen", "--count", "1", "--timeout", "45s"]).done();
+    let card = heard.lines.iter().find(|line| line["event"] == "message").expect("a message");
+    assert_eq!((&card["card"]["handle"], &card["card"]["name"]), (&"carol".into(), &"Carol from work".into()));
+    let added = scene.bob.run(&["card", "--with", alice, "--accept", &id]).done();
+    assert_eq!((added.field("with"), added.field("verified")), (&"carol".into(), &false.into()));
+    assert_eq!(standing(&scene.bob, "carol"), "accepted");
+}

@@ -7,12 +7,13 @@ use endtoend_protocol::{AccountTag, Attached, Content, ContentKind, Emoji, Lifet
 
 use super::file::BackupError;
 use super::record::{
-    ContactRecord, DraftRecord, End, FileRecord, Head, MessageRecord, MutedRecord, Record, Reply, Sealed, Secrets,
-    VERSION,
+    CardRecord, ContactRecord, DraftRecord, End, FaceRecord, FileRecord, Head, MessageRecord, MutedRecord, Record,
+    Reply, Sealed, Secrets, VERSION,
 };
 use crate::database::{
     AccountState, Body, Contact, DatabaseError, Direction, FileState, MessageState, Store, StoredMessage,
 };
+use crate::face::Face;
 use crate::handle::Handle;
 
 /// Messages that are in memory at one time.
@@ -72,9 +73,20 @@ fn head(store: &Store<'_>, secrets: bool, now: UnixMillis) -> Result<(Head, Acco
         account: hex::encode(tag.as_bytes()),
         receipts: settings.receipts,
         typing: settings.typing,
+        face: face(store, tag)?,
         secrets,
     };
     Ok((head, tag))
+}
+
+fn face(store: &Store<'_>, of: AccountTag) -> Result<Option<FaceRecord>, DatabaseError> {
+    let Some(at) = store.face_at(of)? else { return Ok(None) };
+    let Face { name, portrait } = store.face(of)?;
+    Ok(Some(FaceRecord {
+        name: name.map(|name| name.as_str().to_owned()),
+        picture: portrait.map(|portrait| hex::encode(portrait.as_bytes())),
+        at_ms: at.get(),
+    }))
 }
 
 fn contact(store: &Store<'_>, contact: Contact, unaddressed: bool) -> Result<ContactRecord, DatabaseError> {
@@ -98,13 +110,21 @@ fn contact(store: &Store<'_>, contact: Contact, unaddressed: bool) -> Result<Con
             text: draft.text.into_string(),
             answers: draft.answers.map(|id| id.to_string()),
         }),
+        face: face(store, contact.tag)?,
     })
 }
 
 fn message(store: &Store<'_>, message: StoredMessage, secrets: bool) -> Result<MessageRecord, DatabaseError> {
     let unknown = match &message.body {
         Body::Unknown => store.raw_of(&message)?.map(|raw| hex::encode(&*raw)),
-        Body::Text(_) | Body::File(_) | Body::Deleted => None,
+        Body::Text(_) | Body::File(_) | Body::Card(_) | Body::Deleted => None,
+    };
+    let card = match &message.body {
+        Body::Card(card) => {
+            let (link, name) = card.said();
+            Some(CardRecord { link, name: Some(name).filter(|name| !name.is_empty()) })
+        }
+        Body::Text(_) | Body::File(_) | Body::Deleted | Body::Unknown => None,
     };
     let file = match &message.body {
         Body::File(stored) => {
@@ -121,7 +141,7 @@ fn message(store: &Store<'_>, message: StoredMessage, secrets: bool) -> Result<M
                 unsent: waits && matches!(stored.state, FileState::Sending | FileState::Failed(_)),
             })
         }
-        Body::Text(_) | Body::Deleted | Body::Unknown => None,
+        Body::Text(_) | Body::Card(_) | Body::Deleted | Body::Unknown => None,
     };
     let marks = message.marks;
     let emoji = |emoji: Option<Emoji>| emoji.map(|emoji| emoji.as_str().to_owned());
@@ -133,9 +153,10 @@ fn message(store: &Store<'_>, message: StoredMessage, secrets: bool) -> Result<M
         deleted: message.body == Body::Deleted,
         text: match message.body {
             Body::Text(text) => Some(text.into_string()),
-            Body::File(_) | Body::Deleted | Body::Unknown => None,
+            Body::File(_) | Body::Card(_) | Body::Deleted | Body::Unknown => None,
         },
         file,
+        card,
         unknown,
         sent_at_ms: message.sent_at.get(),
         accepted_at_ms: message.accepted_at.map(UnixMillis::get),

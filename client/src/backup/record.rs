@@ -45,9 +45,31 @@ pub struct Head {
     pub receipts: bool,
     /// Whether others hear that this person is writing.
     pub typing: bool,
+    /// How it shows itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face: Option<FaceRecord>,
     /// In a backup only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets: Option<Secrets>,
+}
+
+/// How somebody shows himself.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaceRecord {
+    /// What he calls himself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A JPEG, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
+    /// Since when, by the clock of whoever said it.
+    pub at_ms: u64,
+}
+
+impl fmt::Debug for FaceRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FaceRecord({})", self.at_ms)
+    }
 }
 
 /// What makes a backup worth its seal. Overwritten when it is dropped; `Debug` shows nothing.
@@ -110,6 +132,9 @@ pub struct ContactRecord {
     /// What was begun and not sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draft: Option<DraftRecord>,
+    /// How they show themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face: Option<FaceRecord>,
 }
 
 /// Until when nobody is told.
@@ -159,6 +184,9 @@ pub struct MessageRecord {
     /// What it has instead of words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileRecord>,
+    /// Somebody who is passed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<CardRecord>,
     /// Deleted for everyone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
@@ -202,6 +230,16 @@ impl fmt::Debug for MessageRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MessageRecord({} {})", self.direction, self.id)
     }
+}
+
+/// Somebody who is passed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardRecord {
+    /// His link.
+    pub link: String,
+    /// What whoever passes him on calls him.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// The file of a message, without its bytes.

@@ -10,13 +10,15 @@ use endtoend_protocol::{
     AccountTag, Arrangement, Content, ContentKind, Emoji, Lifetime, MessageId, Muted, Provision, Said, Text, UnixMillis,
 };
 
-use super::record::{ContactRecord, End, FileRecord, Head, MessageRecord, Record, VERSION};
+use super::record::{CardRecord, ContactRecord, End, FaceRecord, FileRecord, Head, MessageRecord, Record, VERSION};
 use super::sealed::SealedReader;
 use crate::address::ServerAddress;
+use crate::card::Card;
 use crate::database::{
     Body, Database, DatabaseError, Direction, Draft, FileFault, FileState, Marks, MessageRef, MessageState, Settings,
     Standing, Store, StoredFile, StoredMessage,
 };
+use crate::face::{Face, Portrait};
 use crate::handle::Handle;
 use crate::profile::{Profile, ProfileError};
 
@@ -156,6 +158,11 @@ impl OpenedBackup {
             store.set_restored(self.account)?;
             store.set_settings(Settings { receipts: self.head.receipts, typing: self.head.typing })?;
             store.put_contact(self.account, Some(&self.handle))?;
+            if let Some(face) = &self.head.face {
+                put_face(store, self.account, face)?;
+                // Those who come now hear of it from here; the others have heard.
+                store.learn_face(self.account, UnixMillis::new(face.at_ms))?;
+            }
             let mut found = End::default();
             while let Some(line) = self.reader.line()? {
                 match record(&line)? {
@@ -203,6 +210,9 @@ fn put_contact(store: &Store<'_>, contact: &ContactRecord) -> Result<(), Restore
         let answers = draft.answers.as_deref().map(parsed).transpose()?;
         store.set_draft(handle, Some(&Draft { text, answers }), UnixMillis::new(0))?;
     }
+    if let Some(face) = &contact.face {
+        put_face(store, tag, face)?;
+    }
     if let Some(identity) = &contact.identity {
         let identity = digits(identity)?;
         store.apply(&accept_identity(tag, &identity).map_err(|_| RestoreError::Damaged)?)?;
@@ -211,6 +221,23 @@ fn put_contact(store: &Store<'_>, contact: &ContactRecord) -> Result<(), Restore
         }
     }
     Ok(())
+}
+
+fn put_face(store: &Store<'_>, of: AccountTag, record: &FaceRecord) -> Result<(), RestoreError> {
+    let portrait = match &record.picture {
+        Some(picture) => {
+            let bytes = hex::decode(picture).map_err(|_| RestoreError::Damaged)?;
+            Some(Portrait::from_bytes(bytes).ok_or(RestoreError::Damaged)?)
+        }
+        None => None,
+    };
+    let face = Face { name: record.name.as_deref().map(parsed).transpose()?, portrait };
+    store.set_face(of, &face, UnixMillis::new(record.at_ms))?;
+    Ok(())
+}
+
+fn card(CardRecord { link, name }: &CardRecord) -> Result<Body, RestoreError> {
+    Ok(Body::Card(Box::new(Card { link: parsed(link)?, name: name.as_deref().map(parsed).transpose()? })))
 }
 
 /// The bytes of a file are in no backup: it is at the server for a while. One that had not got there is nowhere.
@@ -230,6 +257,7 @@ fn put_message(store: &Store<'_>, record: MessageRecord) -> Result<(), RestoreEr
     let id: MessageId = parsed(&record.id)?;
     let body = match record.text {
         Some(text) => Body::Text(Text::new(text).map_err(|_| RestoreError::Damaged)?),
+        None if record.card.is_some() => record.card.as_ref().map_or(Err(RestoreError::Damaged), card)?,
         None if record.file.is_some() => Body::File(Box::new(file(record.file)?)),
         None if record.deleted => Body::Deleted,
         None => Body::Unknown,

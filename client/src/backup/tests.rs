@@ -18,6 +18,7 @@ use crate::database::{
     Account, AccountState, Body, Contact, DatabaseError, Direction, Draft, Marks, MessageRef, MessageState, Settings,
     Standing, Store, StoredMessage,
 };
+use crate::face::{Face, Portrait};
 use crate::profile::Profile;
 
 const FAST: Params = Params { memory_kib: 8, passes: 1, lanes: 1 };
@@ -76,6 +77,12 @@ fn fill(store: &Store<'_>) -> Result<(), DatabaseError> {
     store.set_arrangement(BOB, Arrangement { pinned: true, muted: Muted::Until(at(99)) })?;
     let draft = Draft { text: Text::new("half a thought".to_owned()).unwrap(), answers: Some(id(1)) };
     store.set_draft(&"bob".parse().unwrap(), Some(&draft), at(6))?;
+    let mut jpeg = Vec::new();
+    let image = image::DynamicImage::ImageRgb8(image::RgbImage::from_pixel(8, 8, image::Rgb([9; 3])));
+    image.write_to(&mut std::io::Cursor::new(&mut jpeg), image::ImageFormat::Jpeg).unwrap();
+    let face = Face { name: Some("Bob B.".parse().unwrap()), portrait: Portrait::from_bytes(jpeg) };
+    store.set_face(BOB, &face, at(7))?;
+    store.set_face(OWN, &Face { name: Some("Alice A.".parse().unwrap()), ..face }, at(8))?;
     store.put_contact(AccountTag::new([4; 32]), None)?;
     store.set_arrangement(AccountTag::new([4; 32]), Arrangement { pinned: false, muted: Muted::ForGood })?;
     store.put_unaddressed(AccountTag::new([5; 32]), &"carol".parse().unwrap())?;
@@ -165,6 +172,9 @@ fn what_was_backed_up_is_there_again_and_no_device_with_it() {
     assert_eq!(store.unaddressed(9).unwrap().len(), 1);
     let draft = store.draft(&"bob".parse().unwrap()).unwrap().unwrap();
     assert_eq!((draft.text.as_str(), draft.answers), ("half a thought", Some(id(1))));
+    let own = store.own_face(OWN).unwrap().unwrap();
+    assert_eq!((own.face.name.unwrap().as_str(), own.face.portrait.is_some(), own.at), ("Alice A.", true, at(8)));
+    assert_eq!(store.face(BOB).unwrap().portrait, own.face.portrait);
     assert_eq!((store.account().unwrap().is_none(), store.restored().unwrap()), (true, Some(OWN)));
     assert!(store.get(&RecordKey::Own).unwrap().is_none(), "no key of a device");
     drop(restored);

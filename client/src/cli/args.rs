@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use endtoend_client::address::ServerAddress;
 use endtoend_client::contact_link::ContactLink;
 use endtoend_client::handle::Handle;
+use endtoend_client::nickname::Nickname;
 use endtoend_client::profile::ProfileName;
 use endtoend_protocol::{DeviceId, InviteCode, Lifetime, MessageId, UnixMillis};
 
@@ -196,6 +197,11 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Pass somebody on inside a conversation, or accept somebody who was
+    Card(Card),
+    /// Show or change how this account shows itself to those whom it has accepted, or how one of them does
+    #[command(visible_alias = "profile")]
+    Face(Face),
     /// List the conversations; keep one above the others, or tell nobody of its messages
     Conversations(Conversations),
     /// Show, keep or drop what was begun for somebody and not sent; without `--with` list all of it
@@ -362,6 +368,47 @@ pub(crate) struct Contacts {
         conflicts_with_all = ["requests", "accept", "ignore", "own_link", "add"]
     )]
     pub(crate) nickname: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Card {
+    /// To whom
+    #[arg(long, value_name = "HANDLE", requires = "of", required_unless_present = "with")]
+    pub(crate) to: Option<Handle>,
+    /// Who: somebody whose identity is known here, or yourself
+    #[arg(long, value_name = "HANDLE", requires = "to")]
+    pub(crate) of: Option<Handle>,
+    /// What to call him there
+    #[arg(long, requires = "to")]
+    pub(crate) name: Option<Nickname>,
+    /// Id of the message that it answers
+    #[arg(long, value_name = "ID", requires = "to")]
+    pub(crate) reply_to: Option<MessageId>,
+    /// Who has passed somebody on
+    #[arg(long, value_name = "HANDLE", requires = "accept", conflicts_with = "to")]
+    pub(crate) with: Option<Handle>,
+    /// Id of the message with the card: lets that person write, and trusts the identity in it, which nobody has compared
+    #[arg(long, value_name = "ID", requires = "with")]
+    pub(crate) accept: Option<MessageId>,
+}
+
+#[derive(Args)]
+pub(crate) struct Face {
+    /// A name; an empty one takes it back
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A JPEG, PNG or WebP picture, of which the middle is made a small square without anything else that is in the file
+    #[arg(long, value_name = "PATH")]
+    pub(crate) picture: Option<PathBuf>,
+    /// No picture any more
+    #[arg(long, conflicts_with = "picture")]
+    pub(crate) no_picture: bool,
+    /// How somebody who is accepted shows himself
+    #[arg(long, value_name = "HANDLE", conflicts_with_all = ["name", "picture", "no_picture"])]
+    pub(crate) of: Option<Handle>,
+    /// Write the picture there, which is a JPEG; none is replaced
+    #[arg(long, value_name = "PATH")]
+    pub(crate) save: Option<PathBuf>,
 }
 
 #[derive(Args)]

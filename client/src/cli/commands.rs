@@ -16,7 +16,7 @@ use crate::args::{Arguments, Command, Send};
 use crate::conversation::{self, show_unread};
 use crate::failure::{Failure, IDENTITY, Kind};
 use crate::waiting::{News, Waiting};
-use crate::{account, chat, deeds, files, kept, output, password, people, shells, whole};
+use crate::{account, chat, deeds, faces, files, kept, output, password, people, shells, whole};
 
 /// One attempt to connect: short enough that a retry fits the default time.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,6 +42,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
             let page = before.map(Page::Before).or(after.map(Page::After)).unwrap_or(Page::Last);
             history(arguments, with, page, *limit).await
         }
+        Command::Card(card) => faces::card(arguments, card).await,
+        Command::Face(face) => faces::face(arguments, face).await,
         Command::Conversations(what) => kept::conversations(arguments, what).await,
         Command::Draft(what) => kept::draft(arguments, what).await,
         Command::Outbox { retry: Some(message), with: Some(with), .. } => retry(arguments, with, *message).await,

@@ -8,9 +8,10 @@ use endtoend_client::backup::{BackupError, RestoreError};
 use endtoend_client::database::DatabaseError;
 use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::{
-    AccountError, AddError, ArrangeError, AttachError, DecideError, FileError, NicknameError, OfflineReason,
+    AccountError, AddError, ArrangeError, AttachError, DecideError, FaceError, FileError, NicknameError, OfflineReason,
     RequestError, SendError, StartError, VerifyError, Way,
 };
+use endtoend_client::face::PortraitError;
 use endtoend_client::files::{PrepareError, SaveError};
 use endtoend_client::profile::ProfileError;
 use endtoend_protocol::RefusalCode;
@@ -366,6 +367,24 @@ impl From<RestoreError> for Failure {
             | RestoreError::NotABackup
             | RestoreError::Damaged => Self::because(Kind::Failed, &error).hint("use another copy of the file"),
         }
+    }
+}
+
+impl From<FaceError> for Failure {
+    fn from(error: FaceError) -> Self {
+        match error {
+            FaceError::Database(error) => error.into(),
+            FaceError::NotRegistered => {
+                Self::because(Kind::Failed, &error).hint("make an account with `endtoend-cli register`")
+            }
+            FaceError::Stopped => Self::because(Kind::Failed, &error),
+        }
+    }
+}
+
+impl From<PortraitError> for Failure {
+    fn from(error: PortraitError) -> Self {
+        Self::because(Kind::Failed, &error)
     }
 }
 

@@ -58,7 +58,8 @@ fn object(Conversation { contact, last, unread }: &Conversation) -> Value {
     let muted = contact.arrangement.muted;
     json!({
         "event": "conversation", "with": people::name(contact), "standing": contact.standing.as_str(),
-        "nickname": contact.nickname.as_ref().map(Nickname::as_str), "unread": unread,
+        "nickname": contact.nickname.as_ref().map(Nickname::as_str),
+        "face_name": contact.face_name.as_ref().map(Nickname::as_str), "unread": unread,
         "last": last.as_ref().map(output::history_object), "pinned": contact.arrangement.pinned,
         "muted": muted.at(clock::now()), "muted_until_ms": muted_until(muted).map(UnixMillis::get),
     })
@@ -66,9 +67,7 @@ fn object(Conversation { contact, last, unread }: &Conversation) -> Value {
 
 fn line(Conversation { contact, last, unread }: &Conversation) -> String {
     let mut text = people::name(contact);
-    if let Some(nickname) = &contact.nickname {
-        text.push_str(&format!(" \u{201c}{}\u{201d}", nickname.as_str()));
-    }
+    text.push_str(&people::called(contact));
     if contact.arrangement.pinned {
         text.push_str(", pinned");
     }

@@ -7,6 +7,7 @@ mod chat_line;
 mod commands;
 mod conversation;
 mod deeds;
+mod faces;
 mod failure;
 mod files;
 mod kept;

@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use endtoend_client::database::{Body, Direction, StoredMessage, Why};
 use endtoend_client::engine::Change;
 use endtoend_client::handle::Handle;
+use endtoend_client::nickname::Nickname;
 use endtoend_protocol::{Emoji, Lifetime, MessageId, UnixMillis};
 use serde_json::{Value, json};
 
@@ -64,14 +65,24 @@ pub(crate) fn peer(message: &StoredMessage) -> String {
 fn text(message: &StoredMessage) -> Option<&str> {
     match &message.body {
         Body::Text(text) => Some(text.as_str()),
-        Body::File(_) | Body::Deleted | Body::Unknown => None,
+        Body::File(_) | Body::Card(_) | Body::Deleted | Body::Unknown => None,
+    }
+}
+
+fn card(message: &StoredMessage) -> Option<Value> {
+    match &message.body {
+        Body::Card(card) => Some(json!({
+            "handle": card.link.handle.as_str(), "name": card.name.as_ref().map(Nickname::as_str),
+            "link": card.link.to_string(), "identity": hex::encode(card.link.identity),
+        })),
+        Body::Text(_) | Body::File(_) | Body::Deleted | Body::Unknown => None,
     }
 }
 
 fn file(message: &StoredMessage) -> Option<Value> {
     match &message.body {
         Body::File(stored) => Some(files::object(stored)),
-        Body::Text(_) | Body::Deleted | Body::Unknown => None,
+        Body::Text(_) | Body::Card(_) | Body::Deleted | Body::Unknown => None,
     }
 }
 
@@ -85,6 +96,7 @@ fn marked(mut object: Value, message: &StoredMessage) -> Value {
     let emoji = |emoji: &Option<Emoji>| emoji.as_ref().map(|emoji| emoji.as_str().to_owned());
     if let Some(fields) = object.as_object_mut() {
         fields.insert("file".to_owned(), json!(file(message)));
+        fields.insert("card".to_owned(), json!(card(message)));
         fields.insert("deleted".to_owned(), json!(message.body == Body::Deleted));
         fields.insert("reply_to".to_owned(), json!(marks.reply_to.map(|reply| reply.id.to_string())));
         fields.insert("edited_at_ms".to_owned(), json!(ms(marks.edited_at)));
@@ -124,6 +136,7 @@ pub(crate) fn changed(with: Option<&Handle>, change: Change) -> Option<String> {
         Change::Typing { stopped: false } => Some(format!("  ~ {who} is writing")),
         Change::Timer(Some(time)) => Some(format!("  ~ messages with {who} disappear after {}", lifetime(time))),
         Change::Timer(None) => Some(format!("  ~ messages with {who} stay")),
+        Change::Face => Some(format!("  ~ {who} has another name or picture")),
         Change::Delivered | Change::Read | Change::Expired | Change::Typing { stopped: true } | Change::Settled => None,
     }
 }
@@ -175,6 +188,11 @@ pub(crate) fn spoken(message: &StoredMessage) -> String {
     let mut words = match &message.body {
         Body::Text(text) => harmless(text.as_str()),
         Body::File(stored) => files::spoken(stored),
+        Body::Card(card) => {
+            let name =
+                card.name.as_ref().map_or_else(String::new, |name| format!(" \u{201c}{}\u{201d}", name.as_str()));
+            format!("[{}{name}: {}]", card.link.handle, card.link)
+        }
         Body::Deleted => "(deleted)".to_owned(),
         Body::Unknown => "(needs a newer version of this program)".to_owned(),
     };

@@ -97,15 +97,20 @@ fn contact_object(contact: &Contact) -> Value {
         "event": "contact", "with": name(contact), "standing": contact.standing.as_str(),
         "identity_changed": contact.changed_identity.is_some(), "verified": contact.verified,
         "nickname": contact.nickname.as_ref().map(Nickname::as_str),
+        "face_name": contact.face_name.as_ref().map(Nickname::as_str), "portrait": contact.portrait.map(hex::encode),
     })
 }
 
 fn contact_line(contact: &Contact) -> String {
     let changed = if contact.changed_identity.is_some() { ", identity has changed" } else { "" };
     let verified = if contact.verified { ", verified" } else { "" };
-    let nickname =
-        contact.nickname.as_ref().map_or_else(String::new, |name| format!(" \u{201c}{}\u{201d}", name.as_str()));
-    format!("{}{nickname} ({}{verified}{changed})", name(contact), contact.standing.as_str())
+    let shown = called(contact);
+    format!("{}{shown} ({}{verified}{changed})", name(contact), contact.standing.as_str())
+}
+
+/// What somebody is called beside his handle, in quotes.
+pub(crate) fn called(contact: &Contact) -> String {
+    contact.name().map_or_else(String::new, |name| format!(" \u{201c}{}\u{201d}", name.as_str()))
 }
 
 pub(crate) async fn block(arguments: &Arguments, with: &Handle, undo: bool) -> Result<(), Failure> {
@@ -127,7 +132,7 @@ async fn decide(arguments: &Arguments, about: &Handle, standing: Standing) -> Re
 }
 
 /// Waits until the server has heard what was decided about somebody.
-async fn told(engine: &EngineHandle, waiting: &mut Waiting, about: &Handle) -> Result<(), Failure> {
+pub(crate) async fn told(engine: &EngineHandle, waiting: &mut Waiting, about: &Handle) -> Result<(), Failure> {
     loop {
         let contacts = engine.contacts().await?;
         if contacts.iter().any(|contact| contact.handle.as_ref() == Some(about) && contact.told) {

@@ -27,7 +27,7 @@ impl Store<'_> {
         let row: Option<(bool, bool, Option<i64>)> = self
             .connection
             .prepare_cached(
-                "SELECT body IS NOT NULL, deleted OR hidden, edited_at FROM messages
+                "SELECT body IS NOT NULL AND card = 0, deleted OR hidden, edited_at FROM messages
                  WHERE peer = ? AND direction = ? AND message_id = ?",
             )?
             .query_row(params![peer.as_bytes(), message.direction.as_str(), message.id.as_bytes()], |row| {

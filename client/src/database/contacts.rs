@@ -77,6 +77,17 @@ pub struct Contact {
     pub verified: bool,
     /// How the conversation with them is kept.
     pub arrangement: Arrangement,
+    /// What they call themselves, of those who are accepted. It proves nothing.
+    pub face_name: Option<Nickname>,
+    /// BLAKE3 of the picture that they show, of those who are accepted; another one is another picture.
+    pub portrait: Option<[u8; 32]>,
+}
+
+impl Contact {
+    /// By what name they are shown, beside the handle: what this person calls them, or else what they call themselves.
+    pub fn name(&self) -> Option<&Nickname> {
+        self.nickname.as_ref().or(self.face_name.as_ref())
+    }
 }
 
 impl Store<'_> {
@@ -98,28 +109,33 @@ impl Store<'_> {
     /// See [`DatabaseError`].
     pub fn contact(&self, tag: AccountTag) -> Result<Option<Contact>, DatabaseError> {
         type Row = (Option<String>, Option<Vec<u8>>, Option<String>, bool, Option<Vec<u8>>, Option<Vec<u8>>);
-        let row: Option<(Row, (bool, Option<i64>))> = self
+        type Face = (Option<Vec<u8>>, Option<Vec<u8>>);
+        let row: Option<(Row, (bool, Option<i64>), Face)> = self
             .connection
             .prepare_cached(
-                "SELECT handle, changed_identity, relation, untold, nickname, verified, pinned, muted_until
-                 FROM contacts WHERE tag = ?",
+                "SELECT c.handle, c.changed_identity, c.relation, c.untold, c.nickname, c.verified, c.pinned, c.muted_until,
+                 f.name, f.hash FROM contacts c LEFT JOIN faces f ON f.tag = c.tag WHERE c.tag = ?",
             )?
             .query_row([tag.as_bytes()], |row| {
                 let person = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
-                Ok((person, (row.get(6)?, row.get(7)?)))
+                Ok((person, (row.get(6)?, row.get(7)?), (row.get(8)?, row.get(9)?)))
             })
             .optional()?;
-        let Some((person, (pinned, muted_until))) = row else { return Ok(None) };
+        let Some((person, (pinned, muted_until), (name, hash))) = row else { return Ok(None) };
         let (handle, identity, relation, untold, nickname, compared) = person;
+        let standing = Standing::read(relation)?;
+        let shown = standing == Standing::Accepted;
         Ok(Some(Contact {
             tag,
             handle: parse_handle(handle)?,
             changed_identity: identity.map(|key| array(&key, "contacts.changed_identity")).transpose()?,
-            standing: Standing::read(relation)?,
+            standing,
             told: !untold,
             nickname: nickname.map(|sealed| self.nickname(tag, &sealed)).transpose()?,
             verified: self.is_verified(tag, compared)?,
             arrangement: arranged::read(pinned, muted_until)?,
+            face_name: name.filter(|_| shown).map(|sealed| self.face_name(tag, &sealed)).transpose()?,
+            portrait: hash.filter(|_| shown).map(|hash| array(&hash, "faces.hash")).transpose()?,
         }))
     }
 
@@ -150,8 +166,8 @@ impl Store<'_> {
         Ok(changed > 0)
     }
 
-    /// Notes what was decided about somebody on another device of this account, which has told the server, unless something
-    /// was decided later. Says whether it counts.
+    /// Notes what was decided about somebody on another device of this account, which has told the server, and tells him how this account
+    /// shows itself, unless something was decided later. Says whether it counts.
     ///
     /// # Errors
     /// See [`DatabaseError`].
@@ -159,7 +175,7 @@ impl Store<'_> {
         let changed = self
             .connection
             .prepare_cached(
-                "UPDATE contacts SET relation = ?1, untold = 0, decided_at = ?3,
+                "UPDATE contacts SET relation = ?1, untold = 0, decided_at = ?3, face_due = 0,
                  unblocked_at = iif(relation = 'blocked' AND ?1 IS NOT 'blocked', ?3, unblocked_at)
                  WHERE tag = ?2 AND decided_at <= ?3",
             )?
@@ -387,7 +403,7 @@ impl Store<'_> {
             "UPDATE contacts SET keys_at = ?, devices_version = ? WHERE tag = ?",
             params![integer(now.get()), version, tag.as_bytes()],
         )?;
-        Ok(())
+        self.owe_face_to_new_devices(tag, version)
     }
 
     /// Devices of an account, as far as is known.

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension as _, Params, Row, params};
 
 use super::contacts::parse_handle;
 use super::{DatabaseError, Store, StoredFile, array, integer, unsigned};
+use crate::card::Card;
 use crate::files::spool::LocalName;
 use crate::handle::Handle;
 
@@ -94,6 +95,8 @@ pub enum Body {
     Text(Text),
     /// A file.
     File(Box<StoredFile>),
+    /// Somebody who is passed on.
+    Card(Box<Card>),
     /// Its writer has deleted it for everyone.
     Deleted,
     /// A kind that only a newer version can show.
@@ -174,7 +177,7 @@ pub struct StoredMessage {
 
 const COLUMNS: &str = "m.seq, m.peer, c.handle, m.direction, m.message_id, m.state, m.body, m.sent_at, m.accepted_at,
     m.received_at, m.wire_bytes, m.shown, m.reply_id, m.reply_direction, m.edited_at, m.deleted, m.lives_for_s,
-    m.delivered_at, m.read_at, t.emoji, o.emoji, f.about, f.state
+    m.delivered_at, m.read_at, t.emoji, o.emoji, f.about, f.state, m.card
     FROM messages m LEFT JOIN contacts c ON c.tag = m.peer
     LEFT JOIN reactions t ON t.peer = m.peer AND t.direction = m.direction AND t.message_id = m.message_id AND t.author = 'in'
     LEFT JOIN reactions o ON o.peer = m.peer AND o.direction = m.direction AND o.message_id = m.message_id AND o.author = 'out'
@@ -194,6 +197,7 @@ impl Store<'_> {
         let place = place(message.peer, message.direction, message.id);
         let body = match &message.body {
             Body::Text(text) => Some(self.sealer.seal(KIND, &place, text.as_str().as_bytes())),
+            Body::Card(card) => Some(self.sealer.seal(KIND, &place, card.to_lines().as_bytes())),
             Body::File(_) | Body::Unknown | Body::Deleted => None,
         };
         let reply = message.marks.reply_to;
@@ -202,7 +206,7 @@ impl Store<'_> {
             .prepare_cached(
                 "INSERT OR IGNORE INTO messages (peer, direction, message_id, state, body, sent_at, accepted_at,
                  received_at, wire_bytes, shown, reply_id, reply_direction, edited_at, deleted, lives_for_s, delivered_at,
-                 read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 read_at, card) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 message.peer.as_bytes(),
@@ -222,6 +226,7 @@ impl Store<'_> {
                 message.marks.lives_for.map(Lifetime::as_secs),
                 message.marks.delivered_at.map(|at| integer(at.get())),
                 message.marks.read_at.map(|at| integer(at.get())),
+                matches!(message.body, Body::Card(_)),
             ])?;
         let seq = self.connection.last_insert_rowid();
         match &message.body {
@@ -231,7 +236,8 @@ impl Store<'_> {
                 self.put_file(message.peer, named, stored, LocalName::random(), None)?;
                 self.index_text(seq, stored.file.name.as_str())?;
             }
-            Body::Text(_) | Body::File(_) | Body::Deleted | Body::Unknown => {}
+            Body::Card(card) if added == 1 => self.index_text(seq, &card.to_lines())?,
+            Body::Text(_) | Body::File(_) | Body::Card(_) | Body::Deleted | Body::Unknown => {}
         }
         Ok(added == 1)
     }
@@ -400,8 +406,12 @@ impl Store<'_> {
             },
             Some(sealed) => {
                 let opened = self.sealer.open(KIND, &place(peer, direction, id), &sealed)?;
-                let text = String::from_utf8(opened.to_vec()).ok().and_then(|text| Text::new(text).ok());
-                Body::Text(text.ok_or(DatabaseError::Invalid("messages.body"))?)
+                let text = String::from_utf8(opened.to_vec()).map_err(|_| DatabaseError::Invalid("messages.body"))?;
+                let body = match row.card {
+                    true => Card::from_lines(&text).map(|card| Body::Card(Box::new(card))),
+                    false => Text::new(text).ok().map(Body::Text),
+                };
+                body.ok_or(DatabaseError::Invalid("messages.body"))?
             }
         };
         let time = |at: Option<i64>, column| at.map(|at| unsigned(at, column).map(UnixMillis::new)).transpose();
@@ -462,6 +472,7 @@ struct Columns {
     own_reaction: Option<Vec<u8>>,
     about: Option<Vec<u8>>,
     file_state: Option<String>,
+    card: bool,
 }
 
 impl Columns {
@@ -490,6 +501,7 @@ impl Columns {
             own_reaction: row.get(20)?,
             about: row.get(21)?,
             file_state: row.get(22)?,
+            card: row.get(23)?,
         })
     }
 }

@@ -84,7 +84,7 @@ impl Store<'_> {
                     return Ok(Why::FileFailed(fault));
                 }
             }
-            Body::Text(_) | Body::Deleted | Body::Unknown => {}
+            Body::Text(_) | Body::Card(_) | Body::Deleted | Body::Unknown => {}
         }
         if self.is_unaddressed(message.peer)? {
             return Ok(Why::NoAccount);

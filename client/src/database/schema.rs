@@ -279,6 +279,20 @@ ALTER TABLE contacts ADD COLUMN arranged_at INTEGER NOT NULL DEFAULT 0; -- by th
 ALTER TABLE received ADD COLUMN acknowledged INTEGER NOT NULL DEFAULT 1; -- 0: the server may not have heard yet that it is here
 CREATE INDEX received_unacknowledged ON received (seq) WHERE acknowledged = 0;
 ",
+    "
+ALTER TABLE messages ADD COLUMN card INTEGER NOT NULL DEFAULT 0; -- 1: the body is somebody who is passed on
+CREATE TABLE faces (                  -- how people show themselves, and how this account does
+    tag BLOB PRIMARY KEY,
+    name BLOB,                        -- sealed
+    picture BLOB,                     -- sealed
+    hash BLOB,                        -- of the picture
+    at INTEGER NOT NULL,              -- by the clock of the device that said it
+    message_id BLOB                   -- of the own one: under which it is told
+) STRICT;
+ALTER TABLE contacts ADD COLUMN face_due INTEGER NOT NULL DEFAULT 1;     -- 1: they have not heard how this account shows itself
+ALTER TABLE contacts ADD COLUMN face_devices INTEGER NOT NULL DEFAULT 0; -- the version of their list of devices; 0: not known yet
+CREATE INDEX contacts_face_due ON contacts (tag) WHERE face_due = 1 AND relation = 'accepted';
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -327,7 +341,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> 
 pub(super) fn downgrade(connection: &Connection) {
     connection
         .execute_batch(
-            "DROP INDEX received_unacknowledged; ALTER TABLE received DROP COLUMN acknowledged;
+            "DROP TABLE faces; DROP INDEX contacts_face_due; ALTER TABLE contacts DROP COLUMN face_due;
+             ALTER TABLE contacts DROP COLUMN face_devices; ALTER TABLE messages DROP COLUMN card;
+             DROP INDEX received_unacknowledged; ALTER TABLE received DROP COLUMN acknowledged;
              DROP TABLE drafts; ALTER TABLE contacts DROP COLUMN pinned; ALTER TABLE contacts DROP COLUMN muted_until;
              ALTER TABLE contacts DROP COLUMN arranged_at;
              ALTER TABLE contacts DROP COLUMN nickname_at; ALTER TABLE contacts DROP COLUMN verified_at;

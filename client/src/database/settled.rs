@@ -1,10 +1,11 @@
 //! What this account has settled for itself on any of its devices: nicknames, compared identities, choices, how conversations are kept,
-//! what was seen. Of two about the same the later counts, by the clock of the device on which it was said.
+//! how it shows itself, what was seen. Of two about the same the later counts, by the clock of the device on which it was said.
 
 use endtoend_protocol::{AccountTag, MessageId, OwnNews, UnixMillis};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{DatabaseError, Settings, Store, array, integer, unsigned};
+use crate::face::Face;
 
 const CHOSEN_AT: &str = "chosen at";
 
@@ -48,6 +49,12 @@ impl Store<'_> {
                 self.set_settings(Settings { receipts: *receipts, typing: *typing })?;
             }
             OwnNews::Arranged { with, arrangement } => self.set_arrangement(*with, *arrangement)?,
+            // Those who are accepted hear of it from the other device; those who come later may hear of it from this one.
+            OwnNews::Face(face) => {
+                let Some(own) = self.account()?.and_then(|account| account.tag) else { return Ok(false) };
+                self.set_face(own, &Face::read(face), at)?;
+                return self.learn_face(own, at).map(|()| true);
+            }
             OwnNews::Seen { with, ids } => {
                 return ids.iter().try_fold(false, |any, id| Ok(self.was_shown(*with, *id)? || any));
             }
@@ -61,6 +68,10 @@ impl Store<'_> {
             OwnNews::Nickname { about, .. } => ("SELECT nickname_at FROM contacts WHERE tag = ?", about),
             OwnNews::Compared { about, .. } => ("SELECT verified_at FROM contacts WHERE tag = ?", about),
             OwnNews::Arranged { with, .. } => ("SELECT arranged_at FROM contacts WHERE tag = ?", with),
+            OwnNews::Face(_) => {
+                let Some(own) = self.account()?.and_then(|account| account.tag) else { return Ok(None) };
+                return self.face_at(own);
+            }
             OwnNews::Choices { .. } => {
                 let Some(kept) = self.setting(CHOSEN_AT)? else { return Ok(None) };
                 return Ok(Some(UnixMillis::new(u64::from_le_bytes(array(&kept, "settings.chosen_at")?))));
@@ -79,7 +90,7 @@ impl Store<'_> {
             OwnNews::Compared { about, .. } => ("UPDATE contacts SET verified_at = ? WHERE tag = ?", about),
             OwnNews::Arranged { with, .. } => ("UPDATE contacts SET arranged_at = ? WHERE tag = ?", with),
             OwnNews::Choices { .. } => return self.set_setting(CHOSEN_AT, &at.get().to_le_bytes()),
-            OwnNews::Seen { .. } => return Ok(()),
+            OwnNews::Face(_) | OwnNews::Seen { .. } => return Ok(()),
         };
         self.connection.prepare_cached(sql)?.execute(params![integer(at.get()), about.as_bytes()])?;
         Ok(())

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::messages::{KIND, place};
 use super::{DatabaseError, FileState, MessageRef, Store, StoredFile, StoredMessage};
+use crate::card::Card;
 use crate::files::spool::LocalName;
 
 pub(super) const RAW: &str = "unknown content";
@@ -76,6 +77,32 @@ impl Store<'_> {
             ],
         )?;
         self.index_text(message.seq, file.name.as_str())
+    }
+
+    /// A message whose kind was unknown passes somebody on, whom nobody has seen.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn fill_in_card(
+        &self,
+        message: &StoredMessage,
+        card: &Card,
+        lives_for: Option<Lifetime>,
+        reply_to: Option<MessageRef>,
+    ) -> Result<(), DatabaseError> {
+        let (place, lines) = (place(message.peer, message.direction, message.id), card.to_lines());
+        self.connection.execute(
+            "UPDATE messages SET body = ?, card = 1, raw = NULL, shown = 0, reply_id = ?, reply_direction = ?,
+             lives_for_s = ? WHERE seq = ?",
+            params![
+                self.sealer.seal(KIND, &place, lines.as_bytes()),
+                reply_to.map(|reply| reply.id.as_bytes().to_vec()),
+                reply_to.map(|reply| reply.direction.as_str()),
+                lives_for.map(Lifetime::as_secs),
+                message.seq,
+            ],
+        )?;
+        self.index_text(message.seq, &lines)
     }
 
     /// A message whose kind was unknown is a text after all, which nobody has seen.

@@ -14,11 +14,13 @@ use super::say::Deed;
 use crate::address::ServerAddress;
 use crate::amend::Refused;
 use crate::backup::{BackupError, Summary};
+use crate::card::Card;
 use crate::contact_link::ContactLink;
 use crate::database::{
     Contact, Conversation, DatabaseError, Draft, Notice, Page, Pending, Question, Settings, Standing, StoredMessage,
     Unreadable,
 };
+use crate::face::Face;
 use crate::files::{Manner, PrepareError, SaveError};
 use crate::handle::Handle;
 use crate::nickname::Nickname;
@@ -115,6 +117,14 @@ pub enum Command {
     Draft(Handle, Reply<Result<Option<Draft>, DatabaseError>>),
     /// What was begun and for whom, the latest first, at most so many.
     Drafts(u32, Reply<Result<Vec<(Handle, Draft)>, DatabaseError>>),
+    /// Show this account so to those who are accepted, and on its other devices. It is told on the next connections. Works without a server.
+    SetFace(Box<Face>, Reply<Result<(), FaceError>>),
+    /// How somebody who is accepted shows himself, or with `None` this account. Nothing of whoever is not.
+    Face(Option<Handle>, Reply<Result<Face, DatabaseError>>),
+    /// Pass somebody on to somebody, which may answer a message of the same conversation. Answered once it is on disk.
+    SendCard(Handle, Box<Card>, Option<MessageId>, Reply<Result<MessageId, SendError>>),
+    /// How somebody is passed on whose identity is known here, or this account.
+    LinkOf(Handle, Reply<Result<ContactLink, VerifyError>>),
     /// How this account is passed on.
     OwnLink(Reply<Result<ContactLink, VerifyError>>),
     /// Accept somebody whose link was given by another way than the server, which has then to show the identity in it.
@@ -383,6 +393,20 @@ pub enum NicknameError {
     /// Write to him first, or add him by his link.
     #[error("{0} is not known on this device")]
     Unknown(Handle),
+    /// The profile could not be written.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The engine ended first.
+    #[error("the engine has stopped, or the profile is locked")]
+    Stopped,
+}
+
+/// Why this account does not show itself otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum FaceError {
+    /// Register first.
+    #[error("this profile has no account yet")]
+    NotRegistered,
     /// The profile could not be written.
     #[error(transparent)]
     Database(#[from] DatabaseError),

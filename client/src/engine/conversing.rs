@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use endtoend_protocol::{AccountTag, Content, ContentKind, MessageId, OwnNews, Said, Text, UnixMillis, Written};
+use endtoend_protocol::{AccountTag, Content, ContentKind, MessageId, OwnNews, Text, UnixMillis};
 use rand::RngExt as _;
 
 use super::command::SendError;
@@ -160,21 +160,29 @@ impl Runner {
         text: Text,
         answered: Option<MessageId>,
     ) -> Result<MessageId, SendError> {
+        self.queue_body(to, Body::Text(text), answered)
+    }
+
+    /// Queues a message that needs nothing beside it.
+    pub(super) fn queue_body(
+        &mut self,
+        to: &Handle,
+        body: Body,
+        answered: Option<MessageId>,
+    ) -> Result<MessageId, SendError> {
         let correspondent = self.correspondent(to)?;
         let Correspondent { tag, known, note, .. } = correspondent;
         let own = correspondent.own.clone();
         let now = clock::now();
         let id = MessageId::new(now, rand::rng().random());
         let marks = self.marks(tag, answered)?;
-        if marks != Marks::default() {
-            leaves_room(&text)?;
+        if let Body::Text(text) = &body
+            && marks != Marks::default()
+        {
+            leaves_room(text)?;
         }
-        let said = Said::Text(Written {
-            text: text.clone(),
-            reply_to: marks.reply_to.map(say::reference),
-            lives_for: marks.lives_for,
-        });
-        let kind = ContentKind::Said(said);
+        // What is no message of its own is not given here.
+        let kind = say::said_of(body.clone(), &marks).map_or(ContentKind::Unknown, ContentKind::Said);
         let content = Content { id, sent_at: now, sender_handle: Some(own.to_string()), kind };
         let parcel = zeroize::Zeroizing::new(content.encode());
         let message = StoredMessage {
@@ -185,7 +193,7 @@ impl Runner {
             id,
             // Where there is no other device it is as safe as it will be.
             state: if note && self.alone { MessageState::Accepted } else { MessageState::Queued },
-            body: Body::Text(text),
+            body,
             sent_at: now,
             accepted_at: None,
             received_at: None,

@@ -71,6 +71,8 @@ impl Runner {
         match effect {
             Effect::Arrived { delivery, id, arrival } => {
                 online.acks.stored(delivery, id);
+                // Whoever has said something may hear how this account shows itself.
+                self.owes_faces = true;
                 if let Arrival::Message { new_session: true, .. } | Arrival::Unseen { new_session: true, .. } = arrival
                 {
                     online.keys.one_time = online.keys.one_time.saturating_sub(1);
@@ -111,6 +113,7 @@ impl Runner {
             }
             Effect::Sessions { request, peer, opened } => {
                 self.alone &= peer != online.own.account;
+                self.owes_faces = true;
                 online.asked.remove(&request);
                 online.fetching.remove(&peer);
                 match opened {
@@ -127,6 +130,7 @@ impl Runner {
                 self.answer_verifying(peer, None);
             }
             Effect::Learned { request, peer, learned } => {
+                self.owes_faces = true;
                 online.asked.remove(&request);
                 online.identifying.remove(&peer);
                 match learned {

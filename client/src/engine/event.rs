@@ -149,8 +149,10 @@ pub enum Change {
     },
     /// Messages live so long from now on.
     Timer(Option<Lifetime>),
+    /// The other side shows itself otherwise: another name or picture.
+    Face,
     /// Another device of this account has written this message; or it has settled something about that person, or with oneself for the
-    /// account: what was decided, compared, chosen or seen, what somebody is called, and how the conversation is kept.
+    /// account: what was decided, compared, chosen or seen, what somebody is called, how the conversation is kept, and how this account shows itself.
     Settled,
 }
 
@@ -167,6 +169,7 @@ impl Change {
             Self::Typing { stopped: false } => "typing",
             Self::Typing { stopped: true } => "typing_stopped",
             Self::Timer(_) => "timer",
+            Self::Face => "face",
             Self::Settled => "settled",
         }
     }

@@ -9,8 +9,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
 use super::command::{
-    AccountError, AddError, ArrangeError, AttachError, Attaching, Command, DecideError, FileError, NicknameError,
-    Password, Registration, Reply, SendError, Status, Stopped, UnlockError, Verification, VerifyError,
+    AccountError, AddError, ArrangeError, AttachError, Attaching, Command, DecideError, FaceError, FileError,
+    NicknameError, Password, Registration, Reply, SendError, Status, Stopped, UnlockError, Verification, VerifyError,
 };
 use super::courier::Way;
 use super::event::{ConnectionState, Event, OfflineReason};
@@ -19,10 +19,12 @@ use super::requests::{AccountAnswer, AccountRequest, RequestError};
 use super::run::Runner;
 use super::say::Deed;
 use crate::backup::{BackupError, Summary};
+use crate::card::Card;
 use crate::contact_link::ContactLink;
 use crate::database::{
     Contact, Conversation, DatabaseError, Draft, Notice, Page, Pending, Question, Settings, Standing, StoredMessage,
 };
+use crate::face::Face;
 use crate::handle::Handle;
 use crate::nickname::Nickname;
 use crate::profile::Profile;
@@ -447,6 +449,38 @@ impl EngineHandle {
     /// See [`DatabaseError`].
     pub async fn drafts(&self, limit: u32) -> Result<Vec<(Handle, Draft)>, DatabaseError> {
         self.ask(DatabaseError::Stopped, |reply| Command::Drafts(limit, reply)).await
+    }
+
+    /// See [`Command::SetFace`].
+    ///
+    /// # Errors
+    /// See [`FaceError`].
+    pub async fn set_face(&self, face: Face) -> Result<(), FaceError> {
+        self.ask(FaceError::Stopped, |reply| Command::SetFace(Box::new(face), reply)).await
+    }
+
+    /// See [`Command::Face`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn face(&self, of: Option<Handle>) -> Result<Face, DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::Face(of, reply)).await
+    }
+
+    /// See [`Command::SendCard`].
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send_card(&self, to: Handle, card: Card, answers: Option<MessageId>) -> Result<MessageId, SendError> {
+        self.ask(SendError::Stopped, |reply| Command::SendCard(to, Box::new(card), answers, reply)).await
+    }
+
+    /// See [`Command::LinkOf`].
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn link_of(&self, of: Handle) -> Result<ContactLink, VerifyError> {
+        self.ask(VerifyError::Stopped, |reply| Command::LinkOf(of, reply)).await
     }
 
     /// See [`Command::OwnLink`].

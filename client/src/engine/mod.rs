@@ -12,6 +12,7 @@
 //! | `establish` | from nothing to an authenticated connection |
 //! | [`linking`], [`recovery`] | a further device: let in by an existing one, or by the password and a backup |
 //! | `lock`, `idle` | a profile that is closed until the password comes; when it closes itself |
+//! | `faces` | how this account shows itself: who has still to hear of it |
 //! | `files`, `lanes`, `courier` | files of messages: who seals, moves and saves them |
 //! | `run`, `told` | the wiring: plans and waits; commands and their answers |
 //! | `online`, `asking`, `sending`, `effects`, `answers` | one live connection |
@@ -31,6 +32,7 @@ mod courier;
 mod effects;
 mod establish;
 pub mod event;
+mod faces;
 mod files;
 pub mod handle;
 mod heard;
@@ -60,8 +62,8 @@ mod tests;
 
 pub use acks::Misnumbered;
 pub use command::{
-    AccountError, AddError, ArrangeError, AttachError, Attaching, DecideError, FileError, NicknameError, Registration,
-    SendError, Status, Stopped, UnlockError, Verification, VerifyError,
+    AccountError, AddError, ArrangeError, AttachError, Attaching, DecideError, FaceError, FileError, NicknameError,
+    Registration, SendError, Status, Stopped, UnlockError, Verification, VerifyError,
 };
 pub use courier::Way;
 pub use event::{Change, ConnectionState, Event, FileStep, OfflineReason};

@@ -354,6 +354,7 @@ impl Runner {
                 self.queued(Some(row));
             }
         }
+        self.tell_faces(online.own.account)?;
         self.tend_files()?;
         while self.send_batch(online).await? {}
         Ok(())

@@ -64,6 +64,7 @@ impl Runner {
             Ok((decided, told))
         })?;
         self.decided |= decided;
+        self.owes_faces = true;
         self.queued(for_others);
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::repair::{Queued, ask_again, send_again};
 use super::say::{self, News, TYPING_AGE_MAX};
 use super::{chains, parcel};
 use crate::amend::not_after;
+use crate::card::Card;
 use crate::database::{
     Body, DatabaseError, Direction, HeldEnvelope, Marks, MessageRef, MessageState, Standing, Store, StoredMessage,
     Unreadable,
@@ -244,7 +245,7 @@ fn arrive(
             let about = match news {
                 OwnNews::Nickname { about, .. } | OwnNews::Compared { about, .. } => about,
                 OwnNews::Arranged { with, .. } | OwnNews::Seen { with, .. } => with,
-                OwnNews::Choices { .. } => own.account,
+                OwnNews::Choices { .. } | OwnNews::Face(_) => own.account,
             };
             return Ok(Arrival::Unseen { new_session, news: settled(about, counts), queued: None });
         }
@@ -277,7 +278,7 @@ fn arrive(
     let named = MessageRef { direction: Direction::In, id: message.id };
     match message.body {
         Body::Unknown => store.keep_raw(peer, named, &parcel.content)?,
-        Body::Text(_) | Body::File(_) | Body::Deleted => say::catch_up(store, peer, named, now)?,
+        Body::Text(_) | Body::File(_) | Body::Card(_) | Body::Deleted => say::catch_up(store, peer, named, now)?,
     }
     let owes = !from_own_device && store.owe_delivery(peer, message.id)?;
     Ok(Arrival::Message { message: Box::new(message), new_session, owes })
@@ -291,10 +292,10 @@ fn settled(about: AccountTag, counts: bool) -> Vec<News> {
 /// Whether a message is here already, as far as its kind is kept by its id. What is not is no other for that.
 fn is_known(store: &Store<'_>, peer: AccountTag, content: &Content) -> Result<bool, DatabaseError> {
     match &content.kind {
-        ContentKind::Said(Said::Text(_) | Said::File(_)) | ContentKind::Unknown => {
+        ContentKind::Said(Said::Text(_) | Said::File(_) | Said::Card(_)) | ContentKind::Unknown => {
             store.has_message(peer, Direction::In, content.id)
         }
-        ContentKind::Copy { to, said: Said::Text(_) | Said::File(_), .. } => {
+        ContentKind::Copy { to, said: Said::Text(_) | Said::File(_) | Said::Card(_), .. } => {
             store.has_message(*to, Direction::Out, content.id)
         }
         ContentKind::Said(_)
@@ -359,6 +360,13 @@ pub(super) fn read_again(store: &Store<'_>, own: Option<AccountTag>, now: UnixMi
             ContentKind::Said(Said::File(attached)) => {
                 let reply_to = attached.reply_to.map(|to| say::referred(to, Direction::In));
                 store.fill_in_file(&message, &attached, reply_to)?;
+                say::catch_up(store, message.peer, MessageRef { direction: message.direction, id }, now)?;
+            }
+            ContentKind::Said(Said::Card(said)) => {
+                // A link of a kind that this version does not know either.
+                let Some(card) = Card::read(&said) else { continue };
+                let reply_to = said.reply_to.map(|to| say::referred(to, Direction::In));
+                store.fill_in_card(&message, &card, said.lives_for, reply_to)?;
                 say::catch_up(store, message.peer, MessageRef { direction: message.direction, id }, now)?;
             }
             ContentKind::Said(said) => {

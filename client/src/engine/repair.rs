@@ -254,7 +254,7 @@ fn queue(
     Ok((store.enqueue(id, to, &content)?, to))
 }
 
-fn encode(
+pub(super) fn encode(
     store: &Store<'_>,
     to: AccountTag,
     id: MessageId,

@@ -138,6 +138,8 @@ pub(super) struct Runner {
     pub(super) owes_receipts: bool,
     /// Rows that tell them, and are on their way.
     pub(super) receipts: BTreeSet<i64>,
+    /// Some may have to hear how this account shows itself.
+    pub(super) owes_faces: bool,
     /// By which messages disappear.
     pub(super) life: LifeClock,
     /// When messages may disappear next, or the clock is kept. `None` while nothing does.
@@ -189,6 +191,7 @@ impl Runner {
             decided: true,
             noticed,
             owes_receipts: true,
+            owes_faces: true,
             receipts: BTreeSet::new(),
             life,
             life_at: None,

@@ -15,9 +15,11 @@ use zeroize::Zeroizing;
 use super::event::Change;
 use super::repair::{Queued, content_again, copy_of, own_tag, queue_errand};
 use crate::amend::{Refused, leaves_room, not_after};
+use crate::card::Card;
 use crate::database::{
     Body, DatabaseError, Direction, EARLY_AGE_MAX, FileState, Marks, MessageRef, Standing, Store, StoredFile,
 };
+use crate::face::Face;
 
 /// That somebody is writing means nothing when it is older.
 pub(super) const TYPING_AGE_MAX: Duration = Duration::from_secs(15);
@@ -76,7 +78,7 @@ pub(super) fn carry_out(
 ) -> Result<Result<Vec<News>, Refused>, DatabaseError> {
     let done = |amended: Result<(), Refused>, id, change| Ok(amended.map(|()| news(peer, id, change)));
     match said {
-        Said::Text(_) | Said::File(_) => Ok(Ok(Vec::new())),
+        Said::Text(_) | Said::File(_) | Said::Card(_) => Ok(Ok(Vec::new())),
         Said::Edit { id, text } => {
             if by == Direction::Out {
                 keep_original(store, peer, *id, now)?;
@@ -123,6 +125,13 @@ pub(super) fn carry_out(
             let change = Change::Timer(*lifetime);
             Ok(Ok(if changed { vec![News { peer, id: None, change }] } else { Vec::new() }))
         }
+        Said::Face(face) => {
+            let accepted = store.contact(peer)?.is_some_and(|contact| contact.standing == Standing::Accepted);
+            // Of others nothing is kept: a stranger's picture is not looked at, and takes no room.
+            let changed =
+                by == Direction::In && accepted && store.set_face(peer, &Face::read(face), not_after(at, now))?;
+            Ok(Ok(if changed { vec![News { peer, id: None, change: Change::Face }] } else { Vec::new() }))
+        }
     }
 }
 
@@ -143,9 +152,13 @@ pub(super) fn carry_out_or_keep(
     let about = match &said {
         Said::Edit { id, .. } | Said::Delete(id) => MessageRef { direction: by, id: *id },
         Said::React { to, .. } => referred(*to, by),
-        Said::Text(_) | Said::File(_) | Said::Receipt { .. } | Said::Typing { .. } | Said::Timer(_) => {
-            return Ok(Vec::new());
-        }
+        Said::Text(_)
+        | Said::File(_)
+        | Said::Card(_)
+        | Said::Receipt { .. }
+        | Said::Typing { .. }
+        | Said::Timer(_)
+        | Said::Face(_) => return Ok(Vec::new()),
     };
     let accepted = store.contact(peer)?.is_some_and(|contact| contact.standing == Standing::Accepted);
     if refused == Refused::NoSuchMessage && (accepted || by == Direction::Out) {
@@ -270,6 +283,10 @@ pub(super) fn said_of(body: Body, marks: &Marks) -> Option<Said> {
     match body {
         Body::Text(text) => Some(Said::Text(Written { text, reply_to, lives_for })),
         Body::File(stored) => Some(Said::File(Box::new(Attached { file: stored.file, reply_to, lives_for }))),
+        Body::Card(card) => {
+            let (link, name) = card.said();
+            Some(Said::Card(Box::new(endtoend_protocol::Card { link, name, reply_to, lives_for })))
+        }
         Body::Deleted | Body::Unknown => None,
     }
 }
@@ -281,6 +298,11 @@ pub(super) fn message_of(said: Said, by: Direction) -> Result<(Body, Marks), Sai
         Said::File(attached) => {
             let Attached { file, reply_to, lives_for } = *attached;
             (Body::File(Box::new(StoredFile { file, state: FileState::Offered })), reply_to, lives_for)
+        }
+        Said::Card(said) => {
+            // A link of a form that only a newer version understands.
+            let body = Card::read(&said).map_or(Body::Unknown, |card| Body::Card(Box::new(card)));
+            (body, said.reply_to, said.lives_for)
         }
         other => return Err(other),
     };

@@ -158,6 +158,22 @@ impl Runner {
             }
             Command::Draft(with, reply) => answer(reply, self.database().read().draft(&with)),
             Command::Drafts(limit, reply) => answer(reply, self.database().read().drafts(limit)),
+            Command::SetFace(face, reply) => {
+                let set = self.set_face(&face);
+                answer(reply, set);
+            }
+            Command::Face(of, reply) => {
+                let face = self.face(of.as_ref());
+                answer(reply, face);
+            }
+            Command::SendCard(to, card, answered, reply) => {
+                let queued = self.send_card(&to, *card, answered);
+                answer(reply, queued);
+            }
+            Command::LinkOf(of, reply) => {
+                let link = self.link_of(&of);
+                answer(reply, link);
+            }
             Command::OwnLink(reply) => {
                 let link = self.own_link();
                 answer(reply, link);

@@ -60,6 +60,7 @@ pub(super) fn quote(body: &Body) -> Option<String> {
     let words = match body {
         Body::Text(text) => text.as_str(),
         Body::File(stored) => stored.file.name.as_str(),
+        Body::Card(card) => card.link.handle.as_str(),
         Body::Deleted | Body::Unknown => return None,
     };
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -60,6 +60,7 @@ fn one_line(body: &Body) -> String {
     match body {
         Body::Text(text) => text.as_str().split_whitespace().collect::<Vec<_>>().join(" "),
         Body::File(stored) => stored.file.name.as_str().to_owned(),
+        Body::Card(card) => card.link.handle.to_string(),
         Body::Deleted | Body::Unknown => String::new(),
     }
 }

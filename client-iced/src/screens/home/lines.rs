@@ -105,6 +105,7 @@ fn bubble<'a>(t: &'a Strings, present: &Present, chat: &'a Chat, message: &'a St
             .wrapping(iced::widget::text::Wrapping::WordOrGlyph)
             .into(),
         Body::File(stored) => files::shown(t, chat, message, stored),
+        Body::Card(card) => ui::body(t.with("message-card", [("name", card.link.handle.as_str())])).into(),
         Body::Deleted => ui::body(t.get("message-deleted")).style(styles::muted).into(),
         Body::Unknown => ui::body(t.get("message-unknown")).style(styles::muted).into(),
     };

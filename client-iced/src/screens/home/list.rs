@@ -220,6 +220,7 @@ impl Home {
         let words = match &last.body {
             Body::Text(_) => quote(&last.body).unwrap_or_default(),
             Body::File(stored) => stored.file.name.as_str().to_owned(),
+            Body::Card(card) => t.with("message-card", [("name", card.link.handle.as_str())]),
             Body::Deleted => t.get("message-deleted"),
             Body::Unknown => t.get("message-unknown"),
         };

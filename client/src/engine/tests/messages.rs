@@ -179,7 +179,7 @@ impl Device {
             .into_iter()
             .map(|message| match message.body {
                 Body::Text(text) => (message.handle, text.into_string()),
-                Body::File(_) | Body::Unknown | Body::Deleted => panic!("not a text"),
+                Body::File(_) | Body::Card(_) | Body::Unknown | Body::Deleted => panic!("not a text"),
             })
             .collect()
     }

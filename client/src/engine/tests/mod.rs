@@ -4,6 +4,7 @@ mod blobs;
 mod chains;
 mod couriers;
 mod early;
+mod faces;
 mod files;
 mod leaving;
 mod lies;

@@ -137,7 +137,7 @@ impl Person {
             if messages.len() >= count {
                 let text = |body| match body {
                     Body::Text(text) => text.into_string(),
-                    Body::File(_) | Body::Unknown | Body::Deleted => panic!("not a text"),
+                    Body::File(_) | Body::Card(_) | Body::Unknown | Body::Deleted => panic!("not a text"),
                 };
                 return messages.into_iter().map(|message| text(message.body)).collect();
             }
