@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo cluster-demo desktop screenshots test bench load peer soak soak-members sabotage torture cluster-torture edge-torture failover across growth hostile edge edge-cost fuzz fmt lint
+.PHONY: help setup demo cluster-demo desktop desktop-cost package screenshots test bench load peer soak soak-members sabotage torture cluster-torture edge-torture failover across growth hostile edge edge-cost fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,9 +12,9 @@ help: ## this list
 setup: ## install what the build needs (Debian packages)
 	@scripts/setup
 
-demo: setup ## a node, two clients and a conversation; KEEP=1 leaves the node running
+demo: setup ## a node, two clients and a conversation, and two windows where there is a display; KEEP=1 leaves the node running instead
 	$(CARGO) build --locked --workspace --bins
-	"$(CARGO_TARGET_DIR)/debug/endtoend" demo $(if $(filter 1,$(KEEP)),--keep)
+	scripts/demo $(if $(filter 1,$(KEEP)),--keep)
 
 cluster-demo: setup ## three nodes, two clients at different ones, a conversation, and nodes that are killed
 	$(CARGO) build --locked --workspace --bins
@@ -29,6 +29,15 @@ screenshots: setup ## two windows and a node under a display of their own, used 
 	@scripts/setup screenshots
 	$(CARGO) build --locked --workspace --bins
 	scripts/screenshots
+
+desktop-cost: setup ## how long a window takes to open and to draw, and what it takes up, beside an empty one
+	@scripts/setup screenshots
+	$(CARGO) build --locked --profile bench -p endtoend-client -p endtoend-client-iced --bins --examples
+	scripts/desktop-cost
+
+package: setup ## a Debian package of the window and the command line, into target/package
+	@scripts/setup desktop
+	scripts/package
 
 test: setup ## every check and every test
 	$(CARGO) fmt --all --check

@@ -2,16 +2,24 @@
 
 use std::path::PathBuf;
 
+use endtoend_client::engine::{ConnectionState, Event, OfflineReason};
 use endtoend_protocol::UnixMillis;
 use iced::{Element, Theme, keyboard};
 use jiff::tz::TimeZone;
 
 use crate::calendar::Present;
+use crate::clipboard::{Clearing, Trace};
+use crate::desktop::beside::Beside;
+use crate::desktop::notice::notice;
+use crate::desktop::{self, Sign};
 use crate::order::{News, Order};
 use crate::preferences::Preferences;
 use crate::screens::{first_run, home, unlock};
-use crate::strings::Strings;
+use crate::strings::{Language, Strings};
 use crate::theme;
+
+/// The engine hears no more often than this that somebody is there, in milliseconds.
+const ACTIVE_EVERY_MS: u64 = 5_000;
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -34,6 +42,12 @@ pub enum Message {
     Focused(bool),
     /// The system is dark, or light.
     SystemDark(bool),
+    /// A person does something, whatever it is.
+    Active,
+    /// The window is to be closed.
+    Close,
+    /// The desktop tells something.
+    Desktop(desktop::News),
 }
 
 /// What is to be done outside of this value.
@@ -53,6 +67,18 @@ pub enum Action {
     KeepPlace(home::Place),
     /// Into the clipboard.
     Copy(String),
+    /// The same, and it does not stay there.
+    CopySecret(String),
+    /// Out of the clipboard, if that is still there.
+    ClearClipboard(Trace),
+    /// By the desktop.
+    Desktop(desktop::Order),
+    /// The window is there and in front.
+    ShowWindow,
+    /// The window goes, and the program stays.
+    HideWindow,
+    /// The program ends.
+    Quit,
 }
 
 /// What is shown.
@@ -80,6 +106,15 @@ pub struct App {
     dark: bool,
     size: (f32, f32),
     focused: bool,
+    /// The window is closed, and the program runs on.
+    hidden: bool,
+    /// Somebody shows the sign in the tray.
+    tray: bool,
+    beside: Beside,
+    /// What the sign was made of.
+    signed: Option<(u64, Language, bool)>,
+    clearing: Clearing,
+    active: Option<UnixMillis>,
 }
 
 impl App {
@@ -97,6 +132,12 @@ impl App {
             dark: false,
             size: (1024.0, 720.0),
             focused: true,
+            hidden: false,
+            tray: false,
+            beside: Beside::default(),
+            signed: None,
+            clearing: Clearing::default(),
+            active: None,
         };
         (app, focus)
     }
@@ -113,7 +154,7 @@ impl App {
 
     /// As it was chosen.
     pub fn theme(&self) -> Theme {
-        theme::theme(self.preferences.appearance, self.dark)
+        theme::theme(self.preferences.appearance, self.dark, self.preferences.accent)
     }
 
     /// How large everything is.
@@ -123,6 +164,20 @@ impl App {
 
     /// Something happened.
     pub fn update(&mut self, message: Message) -> Vec<Action> {
+        let actions = self.happened(message);
+        for action in &actions {
+            match action {
+                Action::CopySecret(text) if self.preferences.clear_clipboard => {
+                    self.clearing.copied(text, self.present.at);
+                }
+                Action::Copy(_) => self.clearing.forget(),
+                _ => {}
+            }
+        }
+        actions
+    }
+
+    fn happened(&mut self, message: Message) -> Vec<Action> {
         match (message, &mut self.screen) {
             (Message::FirstRun(message), Screen::FirstRun(screen)) => screen.update(message),
             (Message::Unlock(message), Screen::Unlock(screen)) => screen.update(message),
@@ -152,6 +207,9 @@ impl App {
                 self.dark = dark;
                 Vec::new()
             }
+            (Message::Active, _) => self.somebody_is_there(),
+            (Message::Close, _) => self.close(),
+            (Message::Desktop(news), _) => self.desktop_news(news),
             // What a screen was told that is not shown any more.
             (
                 Message::FirstRun(_) | Message::Unlock(_) | Message::Home(_) | Message::Key(..) | Message::Dropped(_),
@@ -165,22 +223,143 @@ impl App {
             self.strings = Strings::new(preferences.language);
         }
         self.preferences = preferences;
+        if let Screen::Home(home) = &mut self.screen {
+            home.set_density(preferences.density);
+        }
         vec![Action::Order(Order::Keep(preferences))]
     }
 
-    fn news(&mut self, news: News) -> Vec<Action> {
-        match (news, &mut self.screen) {
-            (News::Now(at), screen) => {
-                self.present.at = at;
-                match screen {
-                    Screen::Home(home) => home.tick(at),
-                    Screen::FirstRun(_) | Screen::Unlock(_) => Vec::new(),
-                }
+    /// A profile that locks itself does not while somebody is there.
+    fn somebody_is_there(&mut self) -> Vec<Action> {
+        let now = self.present.at;
+        let due = self.active.is_none_or(|last| now.get().saturating_sub(last.get()) >= ACTIVE_EVERY_MS);
+        match self.screen {
+            Screen::Home(_) if due => {
+                self.active = Some(now);
+                vec![Action::Order(Order::Active)]
             }
-            (News::Entered(me), _) => {
-                let (home, actions) = home::Home::new(*me, self.size.0, self.focused);
-                self.screen = Screen::Home(Box::new(home));
+            Screen::FirstRun(_) | Screen::Unlock(_) | Screen::Home(_) => Vec::new(),
+        }
+    }
+
+    /// Without a tray there would be no way back.
+    fn close(&mut self) -> Vec<Action> {
+        if !(self.preferences.close_to_tray && self.tray) {
+            return vec![Action::Quit];
+        }
+        self.hidden = true;
+        let mut actions = self.happened(Message::Focused(false));
+        actions.push(Action::HideWindow);
+        actions
+    }
+
+    fn show(&mut self) -> Vec<Action> {
+        self.hidden = false;
+        vec![Action::ShowWindow]
+    }
+
+    fn desktop_news(&mut self, news: desktop::News) -> Vec<Action> {
+        match (news, &mut self.screen) {
+            (desktop::News::Tray(tray), _) => {
+                self.tray = tray;
+                self.signed = None;
+                if self.hidden && !tray { self.show() } else { Vec::new() }
+            }
+            (desktop::News::Show, _) => self.show(),
+            (desktop::News::Pressed(key), Screen::Home(home)) => {
+                let mut actions = match key.parse() {
+                    Ok(handle) => home.update(home::Message::Open(handle), self.present.at),
+                    Err(_) => Vec::new(),
+                };
+                actions.extend(self.show());
                 actions
+            }
+            (desktop::News::Pressed(_), _) => self.show(),
+            (desktop::News::Lock, Screen::Home(_)) => vec![Action::Order(Order::Lock)],
+            (desktop::News::Lock, _) => Vec::new(),
+            (desktop::News::Quit, _) => vec![Action::Quit],
+        }
+    }
+
+    /// The profile was locked, by a person or by itself: nothing of it is shown or kept any more.
+    fn locked(&mut self) -> Vec<Action> {
+        self.screen = Screen::Unlock(unlock::Unlock::default());
+        self.active = None;
+        let mut actions: Vec<Action> = self.beside.close().into_iter().map(Action::Desktop).collect();
+        actions.push(Action::Focus(crate::ui::id::PASSWORD));
+        actions
+    }
+
+    /// What the desktop is to be told of this.
+    fn told_beside(&mut self, news: &News) -> Vec<Action> {
+        let Screen::Home(home) = &self.screen else { return Vec::new() };
+        match news {
+            News::Event(event) => {
+                if let Event::Received { from: Some(from), .. } = event.as_ref()
+                    && !home.is_before_the_eyes(from)
+                {
+                    self.beside.came(from.clone());
+                }
+                Vec::new()
+            }
+            News::Conversation(with, Ok(line)) => {
+                let unread = line.as_ref().map_or(0, |line| line.unread);
+                self.beside.listed(with, unread).map(Action::Desktop).into_iter().collect()
+            }
+            News::Conversations(Ok(all)) => {
+                let named = all.iter().filter_map(|line| Some((line.contact.handle.as_ref()?, line.unread)));
+                named.filter_map(|(with, unread)| self.beside.listed(with, unread)).map(Action::Desktop).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Once a second.
+    fn tick(&mut self, at: UnixMillis) -> Vec<Action> {
+        self.present.at = at;
+        let mut actions: Vec<Action> = self.clearing.due(at).map(Action::ClearClipboard).into_iter().collect();
+        let mut unread = 0;
+        if let Screen::Home(home) = &mut self.screen {
+            actions.extend(home.tick(at));
+            unread = home.unread();
+            let (t, shows) = (&self.strings, self.preferences.notices);
+            let told = self.beside.tell(|who| home.line(who), |line| notice(t, shows, line, at));
+            actions.extend(told.into_iter().map(Action::Desktop));
+        }
+        let open = matches!(self.screen, Screen::Home(_));
+        let sign = (unread, self.strings.language(), open);
+        if self.tray && self.signed != Some(sign) {
+            self.signed = Some(sign);
+            let t = &self.strings;
+            let words = match (open, unread) {
+                (false, _) => t.get("tray-locked"),
+                (true, 0) => t.get("tray-nothing"),
+                (true, unread) => t.with("tray-unread", [("count", unread)]),
+            };
+            let menu = ["tray-show", "tray-lock", "tray-quit"].map(|key| t.get(key));
+            actions.extend(self.beside.sign(Sign { unread, words, menu }).map(Action::Desktop));
+        }
+        actions
+    }
+
+    fn news(&mut self, news: News) -> Vec<Action> {
+        let mut actions = self.told_beside(&news);
+        actions.extend(self.heard(news));
+        actions
+    }
+
+    fn heard(&mut self, news: News) -> Vec<Action> {
+        match (news, &mut self.screen) {
+            (News::Now(at), _) => self.tick(at),
+            (News::Entered(me), _) => {
+                let (mut home, mut actions) = home::Home::new(*me, self.size.0, self.focused);
+                home.set_density(self.preferences.density);
+                self.screen = Screen::Home(Box::new(home));
+                actions.extend(self.somebody_is_there());
+                actions
+            }
+            (News::Connection(ConnectionState::Offline { why: OfflineReason::Locked, .. }), Screen::Home(_)) => {
+                self.locked()
             }
             (News::NoAccount, Screen::Unlock(unlock)) => {
                 self.screen = Screen::FirstRun(first_run::FirstRun::with_profile(unlock.password().clone()));

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use endtoend_client::address::AddressError;
 use endtoend_client::amend::Refused;
+use endtoend_client::backup::BackupError;
 use endtoend_client::contact_link::ContactLinkError;
 use endtoend_client::database::{DatabaseError, FileFault};
 use endtoend_client::engine::linking::LinkDeviceError;
@@ -128,6 +129,22 @@ impl From<DatabaseError> for Failure {
             | DatabaseError::Invalid(_)
             | DatabaseError::Records(_)
             | DatabaseError::Sqlite(_) => Self::because("profile-failed", &error),
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Exists(_) => Self::new("file-exists"),
+            BackupError::NotRegistered => Self::new("account-missing"),
+            BackupError::Busy => Self::new("backup-under-way"),
+            BackupError::GivenUp => Self::new("backup-given-up"),
+            BackupError::Derive => Self::new("profile-memory"),
+            BackupError::Unusable { path, source } => {
+                Self::because("file-unwritable", &format!("{}: {source}", path.display()))
+            }
+            BackupError::Database(error) => error.into(),
         }
     }
 }

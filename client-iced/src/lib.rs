@@ -6,15 +6,20 @@
 //! | [`screens`] | what there is to see: the way to an account, the password, the main window |
 //! | [`order`] | what the window asks for, and what it is told |
 //! | [`bridge`] | carries that out, on a thread of its own |
-//! | [`window`] | the same as an iced program: actions become tasks, the system's events messages |
+//! | [`window`], [`geometry`] | the same as an iced program: actions become tasks, the system's events messages; where it was |
+//! | [`desktop`] | what the program has beside its window: notifications and the tray |
+//! | [`timings`] | how long things take, for measurements |
 //! | [`theme`], [`ui`], [`identicon`], [`qr`], [`square`] | how things look |
 //! | [`strings`], [`failure`], [`calendar`], [`strength`] | what is said: words, what went wrong, moments, passwords |
-//! | [`preferences`], [`secret`] | what was chosen; what nobody else may read |
+//! | [`preferences`], [`secret`], [`clipboard`] | what was chosen; what nobody else may read; what does not stay where others look |
 
 pub mod app;
 pub mod bridge;
 pub mod calendar;
+pub mod clipboard;
+pub mod desktop;
 pub mod failure;
+pub mod geometry;
 pub mod identicon;
 pub mod order;
 pub mod preferences;
@@ -27,5 +32,6 @@ pub mod strings;
 #[cfg(test)]
 mod testing;
 pub mod theme;
+pub mod timings;
 pub mod ui;
 pub mod window;

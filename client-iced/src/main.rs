@@ -1,11 +1,17 @@
 //! `endtoend-desktop`
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
+use clap_complete::Shell;
 use endtoend_client_iced::bridge::Places;
-use endtoend_client_iced::window;
+use endtoend_client_iced::desktop::Reach;
+use endtoend_client_iced::geometry::Geometry;
+use endtoend_client_iced::secret::Secret;
+use endtoend_client_iced::window::{self, Start};
+use zeroize::Zeroizing;
 
 /// End-to-end encrypted messages, in a window.
 #[derive(Debug, Parser)]
@@ -20,6 +26,54 @@ struct Arguments {
     /// Folder for files that are saved [default: the system's for downloads]
     #[arg(long, env = "ENDTOEND_DOWNLOADS", value_name = "DIR")]
     downloads: Option<PathBuf>,
+    /// Size and place of the window, WIDTHxHEIGHT or WIDTHxHEIGHT+X+Y, in logical pixels [default: as it was]
+    #[arg(long, value_name = "WHERE")]
+    geometry: Option<Geometry>,
+    /// File with the password, for demonstrations and measurements: the profile opens without asking
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Say on standard error how long things take, for measurements
+    #[arg(long)]
+    timings: bool,
+    /// Print completions for a shell, and open nothing
+    #[arg(long, value_name = "SHELL")]
+    completions: Option<Shell>,
+    /// Print the page for man, and open nothing
+    #[arg(long)]
+    man: bool,
+}
+
+/// What shells and `man` know of the command line: made from it, so that it is true. Says whether that was asked for.
+fn describe(arguments: &Arguments) -> std::io::Result<bool> {
+    let mut command = Arguments::command();
+    let mut text = Vec::new();
+    match (arguments.completions, arguments.man) {
+        (Some(shell), _) => clap_complete::generate(shell, &mut command, "endtoend-desktop", &mut text),
+        (None, true) => clap_mangen::Man::new(command).render(&mut text)?,
+        (None, false) => return Ok(false),
+    }
+    std::io::stdout().write_all(&text)?;
+    Ok(true)
+}
+
+/// Without the line end that editors put there.
+fn read_password(path: &Path) -> std::io::Result<Secret> {
+    let text = Zeroizing::new(std::fs::read_to_string(path)?);
+    Ok(Secret::from(text.trim_end_matches(['\n', '\r']).to_owned()))
+}
+
+/// What another program on this profile is asked to do: show its window.
+#[cfg(target_os = "linux")]
+fn instance(home: &Path) -> (Reach, String, bool) {
+    let name = endtoend_client_iced::desktop::instance::name(home);
+    let shown = endtoend_client_iced::desktop::instance::wake(&Reach::Session, &name);
+    (Reach::Session, name, shown)
+}
+
+/// Nobody can be asked there yet: the profile's lock tells the second one.
+#[cfg(not(target_os = "linux"))]
+fn instance(_: &Path) -> (Reach, String, bool) {
+    (Reach::Session, String::new(), false)
 }
 
 /// The folder that the system has for downloads, by the file of the desktop's own folders (xdg-user-dirs).
@@ -49,6 +103,15 @@ fn locale() -> String {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    match describe(&arguments) {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("endtoend-desktop: cannot print: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    let timings = arguments.timings;
     let home = arguments
         .home
         .or_else(|| below("XDG_DATA_HOME", "endtoend"))
@@ -62,7 +125,27 @@ fn main() -> ExitCode {
         .or_else(|| below("XDG_CONFIG_HOME", "endtoend/desktop.toml"))
         .or_else(|| below("HOME", ".config/endtoend/desktop.toml"));
     let downloads = arguments.downloads.or_else(downloads).unwrap_or_else(|| home.join("downloads"));
-    match window::run(Places { home, preferences, downloads }, &locale()) {
+    let password = match arguments.password_file.as_deref().map(read_password).transpose() {
+        Ok(password) => password,
+        Err(error) => {
+            eprintln!("endtoend-desktop: the password cannot be read: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let (reach, name, shown) = instance(&home);
+    if shown {
+        // The window that has this profile open has come to the front.
+        return ExitCode::SUCCESS;
+    }
+    let places = Places { home, preferences, downloads };
+    match window::run(Start {
+        places,
+        locale: locale(),
+        desktop: (reach, name),
+        password,
+        geometry: arguments.geometry,
+        timings,
+    }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! What the window asks for, and what it is told. Neither does anything.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use endtoend_client::address::ServerAddress;
 use endtoend_client::contact_link::ContactLink;
@@ -84,6 +85,44 @@ pub enum Order {
     Meet(String),
     /// The digits are the same.
     LetIn,
+    /// Close the profile until its password is given again.
+    Lock,
+    /// A person is there.
+    Active,
+    /// After how long without anybody the profile locks itself.
+    LockAfter,
+    /// After so long, or with `None` never.
+    SetLockAfter(Option<Duration>),
+    /// What lies on the disk.
+    Usage,
+    /// Files that were fetched go from this device.
+    ClearFiles,
+    /// Everything into one file, sealed under this.
+    Backup(Secret),
+    /// Everything into one file that anybody can read.
+    Export,
+}
+
+/// How much a profile takes on the disk, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// People, messages, keys.
+    pub messages: u64,
+    /// Files of messages.
+    pub files: u64,
+    /// Where all that lies.
+    pub home: String,
+}
+
+/// A backup or an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// How many are in it.
+    pub people: u64,
+    /// How many are in it.
+    pub messages: u64,
 }
 
 /// A way into an account.
@@ -217,6 +256,14 @@ pub enum News {
     Digits(Result<String, Failure>),
     /// The new device is in, or was not let in.
     LetIn(Result<(), Failure>),
+    /// After how long the profile locks itself.
+    LockAfter(Result<Option<Duration>, Failure>),
+    /// What lies on the disk.
+    Usage(Result<Usage, Failure>),
+    /// A backup or an export is whole.
+    Written(Result<Written, Failure>),
+    /// So many bytes are free again.
+    Cleared(Result<u64, Failure>),
     /// Something else failed.
     Failed(Failure),
     /// The time, now and then.

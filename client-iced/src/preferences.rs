@@ -62,16 +62,99 @@ impl std::fmt::Display for Scale {
     }
 }
 
-/// The file `desktop.toml`. An unknown key is one of a newer version, and is kept out of the way.
+/// What a notification shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Notices {
+    /// There is none.
+    Nothing,
+    /// That something came.
+    #[default]
+    Something,
+    /// Who has written.
+    Name,
+    /// Who, and what.
+    Words,
+}
+
+impl Notices {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Nothing, Self::Something, Self::Name, Self::Words];
+}
+
+/// The colour of what a person is led to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accent {
+    /// The program's own.
+    #[default]
+    Green,
+    /// Like the sea.
+    Blue,
+    /// Like violets.
+    Violet,
+    /// Like bricks.
+    Rust,
+    /// None at all.
+    Grey,
+}
+
+impl Accent {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Green, Self::Blue, Self::Violet, Self::Rust, Self::Grey];
+}
+
+/// How much stands in a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Density {
+    /// With room around everything.
+    #[default]
+    Roomy,
+    /// More lines.
+    Dense,
+}
+
+impl Density {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Roomy, Self::Dense];
+}
+
+/// The file `desktop.toml`. An unknown key is one of a newer version, and is kept out of the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Preferences {
     /// Light or dark. Default: as the system.
     pub appearance: Appearance,
+    /// Default: green.
+    pub accent: Accent,
+    /// Default: roomy.
+    pub density: Density,
     /// Default: 100.
     pub scale: Scale,
     /// Default: the system's.
     pub language: Language,
+    /// What notifications show. Default: that something came, and not what or from whom.
+    pub notices: Notices,
+    /// Whether a closed window leaves the program running where a tray shows it. Default: no.
+    pub close_to_tray: bool,
+    /// Whether what may be used against a person leaves the clipboard after a minute. Default: yes.
+    pub clear_clipboard: bool,
+}
+
+impl Default for Preferences {
+    fn default() -> Self {
+        Self {
+            appearance: Appearance::default(),
+            accent: Accent::default(),
+            density: Density::default(),
+            scale: Scale::default(),
+            language: Language::default(),
+            notices: Notices::default(),
+            close_to_tray: false,
+            clear_clipboard: true,
+        }
+    }
 }
 
 /// Why it was not kept.
@@ -126,7 +209,16 @@ mod tests {
     fn what_was_chosen_is_there_the_next_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("below").join("desktop.toml");
-        let chosen = Preferences { appearance: Appearance::Dark, scale: Scale::from(130), language: Language::German };
+        let chosen = Preferences {
+            appearance: Appearance::Dark,
+            accent: Accent::Rust,
+            density: Density::Dense,
+            scale: Scale::from(130),
+            language: Language::German,
+            notices: Notices::Words,
+            close_to_tray: true,
+            clear_clipboard: false,
+        };
         assert_eq!(Preferences::load(&path, Language::German).scale, Scale::default());
         chosen.save(&path).unwrap();
         assert_eq!(Preferences::load(&path, Language::English), chosen);
@@ -141,6 +233,7 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             let loaded = Preferences::load(&path, Language::English);
             assert_eq!(loaded.appearance, Appearance::System, "{text}");
+            assert_eq!((loaded.notices, loaded.clear_clipboard), (Notices::Something, true), "{text}");
             assert!(Scale::ALL.contains(&loaded.scale), "{text}");
         }
     }

@@ -35,6 +35,10 @@ pub mod id {
     pub const NICKNAME: &str = "nickname";
     /// Where a file lies.
     pub const FILE: &str = "file";
+    /// What a backup is sealed with.
+    pub const PASSPHRASE: &str = "passphrase";
+    /// The same once more.
+    pub const PASSPHRASE_AGAIN: &str = "passphrase-again";
     /// What a new device shows.
     pub const LINK_CODE: &str = "link-code";
 }

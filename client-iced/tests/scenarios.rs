@@ -257,9 +257,11 @@ fn a_further_device_is_let_in() {
         code.is_some()
     });
     alice.click("Settings");
+    alice.click("Devices");
     alice.wait_for("Add a device");
-    alice.happens(Message::Home(home::Message::LinkCodeEdited(code.unwrap())));
-    alice.happens(Message::Home(home::Message::Meet));
+    let setting = |message| Message::Home(home::Message::Setting(message));
+    alice.happens(setting(home::settings::Message::LinkCodeEdited(code.unwrap())));
+    alice.happens(setting(home::settings::Message::Meet));
     alice.wait_for("Does the new device show these digits too?");
     tablet.wait_for("Your other device has to show the same digits. If it does, say so there; if not, cancel here.");
     alice.click("Yes, let it in");
@@ -276,6 +278,7 @@ fn a_further_device_is_let_in() {
 fn what_was_chosen_counts_at_once_and_the_next_time() {
     let Scene { node: _node, mut alice, bob, homes } = strangers();
     alice.click("Settings");
+    alice.click("Privacy");
     alice.wait_for("Tell that messages came and were read");
     let german = endtoend_client_iced::preferences::Preferences {
         language: endtoend_client_iced::strings::Language::German,

@@ -7,9 +7,11 @@
 //! | `worker.rs` | carries orders out, one after the other; what asks the server goes aside |
 //! | `entering.rs` | from a password to an account |
 //! | `saving.rs` | a file that was received, to a place where nothing is yet |
+//! | `storage.rs` | what lies on the disk, and copies of it |
 
 mod entering;
 mod saving;
+mod storage;
 mod worker;
 
 use std::path::PathBuf;

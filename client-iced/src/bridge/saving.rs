@@ -13,7 +13,7 @@ use crate::failure::Failure;
 const NAMES_MAX: u32 = 1_000;
 
 /// A name like this one, the first of which is itself: `map.png`, `map (2).png`.
-fn another(name: &str, number: u32) -> String {
+pub(super) fn another(name: &str, number: u32) -> String {
     if number <= 1 {
         return name.to_owned();
     }

@@ -9,9 +9,10 @@ use endtoend_client::files::Manner;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::{Places, saving};
+use super::{Places, saving, storage};
 use crate::failure::Failure;
 use crate::order::{Load, News, Order};
+use crate::secret::Secret;
 
 /// Questions to the server that may be under way: each is a button that somebody has pressed.
 const ASKED_MAX: usize = 16;
@@ -99,6 +100,12 @@ impl Worker {
                 let folder = self.places.downloads.clone();
                 self.spawn(async move { News::Saved(saving::save(&engine, with, message, &folder, &name).await) });
             }
+            Order::Backup(passphrase) => self.write(engine, Some(passphrase)),
+            Order::Export => self.write(engine, None),
+            Order::Usage => {
+                let home = self.places.home.clone();
+                self.spawn(async move { News::Usage(storage::usage(home).await) });
+            }
             Order::Add(link) => self.spawn(async move {
                 let with = link.handle.clone();
                 // That nobody sits between the link and this person is for the person to say, in the panel.
@@ -130,6 +137,11 @@ impl Worker {
             order => return Some(order),
         }
         None
+    }
+
+    fn write(&self, engine: EngineHandle, passphrase: Option<Secret>) {
+        let folder = self.places.downloads.clone();
+        self.spawn(async move { News::Written(storage::write(&engine, &folder, passphrase).await) });
     }
 
     fn spawn(&self, asking: impl Future<Output = News> + 'static) {
@@ -259,6 +271,20 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
             Ok(()) => News::Settings(Ok(settings)),
             Err(error) => News::Settings(Err(error.into())),
         },
+        Order::LockAfter => News::LockAfter(engine.lock_after().await.map_err(Failure::from)),
+        Order::SetLockAfter(after) => {
+            News::LockAfter(engine.set_lock_after(after).await.map(|()| after).map_err(Failure::from))
+        }
+        // The connection's state tells of it.
+        Order::Lock => match engine.lock().await {
+            Ok(()) => return None,
+            Err(_) => News::Failed(Failure::new("engine-stopped")),
+        },
+        Order::Active => {
+            engine.active().await;
+            return None;
+        }
+        Order::ClearFiles => News::Cleared(engine.clear_files().await.map_err(Failure::from)),
         Order::Enter(_)
         | Order::Cancel
         | Order::StartOver
@@ -268,6 +294,9 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
         | Order::Add(_)
         | Order::Attach(..)
         | Order::SaveFile(..)
+        | Order::Backup(_)
+        | Order::Export
+        | Order::Usage
         | Order::Devices
         | Order::RemoveDevice(_)
         | Order::Meet(_)

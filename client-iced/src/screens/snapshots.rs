@@ -14,8 +14,9 @@ use jiff::tz::TimeZone;
 
 use crate::app::{App, Message};
 use crate::failure::Failure;
-use crate::order::{News, Order, Step};
+use crate::order::{News, Order, Step, Usage, Written};
 use crate::preferences::{Appearance, Preferences};
+use crate::screens::home::settings::{self, Grave, Section};
 use crate::screens::{first_run, home, unlock};
 use crate::testing::{NOW, conversation, handle, id, me, message, server};
 use crate::theme::{FONTS, REGULAR};
@@ -338,15 +339,46 @@ fn the_settings() {
         added_at: UnixMillis::new(NOW - 172_800_000),
         active_at: UnixMillis::new(NOW - 172_800_000),
     };
-    both("settings", (760.0, 1_860.0), true, || {
+    let told = || {
         let mut all = people();
         all.extend([
+            Message::Resized(SETTINGS.0, SETTINGS.1),
             at_home(home::Message::Settings(true)),
             news(News::Settings(Ok(Settings { receipts: true, typing: false }))),
+            news(News::LockAfter(Ok(Some(std::time::Duration::from_secs(300))))),
             news(News::Devices(Ok(vec![device(1, Some("Desk")), device(2, None)]))),
             news(News::OwnLink(Ok(format!("{}&handle=alice&identity={}", server(), "05".repeat(33))))),
-            at_home(home::Message::RemoveDevice(Some(DeviceId::new(2).unwrap()))),
         ]);
+        all
+    };
+    let show = |section, more: Vec<settings::Message>| {
+        let mut all = told();
+        all.push(at_home(home::Message::Setting(settings::Message::Show(section))));
+        all.extend(more.into_iter().map(|message| at_home(home::Message::Setting(message))));
+        all
+    };
+    both("settings", SETTINGS, true, told);
+    let removing = Grave::RemoveDevice(DeviceId::new(2).unwrap());
+    both("settings-devices", SETTINGS, true, || show(Section::Devices, vec![settings::Message::Ask(Some(removing))]));
+    both("settings-privacy", SETTINGS, true, || show(Section::Privacy, Vec::new()));
+    both("settings-network", SETTINGS, true, || show(Section::Network, Vec::new()));
+    both("settings-notices", SETTINGS, true, || show(Section::Notices, Vec::new()));
+    both("settings-appearance", SETTINGS, true, || show(Section::Appearance, Vec::new()));
+    both("settings-about", SETTINGS, true, || show(Section::About, Vec::new()));
+    both("settings-storage", (SETTINGS.0, 900.0), true, || {
+        let mut all = show(Section::Storage, vec![settings::Message::Ask(Some(Grave::Export))]);
+        let usage =
+            Usage { messages: 48_300_000, files: 1_240_000_000, home: "/home/alice/.local/share/endtoend".to_owned() };
+        let path = "/home/alice/Downloads/endtoend-2026-11-26.backup".into();
+        all.push(news(News::Usage(Ok(usage))));
+        all.push(news(News::Written(Ok(Written { path, people: 31, messages: 8_204 }))));
+        all
+    });
+    both("settings-narrow", (360.0, 640.0), true, || {
+        let mut all = show(Section::Appearance, Vec::new());
+        all.push(Message::Resized(360.0, 640.0));
         all
     });
 }
+
+const SETTINGS: (f32, f32) = (900.0, 700.0);

@@ -2,7 +2,9 @@
 
 use iced::{Color, Theme, color};
 
-/// What a colour is for. Two sets, and nothing else in the program names a colour.
+use crate::preferences::Accent;
+
+/// What a colour is for. Two sets, each with the accents that there are, and nothing else in the program names a colour.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Colors {
     /// Behind the list of conversations and around cards.
@@ -83,10 +85,41 @@ pub const DARK: Colors = Colors {
     face: (0.30, 0.38),
 };
 
+/// Accent, words on it, and behind messages of one's own: by day.
+const fn by_day(accent: Accent) -> [Color; 3] {
+    match accent {
+        Accent::Green => [LIGHT.accent, LIGHT.on_accent, LIGHT.own],
+        Accent::Blue => [color!(0x1D5A96), color!(0xFFFFFF), color!(0xD9E6F4)],
+        Accent::Violet => [color!(0x6A3F97), color!(0xFFFFFF), color!(0xE8DFF3)],
+        Accent::Rust => [color!(0x8F4218), color!(0xFFFFFF), color!(0xF6E2D7)],
+        Accent::Grey => [color!(0x4A5350), color!(0xFFFFFF), color!(0xDFE4E1)],
+    }
+}
+
+/// The same by night.
+const fn by_night(accent: Accent) -> [Color; 3] {
+    match accent {
+        Accent::Green => [DARK.accent, DARK.on_accent, DARK.own],
+        Accent::Blue => [color!(0x8FBCEB), color!(0x0A2036), color!(0x1C3550)],
+        Accent::Violet => [color!(0xC3A6EC), color!(0x21103A), color!(0x352A4D)],
+        Accent::Rust => [color!(0xF0B08C), color!(0x3A1604), color!(0x4B2E1F)],
+        Accent::Grey => [color!(0xB6C2BE), color!(0x161C1A), color!(0x343C39)],
+    }
+}
+
 impl Colors {
     /// Those of a theme that this program has made.
     pub fn of(theme: &Theme) -> Self {
-        if theme.extended_palette().is_dark { DARK } else { LIGHT }
+        let colors = if theme.extended_palette().is_dark { DARK } else { LIGHT };
+        let primary = theme.palette().primary;
+        let own = Accent::ALL.into_iter().map(|accent| colors.with(accent)).find(|it| it.accent == primary);
+        own.unwrap_or(colors)
+    }
+
+    /// The same with another accent.
+    pub fn with(self, accent: Accent) -> Self {
+        let [accent, on_accent, own] = if self.ground == DARK.ground { by_night(accent) } else { by_day(accent) };
+        Self { accent, on_accent, own, ..self }
     }
 
     /// The colour of the face whose hue is this, in degrees.
@@ -123,7 +156,10 @@ mod tests {
 
     #[test]
     fn what_is_to_be_read_can_be_read() {
-        for (name, c) in [("light", LIGHT), ("dark", DARK)] {
+        let sets = Accent::ALL.into_iter().flat_map(|accent| {
+            [(format!("light, {accent:?}"), LIGHT.with(accent)), (format!("dark, {accent:?}"), DARK.with(accent))]
+        });
+        for (name, c) in sets {
             let words = [
                 ("text on ground", c.text, c.ground),
                 ("text on surface", c.text, c.surface),

@@ -9,7 +9,7 @@ use iced::{Font, Theme};
 
 pub use colors::Colors;
 
-use crate::preferences::Appearance;
+use crate::preferences::{Accent, Appearance};
 
 /// The typeface that comes with the program: Latin, Greek, Cyrillic. Others are the system's.
 pub const REGULAR: Font = Font::with_name("Inter");
@@ -56,15 +56,15 @@ fn palette(colors: Colors) -> Palette {
 }
 
 /// The theme that was chosen; `dark` is what the system says.
-pub fn theme(appearance: Appearance, dark: bool) -> Theme {
+pub fn theme(appearance: Appearance, dark: bool, accent: Accent) -> Theme {
     let dark = match appearance {
         Appearance::System => dark,
         Appearance::Light => false,
         Appearance::Dark => true,
     };
     match dark {
-        true => Theme::custom("dark", palette(colors::DARK)),
-        false => Theme::custom("light", palette(colors::LIGHT)),
+        true => Theme::custom("dark", palette(colors::DARK.with(accent))),
+        false => Theme::custom("light", palette(colors::LIGHT.with(accent))),
     }
 }
 
@@ -74,9 +74,14 @@ mod tests {
 
     #[test]
     fn each_theme_finds_its_own_colours_again() {
-        assert_eq!(Colors::of(&theme(Appearance::Light, true)), colors::LIGHT);
-        assert_eq!(Colors::of(&theme(Appearance::Dark, false)), colors::DARK);
-        assert_eq!(Colors::of(&theme(Appearance::System, true)), colors::DARK);
-        assert_eq!(Colors::of(&theme(Appearance::System, false)), colors::LIGHT);
+        for accent in Accent::ALL {
+            let of = |appearance, dark| Colors::of(&theme(appearance, dark, accent));
+            assert_eq!(of(Appearance::Light, true), colors::LIGHT.with(accent));
+            assert_eq!(of(Appearance::Dark, false), colors::DARK.with(accent));
+            assert_eq!(of(Appearance::System, true), colors::DARK.with(accent));
+            assert_eq!(of(Appearance::System, false), colors::LIGHT.with(accent));
+        }
+        assert_eq!(Colors::of(&theme(Appearance::Light, false, Accent::default())), colors::LIGHT);
+        assert_eq!(Colors::of(&theme(Appearance::Dark, false, Accent::default())), colors::DARK);
     }
 }

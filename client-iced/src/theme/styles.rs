@@ -4,6 +4,7 @@ use iced::widget::{button, container, pick_list, scrollable, text, text_editor, 
 use iced::{Background, Border, Color, Shadow, Theme, border, overlay};
 
 use super::{CORNER, CORNER_SMALL, Colors};
+use crate::preferences::Accent;
 
 const CLEAR: Color = Color::TRANSPARENT;
 
@@ -307,5 +308,13 @@ pub fn switch(theme: &Theme, status: toggler::Status) -> toggler::Style {
         text_color: Some(c.text),
         border_radius: None,
         padding_ratio: 0.15,
+    }
+}
+
+/// A sample of an accent.
+pub fn sample(accent: Accent) -> impl Fn(&Theme) -> container::Style {
+    move |theme| {
+        let color = Colors::of(theme).with(accent).accent;
+        container::background(color).border(border::rounded(CORNER_SMALL))
     }
 }

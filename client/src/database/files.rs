@@ -322,6 +322,14 @@ impl Store<'_> {
         Ok(())
     }
 
+    /// The files of others that are here as a whole.
+    pub(crate) fn fetched_files(&self) -> Result<Vec<i64>, DatabaseError> {
+        let sql = "SELECT seq FROM files WHERE direction = 'in' AND state = 'here' ORDER BY seq";
+        let mut query = self.connection.prepare(sql)?;
+        let seqs = query.query_map([], |row| row.get(0))?;
+        Ok(seqs.collect::<Result<_, _>>()?)
+    }
+
     /// The names of all files that may lie on this disk.
     pub(crate) fn local_files(&self) -> Result<HashSet<LocalName>, DatabaseError> {
         let mut query = self.connection.prepare("SELECT local FROM files")?;

@@ -154,6 +154,8 @@ pub enum Command {
     Backup(PathBuf, Password, Reply<Result<Summary, BackupError>>),
     /// Write people and messages into one file that anybody can read.
     Export(PathBuf, Reply<Result<Summary, BackupError>>),
+    /// Take the files that others have sent from this disk; they are offered again. Answered with how many bytes that were.
+    ClearFiles(Reply<Result<u64, DatabaseError>>),
     /// How things are.
     Status(Reply<Result<Status, DatabaseError>>),
     /// Close the connection and the profile.

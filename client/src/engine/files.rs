@@ -362,7 +362,7 @@ impl Runner {
         self.look_at_lives()
     }
 
-    fn file_is(&mut self, kept: &KeptFile, state: FileState) -> Result<(), DatabaseError> {
+    pub(super) fn file_is(&mut self, kept: &KeptFile, state: FileState) -> Result<(), DatabaseError> {
         if self.database().write(|store| store.set_file_state(kept.seq, state))? {
             self.tell_file(kept, FileStep::Is(state));
         }

@@ -562,6 +562,14 @@ impl EngineHandle {
         self.ask(BackupError::GivenUp, |reply| Command::Export(path, reply)).await
     }
 
+    /// See [`Command::ClearFiles`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn clear_files(&self) -> Result<u64, DatabaseError> {
+        self.ask(DatabaseError::Stopped, Command::ClearFiles).await
+    }
+
     /// See [`Command::Status`].
     ///
     /// # Errors

@@ -25,6 +25,7 @@ mod acks;
 mod answers;
 mod asking;
 mod chains;
+mod clearing;
 pub mod command;
 mod conversing;
 mod copying;

@@ -196,6 +196,10 @@ impl Runner {
             Command::Unlock(_, reply) => answer(reply, Err(UnlockError::NotLocked)),
             Command::Backup(path, passphrase, reply) => self.copy(path, Copy::Sealed(passphrase), reply),
             Command::Export(path, reply) => self.copy(path, Copy::Plain, reply),
+            Command::ClearFiles(reply) => {
+                let cleared = self.clear_files();
+                answer(reply, cleared);
+            }
             Command::Active => self.idle.seen(clock::monotonic(), clock::now()),
             Command::LockAfter(reply) => answer(reply, self.database().read().lock_after()),
             Command::SetLockAfter(after, reply) => {

@@ -116,7 +116,7 @@ impl Chat {
 }
 
 /// How large a file is, in the units of decimal prefixes.
-fn length(t: &Strings, bytes: u64) -> String {
+pub(super) fn length(t: &Strings, bytes: u64) -> String {
     let tenths = |unit: u64| {
         let tenths = bytes / (unit / 10);
         format!("{}{}{}", tenths / 10, t.get("decimal-mark"), tenths % 10)

@@ -13,12 +13,15 @@ use super::{Home, Message, Place};
 use crate::calendar::{Present, span};
 use crate::failure::Failure;
 use crate::identicon::identicon;
+use crate::preferences::Density;
 use crate::strings::Strings;
 use crate::theme::{STRONG, size, styles};
 use crate::ui::{self, id};
 
-/// Of a conversation, in logical pixels.
-const ROW: f32 = 64.0;
+/// Of a conversation, in logical pixels: roomy, and dense.
+const ROWS: [f32; 2] = [64.0, 48.0];
+/// Of a face beside it.
+const FACES: [u16; 2] = [42, 32];
 /// Of a heading.
 const HEADING: f32 = 34.0;
 /// Beyond what is seen, so much is made too.
@@ -34,11 +37,20 @@ enum Line<'a> {
 }
 
 impl Line<'_> {
-    const fn height(&self) -> f32 {
+    const fn height(&self, row: f32) -> f32 {
         match self {
             Line::Heading(_) => HEADING,
-            Line::Conversation(_) | Line::Found(_) => ROW,
+            Line::Conversation(_) | Line::Found(_) => row,
         }
+    }
+}
+
+/// Height of a line, and of a face in it.
+const fn measures(density: Density) -> (f32, u16) {
+    let ([roomy, dense], [roomy_face, dense_face]) = (ROWS, FACES);
+    match density {
+        Density::Roomy => (roomy, roomy_face),
+        Density::Dense => (dense, dense_face),
     }
 }
 
@@ -110,12 +122,13 @@ impl Home {
         let (from, to) = (self.list_place.offset - BEYOND, self.list_place.offset + height + BEYOND);
         let (mut above, mut below, mut at) = (0.0, 0.0, 0.0);
         let mut made = Vec::new();
+        let (row, _) = measures(self.density);
         for line in &lines {
-            let end = at + line.height();
+            let end = at + line.height(row);
             if end < from {
-                above += line.height();
+                above += line.height(row);
             } else if at > to {
-                below += line.height();
+                below += line.height(row);
             } else {
                 made.push(match line {
                     Line::Heading(key) => heading(t, key),
@@ -145,6 +158,7 @@ impl Home {
         let handle = conversation.contact.handle.as_ref();
         let open = self.chat.as_ref().is_some_and(|chat| Some(&chat.with) == handle);
         let name = name(conversation);
+        let (height, face) = measures(self.density);
         let time = conversation.last.as_ref().map(|last| ui::small(present.brief(t, last.sent_at)));
         let unread = (conversation.unread > 0).then(|| {
             let count = if conversation.unread > 99 { "99+".to_owned() } else { conversation.unread.to_string() };
@@ -156,15 +170,15 @@ impl Home {
             .spacing(8)
             .align_y(Center);
         let content = row![
-            identicon(handle.map_or(name.as_str(), Handle::as_str), 42),
+            identicon(handle.map_or(name.as_str(), Handle::as_str), face),
             column![first, second].spacing(3).width(Fill)
         ]
         .spacing(12)
         .align_y(Center)
         .height(Fill);
         button(content)
-            .padding([8, 10])
-            .height(ROW)
+            .padding([4, 10])
+            .height(height)
             .width(Fill)
             .clip(true)
             .style(styles::line(open))
@@ -186,8 +200,8 @@ impl Home {
         let second = container(ui::note(words).wrapping(text::Wrapping::None)).width(Fill).clip(true);
         let content = container(column![first, second].spacing(3)).center_y(Fill);
         button(content)
-            .padding([8, 10])
-            .height(ROW)
+            .padding([4, 10])
+            .height(measures(self.density).0)
             .width(Fill)
             .clip(true)
             .style(styles::line(shown))
@@ -231,8 +245,8 @@ impl Home {
     }
 
     /// Whether there is a connection, and if not what is done about it.
-    fn connection_line<'a>(&self, t: &Strings, present: &Present) -> Element<'a, Message> {
-        let (on, words) = match &self.connection {
+    pub(super) fn connection_words(&self, t: &Strings, present: &Present) -> (bool, String) {
+        match &self.connection {
             ConnectionState::Online => (true, t.get("online")),
             ConnectionState::Connecting => (false, t.get("connecting")),
             ConnectionState::Offline { retry_at, why } => {
@@ -245,7 +259,11 @@ impl Home {
                     None => (false, t.with("offline", [("why", why)])),
                 }
             }
-        };
+        }
+    }
+
+    fn connection_line<'a>(&self, t: &Strings, present: &Present) -> Element<'a, Message> {
+        let (on, words) = self.connection_words(t, present);
         let dot = container(space().width(8).height(8)).width(8).height(8).style(styles::dot(on));
         row![dot, ui::small(words).width(Fill)].spacing(8).padding([9, 16]).align_y(Center).into()
     }

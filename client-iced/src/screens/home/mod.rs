@@ -8,8 +8,11 @@
 //! | `found.rs` | messages that were found |
 //! | `files.rs` | files: what is to be sent, and those of messages |
 //! | [`timeline`] | rules: which part of its history is in memory |
-//! | `list.rs`, `conversation.rs`, `lines.rs`, `composer.rs`, `panel.rs`, `settings.rs`, `view.rs` | what is to be seen |
+//! | `list.rs`, `conversation.rs`, `lines.rs`, `composer.rs`, `panel.rs`, `view.rs` | what is to be seen |
+//! | [`settings`] | the settings |
+//! | `beside.rs` | what the rest of the program may know |
 
+mod beside;
 mod chat;
 mod composer;
 mod conversation;
@@ -19,7 +22,7 @@ mod lines;
 mod list;
 mod news;
 mod panel;
-mod settings;
+pub mod settings;
 pub mod timeline;
 mod view;
 
@@ -29,23 +32,23 @@ mod tests;
 use std::collections::BTreeMap;
 
 use endtoend_client::contact_link::{ContactLink, LINK_BYTES_MAX};
-use endtoend_client::database::{Conversation, Direction, MessageRef, Settings, Standing};
-use endtoend_client::engine::{ConnectionState, Deed, OwnDevice};
+use endtoend_client::database::{Conversation, Direction, MessageRef, Standing};
+use endtoend_client::engine::{ConnectionState, Deed};
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::{BadNickname, NICKNAME_BYTES_MAX, Nickname};
-use endtoend_protocol::{DeviceId, Emoji, Lifetime, UnixMillis};
+use endtoend_protocol::{Emoji, Lifetime, UnixMillis};
 use iced::keyboard::{self, key};
 use iced::widget::text_editor;
 
 use crate::app::Action;
 use crate::failure::Failure;
 use crate::order::{Me, Order};
-use crate::preferences::Preferences;
-use crate::qr::Code;
+use crate::preferences::{Density, Preferences};
 use crate::ui::id;
 use chat::Chat;
 use files::Attaching;
 use found::Found;
+use settings::SettingsPage;
 
 /// Narrower than this, in logical pixels, the list and the conversation take turns.
 pub const NARROW: f32 = 720.0;
@@ -122,24 +125,14 @@ pub enum Message {
     Settings(bool),
     /// Other preferences.
     Prefer(Preferences),
-    /// Something else is told to others.
-    SetPrivacy(Settings),
-    /// A device is to go: asks once more.
-    RemoveDevice(Option<DeviceId>),
-    /// It is meant.
-    RemoveDeviceMeant(DeviceId),
-    /// What a new device shows.
-    LinkCodeEdited(String),
-    /// That is it.
-    Meet,
-    /// The digits are the same.
-    LetIn,
-    /// They are not.
-    LinkStopped,
+    /// In the settings.
+    Setting(settings::Message),
     /// What was told was read.
     Dismiss,
     /// Into the clipboard.
     Copy(String),
+    /// The same, and it does not stay there.
+    CopySecret(String),
 }
 
 /// What happened in the open conversation.
@@ -177,42 +170,6 @@ pub enum ChatMessage {
     StopFile(MessageRef),
     /// Out of the profile.
     Save(MessageRef),
-}
-
-/// Something between a new device and this one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Linking {
-    /// Nothing yet.
-    #[default]
-    Idle,
-    /// Its code is here, and the server is asked.
-    Asking,
-    /// Both have to show this.
-    Digits(String),
-    /// The person has said so, and the server is told.
-    LettingIn,
-    /// It is in.
-    Done,
-}
-
-/// How this account is passed on.
-#[derive(Debug)]
-struct OwnLink {
-    text: String,
-    /// `None` for a link that is too long for a code.
-    code: Option<Code>,
-}
-
-/// Everything about the settings that is not a preference.
-#[derive(Debug, Default)]
-pub struct SettingsPage {
-    link: Option<Result<OwnLink, Failure>>,
-    privacy: Option<Settings>,
-    devices: Option<Result<Vec<OwnDevice>, Failure>>,
-    removing: Option<DeviceId>,
-    code: String,
-    linking: Linking,
-    failure: Option<Failure>,
 }
 
 /// Somebody to write to.
@@ -264,6 +221,7 @@ pub struct Home {
     clock_off: Option<(u64, bool)>,
     focused: bool,
     width: f32,
+    density: Density,
 }
 
 impl Home {
@@ -289,6 +247,7 @@ impl Home {
             clock_off: None,
             focused,
             width,
+            density: Density::default(),
         };
         (home, vec![Action::Order(Order::Conversations)])
     }
@@ -342,6 +301,7 @@ impl Home {
             keyboard::Key::Character("n") if modifiers.command() => self.open_new_chat(),
             keyboard::Key::Character(",") if modifiers.command() => self.open_settings(),
             keyboard::Key::Character("o") if modifiers.command() => self.attach(""),
+            keyboard::Key::Character("l") if modifiers.command() => vec![Action::Order(Order::Lock)],
             _ => Vec::new(),
         }
     }
@@ -370,11 +330,6 @@ impl Home {
     fn open_new_chat(&mut self) -> Vec<Action> {
         self.new_chat = Some(NewChat::default());
         vec![Action::Focus(id::NEW_CHAT)]
-    }
-
-    fn open_settings(&mut self) -> Vec<Action> {
-        self.settings = Some(SettingsPage::default());
-        [Order::Settings, Order::Devices, Order::OwnLink].map(Action::Order).to_vec()
     }
 
     fn leave_chat(&mut self) {
@@ -505,41 +460,8 @@ impl Home {
             Message::FileEdited(path) => return self.file_edited(path),
             Message::FileDone => return self.file_done(),
             Message::Copy(text) => return vec![Action::Copy(text)],
-            Message::SetPrivacy(_)
-            | Message::RemoveDevice(_)
-            | Message::RemoveDeviceMeant(_)
-            | Message::LinkCodeEdited(_)
-            | Message::Meet
-            | Message::LetIn
-            | Message::LinkStopped => return self.settings_message(message),
-        }
-        Vec::new()
-    }
-
-    fn settings_message(&mut self, message: Message) -> Vec<Action> {
-        let Some(page) = &mut self.settings else { return Vec::new() };
-        page.failure = None;
-        match message {
-            Message::SetPrivacy(settings) => return vec![Action::Order(Order::SetSettings(settings))],
-            Message::RemoveDevice(device) => page.removing = device,
-            Message::RemoveDeviceMeant(device) => {
-                (page.removing, page.devices) = (None, None);
-                return vec![Action::Order(Order::RemoveDevice(device))];
-            }
-            Message::LinkCodeEdited(typed) if typed.len() <= FILTER_BYTES_MAX => page.code = typed,
-            Message::Meet if !page.code.trim().is_empty() => {
-                page.linking = Linking::Asking;
-                return vec![Action::Order(Order::Meet(page.code.trim().to_owned()))];
-            }
-            Message::LetIn => {
-                page.linking = Linking::LettingIn;
-                return vec![Action::Order(Order::LetIn)];
-            }
-            Message::LinkStopped => {
-                page.linking = Linking::Idle;
-                page.code.clear();
-            }
-            _ => {}
+            Message::CopySecret(text) => return vec![Action::CopySecret(text)],
+            Message::Setting(message) => return self.settings_message(message),
         }
         Vec::new()
     }

@@ -5,10 +5,9 @@ use endtoend_client::engine::{Change, ConnectionState, Event, FileStep};
 use endtoend_client::handle::Handle;
 use endtoend_protocol::UnixMillis;
 
-use super::{Home, Linking, OwnLink};
+use super::Home;
 use crate::app::Action;
 use crate::order::{News, Order};
-use crate::qr::Code;
 
 impl Home {
     /// The bridge tells something.
@@ -134,9 +133,15 @@ impl Home {
                 self.failure = Some(failure);
                 Vec::new()
             }
-            News::Settings(_) | News::Devices(_) | News::Digits(_) | News::LetIn(_) | News::OwnLink(_) => {
-                self.settings_news(news)
-            }
+            News::Settings(_)
+            | News::Devices(_)
+            | News::Digits(_)
+            | News::LetIn(_)
+            | News::OwnLink(_)
+            | News::LockAfter(_)
+            | News::Usage(_)
+            | News::Written(_)
+            | News::Cleared(_) => self.settings_news(news),
             // Of another screen, or for the application.
             News::Step(_)
             | News::Entered(_)
@@ -146,30 +151,6 @@ impl Home {
             | News::StartedOver(_)
             | News::Now(_) => Vec::new(),
         }
-    }
-
-    fn settings_news(&mut self, news: News) -> Vec<Action> {
-        let Some(page) = &mut self.settings else { return Vec::new() };
-        match news {
-            News::Settings(Ok(privacy)) => page.privacy = Some(privacy),
-            News::Settings(Err(failure)) => page.failure = Some(failure),
-            News::Devices(devices) => page.devices = Some(devices),
-            News::OwnLink(link) => {
-                page.link = Some(link.map(|text| OwnLink { code: Code::of(&text), text }));
-            }
-            News::Digits(Ok(digits)) => page.linking = Linking::Digits(digits),
-            News::LetIn(Ok(())) => {
-                page.linking = Linking::Done;
-                page.code.clear();
-                return vec![Action::Order(Order::Devices)];
-            }
-            News::Digits(Err(failure)) | News::LetIn(Err(failure)) => {
-                page.linking = Linking::Idle;
-                page.failure = Some(failure);
-            }
-            _ => {}
-        }
-        Vec::new()
     }
 
     /// Looks at everything once more.

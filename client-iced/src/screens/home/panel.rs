@@ -119,7 +119,7 @@ impl Home {
             .padding(12)
             .center_x(Fill)
             .style(styles::boxed);
-        let copy = ui::plain(t.get("copy"), Message::Copy(verification.safety_number.clone()));
+        let copy = ui::plain(t.get("copy"), Message::CopySecret(verification.safety_number.clone()));
         let mut content = column![title];
         if verification.changed {
             let warning = text(t.with("safety-changed", [("name", chat.with.as_str())])).size(size::NOTE);

@@ -2,7 +2,7 @@
 
 use endtoend_client::database::{MessageRef, MessageState, Page, Standing, StoredMessage};
 use endtoend_client::engine::{Change, ConnectionState, Deed, Event, FileStep, OfflineReason};
-use endtoend_protocol::{Text, UnixMillis, limits};
+use endtoend_protocol::{DeviceId, Text, UnixMillis, limits};
 use iced::widget::text_editor::{Action as Typed, Edit};
 
 use super::*;
@@ -287,8 +287,9 @@ fn a_device_goes_only_when_that_is_meant() {
     let mut home = talking(Vec::new());
     home.update(Message::Settings(true), AT);
     let device = DeviceId::new(2).unwrap();
-    assert!(home.update(Message::RemoveDevice(Some(device)), AT).is_empty());
-    let actions = home.update(Message::RemoveDeviceMeant(device), AT);
+    let grave = settings::Grave::RemoveDevice(device);
+    assert!(home.update(Message::Setting(settings::Message::Ask(Some(grave))), AT).is_empty());
+    let actions = home.update(Message::Setting(settings::Message::Meant), AT);
     assert!(matches!(actions.as_slice(), [Action::Order(Order::RemoveDevice(it))] if *it == device));
 }
 

@@ -397,3 +397,27 @@ async fn what_was_begun_when_the_program_died_is_removed_and_what_is_known_stays
         scene.alice.engine.handle().save_file(scene.alice.handle.clone(), note, scene.path("note"), false).await;
     assert!(saved.is_ok() && fs::read(scene.path("note")).unwrap() == bytes());
 }
+
+/// Room is made, nothing is lost, and what this account has sent stays.
+#[tokio::test]
+async fn what_was_fetched_goes_from_the_disk_and_comes_again() {
+    let scene = Scene::new().await;
+    let id = scene.attach().await;
+    Scene::until(&scene.bob, "alice", id, FileState::Offered).await;
+    let bob = scene.bob.engine.handle();
+    assert_eq!(bob.clear_files().await.unwrap(), 0, "nothing was fetched yet");
+    bob.fetch_file("alice".parse().unwrap(), id).await.unwrap();
+    Scene::until(&scene.bob, "alice", id, FileState::Here).await;
+    let freed = bob.clear_files().await.unwrap();
+    assert!(freed >= bytes().len() as u64, "{freed}");
+    Scene::until(&scene.bob, "alice", id, FileState::Offered).await;
+    let place = scene.path("copy.txt");
+    let gone = bob.save_file("alice".parse().unwrap(), id, place.clone(), false).await;
+    assert!(matches!(gone, Err(FileError::NotHere)));
+    bob.fetch_file("alice".parse().unwrap(), id).await.unwrap();
+    Scene::until(&scene.bob, "alice", id, FileState::Here).await;
+    bob.save_file("alice".parse().unwrap(), id, place.clone(), false).await.unwrap();
+    assert_eq!(fs::read(place).unwrap(), bytes());
+    assert_eq!(scene.alice.engine.handle().clear_files().await.unwrap(), 0);
+    Scene::until(&scene.alice, "bob", id, FileState::Here).await;
+}

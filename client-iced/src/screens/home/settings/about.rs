@@ -1,0 +1,58 @@
+//! What keys do, and what this is.
+
+use iced::Element;
+use iced::Fill;
+use iced::widget::{Column, column, row, space, text};
+
+use super::licences::{self, Part};
+use super::view::card;
+use super::{Message as M, SettingsPage};
+use crate::screens::home::Message;
+use crate::strings::Strings;
+use crate::theme::{STRONG, size};
+use crate::ui;
+
+pub(super) fn keyboard<'a>(t: &'a Strings) -> Element<'a, Message> {
+    let line = |keys: &'a str, about: &'static str| {
+        row![text(keys).size(size::NOTE).font(STRONG).width(140), ui::note(t.get(about)).width(Fill)].spacing(12)
+    };
+    card(
+        t.get("keys"),
+        column![
+            line("Enter", "keys-send"),
+            line("Shift + Enter", "keys-line"),
+            line("↑", "keys-edit"),
+            line("Ctrl + K", "keys-filter"),
+            line("Ctrl + N", "keys-new"),
+            line("Ctrl + O", "keys-file"),
+            line("Ctrl + ,", "keys-settings"),
+            line("Ctrl + L", "keys-lock"),
+            line("Esc", "keys-back"),
+        ]
+        .spacing(6),
+    )
+}
+
+pub(super) fn view<'a>(t: &'a Strings, page: &'a SettingsPage) -> Element<'a, Message> {
+    let version = t.with("version", [("version", env!("CARGO_PKG_VERSION"))]);
+    let (shown, key) = (page.licences, if page.licences { "licences-hide" } else { "licences-show" });
+    let parts = shown.then(|| {
+        let line = |part: Part<'static>| {
+            let name = format!("{} {}", part.name, part.version);
+            row![ui::small(name).width(Fill), ui::small(part.licence).width(Fill)].spacing(12).into()
+        };
+        Column::with_children(licences::parts().map(line)).spacing(3)
+    });
+    let more = row![ui::quiet(t.get(key), Message::Setting(M::Licences(!shown))), space()];
+    card(
+        t.get("about"),
+        column![
+            ui::body(version),
+            ui::note(t.get("licence")),
+            ui::note(t.get("font-licence")),
+            ui::note(t.get("licences-note")),
+            more
+        ]
+        .push(parts),
+    )
+}
