@@ -15,6 +15,7 @@ use endtoend_client::engine::{
 use endtoend_client::files::{PrepareError, SaveError};
 use endtoend_client::handle::BadHandle;
 use endtoend_client::profile::ProfileError;
+use endtoend_client::transport::TorTrouble;
 use endtoend_protocol::RefusalCode;
 
 use crate::preferences::PreferencesError;
@@ -92,8 +93,26 @@ impl From<OfflineReason> for Failure {
             OfflineReason::Closed(why) => Self::because("offline-closed", &why),
             OfflineReason::Protocol | OfflineReason::Misnumbered(_) => Self::new("offline-protocol"),
             OfflineReason::Storage(why) => Self::because("profile-failed", &why),
+            OfflineReason::Tor(trouble) => trouble.into(),
             OfflineReason::Locked => Self::new("profile-is-locked"),
             OfflineReason::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<TorTrouble> for Failure {
+    fn from(trouble: TorTrouble) -> Self {
+        match trouble {
+            TorTrouble::NoNetwork => Self::new("tor-no-network"),
+            TorTrouble::ClockWrong => Self::new("tor-clock-wrong"),
+            TorTrouble::Blocked => Self::new("tor-blocked"),
+            TorTrouble::BridgeRefused => Self::new("tor-bridge-refused"),
+            TorTrouble::ProgramMissing { .. } => Self::because("tor-program-missing", &trouble),
+            TorTrouble::ProgramFailed => Self::new("tor-program-failed"),
+            TorTrouble::Folder { .. } | TorTrouble::Failed { .. } | TorTrouble::NotBuilt => {
+                Self::because("tor-failed", &trouble)
+            }
+            TorTrouble::Stuck => Self::new("tor-stuck"),
         }
     }
 }

@@ -9,6 +9,8 @@ use rustls::pki_types::{DnsName, ServerName};
 /// Used when an address names no port.
 pub const PORT_DEFAULT: u16 = 8443;
 const SCHEME: &str = "endtoend://";
+const LOCALHOST: &str = "localhost";
+const ONION: &str = ".onion";
 
 /// Where a server is and by which key it is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -141,6 +143,19 @@ impl Host {
             Self::Ip(address) => ServerName::IpAddress((*address).into()),
         }
     }
+
+    /// Whether it is this machine itself, by its number or as `localhost`, which is never looked up.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Dns(name) => name.as_ref() == LOCALHOST,
+            Self::Ip(address) => address.to_canonical().is_loopback(),
+        }
+    }
+
+    /// Whether only Tor can reach it.
+    pub fn is_onion(&self) -> bool {
+        matches!(self, Self::Dns(name) if name.as_ref().ends_with(ONION))
+    }
 }
 
 impl FromStr for Pin {
@@ -259,6 +274,20 @@ mod tests {
             assert_eq!(text.parse::<ServerAddress>(), Err(error), "{text}");
         }
         assert_eq!(format!("endtoend://h/#pin={}", PIN.replace('0', "g")).parse::<ServerAddress>(), Err(E::Pin));
+    }
+
+    #[test]
+    fn this_machine_and_onion_services_are_known_by_their_names() {
+        let told = |host: &str| host.parse::<Host>().map(|host| (host.is_loopback(), host.is_onion())).unwrap();
+        for host in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "localhost", "LocalHost"] {
+            assert_eq!(told(host), (true, false), "{host}");
+        }
+        for host in ["128.0.0.1", "0.0.0.0", "::", "192.168.1.2", "localhost.example.org", "my-localhost", "onion"] {
+            assert_eq!(told(host), (false, false), "{host}");
+        }
+        assert_eq!(told("expyuzz4wqqyqhjn.onion"), (false, true));
+        assert_eq!(told("chat.expyuzz4wqqyqhjn.ONION"), (false, true));
+        assert_eq!(told("expyuzz4wqqyqhjn.onion.example.org"), (false, false));
     }
 
     fn any_host() -> impl Strategy<Value = String> {

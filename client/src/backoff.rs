@@ -18,21 +18,35 @@ pub const ASKED_MAX: Duration = Duration::from_secs(3600);
 pub const SENT_AWAY_MIN: Duration = Duration::from_secs(1);
 
 /// Counts failures and says how long to wait. Has neither clock nor randomness of its own.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Backoff {
     failures: u32,
+    /// 1 or more.
+    stretch: u32,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Backoff {
     /// No failure yet.
     pub const fn new() -> Self {
-        Self { failures: 0 }
+        Self { failures: 0, stretch: 1 }
     }
 
-    /// The wait after one more failure: evenly spread over zero to `min(CAP, BASE * 2^failures)` by `random`, which
+    /// From now on waits are so many times longer: an attempt through Tor costs relays work, and takes longer itself.
+    pub const fn stretch(&mut self, times: u32) {
+        self.stretch = if times == 0 { 1 } else { times };
+    }
+
+    /// The wait after one more failure: evenly spread over zero to `min(CAP, BASE * 2^failures)`, stretched, by `random`, which
     /// is any 64 random bits.
     pub fn next_delay(&mut self, random: u64) -> Duration {
         let ceiling = BASE.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(CAP);
+        let ceiling = ceiling.saturating_mul(self.stretch);
         self.failures = self.failures.saturating_add(1);
         let micros = ceiling.as_micros().saturating_add(1).saturating_mul(u128::from(random)) >> 64;
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
@@ -86,6 +100,14 @@ mod tests {
     }
 
     #[test]
+    fn through_tor_every_wait_is_longer_and_still_has_an_end() {
+        let mut backoff = Backoff::new();
+        backoff.stretch(3);
+        let waits = longest_delays(&mut backoff, 9);
+        assert_eq!((waits.first(), waits.last()), (Some(&(3 * BASE)), Some(&(3 * CAP))));
+    }
+
+    #[test]
     fn only_a_connection_that_lived_starts_over() {
         let mut backoff = Backoff::new();
         longest_delays(&mut backoff, 5);
@@ -121,7 +143,7 @@ mod tests {
 
         #[test]
         fn more_randomness_waits_longer(failures in 0_u32..u32::MAX, a: u64, b: u64) {
-            let wait = |random| Backoff { failures }.next_delay(random);
+            let wait = |random| Backoff { failures, stretch: 1 }.next_delay(random);
             prop_assert!(wait(a.min(b)) <= wait(a.max(b)));
         }
     }

@@ -1,5 +1,6 @@
 //! The program, as far as it goes without a server.
 
+#![expect(clippy::disallowed_types, reason = "it keeps a port on which nobody answers")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::Write as _;

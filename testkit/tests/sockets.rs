@@ -4,10 +4,11 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use endtoend_client::transport::{self, ConnectError};
+use endtoend_client::transport::{self, ConnectError, Network, NetworkSettings, Traffic};
 use endtoend_testkit::{Node, NodeOptions, PATIENCE, eventually};
 
 fn socket() -> Arc<TcpListener> {
@@ -31,8 +32,9 @@ struct Attempts {
 /// Connects again and again.
 async fn knock(address: String, attempts: Arc<Attempts>) {
     let address = address.parse().unwrap();
+    let network = Network::new(NetworkSettings::default(), Path::new("/nowhere"));
     while !attempts.over.load(Relaxed) {
-        let counter = match transport::connect(&address, PATIENCE).await {
+        let counter = match transport::connect(&network, &address, Traffic::Messages, PATIENCE).await {
             Ok(_) => &attempts.connected,
             Err(ConnectError::Unavailable { status: 503 }) => &attempts.sent_away,
             Err(ConnectError::Unreachable(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {

@@ -94,7 +94,11 @@ impl Worker {
                     };
                     let _gone = news.try_send(News::Step(step));
                 };
-                link(&mut profile, server, server_password.as_ref().map(bytes), CONNECT_TIMEOUT, told).await?;
+                let network = profile.network()?;
+                let server_password = server_password.as_ref().map(bytes);
+                let linked = link(&mut profile, &network, server, server_password, CONNECT_TIMEOUT, told).await;
+                network.close().await;
+                linked?;
                 self.start(profile, &password, true)?;
             }
             Entry::Recover(Ticket { handle, arrival }) => {
@@ -102,9 +106,16 @@ impl Worker {
                 self.say(News::Step(Step::Asking)).await;
                 let secret = password.to_zeroizing();
                 let server_password = server_password.as_ref().map(bytes);
-                let returning =
-                    Returning::prove(server, server_password, handle, secret.as_bytes(), CONNECT_TIMEOUT).await?;
-                returning.enter(&mut profile).await?;
+                let network = profile.network()?;
+                let password_bytes = secret.as_bytes();
+                let prove =
+                    Returning::prove(&network, server, server_password, handle, password_bytes, CONNECT_TIMEOUT);
+                let entered = match prove.await {
+                    Ok(returning) => returning.enter(&mut profile).await,
+                    Err(error) => Err(error),
+                };
+                network.close().await;
+                entered?;
                 self.start(profile, &password, true)?;
             }
         }

@@ -10,6 +10,7 @@ use endtoend_client::engine::recovery::Returning;
 use endtoend_client::engine::{AccountAnswer, AccountRequest, OwnDevice};
 use endtoend_client::handle::Handle;
 use endtoend_client::profile::Profile;
+use endtoend_client::transport::{Network, NetworkSettings};
 use endtoend_crypto_e2e::NAME_BYTES_MAX;
 use endtoend_protocol::{DeviceId, limits};
 use serde_json::{Value, json};
@@ -18,13 +19,13 @@ use crate::args::Arguments;
 use crate::commands::{CONNECT_TIMEOUT, home, open, open_with_password, start, stop};
 use crate::failure::{Failure, Kind};
 use crate::waiting::Waiting;
-use crate::{output, password};
+use crate::{network, output, password};
 
 /// Asks the server, within the command's time.
 async fn ask(arguments: &Arguments, request: AccountRequest) -> Result<AccountAnswer, Failure> {
     let engine = open(arguments, true)?;
     let done = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         Ok(waiting.during(engine.handle().account(request)).await??)
     }
     .await;
@@ -32,6 +33,9 @@ async fn ask(arguments: &Arguments, request: AccountRequest) -> Result<AccountAn
 }
 
 const CHANGED: &str = "the password is changed; other devices are logged out, and what `recovery --on` left is gone";
+
+/// What is told when somebody has waited for too long.
+pub(crate) const LATE: &str = "the server did not answer in time";
 
 /// Bytes of the line that six digits are looked for in.
 const DIGITS_LINE_MAX: u64 = 64;
@@ -89,7 +93,7 @@ pub(crate) async fn devices(arguments: &Arguments, remove: Option<DeviceId>, yes
 pub(crate) async fn let_in(arguments: &Arguments, code: &str) -> Result<(), Failure> {
     let engine = open(arguments, true)?;
     let done = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         let meet = AccountRequest::Meet { code: code.to_owned() };
         let AccountAnswer::Digits(agreed) = waiting.during(engine.handle().account(meet)).await?? else {
             return Err(Failure::new(Kind::Failed, "the server answered something else than was asked"));
@@ -108,7 +112,7 @@ pub(crate) async fn let_in(arguments: &Arguments, code: &str) -> Result<(), Fail
             return Err(Failure::new(Kind::Failed, different).hint("if it was a slip, begin anew with `link`"));
         }
         // The person may have taken a while.
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         waiting.during(engine.handle().account(AccountRequest::LetIn)).await??;
         Ok(())
     }
@@ -125,10 +129,15 @@ pub(crate) async fn link(arguments: &Arguments, server_password: Option<&Path>) 
     let known = Profile::exists(&home);
     // One password for the profile and, when its tokens have ended, for the account.
     let password = password::ask(arguments, !known)?;
+    let chosen = network::choose(arguments, &NetworkSettings::default(), Some(&server))?;
     let mut profile = match known {
         true => Profile::open(&home, password.as_bytes())?,
         false => Profile::create(&home, password.as_bytes())?,
     };
+    match known {
+        true => network::keep(arguments, &mut profile, Some(&server))?,
+        false => profile.database().write(|store| store.set_network(&chosen))?,
+    }
     let json = arguments.json;
     let news = |news: LinkNews| {
         let written = match (&news, json) {
@@ -145,11 +154,13 @@ pub(crate) async fn link(arguments: &Arguments, server_password: Option<&Path>) 
         drop(written);
     };
     let connect_timeout = CONNECT_TIMEOUT.min(arguments.timeout());
-    let linked = linking::link(&mut profile, server, server_password, connect_timeout, news);
+    let network = profile.network()?;
+    let linked = linking::link(&mut profile, &network, server, server_password, connect_timeout, news);
     let patience = arguments.timeout.unwrap_or(limits::LINK_LIFE);
-    let handle = tokio::time::timeout(patience, linked)
-        .await
-        .map_err(|_| Failure::new(Kind::TimedOut, "nobody has let this device in").hint("begin anew"))??;
+    let linked = tokio::time::timeout(patience, network::telling(&network, linked)).await;
+    network.close().await;
+    let handle =
+        linked.map_err(|_| Failure::new(Kind::TimedOut, "nobody has let this device in").hint("begin anew"))??;
     let device = profile.database().read().account()?.map(|account| account.device.get());
     done(
         arguments,
@@ -178,7 +189,7 @@ pub(crate) async fn recovery(arguments: &Arguments, on: bool) -> Result<(), Fail
         true => {
             let (engine, password) = open_with_password(arguments, true)?;
             let done = async {
-                let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+                let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
                 waiting.during(engine.handle().account(AccountRequest::KeepBackup { password })).await??;
                 Ok(())
             }
@@ -211,16 +222,28 @@ pub(crate) async fn recover(
         return Err(LinkDeviceError::Registered.into());
     }
     let connect_timeout = CONNECT_TIMEOUT.min(arguments.timeout());
-    let prove = Returning::prove(server, server_password, handle.clone(), password.as_bytes(), connect_timeout);
-    let late = |_| Failure::new(Kind::TimedOut, "the server did not answer in time");
-    let returning = tokio::time::timeout(arguments.timeout(), prove).await.map_err(late)??;
-    // Only now: with a wrong password there would be a profile that only that one opens.
-    let mut profile = match existing {
-        Some(profile) => profile,
-        None => Profile::create(&home, password.as_bytes())?,
-    };
-    let delay = returning.delay();
-    let handle = tokio::time::timeout(arguments.timeout(), returning.enter(&mut profile)).await.map_err(late)??;
+    let before = existing.as_mut().map(|profile| profile.database().read().network()).transpose()?;
+    let chosen = network::choose(arguments, &before.unwrap_or_default(), Some(&server))?;
+    let patience = arguments.timeout_by(chosen.choice.way_to(&server.host));
+    let (network, late) = (Network::new(chosen.clone(), &home), |_| Failure::new(Kind::TimedOut, LATE));
+    let prove =
+        Returning::prove(&network, server, server_password, handle.clone(), password.as_bytes(), connect_timeout);
+    let entered = async {
+        let returning = tokio::time::timeout(patience, network::telling(&network, prove)).await.map_err(late)??;
+        // Only now: with a wrong password there would be a profile that only that one opens.
+        let mut profile = match existing {
+            Some(profile) => profile,
+            None => Profile::create(&home, password.as_bytes())?,
+        };
+        profile.database().write(|store| store.set_network(&chosen))?;
+        let delay = returning.delay();
+        let handle = tokio::time::timeout(patience, returning.enter(&mut profile)).await.map_err(late)??;
+        Ok::<_, Failure>((profile, handle, delay))
+    }
+    .await;
+    network.close().await;
+    network::forget(&home, &network, entered.is_err());
+    let (mut profile, handle, delay) = entered?;
     let device = profile.database().read().account()?.map(|account| account.device.get());
     let text = match delay.is_zero() {
         true => format!("this is a device of {handle} now"),
@@ -270,7 +293,7 @@ pub(crate) async fn password(arguments: &Arguments, new: Option<&Path>) -> Resul
     let profile = Profile::open(&home, old.as_bytes())?;
     let engine = start(arguments, profile, old.clone(), true)?;
     let changed = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         let request = AccountRequest::ChangePassword { old: old.clone(), new: new.clone() };
         Ok(waiting.during(engine.handle().account(request)).await??)
     }
@@ -294,7 +317,7 @@ pub(crate) async fn delete(arguments: &Arguments, yes: bool) -> Result<(), Failu
     let profile = Profile::open(&home, password.as_bytes())?;
     let engine = start(arguments, profile, password.clone(), true)?;
     let deleted = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         Ok(waiting.during(engine.handle().account(AccountRequest::Delete { password })).await??)
     }
     .await;

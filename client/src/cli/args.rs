@@ -6,13 +6,17 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use endtoend_client::address::ServerAddress;
 use endtoend_client::contact_link::ContactLink;
+use endtoend_client::engine::Engine;
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::Nickname;
 use endtoend_client::profile::ProfileName;
+use endtoend_client::transport::{BridgeLine, Choice, Way};
 use endtoend_protocol::{DeviceId, InviteCode, Lifetime, MessageId, UnixMillis};
 
 /// How long a command may take unless told otherwise.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// The same through Tor, which may have to start first.
+const TIMEOUT_RELAYED: Duration = Duration::from_secs(180);
 
 /// End-to-end encrypted messages from a terminal.
 ///
@@ -39,7 +43,17 @@ pub(crate) struct Arguments {
     /// Read the password from the first line of a file
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) password_file: Option<PathBuf>,
-    /// Give up after this long, like 30s or 2m [default: 30s; attach and fetch: 30s in which nothing moves; listen and chat: never]
+    /// Way to the server; remembered: automatic (through Tor, but to this machine directly), tor, socks5://ADDRESS:PORT of a Tor that
+    /// runs already, or direct, which shows server and network this machine's address
+    #[arg(long, global = true, value_name = "WAY")]
+    pub(crate) network: Option<Choice>,
+    /// Do not ask about `--network direct`
+    #[arg(long, global = true)]
+    pub(crate) expose_address: bool,
+    /// File with bridges, one a line, at which Tor begins in the place of its public relays; remembered. none: at those
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) bridges: Option<PathBuf>,
+    /// Give up after this long, like 30s or 2m [default: 30s, and 3m through Tor; attach and fetch: 30s in which nothing moves; listen and chat: never]
     #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
     #[command(subcommand)]
@@ -307,6 +321,11 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
+    /// Look at the way through Tor, and change where it begins
+    Tor {
+        #[command(subcommand)]
+        what: Tor,
+    },
     /// Print what is known of account, outbox and unread messages, without connecting
     Status,
     /// Destroy this profile: its keys first, then everything else. Needs no password
@@ -315,6 +334,44 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Tor {
+    /// Start Tor, and print how far it gets and what hinders it
+    Status,
+    /// Start Tor, and reach the server through it
+    Check,
+    /// Reach the server on one circuit and then on another
+    NewCircuit,
+    /// Print or change the bridges at which Tor begins, and the programs that speak to them
+    Bridges(Bridges),
+}
+
+#[derive(Args)]
+pub(crate) struct Bridges {
+    /// Take those in a file, one a line, in the place of all others
+    #[arg(long, value_name = "PATH", conflicts_with = "clear")]
+    pub(crate) set: Option<PathBuf>,
+    /// Take one more
+    #[arg(long, value_name = "LINE")]
+    pub(crate) add: Vec<BridgeLine>,
+    /// Use none, but public relays
+    #[arg(long)]
+    pub(crate) clear: bool,
+    /// The program for a transport, where PATH has not the right one
+    #[arg(long, value_name = "TRANSPORT=PATH", value_parser = program)]
+    pub(crate) program: Vec<(String, PathBuf)>,
+}
+
+fn program(text: &str) -> Result<(String, PathBuf), String> {
+    let (transport, path) =
+        text.split_once('=').ok_or_else(|| "TRANSPORT=PATH, like obfs4=/opt/lyrebird".to_owned())?;
+    let path = PathBuf::from(path);
+    if transport.is_empty() || transport.len() > 32 || !path.is_absolute() {
+        return Err("the name of a transport, and a path from the root".to_owned());
+    }
+    Ok((transport.to_owned(), path))
 }
 
 fn lifetime(text: &str) -> Result<Lifetime, String> {
@@ -531,6 +588,20 @@ pub(crate) struct Fetch {
 impl Arguments {
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout.unwrap_or(TIMEOUT_DEFAULT)
+    }
+
+    /// How long a command may take that goes this way.
+    pub(crate) fn timeout_by(&self, way: Way) -> Duration {
+        self.timeout.unwrap_or(match way {
+            Way::Direct => TIMEOUT_DEFAULT,
+            Way::Tor | Way::Proxy(_) => TIMEOUT_RELAYED,
+        })
+    }
+
+    /// How long a command may take on this engine.
+    pub(crate) fn patience(&self, engine: &Engine) -> Duration {
+        let way = engine.network().borrow().way;
+        self.timeout_by(way.unwrap_or(Way::Direct))
     }
 
     /// The profile's folder. `None` when the environment names no home.

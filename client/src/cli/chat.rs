@@ -22,7 +22,7 @@ use crate::args::Arguments;
 use crate::chat_line::{Meaning, meaning};
 use crate::commands::{open, stop};
 use crate::conversation::{self, Line, show_unread};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::files;
 use crate::output;
 use crate::waiting::{News, Waiting};
@@ -107,6 +107,10 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
                     Some(line) if line.trim().is_empty() => {}
                     Some(line) => match meaning(&line, &own, last.get()) {
                         Meaning::Wrong(why) => output::note(&why),
+                        Meaning::Circuit => {
+                            handle.new_circuits().await.map_err(|error| Failure::new(Kind::Failed, error.to_string()))?;
+                            output::note("other circuits are used from now on");
+                        }
                         Meaning::Say(text) => own.push(handle.send(with.clone(), text).await?),
                         Meaning::Answer(id, text) => match handle.answer(with.clone(), text, id).await {
                             Err(SendError::NotAllowed(why)) => output::note(&why.to_string()),
@@ -248,6 +252,7 @@ fn mark(
             }
         }
         Event::Connection(_)
+        | Event::Network(_)
         | Event::File { .. }
         | Event::Changed { .. }
         | Event::Received { .. }

@@ -19,13 +19,15 @@ pub(crate) enum Meaning {
     Save(MessageId, Option<PathBuf>),
     /// Something else.
     Do(Deed),
+    /// Other circuits through Tor.
+    Circuit,
     /// What to tell whoever has typed it.
     Wrong(String),
 }
 
 /// How commands are written.
 pub(crate) const HELP: &str = "/reply WHICH TEXT, /edit WHICH TEXT, /delete WHICH, /hide WHICH, /react WHICH EMOJI, \
-     /unreact WHICH, /attach PATH, /save WHICH [PATH], /timer DURATION or off, /typing. WHICH: a number of your lines, ^ for their last message, or an id. \
+     /unreact WHICH, /attach PATH, /save WHICH [PATH], /timer DURATION or off, /typing, /circuit. WHICH: a number of your lines, ^ for their last message, or an id. \
      A text that begins with / is written //";
 
 /// Reads a line. `own` are the messages of this chat, `last` is the last of the other side's.
@@ -43,6 +45,7 @@ pub(crate) fn meaning(line: &str, own: &[MessageId], last: Option<MessageId>) ->
                 path => Meaning::Attach(PathBuf::from(path)),
             };
         }
+        "circuit" => return Meaning::Circuit,
         "typing" => return Meaning::Do(Deed::Typing(true)),
         "reply" | "edit" | "delete" | "hide" | "react" | "unreact" | "save" => {
             rest.trim_start().split_once(' ').unwrap_or((rest.trim(), ""))

@@ -8,6 +8,7 @@ use endtoend_client::database::{Direction, MessageState, Page, Pending, Question
 use endtoend_client::engine::{Engine, EngineHandle, Event, Options, Registration, Way};
 use endtoend_client::handle::Handle;
 use endtoend_client::profile::{self, Profile};
+use endtoend_client::transport::NetworkSettings;
 use endtoend_protocol::{InviteCode, MessageId, RejectReason, Text, limits};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -16,7 +17,7 @@ use crate::args::{Arguments, Command, Send};
 use crate::conversation::{self, show_unread};
 use crate::failure::{Failure, IDENTITY, Kind};
 use crate::waiting::{News, Waiting};
-use crate::{account, chat, deeds, faces, files, kept, output, password, people, shells, whole};
+use crate::{account, chat, deeds, faces, files, kept, network, output, password, people, shells, whole};
 
 /// One attempt to connect: short enough that a retry fits the default time.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,6 +82,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Profiles => profiles(arguments),
         Command::Completions { shell } => shells::completions(*shell),
         Command::Man { to } => shells::man(to.as_deref()),
+        Command::Tor { what } => network::tor(arguments, what).await,
         Command::Status => status(arguments).await,
         Command::Wipe { yes } => wipe(arguments, *yes),
     }
@@ -119,6 +121,7 @@ pub(crate) fn start(
     if let Some(server) = &arguments.server {
         profile.database().write(|store| store.move_to(server))?;
     }
+    network::keep(arguments, &mut profile, arguments.server.as_ref())?;
     let connect_timeout = CONNECT_TIMEOUT.min(arguments.timeout());
     Ok(Engine::start(profile, Options { password, online, connect_timeout })?)
 }
@@ -196,16 +199,23 @@ async fn register(
     let home = home(arguments)?;
     let known = Profile::exists(&home);
     let password = password::ask(arguments, !known)?;
-    let profile = match known {
+    // Before there is a profile: whoever does not want this has none.
+    let chosen = network::choose(arguments, &NetworkSettings::default(), Some(server))?;
+    let mut profile = match known {
         true => Profile::open(&home, password.as_bytes())?,
         false => Profile::create(&home, password.as_bytes())?,
     };
+    match known {
+        true => network::keep(arguments, &mut profile, Some(server))?,
+        false => profile.database().write(|store| store.set_network(&chosen))?,
+    }
+    let way = profile.database().read().network()?.choice.way_to(&server.host);
     let engine = Engine::start(
         profile,
         Options { password, online: false, connect_timeout: CONNECT_TIMEOUT.min(arguments.timeout()) },
     )?;
     let done = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.timeout_by(way)))?;
         let registration = Registration { server: server.clone(), handle: handle.clone(), invite, server_password };
         waiting.during(engine.handle().register(registration)).await??;
         let status = engine.handle().status().await?;
@@ -225,7 +235,7 @@ async fn register(
 async fn login(arguments: &Arguments) -> Result<(), Failure> {
     let engine = open(arguments, false)?;
     let done = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         waiting.during(engine.handle().login()).await??;
         let status = engine.handle().status().await?;
         let handle = status.handle.as_ref().map(Handle::as_str);
@@ -269,7 +279,7 @@ async fn send(arguments: &Arguments, send: &Send) -> Result<(), Failure> {
     let profile = Profile::open(&home, password.as_bytes())?;
     let engine = start(arguments, profile, password, true)?;
     let done = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         // A handle that this device does not know is looked up first.
         let (handle, to) = (engine.handle(), send.to.clone());
         let id = match send.reply_to {
@@ -401,6 +411,11 @@ fn tell(json: bool, event: &Event) -> io::Result<()> {
             }
         }
         Event::File { with, message, step } => files::tell(json, with.as_ref(), message.id, *step),
+        Event::Network(status) => match json {
+            true => output::json_line(&network::status_object(status)),
+            // A line of it is told where it is waited for.
+            false => Ok(()),
+        },
         Event::Connection(_)
         | Event::Received { .. }
         | Event::AllSent { .. }
@@ -433,7 +448,7 @@ async fn outbox(arguments: &Arguments) -> Result<(), Failure> {
 async fn retry(arguments: &Arguments, with: &Handle, message: MessageId) -> Result<(), Failure> {
     let engine = open(arguments, true)?;
     let done = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         engine.handle().retry(with.clone(), message).await?;
         settled(&engine.handle(), &mut waiting, message, with).await?;
         if let Some(message) = engine.handle().find(message).await? {

@@ -21,7 +21,7 @@ pub(crate) fn emoji(text: &str) -> Result<Emoji, Failure> {
 async fn act(arguments: &Arguments, with: &Handle, message: Option<MessageId>, deed: Deed) -> Result<(), Failure> {
     let engine = open(arguments, true)?;
     let done = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         engine.handle().act(with.clone(), deed).await?;
         while engine.handle().waiting_for(with.clone()).await? > 0 {
             waiting.check_connection()?;

@@ -14,6 +14,7 @@ use endtoend_client::engine::{
 use endtoend_client::face::PortraitError;
 use endtoend_client::files::{PrepareError, SaveError};
 use endtoend_client::profile::ProfileError;
+use endtoend_client::transport::ConnectError;
 use endtoend_protocol::RefusalCode;
 
 use crate::output;
@@ -121,12 +122,14 @@ impl From<OfflineReason> for Failure {
                 Kind::Unreachable
             }
             OfflineReason::Refused(_) => Kind::Refused,
+            OfflineReason::Tor(trouble) if !trouble.is_permanent() => Kind::Unreachable,
             OfflineReason::Idle
             | OfflineReason::Untrusted(_)
             | OfflineReason::Closed(_)
             | OfflineReason::Protocol
             | OfflineReason::Misnumbered(_)
             | OfflineReason::Storage(_)
+            | OfflineReason::Tor(_)
             | OfflineReason::Locked
             | OfflineReason::Stopped => Kind::Failed,
         };
@@ -138,6 +141,16 @@ impl From<OfflineReason> for Failure {
                 failure.hint("if another copy of this profile is in use, end it: one device, one place")
             }
             _ => failure,
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Tor(trouble) => OfflineReason::Tor(trouble).into(),
+            error if error.is_permanent() => Self::because(Kind::Failed, &error),
+            error => Self::because(Kind::Unreachable, &error),
         }
     }
 }

@@ -197,7 +197,7 @@ pub(crate) async fn attach(arguments: &Arguments, attach: &Attach) -> Result<(),
     };
     let engine = open(arguments, true)?;
     let done = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         let (to, path) = (attach.to.clone(), attach.file.clone());
         let attaching = Attaching { to, path, manner, reply_to: attach.reply_to };
         let handle = engine.handle();
@@ -245,7 +245,7 @@ pub(crate) async fn fetch(arguments: &Arguments, fetch: &Fetch) -> Result<(), Fa
     let (with, id) = (&fetch.with, fetch.message);
     let engine = open(arguments, true)?;
     let done = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         let handle = engine.handle();
         let to = place(fetch.to.as_deref(), &stored(&handle, with, id).await?);
         // Before anything is fetched for nothing.

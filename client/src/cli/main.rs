@@ -11,6 +11,7 @@ mod faces;
 mod failure;
 mod files;
 mod kept;
+mod network;
 mod output;
 mod password;
 mod people;

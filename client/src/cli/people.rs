@@ -56,7 +56,7 @@ async fn own_link(arguments: &Arguments) -> Result<(), Failure> {
 async fn add(arguments: &Arguments, link: &ContactLink, compared: bool) -> Result<(), Failure> {
     let engine = open(arguments, true)?;
     let added = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         let handle = engine.handle();
         let verification = waiting.during(handle.add_contact(link.clone(), compared)).await??;
         told(&handle, &mut waiting, &link.handle).await?;
@@ -121,7 +121,7 @@ pub(crate) async fn block(arguments: &Arguments, with: &Handle, undo: bool) -> R
 async fn decide(arguments: &Arguments, about: &Handle, standing: Standing) -> Result<(), Failure> {
     let engine = open(arguments, true)?;
     let decided = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         waiting.during(engine.handle().decide(about.clone(), standing)).await??;
         told(&engine.handle(), &mut waiting, about).await
     }
@@ -158,7 +158,7 @@ pub(crate) async fn verify(arguments: &Arguments, what: &Verify) -> Result<(), F
     let Verify { with, accept, number, mark, unmark } = what;
     let engine = open(arguments, !accept && !unmark)?;
     let done = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.timeout()))?;
+        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         let handle = engine.handle();
         let mut verification = match (accept, unmark) {
             (true, _) => handle.accept_identity(with.clone()).await?,

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use endtoend_client::clock::{self, Instant};
 use endtoend_client::engine::{ConnectionState, Engine, Event, OfflineReason};
+use endtoend_client::transport::NetworkStatus;
 use tokio::sync::{broadcast, watch};
 use tokio::time::sleep_until;
 
 use crate::failure::{Failure, Kind};
+use crate::network::Progress;
 use crate::output;
 
 /// What ended a wait.
@@ -24,11 +26,14 @@ pub(crate) enum News {
 pub(crate) struct Waiting {
     events: broadcast::Receiver<Event>,
     connection: watch::Receiver<ConnectionState>,
+    network: watch::Receiver<NetworkStatus>,
     deadline: Option<Instant>,
     timeout: Option<Duration>,
     interrupt: Interrupt,
     /// Why the connection was away, the last time that it was found away. The first is told.
     trouble: Option<OfflineReason>,
+    /// What was said of Tor.
+    progress: Progress,
 }
 
 impl Waiting {
@@ -36,11 +41,13 @@ impl Waiting {
         Ok(Self {
             events: engine.events(),
             connection: engine.connection(),
+            network: engine.network(),
             // A timeout beyond what the clock can hold is none.
             deadline: timeout.and_then(|timeout| clock::monotonic().checked_add(timeout)),
             timeout,
             interrupt: Interrupt::new()?,
             trouble: None,
+            progress: Progress::default(),
         })
     }
 
@@ -59,6 +66,7 @@ impl Waiting {
             }
         };
         tokio::select! {
+            () = tell(&mut self.network, &mut self.progress) => News::Interrupted,
             event = self.events.recv() => match event {
                 Ok(event) => News::Event(Some(event)),
                 Err(broadcast::error::RecvError::Lagged(_)) => News::Event(None),
@@ -85,6 +93,7 @@ impl Waiting {
     pub(crate) async fn unless_interrupted<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
             done = work => Ok(done),
+            () = tell(&mut self.network, &mut self.progress) => Err(Failure::new(Kind::Failed, "interrupted")),
             () = self.interrupt.next() => Err(Failure::new(Kind::Failed, "interrupted")),
         }
     }
@@ -111,6 +120,15 @@ impl Waiting {
     pub(crate) fn timed_out(&self) -> Failure {
         over(&self.connection.borrow(), self.trouble.as_ref())
     }
+}
+
+/// Says how it stands with Tor whenever that is worth a line. Never ends.
+async fn tell(network: &mut watch::Receiver<NetworkStatus>, progress: &mut Progress) {
+    while network.changed().await.is_ok() {
+        progress.tell(&network.borrow_and_update());
+    }
+    // The engine has ended: others tell that.
+    std::future::pending::<()>().await;
 }
 
 /// `trouble`: why the connection was away before. While it is made anew, that is still what is known of the server.

@@ -6,13 +6,14 @@ use endtoend_client::backup::{OpenedBackup, Restored, Summary};
 use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::recovery::Returning;
 use endtoend_client::profile::{Profile, ProfileError};
+use endtoend_client::transport::{Network, NetworkSettings};
 use serde_json::json;
 
-use crate::account::{confirm, done};
+use crate::account::{LATE, confirm, done};
 use crate::args::Arguments;
 use crate::commands::{CONNECT_TIMEOUT, home, open, stop};
 use crate::failure::{Failure, Kind};
-use crate::{output, password};
+use crate::{network, output, password};
 
 pub(crate) async fn backup(arguments: &Arguments, to: &Path, passphrase: Option<&Path>) -> Result<(), Failure> {
     let engine = open(arguments, false)?;
@@ -56,16 +57,26 @@ pub(crate) async fn restore(
         true => Some(begun(&home, password.as_bytes(), &opened)?),
         false => None,
     };
-    let late = |_| Failure::new(Kind::TimedOut, "the server did not answer in time");
+    let late = |_| Failure::new(Kind::TimedOut, LATE);
+    let server = arguments.server.clone().unwrap_or_else(|| opened.server().clone());
+    let chosen = network::choose(arguments, &NetworkSettings::default(), Some(&server))?;
+    let patience = arguments.timeout_by(chosen.choice.way_to(&server.host));
+    let network = Network::new(chosen.clone(), &home);
     let returning = match history_only {
         true => None,
         false => {
-            let server = arguments.server.clone().unwrap_or_else(|| opened.server().clone());
             let connect_timeout = CONNECT_TIMEOUT.min(arguments.timeout());
             let (handle, given) = (opened.handle().clone(), Some(opened.provision()?));
+            let secret = password.as_bytes();
             let prove =
-                Returning::prove_with(server, server_password, handle, password.as_bytes(), connect_timeout, given);
-            Some(tokio::time::timeout(arguments.timeout(), prove).await.map_err(late)??)
+                Returning::prove_with(&network, server, server_password, handle, secret, connect_timeout, given);
+            let proved = tokio::time::timeout(patience, network::telling(&network, prove)).await;
+            let proved = proved.map_err(late).and_then(|proved| Ok(proved?));
+            if proved.is_err() {
+                network.close().await;
+                network::forget(&home, &network, true);
+            }
+            Some(proved?)
         }
     };
     let handle = opened.handle().clone();
@@ -73,10 +84,12 @@ pub(crate) async fn restore(
         Some(profile) => (profile, Restored::default()),
         None => opened.restore(&home, password.as_bytes())?,
     };
+    profile.database().write(|store| store.set_network(&chosen))?;
     let mut waits = std::time::Duration::ZERO;
     if let Some(returning) = returning {
         waits = returning.delay();
-        let entered = tokio::time::timeout(arguments.timeout(), returning.enter(&mut profile)).await;
+        let entered = tokio::time::timeout(patience, returning.enter(&mut profile)).await;
+        network.close().await;
         entered.map_err(late).and_then(|entered| Ok(entered?)).map_err(|failure: Failure| {
             failure.hint("what was said is restored; say the same once more to make this a device of the account")
         })?;

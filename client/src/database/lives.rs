@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::{DatabaseError, Direction, MessageRef, Store, array, integer, unsigned};
 use crate::life::Kept;
+use crate::transport::NetworkSettings;
 
 /// Messages that are taken away in one transaction.
 const EXPIRED_MAX: u32 = 256;
@@ -25,6 +26,7 @@ const LIFE: &str = "life";
 const RECEIPTS: &str = "receipts";
 const TYPING: &str = "typing";
 const LOCK_AFTER: &str = "lock after";
+const NETWORK: &str = "network";
 
 impl Store<'_> {
     pub(super) fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, DatabaseError> {
@@ -40,6 +42,23 @@ impl Store<'_> {
             .prepare_cached("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)")?
             .execute(params![name, value])?;
         Ok(())
+    }
+
+    /// What was chosen about the way to the network.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`]. What cannot be read is no choice: nobody is connected by a way that he has not chosen.
+    pub fn network(&self) -> Result<NetworkSettings, DatabaseError> {
+        let Some(kept) = self.setting(NETWORK)? else { return Ok(NetworkSettings::default()) };
+        NetworkSettings::from_bytes(&kept).ok_or(DatabaseError::Invalid("settings.network"))
+    }
+
+    /// Keeps that.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn set_network(&self, settings: &NetworkSettings) -> Result<(), DatabaseError> {
+        self.set_setting(NETWORK, &settings.to_bytes())
     }
 
     /// What a person has chosen.

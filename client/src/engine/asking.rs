@@ -12,14 +12,14 @@ use crate::clock::{self, Instant};
 use crate::handle::Handle;
 use crate::transport::LinkError;
 
-/// A request without an answer this long means that the connection is dead.
+/// A request without an answer this long means that the connection is dead; on a wire, see [`Pace`](crate::transport::Pace).
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
 impl Online {
     pub(super) async fn ask(&mut self, asked: Asked, request: Request) -> Result<RequestId, LinkError> {
         self.last_request = self.last_request.saturating_add(1);
         let id = RequestId(NonZeroU64::MIN.saturating_add(self.last_request));
-        self.asked.insert(id, (asked, clock::monotonic() + ANSWER_DEADLINE));
+        self.asked.insert(id, (asked, clock::monotonic() + self.pace.answer(ANSWER_DEADLINE)));
         self.sender.send(&ClientFrame::Request { id, request }).await?;
         Ok(id)
     }

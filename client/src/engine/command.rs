@@ -25,6 +25,7 @@ use crate::files::{Manner, PrepareError, SaveError};
 use crate::handle::Handle;
 use crate::nickname::Nickname;
 use crate::profile::ProfileError;
+use crate::transport::NetworkSettings;
 
 /// Where an answer goes. Nobody may be waiting for it.
 pub type Reply<T> = oneshot::Sender<T>;
@@ -150,6 +151,13 @@ pub enum Command {
     LockAfter(Reply<Result<Option<Duration>, DatabaseError>>),
     /// Sets that: a second or more. It is kept in the profile.
     SetLockAfter(Option<Duration>, Reply<Result<(), DatabaseError>>),
+    /// What was chosen about the way to the network.
+    Network(Reply<Result<NetworkSettings, DatabaseError>>),
+    /// Choose otherwise. It is kept in the profile. Answered once it is on disk; what is connected is closed at once, and nothing more
+    /// goes the way before. Whoever chooses a way that [exposes](crate::transport::Choice::exposes) a person has told him before.
+    SetNetwork(Box<NetworkSettings>, Reply<Result<(), DatabaseError>>),
+    /// Close what is connected, and come back on other circuits.
+    NewCircuits(Reply<Result<(), Stopped>>),
     /// Write everything into one file, sealed under a passphrase. Answered when it is whole. The engine goes on meanwhile.
     Backup(PathBuf, Password, Reply<Result<Summary, BackupError>>),
     /// Write people and messages into one file that anybody can read.

@@ -28,7 +28,7 @@ use crate::transport::{LinkReceiver, LinkSender};
 
 /// Parts on their way at one time: enough that the server need not wait for us, and less than a MiB.
 const WINDOW: usize = 4;
-/// A server that does not answer for a part within this time is away.
+/// A server that does not answer for a part within this time is away; on a wire, see [`Pace`](crate::transport::Pace).
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 /// News of progress are not older than this.
 const STEP_AGE_MAX: Duration = Duration::from_secs(1);
@@ -206,7 +206,8 @@ async fn serve(
         refresh: established.refresh_token,
     };
     reports.tell(Report::Entered(entered)).await;
-    let mut desk = Desk { sender: established.sender, receiver: established.receiver, last: 1_000 };
+    let deadline = established.pace.answer(ANSWER_DEADLINE);
+    let mut desk = Desk { sender: established.sender, receiver: established.receiver, last: 1_000, deadline };
     let stop = || given_up.load(Ordering::Relaxed);
     while let Some(job) = jobs.recv().await {
         let done = match job {
@@ -230,6 +231,8 @@ struct Desk {
     sender: LinkSender,
     receiver: LinkReceiver,
     last: u64,
+    /// For an answer.
+    deadline: Duration,
 }
 
 impl Desk {
@@ -254,7 +257,7 @@ impl Desk {
                 }
             }
         };
-        timeout(ANSWER_DEADLINE, answer).await.map_err(|_| Trouble::Away)?
+        timeout(self.deadline, answer).await.map_err(|_| Trouble::Away)?
     }
 
     async fn ask(&mut self, request: BlobRequest) -> Result<Answer, Trouble> {

@@ -21,9 +21,9 @@ use super::event::OfflineReason;
 use crate::address::ServerAddress;
 use crate::database::Seed;
 use crate::handle::Handle;
-use crate::transport::{self, ConnectError, LinkError, LinkReceiver, LinkSender};
+use crate::transport::{self, ConnectError, LinkError, LinkReceiver, LinkSender, Network, Pace, Traffic};
 
-/// A server silent this long in the middle of a login is away.
+/// A server silent this long in the middle of a login is away; on a wire, see [`Pace`].
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Everything that is needed to log in. Owned, so that the engine stays free meanwhile.
@@ -39,6 +39,8 @@ pub(super) struct Login {
     pub(super) seed: Seed,
     pub(super) method: Method,
     pub(super) connect_timeout: Duration,
+    pub(super) network: Network,
+    pub(super) traffic: Traffic,
 }
 
 pub(super) enum Method {
@@ -63,6 +65,8 @@ pub(super) struct Established {
     pub(super) sender: LinkSender,
     pub(super) receiver: LinkReceiver,
     pub(super) send_window: u32,
+    /// Of the way that the connection goes.
+    pub(super) pace: Pace,
     /// The server's clock at its hello.
     pub(super) server_time: UnixMillis,
     pub(super) token: Zeroizing<Vec<u8>>,
@@ -101,9 +105,14 @@ impl EstablishError {
 
     pub(super) fn reason(&self) -> OfflineReason {
         match self {
-            Self::Connect(ConnectError::Unreachable(_) | ConnectError::TimedOut | ConnectError::Unavailable { .. }) => {
-                OfflineReason::Unreachable(with_causes(self))
-            }
+            Self::Connect(ConnectError::Tor(trouble)) => OfflineReason::Tor(trouble.clone()),
+            Self::Connect(
+                ConnectError::Unreachable(_)
+                | ConnectError::TimedOut
+                | ConnectError::Unavailable { .. }
+                | ConnectError::Proxy(_)
+                | ConnectError::NotThroughTor,
+            ) => OfflineReason::Unreachable(with_causes(self)),
             Self::Connect(_) | Self::OtherHandles => OfflineReason::Untrusted(with_causes(self)),
             Self::Link(LinkError::Closed { said: Some(said) }) => OfflineReason::Closed(said.reason),
             Self::Protocol | Self::Link(LinkError::Protocol(_)) => OfflineReason::Protocol,
@@ -142,17 +151,20 @@ impl From<OpaqueError> for EstablishError {
 
 /// A connection on which nothing was said yet, and what proofs on it are bound to.
 pub(super) async fn open_talk(
+    network: &Network,
     server: &ServerAddress,
+    traffic: Traffic,
     connect_timeout: Duration,
 ) -> Result<(Talk, [u8; 32]), EstablishError> {
-    let link = transport::connect(server, connect_timeout).await?;
-    let channel_binding = link.channel_binding();
+    let link = transport::connect(network, server, traffic, connect_timeout).await?;
+    let (channel_binding, pace) = (link.channel_binding(), Pace::of(link.way()));
     let (sender, receiver) = link.split();
-    Ok((Talk { sender, receiver, last: 0, challenge: None }, channel_binding))
+    Ok((Talk { sender, receiver, last: 0, challenge: None, pace }, channel_binding))
 }
 
 pub(super) async fn establish(login: Login) -> Result<Established, EstablishError> {
-    let (talk, channel_binding) = open_talk(&login.server, login.connect_timeout).await?;
+    let Login { network, server, traffic, connect_timeout, .. } = &login;
+    let (talk, channel_binding) = open_talk(network, server, *traffic, *connect_timeout).await?;
     timeout(limits::LOGIN_DEADLINE, authenticate(talk, channel_binding, login))
         .await
         .map_err(|_| EstablishError::Silent)?
@@ -227,6 +239,7 @@ async fn authenticate(mut talk: Talk, channel_binding: [u8; 32], login: Login) -
                 sender: talk.sender,
                 receiver: talk.receiver,
                 send_window,
+                pace: talk.pace,
                 server_time,
                 token: Zeroizing::new(token.to_vec()),
                 token_expires,
@@ -259,6 +272,7 @@ pub(super) struct Talk {
     last: u64,
     /// What the server's puzzles are made from, since its `Welcome`.
     challenge: Option<[u8; limits::CHALLENGE_BYTES]>,
+    pace: Pace,
 }
 
 impl Talk {
@@ -291,7 +305,10 @@ impl Talk {
         self.last = self.last.saturating_add(1);
         let asked = RequestId(NonZeroU64::MIN.saturating_add(self.last));
         self.sender.send(&ClientFrame::Request { id: asked, request }).await?;
-        match timeout(ANSWER_DEADLINE, self.receiver.recv()).await.map_err(|_| EstablishError::Silent)?? {
+        match timeout(self.pace.answer(ANSWER_DEADLINE), self.receiver.recv())
+            .await
+            .map_err(|_| EstablishError::Silent)??
+        {
             ServerFrame::Answer { id, answer } if id == asked => Ok(answer),
             ServerFrame::Refused { refusal, .. } => Err(EstablishError::Refused(refusal)),
             _ => Err(EstablishError::Protocol),

@@ -9,12 +9,15 @@ use endtoend_protocol::{
 use super::acks::Misnumbered;
 use crate::database::{FileState, MessageRef, Notice};
 use crate::handle::Handle;
+use crate::transport::{NetworkStatus, TorTrouble};
 
 /// News. Whoever falls behind misses some: the database has everything that matters, so asking again is enough.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The connection's state changed.
     Connection(ConnectionState),
+    /// The way to the network changed, or how it stands with Tor.
+    Network(NetworkStatus),
     /// Something in a conversation is otherwise than it was.
     Changed {
         /// In the conversation with whom; `None` when the name is not known.
@@ -218,6 +221,9 @@ pub enum OfflineReason {
     /// The profile could not be read or written.
     #[error("the profile failed: {0}")]
     Storage(String),
+    /// Tor cannot be used.
+    #[error(transparent)]
+    Tor(TorTrouble),
     /// The profile is locked: unlock it.
     #[error("the profile is locked")]
     Locked,

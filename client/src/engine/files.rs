@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::command::{AttachError, Attaching, FileError, Reply, SendError};
 use super::conversing::Correspondent;
 use super::courier::{Courier, Entered, Job, Report, Reports, Way, mark};
-use super::establish::{Method, is_passing};
+use super::establish::{Login, Method, is_passing};
 use super::event::{Change, Event, FileStep};
 use super::lanes::{Busy, LEAVING_MAX, Leaving, Moved, Note, Sent};
 use super::online::PAUSE;
@@ -33,6 +33,7 @@ use crate::files::prepare::{Prepared, prepare};
 use crate::files::spool::LocalName;
 use crate::files::{SHOWN_BYTES_MAX, SaveError, images, save};
 use crate::handle::Handle;
+use crate::transport::Traffic;
 
 impl Runner {
     /// Removes from the disk what a crash has left there and nothing knows of.
@@ -256,7 +257,7 @@ impl Runner {
 
     /// A courier goes in by a token, never by the password: that would be another login, and end the first one.
     fn send_courier(&mut self, way: Way) -> Result<(), DatabaseError> {
-        let login = self.login()?.map(|(login, _)| login);
+        let login = self.login()?.map(|(login, _)| Login { traffic: Traffic::Files, ..login });
         let login = login.filter(|login| matches!(login.method, Method::Token(_) | Method::Refresh(_)));
         self.files.last = self.files.last.saturating_add(1);
         let (spool, number) = (self.files.spool.clone(), self.files.last);

@@ -28,6 +28,7 @@ use crate::face::Face;
 use crate::handle::Handle;
 use crate::nickname::Nickname;
 use crate::profile::Profile;
+use crate::transport::{NetworkSettings, NetworkStatus};
 
 /// Commands that may wait for the engine. Whoever sends another waits.
 const COMMANDS_MAX: usize = 64;
@@ -50,6 +51,7 @@ pub struct Engine {
     handle: EngineHandle,
     events: broadcast::Sender<Event>,
     connection: watch::Receiver<ConnectionState>,
+    network: watch::Receiver<NetworkStatus>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -80,13 +82,14 @@ impl Engine {
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let first = ConnectionState::Offline { retry_at: None, why: OfflineReason::Idle };
         let (state, connection) = watch::channel(first);
+        let (told_network, network) = watch::channel(NetworkStatus::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let outside = Outside { commands: inbox, events: events.clone(), state };
+        let outside = Outside { commands: inbox, events: events.clone(), state, network: told_network };
         let runner = Runner::new(profile, options, outside).map_err(|(error, _)| error)?;
         let thread = std::thread::Builder::new()
             .name("endtoend-engine".to_owned())
             .spawn(move || runtime.block_on(keep(runner)))?;
-        Ok(Self { handle: EngineHandle { commands }, events, connection, thread: Some(thread) })
+        Ok(Self { handle: EngineHandle { commands }, events, connection, network, thread: Some(thread) })
     }
 
     /// For commands.
@@ -102,6 +105,11 @@ impl Engine {
     /// The connection's state, now and whenever it changes.
     pub fn connection(&self) -> watch::Receiver<ConnectionState> {
         self.connection.clone()
+    }
+
+    /// The way to the network and how it stands with Tor, now and whenever that changes.
+    pub fn network(&self) -> watch::Receiver<NetworkStatus> {
+        self.network.clone()
     }
 
     /// Ends the engine. When this returns the connection and the profile are closed.
@@ -544,6 +552,30 @@ impl EngineHandle {
     /// See [`DatabaseError`].
     pub async fn set_lock_after(&self, after: Option<Duration>) -> Result<(), DatabaseError> {
         self.ask(DatabaseError::Stopped, |reply| Command::SetLockAfter(after, reply)).await
+    }
+
+    /// See [`Command::Network`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn network(&self) -> Result<NetworkSettings, DatabaseError> {
+        self.ask(DatabaseError::Stopped, Command::Network).await
+    }
+
+    /// See [`Command::SetNetwork`].
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn set_network(&self, settings: NetworkSettings) -> Result<(), DatabaseError> {
+        self.ask(DatabaseError::Stopped, |reply| Command::SetNetwork(Box::new(settings), reply)).await
+    }
+
+    /// See [`Command::NewCircuits`].
+    ///
+    /// # Errors
+    /// When the engine has stopped.
+    pub async fn new_circuits(&self) -> Result<(), Stopped> {
+        self.ask(Stopped, Command::NewCircuits).await
     }
 
     /// See [`Command::Backup`].

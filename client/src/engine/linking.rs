@@ -22,6 +22,7 @@ use crate::address::ServerAddress;
 use crate::database::{Account, AccountState, DatabaseError, Seed, Standing, Store};
 use crate::handle::Handle;
 use crate::profile::Profile;
+use crate::transport::{Network, Traffic};
 
 /// How often the new device asks whether it was answered.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
@@ -98,12 +99,13 @@ pub(super) fn digits_text(digits: LinkDigits) -> String {
 /// Makes this profile a further device of an account. Takes as long as the person does, at most [`limits::LINK_LIFE`].
 ///
 /// When the connection ends just as the server lets the device in, it is in the account's list and not here: remove it there
-/// and begin anew.
+/// and begin anew. `network` is the profile's, or has what is going to be; whoever made it closes it.
 ///
 /// # Errors
 /// See [`LinkDeviceError`].
 pub async fn link(
     profile: &mut Profile,
+    network: &Network,
     server: ServerAddress,
     server_password: Option<Zeroizing<Vec<u8>>>,
     connect_timeout: Duration,
@@ -112,7 +114,9 @@ pub async fn link(
     if profile.database().read().account()?.is_some() {
         return Err(LinkDeviceError::Registered);
     }
-    let mut visit = Visit { server: &server, server_password: server_password.clone(), connect_timeout, here: None };
+    let server_password_too = server_password.clone();
+    let mut visit =
+        Visit { network, server: &server, server_password: server_password_too, connect_timeout, here: None };
     let new = NewDevice::start(&mut rand::rng());
     let (code, offer) = (new.code(), new.offer().to_vec().into());
     visit.ask(Request::OfferLink { link: code.link_id, offer }).await?;
@@ -199,11 +203,12 @@ pub(super) struct Here {
 impl Here {
     /// A new connection.
     pub(super) async fn arrive(
+        network: &Network,
         server: &ServerAddress,
         server_password: Option<&Zeroizing<Vec<u8>>>,
         connect_timeout: Duration,
     ) -> Result<Self, EstablishError> {
-        let (mut talk, channel_binding) = open_talk(server, connect_timeout).await?;
+        let (mut talk, channel_binding) = open_talk(network, server, Traffic::Arrival, connect_timeout).await?;
         let server_password = server_password.map(|password| password.to_vec().into()).unwrap_or_default();
         let hello = Request::Hello { version_min: VERSION, version_max: VERSION, server_password };
         match talk.ask(hello).await? {
@@ -215,6 +220,7 @@ impl Here {
 
 /// Questions to a server by somebody without a login, whose connections it ends after a minute.
 struct Visit<'a> {
+    network: &'a Network,
     server: &'a ServerAddress,
     server_password: Option<Zeroizing<Vec<u8>>>,
     connect_timeout: Duration,
@@ -223,7 +229,7 @@ struct Visit<'a> {
 
 impl Visit<'_> {
     async fn arrive(&self) -> Result<Here, EstablishError> {
-        Here::arrive(self.server, self.server_password.as_ref(), self.connect_timeout).await
+        Here::arrive(self.network, self.server, self.server_password.as_ref(), self.connect_timeout).await
     }
 
     /// Asks what may be asked again, on another connection if this one has ended.

@@ -12,6 +12,7 @@ use super::handle::Options;
 use super::run::Runner;
 use super::told::answer;
 use crate::profile::Profile;
+use crate::transport::NetworkStatus;
 
 /// Why an engine's loop has ended.
 pub(super) enum Left {
@@ -34,10 +35,17 @@ pub(super) struct Outside {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) state: watch::Sender<ConnectionState>,
+    pub(super) network: watch::Sender<NetworkStatus>,
 }
 
 /// Runs an engine, again and again after each lock.
-pub(super) async fn keep(mut runner: Runner) {
+pub(super) async fn keep(runner: Runner) {
+    let teller = runner.tell_network();
+    keep_on(runner).await;
+    teller.abort();
+}
+
+async fn keep_on(mut runner: Runner) {
     while let Left::Locked(locked, asker) = runner.run().await {
         // From here on the profile is closed.
         if let Some(asker) = asker {

@@ -15,6 +15,7 @@
 //! | `faces` | how this account shows itself: who has still to hear of it |
 //! | `files`, `lanes`, `courier` | files of messages: who seals, moves and saves them |
 //! | `run`, `told` | the wiring: plans and waits; commands and their answers |
+//! | `rewiring` | another way to the network while the engine runs |
 //! | `online`, `asking`, `sending`, `effects`, `answers` | one live connection |
 //! | `account`, `people`, `conversing` | registration and identities; the other side; what is said to it |
 //!
@@ -51,6 +52,7 @@ mod receive;
 pub mod recovery;
 mod repair;
 pub mod requests;
+mod rewiring;
 mod rotation;
 mod run;
 mod say;

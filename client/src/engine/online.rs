@@ -19,13 +19,14 @@ use super::establish::Established;
 use super::event::Event;
 use super::later::{Again, Later};
 use super::lookup::Question;
+use super::outbox::SILENCE_MAX;
 use super::requests::Given;
 use super::rotation::{self, AgreedTime};
 use super::run::Runner;
 use super::say;
 use crate::clock::{self, Instant};
 use crate::database::{AccountState, DatabaseError, OUTBOX_MAX, Standing};
-use crate::transport::{LinkError, LinkReceiver, LinkSender};
+use crate::transport::{LinkError, LinkReceiver, LinkSender, Pace};
 
 /// Frames read but not dealt with: more than both windows together, so that reading never waits for our writing.
 const INBOX_MAX: usize = 256;
@@ -47,6 +48,8 @@ pub(super) enum End {
     Stopped,
     Link(LinkError),
     Silent,
+    /// Another way, or other circuits, were chosen.
+    Rewired,
     Misnumbered(Misnumbered),
     Refused(RefusalCode),
     Storage(DatabaseError),
@@ -85,6 +88,7 @@ pub(super) enum Asked {
 pub(super) struct Online {
     pub(super) own: Address,
     pub(super) sender: LinkSender,
+    pub(super) pace: Pace,
     pub(super) inbox: mpsc::Receiver<Result<ServerFrame, LinkError>>,
     pub(super) last_request: u64,
     pub(super) asked: HashMap<RequestId, (Asked, Instant)>,
@@ -150,7 +154,7 @@ impl Runner {
     /// Lives as long as the connection.
     pub(super) async fn online(&mut self, established: Established) -> End {
         let Established { sender, receiver, send_window, server_time, token, token_expires, keys, .. } = established;
-        let Established { own, oprf_key, refresh_token, devices_version, .. } = established;
+        let Established { own, oprf_key, refresh_token, devices_version, pace, .. } = established;
         let Some(account) = self.account.as_mut() else { return End::Stopped };
         account.state = AccountState::Registered;
         (account.tag, account.oprf_key) = (Some(own.account), Some(oprf_key));
@@ -173,6 +177,7 @@ impl Runner {
         let mut online = Online {
             own,
             sender,
+            pace,
             inbox,
             last_request: 1000,
             asked: HashMap::new(),
@@ -209,7 +214,7 @@ impl Runner {
         if let Err(error) = self.look_up_unaddressed() {
             return End::Storage(error);
         }
-        self.outbox.connected(usize::try_from(send_window).unwrap_or(usize::MAX));
+        self.outbox.connected(usize::try_from(send_window).unwrap_or(usize::MAX), pace.answer(SILENCE_MAX));
         self.files.connected();
         let end = match self.live(&mut online).await {
             Ok(()) => End::Stopped,
@@ -246,6 +251,9 @@ impl Runner {
             }
             self.live_on_if_due();
             self.lock_if_idle();
+            if std::mem::take(&mut self.rewired) {
+                return Err(End::Rewired);
+            }
             if online.deadline().is_some_and(|deadline| clock::monotonic() >= deadline) {
                 return Err(End::Silent);
             }

@@ -17,6 +17,7 @@ use endtoend_protocol::{AccountTag, EnvelopeId};
 use crate::clock::Instant;
 
 /// An envelope that the server has not answered this long is sent again.
+/// On a wire; a connection through Tor says how much longer.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// What waits, by recipient.
@@ -26,6 +27,8 @@ pub(super) struct Outbox {
     names: HashMap<EnvelopeId, (AccountTag, i64)>,
     window: usize,
     in_flight: usize,
+    /// See [`SILENCE_MAX`].
+    silence_max: Duration,
 }
 
 /// What waits for one recipient.
@@ -91,9 +94,10 @@ impl Outbox {
     }
 
     /// A connection began that allows this many rows in flight. Whatever was in flight is sent again.
-    pub(super) fn connected(&mut self, window: usize) {
+    /// After `silence_max` without an answer a row is sent again.
+    pub(super) fn connected(&mut self, window: usize, silence_max: Duration) {
         self.disconnected();
-        self.window = window;
+        (self.window, self.silence_max) = (window, silence_max);
     }
 
     /// The connection ended. Nothing is sent until the next; holds of the old server are void.
@@ -118,7 +122,7 @@ impl Outbox {
 
     fn give_up_on_silent(&mut self, now: Instant) {
         for row in self.lanes.values_mut().flat_map(|lane| lane.rows.values_mut()) {
-            if row.sent_at.is_some_and(|at| now >= at + SILENCE_MAX) {
+            if row.sent_at.is_some_and(|at| now >= at + self.silence_max) {
                 row.sent_at = None;
                 self.in_flight = self.in_flight.saturating_sub(1);
             }
@@ -214,7 +218,7 @@ impl Outbox {
     pub(super) fn next_wake(&self) -> Option<Instant> {
         let holds = self.lanes.values().filter(|lane| !lane.blocked && !lane.rows.is_empty());
         let silences = self.lanes.values().flat_map(|lane| lane.rows.values()).filter_map(|row| row.sent_at);
-        holds.filter_map(|lane| lane.held_until).chain(silences.map(|at| at + SILENCE_MAX)).min()
+        holds.filter_map(|lane| lane.held_until).chain(silences.map(|at| at + self.silence_max)).min()
     }
 }
 
@@ -238,7 +242,7 @@ mod tests {
     fn filled(rows: &[(i64, AccountTag)], window: usize) -> Outbox {
         let mut outbox = Outbox::default();
         rows.iter().for_each(|&(seq, to)| outbox.push(seq, to, Some(name(seq))));
-        outbox.connected(window);
+        outbox.connected(window, SILENCE_MAX);
         outbox
     }
 
@@ -285,7 +289,7 @@ mod tests {
         outbox.settle(1, ALICE);
         assert_eq!(send_all(&mut outbox, now), [2]);
         outbox.retry(2, ALICE, now);
-        outbox.connected(3);
+        outbox.connected(3, SILENCE_MAX);
         assert_eq!(send_all(&mut outbox, now), [2, 3, 4], "another connection knows nothing of it");
     }
 
@@ -296,7 +300,7 @@ mod tests {
         assert_eq!(send_all(&mut outbox, now), [1, 2]);
         assert_eq!(outbox.next_wake(), Some(now + SILENCE_MAX));
         assert_eq!(send_all(&mut outbox, now + SILENCE_MAX), [1, 2]);
-        outbox.connected(2);
+        outbox.connected(2, SILENCE_MAX);
         assert_eq!(send_all(&mut outbox, now + SILENCE_MAX), [1, 2]);
     }
 
@@ -317,7 +321,7 @@ mod tests {
         let mut outbox = filled(&[(1, ALICE), (2, BOB)], 2);
         outbox.block(ALICE);
         assert_eq!(send_all(&mut outbox, now), [2]);
-        outbox.connected(2);
+        outbox.connected(2, SILENCE_MAX);
         assert_eq!(send_all(&mut outbox, now), [2]);
         outbox.unblock(ALICE);
         assert_eq!(send_all(&mut outbox, now), [1]);
@@ -355,7 +359,7 @@ mod tests {
             let mut now = clock::monotonic();
             let mut outbox = Outbox::default();
             let mut window = 3;
-            outbox.connected(window);
+            outbox.connected(window, SILENCE_MAX);
             let (mut next_seq, mut waiting, mut flying) = (1_i64, BTreeMap::new(), BTreeMap::new());
             let (mut blocked, mut held) = (BTreeSet::new(), BTreeMap::new());
             let mut furthest: BTreeMap<AccountTag, i64> = BTreeMap::new();
@@ -409,7 +413,7 @@ mod tests {
                     }
                     Step::Reconnect(to) => {
                         window = to;
-                        outbox.connected(window);
+                        outbox.connected(window, SILENCE_MAX);
                         flying.clear();
                         held.clear();
                     }
@@ -419,7 +423,7 @@ mod tests {
                 prop_assert_eq!(outbox.len(), waiting.len());
             }
             blocked.iter().for_each(|to| outbox.unblock(*to));
-            outbox.connected(1);
+            outbox.connected(1, SILENCE_MAX);
             while let Some((seq, to)) = outbox.next(now) {
                 outbox.sent(seq, to, now);
                 outbox.settle(seq, to);

@@ -12,6 +12,7 @@ use super::linking::{Here, LinkDeviceError, enter};
 use crate::address::ServerAddress;
 use crate::handle::Handle;
 use crate::profile::Profile;
+use crate::transport::Network;
 
 /// Somebody who has proved the password of an account and has opened its backup, on a connection that is not for long.
 pub struct Returning {
@@ -29,13 +30,14 @@ impl Returning {
     /// # Errors
     /// `NoBackup`, or `Offline` with what the server said; it says `bad_credentials` of an unknown account too.
     pub async fn prove(
+        network: &Network,
         server: ServerAddress,
         server_password: Option<Zeroizing<Vec<u8>>>,
         handle: Handle,
         password: &[u8],
         connect_timeout: Duration,
     ) -> Result<Self, LinkDeviceError> {
-        Self::prove_with(server, server_password, handle, password, connect_timeout, None).await
+        Self::prove_with(network, server, server_password, handle, password, connect_timeout, None).await
     }
 
     /// Proves the password, and takes what a backup file has in the place of what was left at the server.
@@ -44,6 +46,7 @@ impl Returning {
     /// `OtherAccount` when the server leads from the handle to another account than the file's; otherwise see
     /// [`Returning::prove`].
     pub async fn prove_with(
+        network: &Network,
         server: ServerAddress,
         server_password: Option<Zeroizing<Vec<u8>>>,
         handle: Handle,
@@ -51,7 +54,7 @@ impl Returning {
         connect_timeout: Duration,
         given: Option<Provision>,
     ) -> Result<Self, LinkDeviceError> {
-        let mut here = Here::arrive(&server, server_password.as_ref(), connect_timeout).await?;
+        let mut here = Here::arrive(network, &server, server_password.as_ref(), connect_timeout).await?;
         let account = evaluate(&mut here.talk, &handle, &here.oprf_key).await?;
         let (attempt, opaque) = ClientLogin::start(&mut rand::rng(), password).map_err(EstablishError::from)?;
         let start = Request::LoginStart { account, opaque: opaque.into() };

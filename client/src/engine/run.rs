@@ -26,7 +26,7 @@ use crate::files::spool::Spool;
 use crate::handle::Handle;
 use crate::life::LifeClock;
 use crate::profile::Profile;
-use crate::transport::{LinkError, Said};
+use crate::transport::{LinkError, Network, NetworkSettings, NetworkStatus, Said, Traffic};
 use endtoend_crypto_core::refresh::RefreshToken;
 use endtoend_protocol::{AccountTag, ClosingReason, InviteCode, NewDevice, RefusalCode, UnixMillis};
 use rand::RngExt as _;
@@ -81,6 +81,7 @@ struct Kept {
     noticed: i64,
     life: LifeClock,
     idle: Idle,
+    network: NetworkSettings,
 }
 
 impl Kept {
@@ -114,7 +115,8 @@ impl Kept {
         let (_, noticed) = store.notices_since(0, now)?;
         let life = LifeClock::start(store.life()?, now, clock::monotonic());
         let idle = Idle::new(store.lock_after()?);
-        Ok(Self { account, outbox, lookups, noticed, life, idle })
+        let network = store.network()?;
+        Ok(Self { account, outbox, lookups, noticed, life, idle, network })
     }
 }
 
@@ -125,6 +127,13 @@ pub(super) struct Runner {
     pub(super) commands: mpsc::Receiver<Command>,
     events: broadcast::Sender<Event>,
     pub(super) state: watch::Sender<ConnectionState>,
+    pub(super) told_network: watch::Sender<NetworkStatus>,
+    /// The way out.
+    pub(super) network: Network,
+    /// Those before it, which are still to be closed.
+    pub(super) outdated: Vec<Network>,
+    /// What is connected, or about to be, must not stay so.
+    pub(super) rewired: bool,
     pub(super) account: Option<Account>,
     pub(super) outbox: Outbox,
     pub(super) verifying: Vec<Verifying>,
@@ -169,13 +178,17 @@ impl Runner {
         options: Options,
         outside: Outside,
     ) -> Result<Self, (DatabaseError, Outside)> {
-        let Kept { account, outbox, lookups, noticed, life, idle } = match Kept::read(&mut profile) {
+        let Kept { account, outbox, lookups, noticed, life, idle, network } = match Kept::read(&mut profile) {
             Ok(kept) => kept,
             Err(error) => return Err((error, outside)),
         };
         let registered = account.as_ref().is_some_and(|account| account.state == AccountState::Registered);
         let plan = if options.online && registered { Plan::Now } else { Plan::Idle };
-        let Outside { commands, events, state } = outside;
+        let Outside { commands, events, state, network: told_network } = outside;
+        let network = Network::telling(network, profile.home(), told_network.clone());
+        if let Some(account) = &account {
+            network.expect(&account.server.host);
+        }
         let files = Files::new(Spool::of(profile.home()));
         let mut runner = Self {
             profile,
@@ -183,6 +196,10 @@ impl Runner {
             commands,
             events,
             state,
+            told_network,
+            network,
+            outdated: Vec::new(),
+            rewired: false,
             account,
             outbox,
             verifying: Vec::new(),
@@ -211,8 +228,8 @@ impl Runner {
         match ready {
             Ok(()) => Ok(runner),
             Err(error) => {
-                let Self { commands, events, state, .. } = runner;
-                Err((error, Outside { commands, events, state }))
+                let Self { commands, events, state, told_network: network, .. } = runner;
+                Err((error, Outside { commands, events, state, network }))
             }
         }
     }
@@ -231,6 +248,10 @@ impl Runner {
         self.tell(Event::Connection(state));
     }
 
+    pub(super) fn events(&self) -> broadcast::Sender<Event> {
+        self.events.clone()
+    }
+
     pub(super) const fn is_stopping(&self) -> bool {
         self.stopping.is_some()
     }
@@ -238,6 +259,7 @@ impl Runner {
     /// Runs until told to stop or to lock, or until nobody is left to tell. The profile is closed then.
     pub(super) async fn run(mut self) -> Left {
         while !self.is_stopping() {
+            self.close_outdated().await;
             match self.plan {
                 Plan::Now => self.connect().await,
                 Plan::Idle => self.next_command(None).await,
@@ -245,12 +267,14 @@ impl Runner {
             }
         }
         self.abandon_lookups();
+        self.close_outdated().await;
+        self.network.close().await;
         match self.stopping.take() {
             Some(Stopping::Lock(asker)) => {
                 self.requests.give_up(&OfflineReason::Locked);
-                let Self { profile, options, commands, events, state, .. } = self;
+                let Self { profile, options, commands, events, state, told_network: network, .. } = self;
                 let Options { online, connect_timeout, .. } = options;
-                let (home, outside) = (profile.home().to_owned(), Outside { commands, events, state });
+                let (home, outside) = (profile.home().to_owned(), Outside { commands, events, state, network });
                 Left::Locked(Box::new(Locked { home, online, connect_timeout, outside }), asker)
             }
             Some(Stopping::End) | None => {
@@ -316,6 +340,7 @@ impl Runner {
             Err(error) => return self.try_later(OfflineReason::Storage(error.to_string()), None),
         };
         self.set_state(ConnectionState::Connecting);
+        self.rewired = false;
         let mut attempt = pin!(establish(login));
         let result = loop {
             tokio::select! {
@@ -326,7 +351,8 @@ impl Runner {
                 command = self.commands.recv(), if !self.is_stopping() => self.told(command),
             }
             self.lock_if_idle();
-            if self.is_stopping() && !self.stays_to_acknowledge() {
+            let may_stop = self.is_stopping() && !self.stays_to_acknowledge();
+            if may_stop || std::mem::take(&mut self.rewired) {
                 return;
             }
         };
@@ -376,6 +402,8 @@ impl Runner {
             seed,
             method,
             connect_timeout: self.options.connect_timeout,
+            network: self.network.clone(),
+            traffic: Traffic::Messages,
         };
         Ok(Some((login, with_token)))
     }
@@ -428,6 +456,8 @@ impl Runner {
     }
 
     fn try_later(&mut self, why: OfflineReason, at_least: Option<Duration>) {
+        let pace = self.account.as_ref().map(|account| self.network.pace_to(&account.server.host));
+        self.backoff.stretch(pace.map_or(1, |pace| pace.patience));
         let wait = self.backoff.next_delay_of(at_least.unwrap_or_default(), rand::rng().random());
         self.plan = Plan::At(clock::monotonic() + wait);
         self.requests.disconnected(&why);
@@ -458,6 +488,8 @@ impl Runner {
         }
         match end {
             End::Stopped => {}
+            // The next attempt goes the other way.
+            End::Rewired => self.set_state(ConnectionState::Connecting),
             End::Link(LinkError::Closed { said: Some(Said { reason, come_back_after }) }) => match reason {
                 // Somebody else has taken this device's place, or the owner has removed it: a person must act.
                 ClosingReason::Replaced | ClosingReason::Removed => self.give_up(OfflineReason::Closed(reason)),

@@ -65,6 +65,15 @@ impl Runner {
                 let set = self.set_settings(settings);
                 answer(reply, set);
             }
+            Command::Network(reply) => answer(reply, Ok(self.network.settings().clone())),
+            Command::SetNetwork(settings, reply) => {
+                let set = self.set_network(*settings);
+                answer(reply, set);
+            }
+            Command::NewCircuits(reply) => {
+                self.new_circuits();
+                answer(reply, Ok(()));
+            }
             Command::Find(id, reply) => answer(reply, self.database().read().sent_message(id)),
             Command::Message(with, id, reply) => {
                 let store = self.database().read();

@@ -5,6 +5,7 @@
 //! | `vault` | the database key, sealed under the password: see [`vault`] |
 //! | `endtoend.db` | SQLCipher database: see [`crate::database`] |
 //! | `files` | folder: files of messages, each sealed under its own key: see [`crate::files`] |
+//! | `tor` | folder: what Tor keeps, once it was used: which relays there are and at which it begins |
 //! | `lock` | held while a process uses the profile; empty |
 //!
 //! Further profiles of the same person lie side by side in the folder `profiles` of the first, each with a name, and know nothing
@@ -33,6 +34,8 @@ pub use names::{BadProfileName, ProfileName, profiles};
 pub use wipe::{Wiped, wipe};
 
 use crate::database::{Database, DatabaseError};
+use crate::transport::Network;
+pub(crate) use files::private_folder;
 use lock::ProfileLock;
 use vault::{Vault, VaultError};
 
@@ -251,6 +254,14 @@ impl Profile {
     /// Its folder.
     pub fn home(&self) -> &Path {
         &self.home
+    }
+
+    /// Its way to the network, as it was chosen. Whoever asks for it closes it before the profile.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn network(&self) -> Result<Network, DatabaseError> {
+        Ok(Network::new(self.database.read().network()?, &self.home))
     }
 
     /// The profile's database.

@@ -312,6 +312,8 @@ fn a_wiped_profile_is_gone_and_what_is_not_ours_stays() {
     drop(create(&home));
     fs::write(home.path().join("endtoend.db.orphan-1-wal"), b"old").unwrap();
     fs::write(home.path().join("letter.txt"), b"mine").unwrap();
+    fs::create_dir_all(home.path().join("tor/state/keystore")).unwrap();
+    fs::write(home.path().join("tor/state/state.lock"), b"").unwrap();
     let wiped = wipe(home.path()).unwrap();
     assert_eq!(wiped.left, [home.path().join("letter.txt")]);
     assert_eq!(files(&home), [("letter.txt".to_owned(), b"mine".to_vec())]);
@@ -397,7 +399,9 @@ fn the_vault_is_overwritten_before_anything_else() {
         .iter()
         .map(|step| match step {
             wipe::Step::Overwrite(path) => format!("overwrite {}", path.file_name().unwrap().display()),
-            wipe::Step::Remove(path) => format!("remove {}", path.file_name().unwrap().display()),
+            wipe::Step::Remove(path) | wipe::Step::RemoveFolder(path) => {
+                format!("remove {}", path.file_name().unwrap().display())
+            }
             wipe::Step::Sync(_) => "sync".to_owned(),
         })
         .collect();

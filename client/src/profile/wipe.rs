@@ -9,6 +9,7 @@ use rand::Rng as _;
 use super::lock::ProfileLock;
 use super::{DATABASE_FILE, LOCK_FILE, ProfileError, VAULT_FILE, unusable, vault};
 use crate::files::spool::FOLDER;
+use crate::transport::TOR_FOLDER;
 
 /// How a database begins that is not encrypted. No profile has one, but a node does, under the same name.
 const PLAIN_DATABASE: &[u8] = b"SQLite format 3\0";
@@ -42,7 +43,7 @@ pub fn wipe(home: &Path) -> Result<Wiped, ProfileError> {
     let mut removed = Vec::new();
     for step in steps(home, ours) {
         step.carry_out().map_err(unusable(step.path()))?;
-        if let Step::Remove(path) = step {
+        if let Step::Remove(path) | Step::RemoveFolder(path) = step {
             removed.push(path);
         }
     }
@@ -61,21 +62,23 @@ pub(super) enum Step {
     /// Random bytes in place of the old ones, on disk when it is done.
     Overwrite(PathBuf),
     Remove(PathBuf),
+    /// An empty folder.
+    RemoveFolder(PathBuf),
     /// What was removed from this folder stays removed.
     Sync(PathBuf),
 }
 
 impl Step {
     fn path(&self) -> &Path {
-        let (Self::Overwrite(path) | Self::Remove(path) | Self::Sync(path)) = self;
+        let (Self::Overwrite(path) | Self::Remove(path) | Self::RemoveFolder(path) | Self::Sync(path)) = self;
         path
     }
 
     pub(super) fn carry_out(&self) -> io::Result<()> {
         match self {
             Self::Overwrite(path) => overwrite(path),
-            Self::Remove(path) if name(path) == FOLDER => fs::remove_dir(path),
             Self::Remove(path) => fs::remove_file(path),
+            Self::RemoveFolder(path) => fs::remove_dir(path),
             Self::Sync(folder) => File::open(folder)?.sync_all(),
         }
     }
@@ -90,7 +93,11 @@ pub(super) fn steps(home: &Path, ours: Vec<PathBuf>) -> Vec<Step> {
     let mut steps: Vec<_> = keys.iter().cloned().map(Step::Overwrite).collect();
     steps.extend(keys.into_iter().map(Step::Remove));
     steps.push(sync());
-    steps.extend(rest.map(Step::Remove));
+    let tor = home.join(TOR_FOLDER);
+    steps.extend(rest.map(|path| match name(&path) == FOLDER || (path.starts_with(&tor) && is_folder(&path)) {
+        true => Step::RemoveFolder(path),
+        false => Step::Remove(path),
+    }));
     steps.extend([sync(), Step::Remove(home.join(LOCK_FILE)), sync()]);
     steps
 }
@@ -99,6 +106,13 @@ pub(super) fn steps(home: &Path, ours: Vec<PathBuf>) -> Vec<Step> {
 pub(super) fn files(home: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let paths = fs::read_dir(home)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     let (mut ours, mut left): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| is_ours(path));
+    // What lies in Tor's folder, Tor has put there.
+    let tor = home.join(TOR_FOLDER);
+    let mut of_tor = Vec::new();
+    if is_folder(&tor) {
+        left.retain(|path| *path != tor);
+        everything_in(&tor, &mut of_tor)?;
+    }
     // The folder of files goes after what is in it, and stays with what is not ours.
     let folder = home.join(FOLDER);
     if is_folder(&folder) {
@@ -112,10 +126,26 @@ pub(super) fn files(home: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
         sealed.sort_by_key(|path| (is_folder(path), path.clone()));
         ours.sort_by_key(|path| (name(path) != VAULT_FILE, path.clone()));
         ours.extend(sealed);
-        return Ok((ours, left));
+    } else {
+        ours.sort_by_key(|path| (name(path) != VAULT_FILE, path.clone()));
     }
-    ours.sort_by_key(|path| (name(path) != VAULT_FILE, path.clone()));
+    ours.extend(of_tor);
     Ok((ours, left))
+}
+
+/// What is in a folder, and the folder after it. A link is taken for itself.
+fn everything_in(folder: &Path, into: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut inside = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    inside.sort();
+    for path in inside {
+        if is_folder(&path) {
+            everything_in(&path, into)?;
+        } else {
+            into.push(path);
+        }
+    }
+    into.push(folder.to_owned());
+    Ok(())
 }
 
 /// Whether the folder holds a profile or what a wipe has left of one. Names are not enough: a node's data directory has a

@@ -8,7 +8,6 @@ use endtoend_crypto_core::channel::RECORD_OVERHEAD;
 use endtoend_protocol::limits;
 use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use rustls::{ClientConfig, client::Resumption};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -17,8 +16,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
 use super::pinning::{PinnedServer, refusal};
-use super::{ConnectError, Link, channel};
-use crate::address::{Host, KeyHash, ServerAddress};
+use super::stream::Stream;
+use super::{ConnectError, Link, Network, Pace, Traffic, Way, channel};
+use crate::address::{KeyHash, ServerAddress};
 use crate::clock::WallClock;
 
 /// So that a frame just above the limit is refused as such, with its length.
@@ -26,16 +26,52 @@ const FRAME_SLACK_BYTES: usize = RECORD_OVERHEAD + 1024;
 
 /// Connects to the server and checks that it is the pinned one.
 ///
-/// Name resolution, TCP, TLS, the WebSocket upgrade and the secure channel's handshake share the `deadline`. Cancel-safe: dropping it closes the socket.
+/// The way there, TLS, the WebSocket upgrade and the secure channel's handshake share the `deadline`, which is longer where the way is:
+/// see [`Pace::connect_min`]. It begins when the way can be used; until then Tor has deadlines of its own. Cancel-safe: dropping it
+/// closes the stream.
+///
+/// At an exit from Tor somebody may take the server's place. So a server that is not the pinned one is looked for once more on
+/// another circuit before it is told.
 ///
 /// # Errors
 /// See [`ConnectError`]; [`ConnectError::is_permanent`] says whether another try makes sense.
-pub async fn connect(address: &ServerAddress, deadline: Duration) -> Result<Link, ConnectError> {
-    timeout(deadline, establish(address)).await.unwrap_or(Err(ConnectError::TimedOut))
+pub async fn connect(
+    network: &Network,
+    address: &ServerAddress,
+    traffic: Traffic,
+    deadline: Duration,
+) -> Result<Link, ConnectError> {
+    let way = network.way_to(&address.host);
+    let deadline = deadline.max(Pace::of(way).connect_min);
+    let mut again = way != Way::Direct && !address.host.is_onion();
+    loop {
+        network.ready(way).await?;
+        let attempt = timeout(deadline, establish(network, way, address, traffic)).await;
+        let linked = attempt.unwrap_or(Err(ConnectError::TimedOut));
+        match &linked {
+            Ok(_) => network.tried(way, false).await,
+            Err(error) if error.blames_the_way() => network.tried(way, true).await,
+            Err(_) => {}
+        }
+        match linked {
+            Err(ConnectError::Untrusted(_) | ConnectError::NotAnEndtoendServer | ConnectError::Handshake(_))
+                if again =>
+            {
+                network.renew_circuits();
+                again = false;
+            }
+            linked => return linked,
+        }
+    }
 }
 
-async fn establish(address: &ServerAddress) -> Result<Link, ConnectError> {
-    let tls = secure(address, open(address).await?).await?;
+async fn establish(
+    network: &Network,
+    way: Way,
+    address: &ServerAddress,
+    traffic: Traffic,
+) -> Result<Link, ConnectError> {
+    let tls = secure(address, network.open(way, address, traffic).await?).await?;
     let (_, connection) = tls.get_ref();
     let group = connection.negotiated_key_exchange_group().and_then(|group| group.name().as_str());
 
@@ -44,24 +80,13 @@ async fn establish(address: &ServerAddress) -> Result<Link, ConnectError> {
     let config = WebSocketConfig::default().max_message_size(frame_max).max_frame_size(frame_max);
     let (mut socket, _) = client_async_with_config(url, tls, Some(config)).await.map_err(upgrade_failed)?;
     let channel = channel::open(&mut socket, &address.pin.identity).await?;
-    Ok(Link::new(socket, channel, group.unwrap_or("unknown")))
+    Ok(Link::new(socket, channel, group.unwrap_or("unknown"), way))
 }
 
-async fn open(address: &ServerAddress) -> Result<TcpStream, ConnectError> {
-    let tcp = match &address.host {
-        Host::Dns(name) => TcpStream::connect((name.as_ref(), address.port)).await,
-        Host::Ip(ip) => TcpStream::connect((*ip, address.port)).await,
-    };
-    let tcp = tcp.map_err(ConnectError::Unreachable)?;
-    // Frames are written whole, so waiting for more to fill a segment only delays them.
-    tcp.set_nodelay(true).map_err(ConnectError::Unreachable)?;
-    Ok(tcp)
-}
-
-async fn secure(address: &ServerAddress, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
+async fn secure(address: &ServerAddress, stream: Stream) -> Result<TlsStream<Stream>, ConnectError> {
     let config = tls_config(address.pin.tls).map_err(ConnectError::Handshake)?;
     let connector = TlsConnector::from(Arc::new(config));
-    connector.connect(address.host.server_name(), tcp).await.map_err(handshake_failed)
+    connector.connect(address.host.server_name(), stream).await.map_err(handshake_failed)
 }
 
 /// TLS 1.3 only. Nothing is resumed, so that each connection checks the whole chain and has a fresh key exchange.

@@ -4,8 +4,9 @@ use std::io;
 use std::time::{Duration, UNIX_EPOCH};
 
 use endtoend_crypto_core::channel::ChannelError;
-use endtoend_protocol::{ClosingReason, DecodeError, UnixMillis, limits};
+use endtoend_protocol::{ClosingReason, DecodeError, UnixMillis};
 
+use super::{ProxyError, TorTrouble};
 use crate::address::KeyHash;
 
 /// Why no connection came about.
@@ -32,14 +33,44 @@ pub enum ConnectError {
     /// Something else listens there. Do not retry.
     #[error("no endtoend server answers at this address; check host and port")]
     NotAnEndtoendServer,
+    /// Tor cannot be used at the moment. [`TorTrouble::is_permanent`] says whether to retry.
+    #[error(transparent)]
+    Tor(TorTrouble),
+    /// The proxy did not do its part. Retry.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// No exit from Tor leads to an address of this machine or of a private network. Do not retry.
+    #[error(
+        "a server with such an address cannot be reached through Tor: use its name or its onion address, or choose \
+         --network direct if it stands in a network of your own"
+    )]
+    NotThroughTor,
 }
 
 impl ConnectError {
+    /// Whether another circuit may help: whoever has reached the server's machine and heard no has had a good one.
+    pub(super) fn blames_the_way(&self) -> bool {
+        match self {
+            Self::Unreachable(error) => !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::PermissionDenied
+            ),
+            Self::Unavailable { .. } | Self::NotThroughTor => false,
+            Self::TimedOut
+            | Self::Untrusted(_)
+            | Self::Handshake(_)
+            | Self::NotAnEndtoendServer
+            | Self::Tor(_)
+            | Self::Proxy(_) => true,
+        }
+    }
+
     /// Whether a person has to act before another try makes sense. A reconnecting client stops and shows the error.
     pub const fn is_permanent(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::TimedOut | Self::Unavailable { .. } => false,
-            Self::Untrusted(_) | Self::Handshake(_) | Self::NotAnEndtoendServer => true,
+            Self::Unreachable(_) | Self::TimedOut | Self::Unavailable { .. } | Self::Proxy(_) => false,
+            Self::Untrusted(_) | Self::Handshake(_) | Self::NotAnEndtoendServer | Self::NotThroughTor => true,
+            Self::Tor(trouble) => trouble.is_permanent(),
         }
     }
 }
@@ -138,9 +169,9 @@ pub enum LinkError {
     /// In the middle.
     #[error("the connection was lost")]
     Lost(#[from] io::Error),
-    /// Nothing was heard, or nothing could be sent, for [`limits::IDLE_MAX`].
-    #[error("the server was silent for {} s", limits::IDLE_MAX.as_secs())]
-    Silent,
+    /// Nothing was heard, or nothing could be sent, for so long: [`Pace::idle_max`](super::Pace::idle_max).
+    #[error("the server was silent for {} s", .0.as_secs())]
+    Silent(Duration),
     /// The server said what this protocol version does not allow. Also a frame of our own above the limit.
     #[error("the server broke the protocol")]
     Protocol(#[from] DecodeError),

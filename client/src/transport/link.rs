@@ -8,16 +8,16 @@ use endtoend_crypto_core::channel::{Channel, Opener, Sealer};
 use endtoend_protocol::{ClientFrame, DecodeError, ServerFrame, limits};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::{LinkError, Said};
+use super::stream::Stream;
+use super::{LinkError, Pace, Said, Way};
 use crate::clock::{self, Instant};
 
-pub(super) type Socket = WebSocketStream<TlsStream<TcpStream>>;
+pub(super) type Socket = WebSocketStream<TlsStream<Stream>>;
 
 /// A connection to a server whose certificates and identity were checked. Nobody has logged in yet.
 #[derive(Debug)]
@@ -26,11 +26,17 @@ pub struct Link {
     channel: Channel,
     opened: Instant,
     group: &'static str,
+    way: Way,
 }
 
 impl Link {
-    pub(super) fn new(socket: Socket, channel: Channel, group: &'static str) -> Self {
-        Self { socket, channel, opened: clock::monotonic(), group }
+    pub(super) fn new(socket: Socket, channel: Channel, group: &'static str, way: Way) -> Self {
+        Self { socket, channel, opened: clock::monotonic(), group, way }
+    }
+
+    /// The way that it goes.
+    pub const fn way(&self) -> Way {
+        self.way
     }
 
     /// Names this secure channel, at both ends and nowhere else. What a device proof covers.
@@ -45,9 +51,11 @@ impl Link {
 
     /// The two directions, for two tasks.
     pub fn split(self) -> (LinkSender, LinkReceiver) {
-        let Self { socket, channel: Channel { sealer, opener, .. }, opened, .. } = self;
+        let Self { socket, channel: Channel { sealer, opener, .. }, opened, way, .. } = self;
         let (sink, stream) = socket.split();
-        (LinkSender { sink, sealer, opened }, LinkReceiver { stream, opener, heard: clock::monotonic() })
+        let idle_max = Pace::of(way).idle_max;
+        let receiver = LinkReceiver { stream, opener, heard: clock::monotonic(), idle_max };
+        (LinkSender { sink, sealer, opened, idle_max }, receiver)
     }
 }
 
@@ -57,12 +65,13 @@ pub struct LinkSender {
     sink: SplitSink<Socket, Message>,
     sealer: Sealer,
     opened: Instant,
+    idle_max: Duration,
 }
 
 impl LinkSender {
     /// Hands the frame to the network and returns its bytes inside TLS: record and WebSocket header.
     ///
-    /// Waits while the server does not read, at most [`limits::IDLE_MAX`]. Not cancel-safe: after a dropped
+    /// Waits while the server does not read, at most [`Pace::idle_max`]. Not cancel-safe: after a dropped
     /// `send` the frame may or may not arrive, and the server may find a record missing and end the connection.
     ///
     /// # Errors
@@ -76,7 +85,7 @@ impl LinkSender {
         let record = self.sealer.seal(&payload, clock::monotonic().duration_since(self.opened))?;
         let len = record.len();
         let sending = self.sink.send(Message::Binary(record.into()));
-        timeout(limits::IDLE_MAX, sending).await.map_err(|_| LinkError::Silent)??;
+        timeout(self.idle_max, sending).await.map_err(|_| LinkError::Silent(self.idle_max))??;
         Ok(len + header_bytes(len))
     }
 
@@ -85,7 +94,7 @@ impl LinkSender {
     /// # Errors
     /// `Lost` or `Silent` when the goodbye did not leave; the connection is over all the same.
     pub async fn close(mut self) -> Result<(), LinkError> {
-        match timeout(limits::IDLE_MAX, self.sink.close()).await.map_err(|_| LinkError::Silent)? {
+        match timeout(self.idle_max, self.sink.close()).await.map_err(|_| LinkError::Silent(self.idle_max))? {
             Ok(()) | Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -107,6 +116,7 @@ pub struct LinkReceiver {
     stream: SplitStream<Socket>,
     opener: Opener,
     heard: Instant,
+    idle_max: Duration,
 }
 
 impl LinkReceiver {
@@ -118,9 +128,9 @@ impl LinkReceiver {
     /// `Protocol(Invalid)` concerns one frame only; after any other error the connection has ended.
     pub async fn recv(&mut self) -> Result<ServerFrame, LinkError> {
         loop {
-            let message = timeout_at(self.heard + limits::IDLE_MAX, self.stream.next())
+            let message = timeout_at(self.heard + self.idle_max, self.stream.next())
                 .await
-                .map_err(|_| LinkError::Silent)?
+                .map_err(|_| LinkError::Silent(self.idle_max))?
                 .ok_or(LinkError::Closed { said: None })??;
             self.heard = clock::monotonic();
             let bytes: Bytes = match message {

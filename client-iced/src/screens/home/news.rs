@@ -182,7 +182,7 @@ impl Home {
 
     fn event(&mut self, event: Event, now: UnixMillis) -> Vec<Action> {
         match event {
-            Event::Connection(_) | Event::Sent { .. } | Event::Delayed { .. } => Vec::new(),
+            Event::Connection(_) | Event::Network(_) | Event::Sent { .. } | Event::Delayed { .. } => Vec::new(),
             Event::Changed { with: Some(with), change: Change::Typing { stopped }, .. } => {
                 match stopped {
                     true => self.typing.remove(&with),

@@ -18,6 +18,7 @@ use crate::engine::run::Runner;
 use crate::engine::{Attaching, ConnectionState, OfflineReason, Way};
 use crate::files::Manner;
 use crate::profile::Profile;
+use crate::transport::NetworkStatus;
 
 async fn attach(person: &Person, to: &str) -> MessageId {
     let path = person.home().join("a file to send");
@@ -76,7 +77,8 @@ async fn tokens_that_come_late_are_not_taken_for_later_ones() {
     let (_commands, inbox) = mpsc::channel(1);
     let (events, _) = broadcast::channel(1);
     let (state, _connection) = watch::channel(ConnectionState::Offline { retry_at: None, why: OfflineReason::Idle });
-    let outside = Outside { commands: inbox, events, state };
+    let (network, _status) = watch::channel(NetworkStatus::default());
+    let outside = Outside { commands: inbox, events, state, network };
     let mut runner = Runner::new(profile, options(false), outside).map_err(|(error, _)| error).unwrap();
     let mut come = |refresh: &[u8]| {
         let entered = Entered {

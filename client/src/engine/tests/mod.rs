@@ -14,6 +14,7 @@ mod messages;
 mod node;
 mod people;
 mod repair;
+mod rewiring;
 mod rotation;
 mod said;
 mod wiring;

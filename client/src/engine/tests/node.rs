@@ -1,4 +1,5 @@
 //! A small node: enough of the server's side of the protocol to see what an engine does, and to be unkind to it.
+#![expect(clippy::disallowed_types, reason = "it plays the server")]
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::Ipv4Addr;

@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::fixture::{Authority, PATIENCE, address, connected, server, wss_server};
+use super::fixture::{Authority, PATIENCE, address, connect, connected, server, wss_server};
 use crate::address::KeyHash;
-use crate::transport::{ConnectError, connect};
+use crate::transport::ConnectError;
 
 const ANY_PIN: KeyHash = KeyHash([1; 32]);
 
@@ -140,20 +140,71 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
 }
 
+/// Names by which a socket is opened or a name is looked up.
+const OPENERS: [&str; 12] = [
+    "TcpStream",
+    "TcpListener",
+    "TcpSocket",
+    "UdpSocket",
+    "UnixStream",
+    "UnixListener",
+    "UnixDatagram",
+    "lookup_host",
+    "ToSocketAddrs",
+    "tokio::net",
+    "socket2",
+    "getaddrinfo",
+];
+
 #[test]
 fn only_the_transport_opens_sockets() {
-    let openers = ["TcpStream", "TcpSocket", "UdpSocket", "UnixStream", "lookup_host", "ToSocketAddrs", "tokio::net"];
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let transport = root.join("transport");
+    let client = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let window = client.parent().unwrap().join("client-iced");
+    // These say themselves that they do, and clippy knows of no others. The engine's tests play the server.
+    let openers = ["direct.rs", "tests.rs", "tests"].map(|name| client.join("src/transport").join(name));
+    let tests = client.join("src/engine/tests");
     let mut read = 0;
-    // The engine's tests play the server: that is not in the program.
-    let tests = root.join("engine/tests");
-    for path in sources(&root).into_iter().filter(|path| !path.starts_with(&transport) && !path.starts_with(&tests)) {
-        let text = std::fs::read_to_string(&path).unwrap();
-        for opener in openers {
+    for path in [client.join("src"), window.join("src")].iter().flat_map(|folder| sources(folder)) {
+        if openers.iter().chain([&tests]).any(|opener| path.starts_with(opener)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        for opener in OPENERS {
             assert!(!text.contains(opener), "{} uses {opener}: connect through the transport", path.display());
         }
         read += 1;
     }
-    assert!(read >= 3, "the sources were not found");
+    assert!(read >= 100, "the sources were not found");
+}
+
+#[test]
+fn clippy_knows_what_only_the_transport_may_name() {
+    let client = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let workspace = client.parent().unwrap();
+    let rules = |folder: &Path| std::fs::read_to_string(folder.join("clippy.toml")).unwrap();
+    // The nearest file counts, and only that: so it has what the workspace's has, and more.
+    let (of_client, of_window, of_workspace) = (rules(client), rules(&workspace.join("client-iced")), rules(workspace));
+    assert_eq!(of_client, of_window);
+    let entries = |text: &str| {
+        text.lines().map(str::trim).filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let ours = entries(&of_client);
+    assert!(entries(&of_workspace).iter().all(|line| ours.contains(line)), "a rule of the workspace is missing");
+    for name in ["tokio::net::TcpStream", "std::net::TcpStream", "tokio::net::lookup_host", "std::net::ToSocketAddrs"] {
+        assert!(of_client.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn nothing_that_speaks_to_the_network_on_its_own_is_depended_on() {
+    let client = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let speakers =
+        ["reqwest", "hyper", "ureq", "curl", "isahc", "surf", "attohttpc", "async-std", "smol", "quinn", "socket2"];
+    for manifest in [client.join("Cargo.toml"), client.parent().unwrap().join("client-iced/Cargo.toml")] {
+        let text = std::fs::read_to_string(&manifest).unwrap();
+        let (dependencies, _) = text.split_once("[dev-dependencies]").unwrap();
+        for speaker in speakers {
+            assert!(!dependencies.lines().any(|line| line.starts_with(speaker)), "{speaker} in {}", manifest.display());
+        }
+    }
 }

@@ -4,10 +4,10 @@ use endtoend_crypto_core::channel::ChannelError;
 use endtoend_protocol::UnixMillis;
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
 
-use super::fixture::{Authority, Identity, PATIENCE, address, params, pin_of, server, wss_server};
+use super::fixture::{Authority, Identity, PATIENCE, address, connect, params, pin_of, server, wss_server};
 use crate::address::KeyHash;
 use crate::transport::testing::ServerIdentity;
-use crate::transport::{ConnectError, Link, Untrusted, connect};
+use crate::transport::{ConnectError, Link, Untrusted};
 
 async fn try_connect(identity: &Identity, pin: KeyHash) -> Result<Link, ConnectError> {
     let (port, _server) = wss_server(identity.config()).await;

@@ -1,0 +1,79 @@
+//! Tor in this program, on a thread and a runtime of its own, so that it goes on while the engine writes to its disk.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `serve` | its life: start, orders, end |
+//! | `config` | what it is told of folder, bridges and programs |
+//! | `observe` | counts what its sockets meet |
+//! | `reasons` | its errors in our words |
+
+mod config;
+mod observe;
+mod reasons;
+mod serve;
+
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+#[cfg(any(debug_assertions, feature = "private-tor-network"))]
+pub use config::PRIVATE_NETWORK;
+
+use super::ConnectError;
+use super::choice::NetworkSettings;
+use super::circuits::Circuit;
+use super::network::NetworkStatus;
+use super::stream::Stream;
+use super::trouble::TorTrouble;
+
+/// Orders that may wait. Whoever gives another waits.
+const ORDERS_MAX: usize = 16;
+
+/// What Tor is to do.
+pub(super) enum Order {
+    /// Say when it can be used, or why it can't.
+    Ready(oneshot::Sender<Result<(), TorTrouble>>),
+    /// Open a stream.
+    Open { host: String, port: u16, circuit: Circuit, reply: oneshot::Sender<Result<Stream, ConnectError>> },
+    /// Forget everything that was learnt about relays since the start.
+    Restart,
+}
+
+/// How it is to start.
+pub(super) struct Plan {
+    pub(super) settings: NetworkSettings,
+    /// Its own, kept from others.
+    pub(super) folder: PathBuf,
+    pub(super) status: watch::Sender<NetworkStatus>,
+}
+
+/// A Tor that runs. Ends when it is dropped.
+pub(super) struct Tor {
+    orders: mpsc::Sender<Order>,
+    thread: JoinHandle<()>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Tor {
+    pub(super) fn start(plan: Plan) -> Result<Self, TorTrouble> {
+        // Its library asks for the program's own. Where there is one, it stays.
+        let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let (orders, given) = mpsc::channel(ORDERS_MAX);
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("endtoend-tor".to_owned())
+            .spawn(move || serve::run(&plan, given, stopped))
+            .map_err(|error| TorTrouble::Failed { why: error.to_string() })?;
+        Ok(Self { orders, thread, _stop: stop })
+    }
+
+    pub(super) fn orders(&self) -> mpsc::Sender<Order> {
+        self.orders.clone()
+    }
+
+    /// Ends it. Whoever has to wait for that waits for the thread.
+    pub(super) fn stop(self) -> JoinHandle<()> {
+        self.thread
+    }
+}
