@@ -151,13 +151,15 @@ impl Course {
         self.close(to, n, |lane| lane.told = self.told.fetch_add(1, Ordering::AcqRel) + 1);
     }
 
-    /// The sender is told of a refusal that came by a receipt; `is_to_come_again`: one that has closed the way.
+    /// The sender is told of a refusal that came by a receipt; `is_to_come_again`: one that has closed the way. One that has not is
+    /// counted, as the sender counts it, and nothing waits for it.
     pub(crate) fn tell(&self, to: Address, is_to_come_again: bool) {
         let told = self.told.fetch_add(1, Ordering::AcqRel) + 1;
-        if self.is_closed.load(Ordering::Acquire)
+        if is_to_come_again
+            && self.is_closed.load(Ordering::Acquire)
             && let Some(lane) = self.closed().told(to)
         {
-            lane.untold = lane.untold.saturating_sub(usize::from(is_to_come_again));
+            lane.untold = lane.untold.saturating_sub(1);
             lane.told = told;
         }
     }
@@ -266,6 +268,15 @@ mod tests {
         assert!(!course.lets_in(to(1), 1, third), "the third is on its way and must not get through any more");
         assert!(course.lets_in(to(1), 1, NOTHING));
         assert!(!turn(4).overtakes(to(1)));
+    }
+
+    #[test]
+    fn a_refusal_that_closes_nothing_keeps_nothing_closed() {
+        let course = Arc::new(Course::default());
+        Turn::new(Arc::clone(&course), 1).refused(to(1));
+        course.tell(to(1), true);
+        course.tell(to(1), false);
+        assert!(course.lets_in(to(1), 1, NOTHING), "its sender has heard the one that closed it");
     }
 
     #[test]
