@@ -10,6 +10,10 @@ use std::time::Duration;
 pub const STALL_MAX: Duration = Duration::from_secs(30);
 /// The same through bridges.
 pub const STALL_MAX_BRIDGED: Duration = Duration::from_secs(60);
+/// The same when relays are reached: only after a minute the library says that it is the clock.
+pub const STALL_MAX_REACHED: Duration = Duration::from_secs(75);
+/// So soon bridges are given up that all refuse.
+pub const REFUSED_AFTER: Duration = Duration::from_secs(15);
 /// So soon it is known that there is no network, when no socket even leaves this machine.
 pub const OFFLINE_AFTER: Duration = Duration::from_secs(5);
 /// A start that has been in trouble for so long begins anew: what was learnt about relays that did not answer is forgotten then.
@@ -102,7 +106,7 @@ pub enum TorTrouble {
         why: String,
     },
     /// Nothing gets any further, and nothing says why.
-    #[error("Tor gets no further; it is tried again, and bridges may help: `tor bridges`")]
+    #[error("Tor gets no further: are date, time and time zone of this machine right? Bridges may help: `tor bridges`")]
     Stuck,
     /// The library would not start.
     #[error("Tor does not start: {why}")]
@@ -151,6 +155,7 @@ impl TorTrouble {
 fn wanted_text(wanted: &[String]) -> String {
     match wanted {
         [] => ": name one with `tor bridges --program`".to_owned(),
+        [named] if named.starts_with('/') => format!(": {named} is not there, or no program"),
         _ => format!(": install {}, or name it with `tor bridges --program`", wanted.join(" or ")),
     }
 }
@@ -183,6 +188,10 @@ impl Met {
             Err(_) => &mut self.failed,
         };
         *count = count.saturating_add(1);
+    }
+
+    const fn is_refused(self) -> bool {
+        self.refused > 0 && self.connected == 0 && self.failed == 0 && self.no_route == 0
     }
 
     const fn is_offline(self) -> bool {
@@ -250,7 +259,14 @@ impl Start {
     }
 
     fn trouble(&self, now: Duration, met: Met) -> Option<TorTrouble> {
-        let stall = if self.bridged { STALL_MAX_BRIDGED } else { STALL_MAX };
+        let stall = match (met.connected, self.bridged) {
+            (0, false) => STALL_MAX,
+            (0, true) => STALL_MAX_BRIDGED,
+            // To a program on this machine, which says nothing.
+            _ if self.by_program => STALL_MAX_BRIDGED,
+            _ => STALL_MAX_REACHED,
+        };
+        let refused = self.bridged && !self.by_program && met.is_refused();
         let (silent, age) = (now.saturating_sub(self.moved), now.saturating_sub(self.began));
         let offline = !self.by_program && met.is_offline();
         match self.said {
@@ -259,6 +275,7 @@ impl Start {
             // These do not mend themselves: no use in waiting.
             Some(Said::Clock) => Some(TorTrouble::ClockWrong),
             Some(Said::Program) => Some(TorTrouble::ProgramFailed),
+            _ if refused && silent >= REFUSED_AFTER => Some(TorTrouble::BridgeRefused),
             _ if silent < stall => None,
             _ if self.bridged && self.percent < 100 && met.connected == 0 => Some(TorTrouble::BridgeRefused),
             Some(Said::Offline) if met.connected == 0 && met.refused == 0 => Some(TorTrouble::NoNetwork),
@@ -289,13 +306,15 @@ mod tests {
     fn stalled(bridged: bool, percent: u8, said: Option<Said>, met: Met) -> TorState {
         let mut start = Start::new(Duration::ZERO, bridged, false);
         start.heard(Duration::ZERO, percent, false, said);
-        let stall = if bridged { STALL_MAX_BRIDGED } else { STALL_MAX };
+        let stall = match (met.connected, bridged) {
+            (0, false) => STALL_MAX,
+            (0, true) => STALL_MAX_BRIDGED,
+            _ => STALL_MAX_REACHED,
+        };
         let before = start.state(stall - Duration::from_millis(1), met);
-        assert!(
-            matches!(before, TorState::Starting { .. })
-                || matches!(said, Some(Said::Clock | Said::Program))
-                || met.is_offline()
-        );
+        let known_before =
+            matches!(said, Some(Said::Clock | Said::Program)) || met.is_offline() || (bridged && met.is_refused());
+        assert!(matches!(before, TorState::Starting { .. }) || known_before, "{before:?}");
         start.state(stall, met)
     }
 
@@ -339,6 +358,16 @@ mod tests {
         let trouble = TorTrouble::NoNetwork;
         assert_eq!(start.state(ONE + OFFLINE_AFTER, met(0, 0, 9, 0)), TorState::Trouble { percent: 0, trouble });
         assert_eq!(start.state(ONE + OFFLINE_AFTER, met(1, 0, 9, 0)), TorState::Starting { percent: 0 });
+    }
+
+    #[test]
+    fn bridges_that_refuse_are_given_up_soon_and_behind_a_program_nobody_knows() {
+        let refused = met(0, 3, 0, 0);
+        let state = |by_program, at| Start::new(Duration::ZERO, true, by_program).state(at, refused);
+        let starting = TorState::Starting { percent: 0 };
+        assert_eq!(state(false, REFUSED_AFTER - ONE), starting);
+        assert_eq!(state(false, REFUSED_AFTER), TorState::Trouble { percent: 0, trouble: TorTrouble::BridgeRefused });
+        assert_eq!(state(true, REFUSED_AFTER), starting);
     }
 
     #[test]

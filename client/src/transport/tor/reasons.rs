@@ -2,7 +2,7 @@
 
 use std::io;
 
-use arti_client::status::BlockageKind;
+use arti_client::status::{BlockageKind, BootstrapStatus};
 use arti_client::{ErrorKind, HasKind as _};
 
 use crate::transport::ConnectError;
@@ -73,7 +73,15 @@ pub(super) fn of_start(error: &arti_client::Error) -> Said {
 }
 
 /// What hinders a start that goes on.
-pub(super) fn of_blockage(kind: &BlockageKind) -> Said {
+pub(super) fn of_status(status: &BootstrapStatus) -> Option<Said> {
+    // What many relays say of the time is in no field: without this word the person hears that it is stuck.
+    if status.to_string().contains("Clock is") {
+        return Some(Said::Clock);
+    }
+    status.blocked().map(|blockage| of_blockage(&blockage.kind()))
+}
+
+fn of_blockage(kind: &BlockageKind) -> Said {
     match kind {
         BlockageKind::Offline => Said::Offline,
         BlockageKind::Filtering => Said::Filtered,

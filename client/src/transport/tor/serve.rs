@@ -179,7 +179,7 @@ impl<'a, R: Runtime> Life<'a, R> {
     fn heard(&mut self, event: &BootstrapStatus) {
         // Whole only when the attempt says so.
         let percent = (event.as_frac() * 100.0).clamp(0.0, 99.0) as u8;
-        let said = event.blocked().map(|blockage| reasons::of_blockage(&blockage.kind()));
+        let said = reasons::of_status(event);
         self.start.heard(self.age(), percent, false, said);
     }
 
