@@ -161,3 +161,60 @@ fn a_wipe_says_what_it_did_and_what_it_cannot_do() {
     assert!(last_object(&output)["text"].as_str().unwrap().contains("there is no profile"), "{output:?}");
     assert!(folder.join("letter.txt").exists());
 }
+
+/// Somewhere else, under a name that nobody knows.
+fn elsewhere() -> String {
+    format!("endtoend://chat.endtoend.test/#pin={}", "00".repeat(64))
+}
+
+#[test]
+fn an_address_is_exposed_only_after_somebody_was_asked() {
+    let home = tempfile::tempdir().unwrap();
+    let (profile, server) = (home.path().join("profile"), elsewhere());
+    let direct = ["--server", &server, "--json", "--password-stdin", "--network", "direct"];
+    let output = run(&profile, &[&direct[..], &["register", "--handle", "alice"]].concat(), "right\n");
+    assert_eq!((output.status.code(), &last_object(&output)["error"]), (Some(2), &"usage".into()), "{output:?}");
+    assert!(!profile.exists(), "whoever does not want this has no profile");
+
+    // To this machine there is nothing to ask, and a choice is kept.
+    register(&profile, "right");
+    let shown = |arguments: &[&str]| {
+        let output = run(&profile, &[&["--password-stdin", "--json"], arguments].concat(), "right\n");
+        (output.status.code(), last_object(&output))
+    };
+    assert_eq!(shown(&["tor", "status"]).1["network"], "automatic");
+    let (code, told) = shown(&["--network", "direct", "tor", "status"]);
+    assert_eq!(
+        (code, &told["network"], &told["way"], &told["state"]),
+        (Some(0), &"direct".into(), &"direct".into(), &"off".into())
+    );
+    assert_eq!(shown(&["tor", "status"]).1["network"], "direct");
+}
+
+#[test]
+fn bridges_are_kept_and_a_program_that_is_missing_is_named_before_anything_is_sent() {
+    const BRIDGE: &str = "obfs4 192.0.2.3:443 0123456789ABCDEF0123456789ABCDEF01234567 iat-mode=0";
+    let home = tempfile::tempdir().unwrap();
+    register(home.path(), "right");
+    let tor = |arguments: &[&str]| {
+        let output = run(home.path(), &[&["--password-stdin", "--json", "tor"], arguments].concat(), "right\n");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let objects: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (output.status.code(), objects)
+    };
+    let missing = home.path().join("missing").display().to_string();
+    let (code, told) = tor(&["bridges", "--add", BRIDGE, "--program", &format!("obfs4={missing}")]);
+    assert_eq!((code, &told[0]["bridges"]), (Some(0), &serde_json::json!([BRIDGE])));
+    assert!(told[0]["missing"].as_str().unwrap().contains(&missing));
+    let (code, told) = tor(&["status", "--network", "tor"]);
+    assert_eq!(
+        (code, &told[0]["trouble"], &told[0]["bridges"]),
+        (Some(1), &"program_missing".into(), &serde_json::json!(["obfs4"]))
+    );
+    assert_eq!(tor(&["bridges", "--add", "rubbish"]).0, Some(2));
+    let (_, told) = tor(&["bridges", "--clear"]);
+    assert_eq!((&told[0]["bridges"], &told[0]["missing"]), (&serde_json::json!([]), &Value::Null));
+    assert!(run(home.path(), &["wipe", "--yes"], "").status.success());
+    assert!(!home.path().exists(), "with what Tor has kept");
+    std::fs::create_dir(home.path()).unwrap(); // for the temporary folder's own end
+}
