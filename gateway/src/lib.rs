@@ -29,6 +29,7 @@ mod mailbox;
 mod memory;
 mod metrics;
 pub mod node;
+mod onion;
 mod queue_writer;
 mod receipt;
 mod router;

@@ -54,6 +54,8 @@ enum Command {
     Edge(commands::edge::Options),
     /// Make a node behind a router reachable, by Tor, ssh or another program.
     Tunnel(commands::tunnel::Options),
+    /// Hand the node's onion service to a tor beside it, or let only some clients find it.
+    Onion(commands::onion::Options),
     /// Turn a backup into the data directory of a stopped node.
     Restore(commands::restore::Options),
 }
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
         Command::Db(options) => (commands::db::run(&options, &environment), options.json()),
         Command::Edge(options) => (edge(&options, &environment), options.json()),
         Command::Tunnel(options) => (commands::tunnel::run(&options, &environment), options.json()),
+        Command::Onion(options) => (commands::onion::run(&options, &environment), options.json()),
         Command::Restore(options) => (commands::restore::run(&options, &environment), options.at.json),
     };
     commands::end(done, json)
@@ -182,13 +185,17 @@ fn tell_systemd(news: News<'_>) {
 }
 
 /// openraft logs an error for each question to a node that is away, which links and `endtoend cluster status` say once; what ends it ends
-/// the node, which says so itself. Who wants to hear it names it.
+/// the node, which says so itself. arti warns once a second of a Tor network that is small. Who wants to hear them names them.
 fn filter_of(configured: &str) -> String {
-    match configured {
-        named if named.contains("openraft") || named.trim() == "off" => named.to_owned(),
-        "" => "openraft=off".to_owned(),
-        other => format!("{other},openraft=off"),
+    const QUIET: [(&str, &str); 2] = [("openraft", "off"), ("tor_netdir", "error")];
+    if configured.trim() == "off" {
+        return configured.to_owned();
     }
+    let quiet = QUIET.into_iter().filter(|(name, _)| !configured.contains(name));
+    let quiet = quiet.map(|(name, level)| format!("{name}={level}"));
+    let parts: Vec<String> =
+        Some(configured.to_owned()).filter(|text| !text.is_empty()).into_iter().chain(quiet).collect();
+    parts.join(",")
 }
 
 fn start_log(config: &LogConfig) -> Result<(), Failure> {
@@ -230,20 +237,21 @@ fn announce_pending(what: &str, id: NodeId, name: &str, seed: &str, json: bool) 
 }
 
 fn announce(ready: &Ready, json: bool) {
-    let Ready { listen, pin, address, admin } = ready;
+    let Ready { listen, pin, address, admin, onion } = ready;
     let text = if json {
         let line = serde_json::json!({
             "event": "ready", "listen": listen.to_string(), "pin": pin.to_string(), "address": address,
-            "admin": admin,
+            "admin": admin, "onion": onion,
         });
         format!("{line}\n")
     } else {
+        let onion = onion.as_ref().map(|onion| format!("  onion         {onion}\n")).unwrap_or_default();
         let hint = match listen.ip().is_loopback() {
             true => "\nOnly this machine can connect. To open it: --listen 0.0.0.0:8443 --name your.host.name\n",
             false => "",
         };
         format!(
-            "Endtoend is ready.\n  listening on  {listen}\n  pin           {pin}\n  address       {address}\n{hint}\
+            "Endtoend is ready.\n  listening on  {listen}\n  pin           {pin}\n  address       {address}\n{onion}{hint}\
              \nCreate an account:\n  endtoend-cli --server '{address}' register --handle alice\n"
         )
     };

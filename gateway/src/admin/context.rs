@@ -9,10 +9,12 @@ use endtoend_protocol::UnixMillis;
 use endtoend_storage::Maintenance;
 use tokio::sync::{Semaphore, watch};
 
+use super::request::OnionView;
 use crate::commands::Failure;
-use crate::config::Config;
+use crate::config::{Config, OnionHost};
 use crate::health::Readiness;
 use crate::node::{Lifecycle, Membership};
+use crate::onion::OnionState;
 use crate::services::Services;
 
 /// A node, running or stopped, as commands see it.
@@ -45,6 +47,32 @@ pub(crate) struct Running {
     pub(crate) lifecycle: watch::Receiver<Lifecycle>,
     /// None when it is alone.
     pub(crate) membership: Option<Arc<Membership>>,
+    /// None where it has none.
+    pub(crate) onion: Option<OnionShown>,
+}
+
+/// An onion service, as it is at any moment.
+pub(crate) struct OnionShown {
+    pub(crate) address: String,
+    pub(crate) host: OnionHost,
+    pub(crate) state: watch::Receiver<OnionState>,
+}
+
+impl OnionShown {
+    /// One whose state nobody tells.
+    pub(crate) fn new(address: String, host: OnionHost, state: OnionState) -> Self {
+        Self { address, host, state: watch::channel(state).1 }
+    }
+
+    pub(crate) fn view(&self) -> OnionView {
+        let state = self.state.borrow();
+        OnionView {
+            address: self.address.clone(),
+            host: self.host.as_str().to_owned(),
+            state: state.as_str().to_owned(),
+            detail: state.detail(),
+        }
+    }
 }
 
 impl AdminContext {

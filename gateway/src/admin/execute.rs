@@ -56,6 +56,7 @@ async fn status(context: &AdminContext) -> Result<Status, Failure> {
             pid: std::process::id(),
             admin: running.admin.map(|admin| admin.to_string()),
             not_ready: running.readiness.reasons().await.into_iter().map(|reason| reason.as_str().to_owned()).collect(),
+            onion: running.onion.as_ref().map(|onion| Box::new(onion.view())),
         }),
     };
     Ok(Status {

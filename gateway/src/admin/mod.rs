@@ -27,9 +27,9 @@ pub(crate) use client::ask;
 pub(crate) use cluster::{
     Change, Changed, ClusterAnswer, ClusterRequest, ClusterStatus, EdgeView, Elections, NodeView, TokenView, WAIT_MAX,
 };
-pub(crate) use context::{AdminContext, Running};
+pub(crate) use context::{AdminContext, OnionShown, Running};
 pub(crate) use request::{
-    AdminAnswer, AdminRequest, AuditView, InviteView, LimitView, Named, Progress, Reporter, Status, UserView,
+    AdminAnswer, AdminRequest, AuditView, InviteView, LimitView, Named, OnionView, Progress, Reporter, Status, UserView,
 };
 pub(crate) use server::AdminSocket;
 pub(crate) use socket::SOCKET;

@@ -198,6 +198,23 @@ pub(crate) struct RunningStatus {
     pub(crate) admin: Option<String>,
     /// Why the node is not ready; nothing when it is.
     pub(crate) not_ready: Vec<String>,
+    /// `None` where it has none.
+    #[serde(default)]
+    pub(crate) onion: Option<Box<OnionView>>,
+}
+
+/// The node's onion service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OnionView {
+    /// `endtoend://….onion:port/#pin=…`
+    pub(crate) address: String,
+    /// `node` or `tor`: who hosts it.
+    pub(crate) host: String,
+    /// `connecting`, `publishing`, `up`, `faulty`; `elsewhere` when a `tor` hosts it.
+    pub(crate) state: String,
+    /// How far it is, or what is wrong.
+    pub(crate) detail: Option<String>,
 }
 
 /// An invitation, without its code.

@@ -44,6 +44,7 @@ async fn serve(folder: &Path) -> Served {
         config: Config::default(),
         lifecycle: watch::channel(Lifecycle::Accepting).1,
         readiness: Arc::new(readiness),
+        onion: None,
     };
     let context = AdminContext::new(Arc::new(store.clone()), folder.to_owned(), Vec::new(), None, Some(running));
     let server = actix_web::rt::spawn(AdminSocket::bind(&data).unwrap().serve(Arc::new(context)));

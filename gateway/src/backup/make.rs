@@ -15,7 +15,7 @@ use super::files::{Temporary, copy, hash_and_sync, write_new};
 use super::manifest::{FORMAT, MANIFEST, Manifest};
 use crate::admin::{AdminContext, Progress, Reporter};
 use crate::clock;
-use crate::node::{DATABASE, SECRETS};
+use crate::node::{DATABASE, OWN, SECRETS, all_secrets};
 
 /// How often the growing copy is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -121,7 +121,8 @@ fn temporary(path: &Path) -> Result<Temporary, BackupError> {
         for entry in fs::read_dir(&temporary).map_err(write)? {
             let name = entry.map_err(write)?.file_name();
             let beside = ["", "-journal", "-wal", "-shm"].map(|ending| format!("{DATABASE}{ending}"));
-            let ours = beside.iter().map(String::as_str).chain([MANIFEST]).chain(SECRETS.map(|secret| secret.file));
+            let ours =
+                beside.iter().map(String::as_str).chain([MANIFEST]).chain(all_secrets().map(|secret| secret.file));
             if !ours.into_iter().any(|ours| name == ours) {
                 return Err(BackupError::Leftover(temporary));
             }
@@ -177,6 +178,13 @@ fn secrets(context: &AdminContext) -> Result<(Vec<ToKeep>, Vec<String>), BackupE
         } else {
             // A stopped node may get it from where this command does not: the manifest tells.
             elsewhere.push(secret.file.to_owned());
+        }
+    }
+    for secret in OWN {
+        if context.outside.contains(&secret.file) {
+            elsewhere.push(secret.file.to_owned());
+        } else if context.data.join(secret.file).exists() {
+            here.push(ToKeep::File(secret.file));
         }
     }
     Ok((here, elsewhere))

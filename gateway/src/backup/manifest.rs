@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::files::create_private;
-use crate::node::{DATABASE, SECRETS};
+use crate::node::{DATABASE, all_secrets};
 
 /// The file.
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -86,7 +86,7 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_str(&text).map_err(damaged)?;
         for (index, entry) in manifest.files.iter().enumerate() {
-            let known = entry.name == DATABASE || SECRETS.iter().any(|secret| secret.file == entry.name);
+            let known = entry.name == DATABASE || all_secrets().any(|secret| secret.file == entry.name);
             let twice = manifest.files.iter().skip(index + 1).any(|other| other.name == entry.name);
             if !known || twice {
                 return Err(ManifestError::Strange { folder: folder.to_owned(), name: entry.name.clone() });

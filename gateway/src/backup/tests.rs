@@ -82,6 +82,16 @@ async fn a_backup_is_complete_and_for_its_owner_only() {
 }
 
 #[actix::test]
+async fn what_only_some_nodes_have_is_kept_where_it_is() {
+    let place = Place::new().await;
+    fs::write(place.path("data/onion.key"), [7; 32]).unwrap();
+    place.make("backup").await.unwrap();
+    place.restore("other", false).await.unwrap();
+    assert_eq!(fs::read(place.path("other/onion.key")).unwrap(), [7; 32]);
+    assert_eq!(mode(&place.path("other/onion.key")), 0o600);
+}
+
+#[actix::test]
 async fn a_directory_that_is_there_gets_a_new_one_inside() {
     let place = Place::new().await;
     fs::create_dir(place.path("backups")).unwrap();

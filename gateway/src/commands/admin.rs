@@ -1,7 +1,7 @@
 //! `endtoend status` and `endtoend backup`: commands that a node answers.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
@@ -9,7 +9,7 @@ use endtoend_protocol::UnixMillis;
 use serde_json::{Value, json};
 
 use super::{Environment, Failure, Out};
-use crate::admin::{AdminAnswer, AdminRequest, Progress, Status, ask};
+use crate::admin::{AdminAnswer, AdminRequest, OnionView, Progress, Status, ask};
 use crate::backup::BackupDone;
 use crate::clock;
 use crate::config::{Config, StorageConfig};
@@ -31,6 +31,11 @@ pub struct AtNode {
 }
 
 impl AtNode {
+    /// The configuration that was named.
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     /// The data directory that was named, or the one of the configuration.
     pub(super) fn data(&self, environment: &Environment) -> Result<PathBuf, Failure> {
         match &self.data {
@@ -171,13 +176,14 @@ pub fn status(options: &StatusOptions, environment: &Environment) -> Result<(), 
         "admin": running.as_ref().map(|running| &running.admin),
         "ready": running.as_ref().map(|running| running.not_ready.is_empty()),
         "not_ready": running.as_ref().map(|running| &running.not_ready),
+        "onion": running.as_ref().and_then(|running| running.onion.as_ref()),
         "data": data, "schema": schema, "accounts": accounts, "devices": devices,
         "queued_envelopes": queued_envelopes, "oldest_queued_seconds": oldest.map(|age| age.as_secs()),
         "database_bytes": database_bytes,
     });
     let state = match &running {
         Some(running) => format!(
-            "running since {} (process {}, {})\nready             {}\nlistening on      {}\naddress           {}\nwatched at        {}",
+            "running since {} (process {}, {})\nready             {}\nlistening on      {}\naddress           {}{}\nwatched at        {}",
             time(running.since_ms),
             running.pid,
             running.state,
@@ -187,6 +193,7 @@ pub fn status(options: &StatusOptions, environment: &Environment) -> Result<(), 
             },
             running.listen,
             running.address,
+            running.onion.as_ref().map(|onion| format!("\nonion service     {}", shown(onion))).unwrap_or_default(),
             running.admin.as_deref().unwrap_or("nowhere ([admin] listen)"),
         ),
         None => "stopped".to_owned(),
@@ -199,6 +206,15 @@ pub fn status(options: &StatusOptions, environment: &Environment) -> Result<(), 
         oldest.map(waiting_for).unwrap_or_default(),
     );
     Ok(Out { json: options.at.json }.say(&object, &text)?)
+}
+
+/// An onion service in one line.
+pub(super) fn shown(OnionView { address, host, state, detail }: &OnionView) -> String {
+    let detail = detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    match host.as_str() {
+        "tor" => format!("{address} (hosted by a tor beside the node)"),
+        _ => format!("{address} ({state}{detail})"),
+    }
 }
 
 /// `endtoend backup`

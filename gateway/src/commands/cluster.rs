@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::admin::{AtNode, block_on, time, unexpected};
+use super::admin::{AtNode, block_on, shown, time, unexpected};
 use super::{Environment, Failure, Out};
 use crate::admin::{
     AdminAnswer, AdminRequest, Change, Changed, ClusterAnswer, ClusterRequest, ClusterStatus, EdgeView, Elections,
@@ -348,13 +348,14 @@ fn status(Status { watch, at }: &Status, environment: &Environment) -> Result<()
 }
 
 fn table(
-    ClusterStatus { cluster, me, leader, term, generation, secrets, elections, nodes, edges }: &ClusterStatus,
+    ClusterStatus { cluster, me, leader, term, generation, secrets, elections, nodes, edges, onion }: &ClusterStatus,
 ) -> String {
     let leader = leader.as_deref().unwrap_or("none: no majority of the voters is reached");
     let elections = elections.map_or("of its own", Elections::as_str);
     let mut lines = vec![format!(
         "cluster {cluster}, asked on {me}\nleader  {leader}, term {term}, generation {generation}, secrets {secrets}, elections {elections}"
     )];
+    lines.extend(onion.as_ref().map(|onion| format!("onion service of the asked node: {}", shown(onion))));
     for node in nodes {
         let NodeView { id, name, state, role, address, client_address, health, fault, version, .. } = node;
         let fault = fault.as_deref().map(|fault| format!(" ({fault})")).unwrap_or_default();
@@ -378,6 +379,7 @@ fn table(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::OnionView;
 
     #[test]
     fn a_table_says_of_every_node_how_it_is_and_of_a_dead_one_why() {
@@ -414,10 +416,17 @@ mod tests {
                 version: "0.1.0".to_owned(),
                 certificate_expires_at: None,
             }],
+            onion: Some(OnionView {
+                address: "endtoend://a.onion:8443/#pin=0".to_owned(),
+                host: "node".to_owned(),
+                state: "connecting".to_owned(),
+                detail: Some("40 %".to_owned()),
+            }),
         };
         let text = table(&status);
         for part in [
             "no majority",
+            "endtoend://a.onion:8443/#pin=0 (connecting: 40 %)",
             "00000000000000ee",
             "does not follow",
             "00000000000000aa",

@@ -13,6 +13,7 @@ pub mod dev_cluster;
 pub mod edge;
 pub mod invite;
 pub mod joining;
+pub mod onion;
 mod qr;
 pub mod restore;
 pub mod tunnel;

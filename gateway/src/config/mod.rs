@@ -12,6 +12,7 @@ mod keys;
 mod listen;
 mod listen_on;
 mod mistake;
+mod onion;
 mod redact;
 mod redis;
 mod redis_url;
@@ -37,10 +38,12 @@ pub use keys::Key;
 pub(crate) use keys::nearest;
 pub use listen_on::{ListenOn, NoListenOn};
 pub use mistake::{ConfigError, Mistake, Place};
+pub use onion::{OnionConfig, OnionHost};
 pub use redis_url::{NoRedisUrl, RedisUrl};
 pub use store_url::StoreUrl;
 
 use crate::limits::{Limit, LimitsConfig};
+pub use crate::onion::NoClientKey;
 use crate::services::Registration;
 
 /// Prefix of environment variables: `ENDTOEND_GATEWAY__LISTEN` is `listen` in `[gateway]`.
@@ -71,6 +74,7 @@ pub struct Config {
     pub log: LogConfig,
     pub admin: AdminConfig,
     pub cluster: ClusterConfig,
+    pub onion: OnionConfig,
 }
 
 /// `[storage]`
@@ -293,6 +297,16 @@ impl Config {
         for (name, text, hint) in self.cluster.broken_rules() {
             rule(false, ("cluster", name), text, hint);
         }
+        for (name, text, hint) in self.onion.broken_rules() {
+            rule(false, ("onion", name), text, hint);
+        }
+        let wants_header = self.gateway.proxy_from.iter().any(|edge| edge.contains(Ipv4Addr::LOCALHOST.into()));
+        rule(
+            !(self.onion.enabled && self.onion.target.is_none() && wants_header),
+            ("onion", "enabled"),
+            "needs a `target`, as this node wants a PROXY header from 127.0.0.1 ([gateway] proxy_from)".to_owned(),
+            "Tor writes none: let `target` be the address of the edge, like \"127.0.0.1:443\"",
+        );
         let shares = self.storage.url.get().is_some() || !self.storage.url_file.as_os_str().is_empty();
         rule(
             self.cluster.listen.is_none() || shares,

@@ -349,6 +349,25 @@ fn a_node_of_several_says_where_it_is_reached_and_shares_its_store_and_its_redis
 }
 
 #[test]
+fn an_onion_service_has_a_port_a_way_and_keys_that_are_some() {
+    let client = "descriptor:x25519:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    let good = format!("[onion]\nenabled = true\ntarget = \"127.0.0.1:443\"\nclients = [\"{client}\"]\n");
+    assert_eq!(config(&good, &[]).onion.client_keys().map(|keys| keys.len()), Ok(1));
+    for (text, wrong) in [
+        ("[onion]\nport = 0\n", "port: must be at least 1"),
+        ("[onion]\ntarget = \"0.0.0.0:443\"\n", "target: must be one address"),
+        ("[onion]\nclients = [\"descriptor:x25519:secret\"]\n", "number 1: not a client's public key"),
+        ("[onion]\nhost = \"tor\"\narti = \"arti.toml\"\n", "arti: is for host = \"node\""),
+        ("[gateway]\nproxy_from = [\"127.0.0.0/8\"]\n[onion]\nenabled = true\n", "needs a `target`"),
+    ] {
+        let (_, said) = mistake(text);
+        assert!(said.contains(wrong) && !said.contains("secret\""), "{said}");
+    }
+    let many = format!("[onion]\nclients = {:?}\n", vec![client; 129]);
+    assert!(mistake(&many).1.contains("at most 128 keys"));
+}
+
+#[test]
 fn a_file_that_was_named_must_be_there() {
     let missing = Effective::load(Some(Path::new("/nonexistent/endtoend.toml")), []);
     assert!(matches!(missing, Err(ConfigError::Read { .. })));

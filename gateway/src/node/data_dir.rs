@@ -45,6 +45,8 @@ pub enum DataDirError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{path} is missing, but accounts that depend on it exist: restore it from a backup ({loss})")]
     Lost { path: PathBuf, loss: &'static str },
+    #[error("{path} is missing: restore it from a backup, or remove {trace} to have a new one ({loss})")]
+    Gone { path: PathBuf, trace: PathBuf, loss: &'static str },
     #[error("{path} is damaged: restore it from a backup")]
     Damaged { path: PathBuf },
     #[error("the secret in {place} {fault}")]
@@ -136,6 +138,29 @@ impl DataDir {
         let path = self.path.join(secret.file);
         if self.depended_upon || has_store(&self.path) {
             return Err(DataDirError::Lost { path, loss: secret.loss });
+        }
+        let bytes = make();
+        self.write(&path, &bytes).map_err(|source| DataDirError::NotWritable { path, source })?;
+        Ok(bytes)
+    }
+
+    /// A secret that nothing in the store depends on: from outside, from its file, or made by `make`. Where there is `trace`, it was
+    /// there before.
+    ///
+    /// # Errors
+    /// As [`Self::secret`].
+    pub(crate) fn own_secret(
+        &self,
+        secret: &Secret,
+        trace: &str,
+        make: impl FnOnce() -> Zeroizing<Vec<u8>>,
+    ) -> Result<Zeroizing<Vec<u8>>, DataDirError> {
+        if let Some(found) = secrets::find(&self.path, &self.outside, secret)? {
+            return Ok(found.bytes);
+        }
+        let path = self.path.join(secret.file);
+        if self.path.join(trace).exists() {
+            return Err(DataDirError::Gone { path, trace: self.path.join(trace), loss: secret.loss });
         }
         let bytes = make();
         self.write(&path, &bytes).map_err(|source| DataDirError::NotWritable { path, source })?;

@@ -13,6 +13,7 @@ use super::open_files::TooFewFiles;
 use super::store::OpenStoreError;
 use crate::blobs::BlobDirectoryError;
 use crate::config::RedisFileError;
+use crate::onion::NoClientKey;
 
 /// Why a node does not run. Each text says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,10 @@ pub enum ServeError {
          let its unit say ListenStream=127.0.0.1:9464, or set [admin] beyond_loopback = true"
     )]
     AdminExposed(SocketAddr),
+    #[error("[onion] clients")]
+    OnionClients(#[source] NoClientKey),
+    #[error("the system has no thread for the onion service")]
+    OnionThread(#[source] io::Error),
     #[error(transparent)]
     Member(#[from] MemberError),
     #[error("the listener failed")]

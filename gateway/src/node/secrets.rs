@@ -1,8 +1,8 @@
 //! Where a node's secrets live: in the environment, in systemd's credentials, or in files of the data directory, looked
 //! for in this order. What comes from outside is never written.
 //!
-//! A new secret is a constant here and a line in [`SECRETS`]; from there it is found in all three places, told by
-//! `endtoend config check`, and part of a backup.
+//! A new secret is a constant here and a line in [`SECRETS`], or in [`OWN`] if the nodes of a cluster do not share it; from there it
+//! is found in all three places, told by `endtoend config check`, and part of a backup.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::data_dir::{DataDirError, has_store};
 use super::member::is_member;
 use crate::config::nearest;
+use crate::onion::KEY_BYTES;
 
 /// `ENDTOEND_SECRET_IDENTITY` holds `identity.key`, in hexadecimal digits.
 const VARIABLE_PREFIX: &str = "ENDTOEND_SECRET_";
@@ -78,7 +79,17 @@ pub(super) const STORE_KEY: Secret = Secret {
     bytes: 32..=32,
 };
 
-/// All secrets.
+/// Seed of the key of the node's onion service. Made when `[onion]` is switched on.
+pub(crate) const ONION_KEY: Secret = Secret {
+    file: "onion.key",
+    loss: "it is the node's address in the Tor network: without it the node gets another one, and whoever has the old one has to be \
+           told",
+    bytes: KEY_BYTES..=KEY_BYTES,
+};
+
+/// Secrets of one node, which no other has, in a cluster neither. Not every node has them.
+pub static OWN: [&Secret; 1] = [&ONION_KEY];
+/// All other secrets.
 pub static SECRETS: [&Secret; 6] = [&CA_KEY, &IDENTITY_KEY, &OPAQUE_SETUP, &TOKEN_KEY, &OPRF_KEY, &STORE_KEY];
 
 impl Secret {
@@ -173,7 +184,7 @@ impl Outside {
         for (name, value) in variables {
             let Some(name) = name.to_str() else { continue };
             if name.starts_with(VARIABLE_PREFIX) {
-                known(name.to_owned(), name, &SECRETS.map(Secret::variable))?;
+                known(name.to_owned(), name, &all().map(Secret::variable).collect::<Vec<_>>())?;
                 // What is not UTF-8 is no hexadecimal text either, and is refused as such.
                 outside.variables.insert(name.to_owned(), Zeroizing::new(value.to_string_lossy().into_owned()));
             } else if name == CREDENTIALS_DIRECTORY && !value.is_empty() {
@@ -188,7 +199,8 @@ impl Outside {
                 let entry = entry.map_err(unreadable)?;
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if name.starts_with(CREDENTIAL_PREFIX) {
-                    known(entry.path().display().to_string(), &name, &SECRETS.map(Secret::credential))?;
+                    let names: Vec<_> = all().map(Secret::credential).collect();
+                    known(entry.path().display().to_string(), &name, &names)?;
                 }
             }
         }
@@ -197,11 +209,11 @@ impl Outside {
 
     /// The files that are not used because their secrets come from outside.
     pub(crate) fn files(&self) -> Vec<&'static str> {
-        let here = |secret: &&&Secret| {
+        let here = |secret: &&Secret| {
             let credential = self.credentials.as_ref().is_some_and(|folder| folder.join(secret.credential()).exists());
             self.variables.contains_key(&secret.variable()) || credential
         };
-        SECRETS.iter().filter(here).map(|secret| secret.file).collect()
+        all().filter(here).map(|secret| secret.file).collect()
     }
 
     /// The secret as it comes from outside, if it does.
@@ -236,7 +248,12 @@ fn fault(origin: &SecretOrigin, fault: OutsideFault) -> DataDirError {
     DataDirError::Outside { place: origin.to_string(), fault }
 }
 
-fn known<const N: usize>(place: String, name: &str, names: &[String; N]) -> Result<(), DataDirError> {
+/// Those of every node, and those of one.
+pub(crate) fn all() -> impl Iterator<Item = &'static Secret> {
+    SECRETS.into_iter().chain(OWN)
+}
+
+fn known(place: String, name: &str, names: &[String]) -> Result<(), DataDirError> {
     if names.iter().any(|known| known == name) {
         return Ok(());
     }
@@ -285,7 +302,12 @@ pub fn secret_states(data: &Path, outside: &Outside) -> Vec<(&'static Secret, Se
         Ok(None) => SecretState::ToBeMade,
         Err(error) => SecretState::Refused(error),
     };
-    SECRETS.iter().map(|secret| (*secret, state(secret))).collect()
+    let own = |secret: &'static Secret| match find(data, outside, secret) {
+        Ok(None) => None,
+        Ok(Some(found)) => Some((secret, SecretState::Found(found.origin))),
+        Err(error) => Some((secret, SecretState::Refused(error))),
+    };
+    SECRETS.iter().map(|secret| (*secret, state(secret))).chain(OWN.into_iter().filter_map(own)).collect()
 }
 
 /// The secret from outside or from its file.
@@ -414,9 +436,9 @@ mod tests {
 
     #[test]
     fn every_secret_has_a_name_of_its_own_and_says_what_its_loss_means() {
-        let names: std::collections::BTreeSet<_> = SECRETS.iter().map(|secret| secret.file).collect();
-        assert_eq!(names.len(), SECRETS.len());
-        for secret in SECRETS {
+        let names: std::collections::BTreeSet<_> = all().map(|secret| secret.file).collect();
+        assert_eq!(names.len(), SECRETS.len() + OWN.len());
+        for secret in all() {
             assert!(secret.file.ends_with(".key") && secret.loss.contains("without it"), "{secret:?}");
         }
     }

@@ -25,6 +25,7 @@ use super::lifecycle::Lifecycle;
 use super::member::{
     Begun, Intended, Joining, MemberError, STOP_MAX, follow_secrets, follow_state, is_member, until_out,
 };
+use super::onion::Onion;
 use super::open::OpenConnections;
 use super::open_files::raise_limit;
 use super::opening;
@@ -54,6 +55,8 @@ pub struct Ready {
     pub address: String,
     /// Of `/healthz`, `/readyz` and `/metrics`.
     pub admin: Option<SocketAddr>,
+    /// The same for clients in the Tor network, where the node is there.
+    pub onion: Option<String>,
 }
 
 /// What a node tells whoever has started it.
@@ -101,7 +104,9 @@ pub async fn serve(
     let Begun { data, member, secrets, store: opened } = begun;
     let membership = member.as_ref().map(|member| Arc::clone(&member.membership));
 
-    let leaf = Leaf::new(secrets.authority, leaf_names(&config.gateway.names, listen.ip()), clock::now())?;
+    let onion = Onion::open(&config.onion, &data)?;
+    let names: Vec<String> = config.gateway.names.iter().cloned().chain(onion.as_ref().map(Onion::host)).collect();
+    let leaf = Leaf::new(secrets.authority, leaf_names(&names, listen.ip()), clock::now())?;
     let identity = Arc::new(Identity::new(secrets.identity, clock::now()));
     let pin = Pin { tls: leaf.pin(), identity: identity.fingerprint() };
     let (leaf, store) = (Arc::new(leaf), opened.store());
@@ -170,6 +175,9 @@ pub async fn serve(
     let address = endtoend_address(&host, listen.port(), pin);
     let server = server.run();
     let handle = server.handle();
+    let onion_address = onion.as_ref().map(|onion| onion.address(pin));
+    let onion = onion.map(|onion| onion.start(pin, listen, data.path(), config.gateway.connections_max as usize));
+    let (onion, onion_host) = onion.transpose()?.unzip();
     let running = Running {
         since: started,
         listen,
@@ -179,6 +187,7 @@ pub async fn serve(
         lifecycle: seen,
         readiness,
         membership: membership.clone(),
+        onion,
     };
     let admin = start_admin(&data, opened.maintenance(), outside_files, services.clone(), running)?;
     // Whoever is told that the node is ready may end it at once.
@@ -192,7 +201,7 @@ pub async fn serve(
         let control = Arc::clone(&membership.control);
         actix_web::rt::spawn(follow_state(control, lifecycle.clone(), open.clone(), drain_time))
     });
-    tell(News::Ready(&Ready { listen, pin, address, admin: admin_listen }));
+    tell(News::Ready(&Ready { listen, pin, address, admin: admin_listen, onion: onion_address }));
     if let Some(blobs) = blobs {
         actix_web::rt::spawn(blobs.sweep(store.clone()));
     }
@@ -236,6 +245,9 @@ pub async fn serve(
     if !serving.is_finished() {
         serving.abort();
         let _aborted = serving.await;
+    }
+    if let Some(host) = onion_host.flatten() {
+        host.stop().await;
     }
     remains.flush().await;
     if let Some(given_away) = given_away {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use endtoend_cluster::For;
 use endtoend_cluster::control::ControlError;
 
-use super::context::AdminContext;
+use super::context::{AdminContext, OnionShown};
 use super::request::AdminAnswer;
 use crate::commands::Failure;
 use crate::node::Membership;
@@ -36,7 +36,10 @@ pub(super) async fn execute(request: ClusterRequest, context: &AdminContext) -> 
         }
         ClusterRequest::TokenList {} => tokens::list(cluster).await?,
         ClusterRequest::TokenRevoke { id } => tokens::revoke(cluster, &id).await?,
-        ClusterRequest::Status {} => ClusterAnswer::Status(Box::new(status::of(cluster).await)),
+        ClusterRequest::Status {} => {
+            let onion = context.running.as_ref().and_then(|running| running.onion.as_ref()).map(OnionShown::view);
+            ClusterAnswer::Status(Box::new(ClusterStatus { onion, ..status::of(cluster).await }))
+        }
         ClusterRequest::Change { what, node, wait_ms } => change::node(cluster, what, &node, wait(wait_ms)).await?,
         ClusterRequest::TransferLeader { node, wait_ms } => {
             change::leader(cluster, node.as_deref(), wait(wait_ms)).await?

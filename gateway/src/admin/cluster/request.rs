@@ -4,6 +4,8 @@ use clap::ValueEnum;
 use endtoend_cluster::control::Timings;
 use serde::{Deserialize, Serialize};
 
+use crate::admin::OnionView;
+
 /// On the wire: `{"cluster":{"status":{}}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -172,6 +174,9 @@ pub(crate) struct ClusterStatus {
     pub(crate) nodes: Vec<NodeView>,
     #[serde(default)]
     pub(crate) edges: Vec<EdgeView>,
+    /// Of the asked node alone; `None` where it has none.
+    #[serde(default)]
+    pub(crate) onion: Option<OnionView>,
 }
 
 /// An edge, as a node sees it.

@@ -40,6 +40,7 @@ pub(super) async fn of(cluster: &Membership) -> ClusterStatus {
         certificate_expires_at: edge.certificate.as_ref().map(|certificate| certificate.not_after.get()),
     });
     ClusterStatus {
+        onion: None,
         edges: edges.collect(),
         nodes: nodes.collect(),
         cluster: view.cluster.to_string(),
