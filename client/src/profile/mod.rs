@@ -35,6 +35,7 @@ pub use wipe::{Wiped, wipe};
 
 use crate::database::{Database, DatabaseError};
 use crate::transport::Network;
+#[cfg(feature = "tor")]
 pub(crate) use files::private_folder;
 use lock::ProfileLock;
 use vault::{Vault, VaultError};
