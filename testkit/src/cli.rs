@@ -20,6 +20,8 @@ pub struct Cli {
     environment: Vec<(&'static str, String)>,
     /// The system in which they run; `None` for this machine.
     inside: Option<u32>,
+    /// What starts the program, if that is not this process itself.
+    launcher: Vec<String>,
 }
 
 /// What a command left behind.
@@ -71,13 +73,28 @@ impl Cli {
     pub fn new(home: impl Into<PathBuf>, server: impl Into<String>) -> Self {
         let home = home.into();
         let password = format!("the password of {}", home.display());
-        Self { home, server: server.into(), password, environment: Vec::new(), inside: None }
+        let (environment, inside, launcher) = (Vec::new(), None, Vec::new());
+        Self { home, server: server.into(), password, environment, inside, launcher }
     }
 
     /// The same profile on a machine whose clock is off by this, like `+1h` or `-1h`.
     #[must_use]
     pub fn with_clock(&self, off_by: &str) -> Self {
         Self { environment: clock::shifted(off_by).to_vec(), ..self.clone() }
+    }
+
+    /// The same profile, whose commands have this variable too.
+    #[must_use]
+    pub fn with_variable(&self, name: &'static str, value: impl Into<String>) -> Self {
+        let mut cli = self.clone();
+        cli.environment.push((name, value.into()));
+        cli
+    }
+
+    /// The same profile, whose commands are started by these words.
+    #[must_use]
+    pub fn launched_by(&self, launcher: Vec<String>) -> Self {
+        Self { launcher, ..self.clone() }
     }
 
     /// The same profile with another password.
@@ -175,7 +192,7 @@ impl Cli {
     /// With what goes on writing to its standard input.
     fn spawn_open(&self, arguments: &[&str], input: &str, stderr: Stdio) -> (Child, ChildStdin) {
         let mut command = match self.inside {
-            None => program::command("endtoend-cli"),
+            None => program::launched("endtoend-cli", &self.launcher),
             Some(first) => machine::enter(first, "/usr/local/bin/endtoend-cli"),
         };
         let mut child = command
@@ -232,6 +249,11 @@ impl Running {
     /// When it does not listen any more.
     pub fn say(&mut self, line: &str) {
         writeln!(self.stdin, "{line}").expect("the command reads");
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// As Ctrl-C does.

@@ -44,6 +44,21 @@ pub fn other_programs(what: &str) -> Option<PathBuf> {
     Some(PathBuf::from(said))
 }
 
+/// The same, started by other words: a program that starts another one.
+pub(crate) fn launched(name: &str, launcher: &[String]) -> Command {
+    let own = command(name);
+    let Some((first, rest)) = launcher.split_first() else { return own };
+    let mut command = Command::new(first);
+    command.args(rest).arg(own.get_program());
+    for (variable, value) in own.get_envs() {
+        match value {
+            Some(value) => command.env(variable, value),
+            None => command.env_remove(variable),
+        };
+    }
+    command
+}
+
 /// What a stream says, line by line, read by a thread of its own until the stream ends.
 #[derive(Debug)]
 pub(crate) struct Lines(Receiver<String>);
