@@ -45,6 +45,7 @@ test: setup ## every check and every test
 	scripts/check-policy
 	scripts/second-implementation
 	scripts/sabotage --check
+	scripts/s3-server
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace

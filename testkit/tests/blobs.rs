@@ -1,12 +1,14 @@
 //! Attachments, as the node has them: left by one, fetched by another, gone on with after a break, and bounded.
 #![expect(clippy::expect_used, clippy::panic, reason = "test code: an answer that was not expected fails the test")]
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use endtoend_protocol::limits::{BLOB_PART_BYTES_MAX, BLOB_SECRET_BYTES};
 use endtoend_protocol::{AccountTag, Answer, BlobId, BlobRequest, Refusal, RefusalCode, Request, ServerFrame};
-use endtoend_testkit::{Node, NodeOptions, Wire, find_in_trees};
+use endtoend_testkit::{Node, NodeOptions, Wire, find_in_trees, operate};
+use endtoend_testkit_s3::Server;
 
 const ALICE: AccountTag = AccountTag::new([0xa; 32]);
 const BOB: AccountTag = AccountTag::new([0xb; 32]);
@@ -55,9 +57,76 @@ fn marked(fill: u8) -> Vec<u8> {
     part
 }
 
+/// A node with a bucket, and the server that has it.
+fn node_with_bucket(keys: &Path) -> (Node, Server) {
+    let server = Server::start(&["attachments"]);
+    let environment = bucket(&server, keys, Server::SECRET_KEY);
+    let node = Node::start(NodeOptions { environment, ..NodeOptions::default() });
+    (node, server)
+}
+
+fn bucket(server: &Server, keys: &Path, secret: &str) -> Vec<(&'static str, String)> {
+    let file = |name: &str, text: &str| {
+        let path = keys.join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    vec![
+        ("ENDTOEND_BLOBS__S3_BUCKET", "attachments".to_owned()),
+        ("ENDTOEND_BLOBS__S3_ENDPOINT", server.endpoint()),
+        ("ENDTOEND_BLOBS__S3_PREFIX", "of/this/node".to_owned()),
+        ("ENDTOEND_BLOBS__S3_ACCESS_KEY_FILE", file("access", Server::ACCESS_KEY)),
+        ("ENDTOEND_BLOBS__S3_SECRET_KEY_FILE", file("secret", secret)),
+    ]
+}
+
 #[tokio::test]
 async fn what_one_leaves_another_fetches_though_the_node_died_in_between() {
-    let mut node = node_with(&[]);
+    let node = node_with(&[]);
+    let directory = node.data_dir().join("blobs");
+    leave_and_fetch(node, &directory).await;
+}
+
+#[tokio::test]
+async fn a_bucket_does_what_a_directory_does() {
+    let keys = tempfile::tempdir().expect("a temporary directory");
+    let (node, server) = node_with_bucket(keys.path());
+    let data = node.data_dir().to_owned();
+    leave_and_fetch(node, &server.folder()).await;
+    assert!(!data.join("blobs").exists(), "there is no directory beside it");
+    assert_eq!(server.objects(), 0);
+}
+
+#[tokio::test]
+async fn while_a_bucket_is_away_senders_come_again_and_the_node_lives() {
+    let keys = tempfile::tempdir().expect("a temporary directory");
+    let (node, server) = node_with_bucket(keys.path());
+    let (mut alice, _) = Wire::register(node.listen(), ALICE).await;
+    open(&mut alice, BLOB, PART).await.expect("begun");
+    let folder = server.folder();
+    drop(server);
+    assert!(!folder.exists());
+    let refused = put(&mut alice, 0, part(1)).await.expect_err("nobody takes it");
+    assert_eq!(refused.code, RefusalCode::Unavailable);
+    assert!(refused.retry_after_ms.is_some());
+    assert_eq!(open(&mut alice, BLOB, PART).await, Ok(Answer::BlobHas(0)), "nothing is noted that is not there");
+}
+
+#[test]
+fn a_node_without_its_bucket_says_why_and_shows_no_key() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start(&["attachments"]);
+    let mut environment = bucket(&server, folder.path(), "not-the-secret");
+    environment.push(("ENDTOEND_GATEWAY__LISTEN", "127.0.0.1:0".to_owned()));
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let outcome = operate(folder.path(), &["serve"], &environment);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let said = format!("{} {:?}", outcome.stderr, outcome.lines);
+    assert!(said.contains("s3_secret_key_file") && said.contains("attachments"), "{said}");
+    assert!(!said.contains("not-the-secret"), "{said}");
+}
+
+async fn leave_and_fetch(mut node: Node, directory: &Path) {
     let (mut alice, alices) = Wire::register(node.listen(), ALICE).await;
     let (_, bobs) = Wire::register(node.listen(), BOB).await;
     let bytes = 2 * PART + 10;
@@ -78,8 +147,7 @@ async fn what_one_leaves_another_fetches_though_the_node_died_in_between() {
         assert_eq!(fetch(&mut bob, offset).await, Ok(Answer::BlobPart { bytes, part: part.into() }), "from {offset}");
     }
     // The object store says nothing of whose it is, and nothing is left of it in the end.
-    let directory = node.data_dir().join("blobs");
-    let hits = |text: &[u8]| find_in_trees(&[directory.as_path()], &[text]).expect("searched").hits;
+    let hits = |text: &[u8]| find_in_trees(&[directory], &[text]).expect("searched").hits;
     assert_eq!(hits(ALICE.as_bytes()), []);
     assert_eq!(hits(b"a marker of this test").len(), 1);
     let wrong = BlobRequest::Remove { blob: BLOB, secret: [0; BLOB_SECRET_BYTES] };

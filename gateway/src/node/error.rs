@@ -11,7 +11,7 @@ use super::data_dir::DataDirError;
 use super::member::MemberError;
 use super::open_files::TooFewFiles;
 use super::store::OpenStoreError;
-use crate::blobs::BlobDirectoryError;
+use crate::blobs::BlobsError;
 use crate::config::RedisFileError;
 use crate::onion::NoClientKey;
 
@@ -29,7 +29,7 @@ pub enum ServeError {
     #[error(transparent)]
     Redis(#[from] RedisFileError),
     #[error(transparent)]
-    Blobs(#[from] BlobDirectoryError),
+    Blobs(#[from] BlobsError),
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     #[error("{0} is in use: stop what listens there, or choose another address with --listen HOST:PORT")]

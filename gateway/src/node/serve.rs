@@ -124,8 +124,10 @@ pub async fn serve(
     };
     let others = member.as_ref().map(|member| member.others(secrets.services.names()));
     let (sessions, auditor) = (Arc::default(), audit.clone());
-    let blobs = config.blobs.policy().map(|policy| Blobs::in_directory(&config.blobs.directory(data.path()), policy));
-    let blobs = blobs.transpose()?;
+    let blobs = match config.blobs.policy() {
+        Some(policy) => Some(Blobs::open(&config.blobs.kept(data.path()), policy).await?),
+        None => None,
+    };
     let services = Services::new(store.clone(), secrets.services, policy, limits.clone(), sessions, audit);
     let services = Arc::new(services.with_blobs(blobs.clone()));
     let guests_max = config.gateway.guests_max.min(config.gateway.connections_max / 2).max(1) as usize;

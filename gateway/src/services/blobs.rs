@@ -7,11 +7,13 @@ use endtoend_protocol::{Answer, BlobId, BlobRequest, Refusal, RefusalCode, UnixM
 use endtoend_storage::{Blob, BlobSecretHash, OpenBlob, Spend};
 
 use super::{Answered, Login, Services, retry_after, unavailable};
-use crate::blobs::{Blobs, part_at};
+use crate::blobs::{Blobs, kind, part_at};
 use crate::limits::{Operation, Subject};
 
 fn gone(error: &object_store::Error) -> Refusal {
-    tracing::warn!(%error, "the object store did not answer");
+    // The whole of it names the object, and so the blob.
+    tracing::warn!(why = kind(error), "the object store did not answer");
+    tracing::debug!(%error, "the object store did not answer");
     Refusal { retry_after_ms: retry_after(std::time::Duration::from_secs(1)), ..RefusalCode::Unavailable.into() }
 }
 

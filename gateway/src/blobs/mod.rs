@@ -1,7 +1,10 @@
-//! Where attachments are: parts of blobs, each an object of an object store. The index of them is the durable store's.
+//! Where attachments are: parts of blobs, each an object of an object store, which is a directory or a bucket. The index of them is the
+//! durable store's.
 //!
 //! A part is an object of its own, so that it is there as a whole or not at all, that any node can go on with what another one
 //! has begun, and that nothing of a blob is held in memory but the part that comes or goes.
+
+mod bucket;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +17,9 @@ use endtoend_storage::Store;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Place;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _};
+
+use bucket::BucketError;
+pub(crate) use bucket::{BucketAt, kind};
 
 use crate::clock;
 
@@ -52,16 +58,29 @@ impl BlobPolicy {
 
 /// The object store is not there.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot keep attachments in {}: make it a directory that the node may write, or name another in [blobs] directory", path.display())]
-pub struct BlobDirectoryError {
-    path: PathBuf,
-    source: io::Error,
+#[error(transparent)]
+pub struct BlobsError(#[from] WhyNot);
+
+#[derive(Debug, thiserror::Error)]
+enum WhyNot {
+    #[error("cannot keep attachments in {}: make it a directory that the node may write, or name another in [blobs] directory", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("cannot keep attachments in a bucket")]
+    Bucket(#[source] BucketError),
+}
+
+/// Where parts are kept.
+pub(crate) enum Kept {
+    Directory(PathBuf),
+    Bucket(BucketAt),
 }
 
 /// The parts of all blobs.
 #[derive(Clone)]
 pub(crate) struct Blobs {
     objects: Arc<dyn ObjectStore>,
+    /// Of the names of all objects; empty, or with a slash at its end.
+    in_front: String,
     pub(crate) policy: BlobPolicy,
 }
 
@@ -71,36 +90,51 @@ pub(crate) fn part_at(offset: u64) -> (u64, usize) {
     (offset / LENGTH, usize::try_from(offset % LENGTH).unwrap_or(0))
 }
 
-fn place(blob: BlobId, part: u64) -> Place {
+fn place(in_front: &str, blob: BlobId, part: u64) -> Place {
     let name = hex::encode(blob.0);
     // Directories of a bounded size.
     let (group, _) = name.split_at(2);
-    Place::from(format!("{group}/{name}/{part:05}"))
+    Place::from(format!("{in_front}{group}/{name}/{part:05}"))
 }
 
 impl Blobs {
+    /// Where they are said to be kept, once that place was found to be of use.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub(crate) async fn open(kept: &Kept, policy: BlobPolicy) -> Result<Self, BlobsError> {
+        match kept {
+            Kept::Directory(path) => Self::in_directory(path, policy),
+            Kept::Bucket(at) => Self::in_bucket(at, policy).await.map_err(|error| WhyNot::Bucket(error).into()),
+        }
+    }
+
     /// In a directory, which is made. What is written there is on disk when it is said to be.
     ///
     /// # Errors
     /// When it cannot be made or opened.
-    pub(crate) fn in_directory(path: &Path, policy: BlobPolicy) -> Result<Self, BlobDirectoryError> {
-        let refused = |source| BlobDirectoryError { path: path.to_owned(), source };
+    pub(crate) fn in_directory(path: &Path, policy: BlobPolicy) -> Result<Self, BlobsError> {
+        let refused = |source| WhyNot::Directory { path: path.to_owned(), source };
         make_private(path).map_err(refused)?;
         let objects = LocalFileSystem::new_with_prefix(path)
             .map_err(|error| refused(io::Error::other(error)))?
             .with_automatic_cleanup(true)
             .with_fsync(true);
-        Ok(Self { objects: Arc::new(objects), policy })
+        Ok(Self { objects: Arc::new(objects), in_front: String::new(), policy })
+    }
+
+    fn place(&self, blob: BlobId, part: u64) -> Place {
+        place(&self.in_front, blob, part)
     }
 
     /// Takes a part, whole.
     pub(crate) async fn put(&self, blob: BlobId, part: u64, bytes: Bytes) -> Result<(), Error> {
-        self.objects.put(&place(blob, part), bytes.into()).await.map(drop)
+        self.objects.put(&self.place(blob, part), bytes.into()).await.map(drop)
     }
 
     /// A part, whole; `None` when it is not there.
     pub(crate) async fn part(&self, blob: BlobId, part: u64) -> Result<Option<Bytes>, Error> {
-        match self.objects.get(&place(blob, part)).await {
+        match self.objects.get(&self.place(blob, part)).await {
             Ok(found) => found.bytes().await.map(Some),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -109,7 +143,7 @@ impl Blobs {
 
     /// Removes a part, if it is there.
     pub(crate) async fn remove_part(&self, blob: BlobId, part: u64) -> Result<(), Error> {
-        match self.objects.delete(&place(blob, part)).await {
+        match self.objects.delete(&self.place(blob, part)).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -133,7 +167,11 @@ impl Blobs {
             match self.remove_expired(&*store, clock::now()).await {
                 Ok(0) => {}
                 Ok(blobs) => tracing::info!(blobs, "removed attachments that have expired"),
-                Err(error) => tracing::warn!(%error, "cannot remove attachments that have expired"),
+                Err(error) => {
+                    let why = error.downcast_ref().map_or("the store", kind);
+                    tracing::warn!(why, "cannot remove attachments that have expired");
+                    tracing::debug!(%error, "cannot remove attachments that have expired");
+                }
             }
         }
     }
@@ -171,6 +209,7 @@ fn make_private(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use endtoend_storage::{Blob, BlobSecretHash, BlobStore as _, BudgetHash, Spend, Sqlite, StoreLimits};
+    use endtoend_testkit_s3::Server;
 
     use super::*;
 
@@ -204,11 +243,75 @@ mod tests {
         assert_eq!(part_at(length), (1, 0));
     }
 
+    /// An empty bucket of a server that is there as long as what comes with it.
+    async fn in_bucket(folder: &Path) -> (Server, Blobs) {
+        let server = Server::start(&["attachments"]);
+        let blobs = Blobs::in_bucket(&at(&server, folder, "attachments"), POLICY).await.unwrap();
+        (server, blobs)
+    }
+
+    fn at(server: &Server, folder: &Path, bucket: &str) -> BucketAt {
+        let file = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, format!("{text}\n")).unwrap();
+            path
+        };
+        BucketAt {
+            endpoint: server.endpoint(),
+            bucket: bucket.to_owned(),
+            region: "us-east-1".to_owned(),
+            prefix: "of/a/node".to_owned(),
+            virtual_hosts: false,
+            plain: true,
+            access_key_file: file("access", Server::ACCESS_KEY),
+            secret_key_file: file("secret", Server::SECRET_KEY),
+            ca_file: PathBuf::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bucket_that_is_of_no_use_is_known_before_anybody_comes() {
+        let (server, folder) = (Server::start(&["attachments"]), tempfile::tempdir().unwrap());
+        let good = at(&server, folder.path(), "attachments");
+        Blobs::in_bucket(&good, POLICY).await.unwrap();
+        assert_eq!(server.objects(), 0, "nothing is left of the trial");
+        let why = async |what: &str, at: &BucketAt| {
+            Blobs::in_bucket(at, POLICY).await.err().unwrap_or_else(|| panic!("{what} was taken"))
+        };
+        let wrong = folder.path().join("wrong");
+        std::fs::write(&wrong, "not-the-secret").unwrap();
+        let error = why("another secret", &BucketAt { secret_key_file: wrong.clone(), ..good.clone() }).await;
+        assert!(matches!(error, BucketError::Refused { .. }), "{error}");
+        assert!(!format!("{error} {error:?}").contains("not-the-secret"));
+        std::fs::write(&wrong, "\n").unwrap();
+        let error = why("no secret", &BucketAt { secret_key_file: wrong, ..good.clone() }).await;
+        assert!(matches!(error, BucketError::NoKey { key: "s3_secret_key_file", .. }), "{error}");
+        let missing = BucketAt { access_key_file: folder.path().join("none"), ..good.clone() };
+        let error = why("no file", &missing).await;
+        assert!(matches!(error, BucketError::Read { key: "s3_access_key_file", .. }), "{error}");
+        let tls = BucketAt { endpoint: server.endpoint().replace("http:", "https:"), ..good.clone() };
+        let error = why("no TLS", &tls).await;
+        assert!(matches!(error, BucketError::Away { .. }), "{error}");
+        let authority = BucketAt { ca_file: folder.path().join("secret"), ..good.clone() };
+        let error = why("no certificate", &authority).await;
+        assert!(matches!(error, BucketError::Authority { .. }), "{error}");
+        drop(server);
+        let error = why("nobody", &good).await;
+        assert!(matches!(error, BucketError::Away { .. }), "{error}");
+    }
+
     #[tokio::test]
     async fn what_is_removed_leaves_nothing_and_others_alone() {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().join("blobs");
-        let blobs = Blobs::in_directory(&directory, POLICY).unwrap();
+        removes_one_and_leaves_another(&Blobs::in_directory(&directory, POLICY).unwrap()).await;
+        assert!(!directory.join("01").exists(), "no empty directory is left");
+        let (server, blobs) = in_bucket(folder.path()).await;
+        removes_one_and_leaves_another(&blobs).await;
+        assert_eq!(server.objects(), 1);
+    }
+
+    async fn removes_one_and_leaves_another(blobs: &Blobs) {
         let (one, other) = (BlobId([1; 16]), BlobId([2; 16]));
         for part in 0..3 {
             blobs.put(one, part, Bytes::from(vec![part as u8; 10])).await.unwrap();
@@ -220,14 +323,20 @@ mod tests {
         blobs.remove(one, 2 * limits::BLOB_PART_BYTES_MAX as u64).await.unwrap();
         blobs.remove(one, 0).await.unwrap();
         assert_eq!(blobs.part(one, 2).await.unwrap(), None);
-        assert!(!directory.join("01").exists(), "no empty directory is left");
         assert_eq!(blobs.part(other, 0).await.unwrap().unwrap(), &b"stays"[..]);
     }
 
     #[tokio::test]
     async fn what_has_expired_goes_from_both_places_and_nothing_else_does() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = Blobs::in_directory(&folder.path().join("blobs"), POLICY).unwrap();
+        expires(&Blobs::in_directory(&folder.path().join("blobs"), POLICY).unwrap()).await;
+        let (server, blobs) = in_bucket(folder.path()).await;
+        expires(&blobs).await;
+        assert_eq!(server.objects(), 1);
+    }
+
+    async fn expires(blobs: &Blobs) {
+        let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::open(&folder.path().join("store.db"), StoreLimits::default()).await.unwrap();
         let now = UnixMillis::new(1_000);
         let begin = async |n: u8, expires_at| {
