@@ -20,15 +20,18 @@ pub struct Conversation {
 }
 
 impl Store<'_> {
-    /// Those that are pinned first, and of either kind the conversations in which something was said last first, then people without
-    /// one by name; at most `limit` and [`CONVERSATIONS_MAX`].
+    /// Those that are pinned first, then those with people who are accepted, then others, so that no crowd of strangers pushes anybody
+    /// out; of each kind the conversations in which something was said last first, then people without one by name. At most `limit` and
+    /// [`CONVERSATIONS_MAX`].
     ///
     /// # Errors
     /// See [`DatabaseError`].
     pub fn conversations(&self, limit: u32) -> Result<Vec<Conversation>, DatabaseError> {
         let mut query = self.connection.prepare_cached(
             "SELECT c.tag FROM contacts c
-             ORDER BY c.pinned DESC, (SELECT max(seq) FROM messages m WHERE m.peer = c.tag) DESC NULLS LAST, c.handle, c.tag LIMIT ?",
+             ORDER BY c.pinned DESC,
+               (c.relation IS 'accepted' OR c.unaddressed = 1 OR c.tag IS (SELECT tag FROM account)) DESC,
+               (SELECT max(seq) FROM messages m WHERE m.peer = c.tag) DESC NULLS LAST, c.handle, c.tag LIMIT ?",
         )?;
         let tags = query
             .query_map([limit.min(CONVERSATIONS_MAX)], |row| row.get::<_, Vec<u8>>(0))?

@@ -427,4 +427,20 @@ mod tests {
             migrate(&mut old).unwrap();
         }
     }
+
+    #[test]
+    fn migrations_that_are_cut_short_leave_the_version_before() {
+        let mut old = Connection::open_in_memory().unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        // The last of them cannot be done.
+        old.execute_batch("CREATE TABLE faces (x)").unwrap();
+        let before = shape(&old);
+        assert!(migrate(&mut old).is_err());
+        assert_eq!((shape(&old), version(&old).unwrap()), (before, 1));
+        old.execute_batch("DROP TABLE faces").unwrap();
+        migrate(&mut old).unwrap();
+        assert_eq!(version(&old).unwrap(), MIGRATIONS.len());
+    }
 }

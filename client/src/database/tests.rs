@@ -480,3 +480,27 @@ fn another_draft_than_there_is_room_for_is_refused_and_none_is_lost() {
     write(&mut database, |store| store.set_draft(&handle(7), Some(&draft), at(2)));
     assert_eq!(database.read().drafts(u32::MAX).unwrap().len(), DRAFTS_MAX as usize);
 }
+
+/// Ten thousand people write who are not known.
+#[test]
+fn no_crowd_of_strangers_pushes_a_friend_out_of_the_list() {
+    let (_folder, mut database) = new();
+    let stranger = |n: u32| {
+        let mut tag = [9; 32];
+        tag[..4].copy_from_slice(&n.to_be_bytes());
+        AccountTag::new(tag)
+    };
+    write(&mut database, |store| {
+        store.put_contact(PEER, Some(&"friend".parse().unwrap()))?;
+        store.decide(PEER, Standing::Accepted, at(1))?;
+        store.put_message(&message(1, Direction::In))?;
+        for n in 0..10_000 {
+            store.put_contact(stranger(n), None)?;
+            store.put_message(&StoredMessage { peer: stranger(n), ..message(2, Direction::In) })?;
+        }
+        Ok(())
+    });
+    let listed = database.read().conversations(u32::MAX).unwrap();
+    assert_eq!(listed.len(), CONVERSATIONS_MAX as usize);
+    assert_eq!((listed[0].contact.tag, listed[1].contact.tag), (PEER, stranger(9_999)));
+}
