@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo cluster-demo desktop desktop-cost package screenshots test bench load peer soak soak-members sabotage torture cluster-torture edge-torture failover across growth hostile edge edge-cost fuzz fmt lint
+.PHONY: help setup demo cluster-demo desktop desktop-cost package screenshots test bench load peer soak soak-members sabotage torture cluster-torture edge-torture failover across growth hostile edge edge-cost tor-cost fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -126,6 +126,10 @@ edge: setup ## a thousand changes of nodes behind an edge: what clients notice, 
 edge-cost: setup ## what an edge adds to a message and a connection, handshakes through it, and how soon a new node serves
 	$(CARGO) build --locked --profile bench --workspace --bins
 	"$(CARGO_TARGET_DIR)/release/edge-cost"
+
+tor-cost: setup ## what Tor costs a client, through an exit and to an onion service, beside the same without it
+	$(CARGO) build --locked --profile bench --workspace --bins --features endtoend-client/private-tor-network
+	"$(CARGO_TARGET_DIR)/release/tor-cost"
 
 fuzz: setup ## search for bytes that break a decoder or a state machine: 10 minutes for each target
 	scripts/fuzz 600
