@@ -63,6 +63,10 @@ pub enum Action {
     ShowEnd,
     /// The first of the messages that are here is shown.
     ShowFirst,
+    /// This part of a list of this name is shown: from 0, its beginning, to 1, its end.
+    Reveal(&'static str, f32),
+    /// The chosen message is shown.
+    ShowChosen,
     /// Something was put after the last message, or taken from there: what is read stays where it is.
     KeepPlace(home::Place),
     /// Into the clipboard.
@@ -85,7 +89,7 @@ pub enum Action {
 #[derive(Debug)]
 pub enum Screen {
     /// There is no profile with an account.
-    FirstRun(first_run::FirstRun),
+    FirstRun(Box<first_run::FirstRun>),
     /// There is a profile.
     Unlock(unlock::Unlock),
     /// It is open.
@@ -122,7 +126,7 @@ impl App {
     pub fn new(preferences: Preferences, now: UnixMillis, zone: TimeZone, profile: bool) -> (Self, Vec<Action>) {
         let (screen, focus) = match profile {
             true => (Screen::Unlock(unlock::Unlock::default()), vec![Action::Focus(crate::ui::id::PASSWORD)]),
-            false => (Screen::FirstRun(first_run::FirstRun::default()), Vec::new()),
+            false => (Screen::FirstRun(Box::default()), Vec::new()),
         };
         let app = Self {
             screen,
@@ -183,10 +187,12 @@ impl App {
             (Message::Unlock(message), Screen::Unlock(screen)) => screen.update(message),
             (Message::Home(home::Message::Prefer(preferences)), Screen::Home(_)) => self.prefer(preferences),
             (Message::Home(message), Screen::Home(screen)) => screen.update(message, self.present.at),
+            (Message::Key(key, modifiers), Screen::Home(screen)) => {
+                screen.key(&key, modifiers, self.present.at, &self.strings)
+            }
             (Message::Key(keyboard::Key::Named(keyboard::key::Named::Tab), modifiers), _) => {
                 vec![Action::FocusNext(modifiers.shift())]
             }
-            (Message::Key(key, modifiers), Screen::Home(screen)) => screen.key(&key, modifiers),
             (Message::News(news), _) => self.news(news),
             (Message::Resized(width, height), screen) => {
                 self.size = (width, height);
@@ -203,6 +209,7 @@ impl App {
                 }
             }
             (Message::Dropped(path), Screen::Home(screen)) => screen.dropped(&path),
+            (Message::Dropped(path), Screen::FirstRun(screen)) => screen.dropped(&path),
             (Message::SystemDark(dark), _) => {
                 self.dark = dark;
                 Vec::new()
@@ -362,7 +369,7 @@ impl App {
                 self.locked()
             }
             (News::NoAccount, Screen::Unlock(unlock)) => {
-                self.screen = Screen::FirstRun(first_run::FirstRun::with_profile(unlock.password().clone()));
+                self.screen = Screen::FirstRun(Box::new(first_run::FirstRun::with_profile(unlock.password().clone())));
                 Vec::new()
             }
             (news, Screen::FirstRun(screen)) => screen.news(news),

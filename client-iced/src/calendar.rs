@@ -29,6 +29,17 @@ impl Present {
         self.local(at).date()
     }
 
+    /// When a day begins that was typed as `2026-11-26` or `26.11.2026`; `None` for what is no day.
+    pub fn day_begins(&self, typed: &str) -> Option<UnixMillis> {
+        let typed = typed.trim();
+        let day = match typed.split('.').collect::<Vec<_>>().as_slice() {
+            [day, month, year] => Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()?,
+            _ => typed.parse::<Date>().ok()?,
+        };
+        let begins = day.to_zoned(self.zone.clone()).ok()?.timestamp().as_millisecond();
+        u64::try_from(begins).ok().map(UnixMillis::new)
+    }
+
     /// `14:05`
     pub fn clock(&self, at: UnixMillis) -> String {
         let at = self.local(at);

@@ -4,13 +4,13 @@ use std::fmt::Display;
 
 use endtoend_client::address::AddressError;
 use endtoend_client::amend::Refused;
-use endtoend_client::backup::BackupError;
+use endtoend_client::backup::{BackupError, RestoreError};
 use endtoend_client::contact_link::ContactLinkError;
 use endtoend_client::database::{DatabaseError, FileFault};
 use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::{
-    AccountError, AddError, AttachError, DecideError, FileError, NicknameError, OfflineReason, RequestError, SendError,
-    StartError, VerifyError,
+    AccountError, AddError, ArrangeError, AttachError, DecideError, FileError, NicknameError, OfflineReason,
+    RequestError, SendError, StartError, VerifyError,
 };
 use endtoend_client::files::{PrepareError, SaveError};
 use endtoend_client::handle::BadHandle;
@@ -18,6 +18,7 @@ use endtoend_client::profile::ProfileError;
 use endtoend_client::transport::TorTrouble;
 use endtoend_protocol::RefusalCode;
 
+use crate::picture::Undrawable;
 use crate::preferences::PreferencesError;
 use crate::strings::Strings;
 
@@ -38,6 +39,11 @@ impl Failure {
 
     fn because(key: &'static str, detail: &dyn Display) -> Self {
         Self { key, detail: Some(detail.to_string()) }
+    }
+
+    /// A file of a person's, which is not named: it is known which one was chosen.
+    pub fn unreadable(error: &std::io::Error) -> Self {
+        Self::because("file-unreadable", error)
     }
 
     /// For a person.
@@ -205,6 +211,16 @@ impl From<LinkDeviceError> for Failure {
     }
 }
 
+impl From<ArrangeError> for Failure {
+    fn from(error: ArrangeError) -> Self {
+        match error {
+            ArrangeError::Unknown(_) => Self::new("person-unknown"),
+            ArrangeError::Database(error) => error.into(),
+            ArrangeError::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
 impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
         match error {
@@ -293,6 +309,29 @@ impl From<AttachError> for Failure {
             AttachError::Send(error) => error.into(),
             AttachError::Busy => Self::new("file-busy"),
             AttachError::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<Undrawable> for Failure {
+    fn from(error: Undrawable) -> Self {
+        match error {
+            Undrawable::NoPicture | Undrawable::Packing => Self::new("picture-bad"),
+        }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Unusable { source, .. } | RestoreError::Read(source) => Self::unreadable(&source),
+            RestoreError::NotABackup => Self::new("backup-none"),
+            RestoreError::Newer => Self::new("backup-newer"),
+            RestoreError::WrongPassphrase => Self::new("backup-passphrase"),
+            RestoreError::Damaged => Self::new("backup-damaged"),
+            RestoreError::Derive => Self::new("profile-memory"),
+            RestoreError::Profile(error) => error.into(),
+            RestoreError::Database(error) => error.into(),
         }
     }
 }

@@ -9,21 +9,27 @@
 //! | [`window`], [`geometry`] | the same as an iced program: actions become tasks, the system's events messages; where it was |
 //! | [`desktop`] | what the program has beside its window: notifications and the tray |
 //! | [`timings`] | how long things take, for measurements |
-//! | [`theme`], [`ui`], [`identicon`], [`qr`], [`square`] | how things look |
+//! | [`theme`], [`ui`], [`identicon`], [`qr`], [`square`], [`picture`], [`waveform`] | how things look |
 //! | [`strings`], [`failure`], [`calendar`], [`strength`] | what is said: words, what went wrong, moments, passwords |
-//! | [`preferences`], [`secret`], [`clipboard`] | what was chosen; what nobody else may read; what does not stay where others look |
+//! | [`said`], [`emoji`] | what people say: marks and links in it, and the emoji that come with the program |
+//! | [`preferences`], [`recent`] | what was chosen; which servers were used |
+//! | [`secret`], [`clipboard`] | what nobody else may read; what does not stay where others look |
 
 pub mod app;
 pub mod bridge;
 pub mod calendar;
 pub mod clipboard;
 pub mod desktop;
+pub mod emoji;
 pub mod failure;
 pub mod geometry;
 pub mod identicon;
 pub mod order;
+pub mod picture;
 pub mod preferences;
 pub mod qr;
+pub mod recent;
+pub mod said;
 pub mod screens;
 pub mod secret;
 pub mod square;
@@ -34,4 +40,5 @@ mod testing;
 pub mod theme;
 pub mod timings;
 pub mod ui;
+pub mod waveform;
 pub mod window;

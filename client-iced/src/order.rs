@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use endtoend_client::address::ServerAddress;
 use endtoend_client::contact_link::ContactLink;
-use endtoend_client::database::{Conversation, Notice, Page, Settings, Standing, StoredMessage};
+use endtoend_client::database::{Conversation, Draft, MessageRef, Notice, Page, Settings, Standing, StoredMessage};
 use endtoend_client::engine::{ConnectionState, Deed, Event, OwnDevice, Verification, Way};
+use endtoend_client::files::Source;
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::Nickname;
-use endtoend_protocol::{DeviceId, InviteCode, Lifetime, MessageId, Text, UnixMillis};
+use endtoend_protocol::{Arrangement, DeviceId, InviteCode, Lifetime, MessageId, Text, UnixMillis};
 
 use crate::failure::Failure;
+use crate::picture::{Drawn, Scale};
 use crate::preferences::Preferences;
+use crate::said::Link;
 use crate::secret::Secret;
 
 /// What the window asks for. None of it is done in `update`.
@@ -24,6 +27,10 @@ pub enum Order {
     Cancel,
     /// Destroy a profile that no account came of.
     StartOver,
+    /// The servers that were used last.
+    Servers,
+    /// What a code in a picture says: in this file, or in one that is chosen in the system's window.
+    ReadCode(Option<PathBuf>),
     /// Keep what was chosen.
     Keep(Preferences),
     /// The list.
@@ -43,14 +50,24 @@ pub enum Order {
         /// The message that it answers.
         answer: Option<MessageId>,
     },
-    /// A file to say something with, and the message that it answers.
-    Attach(Handle, PathBuf, Option<MessageId>),
+    /// Files, each to say something with, and the message that the first of them answers.
+    Attach(Handle, Vec<Source>, Option<MessageId>),
+    /// The system's window to choose files in.
+    Choose,
+    /// The picture that is in the clipboard, unless words are.
+    Paste,
+    /// The picture of a message, unpacked.
+    Picture(Handle, MessageRef, Scale),
     /// The file of a message is to come, or to be tried again.
     FetchFile(Handle, MessageId),
     /// No further with that: it is not fetched, or neither it nor its message is sent.
     CancelFile(Handle, MessageId, Way),
     /// Out of the profile, among what was downloaded, by this name or one like it.
     SaveFile(Handle, MessageId, String),
+    /// The first message of somebody that nobody has seen.
+    FirstUnread(Handle),
+    /// A link, by whatever the system opens such links with.
+    Open(Link),
     /// Something to do.
     Act(Handle, Deed),
     /// What the server has refused, once more.
@@ -67,12 +84,20 @@ pub enum Order {
     MarkVerified(Handle, Option<[u8; 33]>),
     /// Accept, ignore, block.
     Decide(Handle, Standing),
+    /// What was begun and not sent, of all conversations.
+    Drafts,
+    /// Keep what was begun for somebody; `None` when nothing is any more.
+    KeepDraft(Handle, Option<Text>),
+    /// Keep a conversation above the others, or tell nobody of its messages.
+    Arrange(Handle, Arrangement),
     /// What somebody is called on this device.
     Name(Handle, Option<Nickname>),
     /// How this account is passed on.
     OwnLink,
-    /// Know the person of this link.
-    Add(Box<ContactLink>),
+    /// Know the person of this link. Whether a person has it from the other himself, so that nothing is left to compare.
+    Add(Box<ContactLink>, bool),
+    /// Messages with files from and to somebody, latest first.
+    Shared(Handle),
     /// What is told to others.
     Settings,
     /// Tell otherwise.
@@ -134,8 +159,23 @@ pub enum Entry {
     Register(Ticket, Option<InviteCode>),
     /// This is a further device, and another one is at hand.
     Link(Arrival),
-    /// This is a further device, and there is a backup.
+    /// This is a further device, and there is a backup at the server.
     Recover(Ticket),
+    /// This is a further device, and there is a backup in a file.
+    Restore(Restoring),
+}
+
+/// Everything that a backup file needs to become a device again.
+#[derive(Clone, Debug)]
+pub struct Restoring {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What opens it.
+    pub passphrase: Secret,
+    /// Of the server itself, if it asks for one.
+    pub server_password: Option<Secret>,
+    /// Of the account, and of the profile that is made.
+    pub password: Secret,
 }
 
 /// At which server, and what this device's profile is opened with.
@@ -165,6 +205,8 @@ pub enum Step {
     Opening,
     /// The server is asked.
     Asking,
+    /// What was said is brought into a new profile.
+    Restoring,
     /// The server waits for an existing device, which needs this.
     Code(String),
     /// Both devices have to show this.
@@ -210,6 +252,10 @@ pub enum News {
     Cancelled(bool),
     /// The profile that no account came of is gone.
     StartedOver(Result<(), Failure>),
+    /// The servers that were used last, latest first.
+    Servers(Vec<ServerAddress>),
+    /// What a code in a picture says; `None` when no file was chosen.
+    Code(Result<Option<String>, Failure>),
     /// Of the connection.
     Connection(ConnectionState),
     /// The engine has something to tell.
@@ -224,12 +270,18 @@ pub enum News {
     Loaded(Load, Result<(Vec<StoredMessage>, Vec<Notice>), Failure>),
     /// What has the words of a question, best first.
     Found(u64, Result<Vec<StoredMessage>, Failure>),
+    /// The first message of somebody that nobody has seen; `None` when all were.
+    FirstUnread(Handle, Option<MessageRef>),
     /// It is on disk.
     Queued(Handle),
     /// It is not, and here it is again.
     NotQueued(Handle, Text, Failure),
-    /// It is sealed and queued, or not.
+    /// They are sealed and queued; or, of those that are not, why the first is not.
     Attached(Handle, Result<(), Failure>),
+    /// These were chosen or pasted, to be sent. None when the window for that was closed.
+    Chosen(Vec<Source>),
+    /// The picture of a message, so large at most.
+    Picture(Handle, MessageRef, Scale, Result<Drawn, Failure>),
     /// It lies there now.
     Saved(Result<PathBuf, Failure>),
     /// What was done to a conversation.
@@ -240,12 +292,22 @@ pub enum News {
     Timer(Handle, Option<Lifetime>),
     /// What to compare.
     Verification(Handle, Result<Box<Verification>, Failure>),
+    /// A link was given to the system.
+    Opened,
     /// It was decided.
     Decided(Handle, Result<(), Failure>),
+    /// What was begun and not sent.
+    Drafts(Result<Vec<(Handle, Draft)>, Failure>),
+    /// A conversation is kept otherwise, or not.
+    Arranged(Result<(), Failure>),
     /// Somebody is called otherwise, or not.
     Named(Handle, Result<(), Failure>),
     /// The person of a link is known, or not.
     Added(Handle, Result<(), Failure>),
+    /// The code of somebody was read and is the one that the server shows, or not.
+    Compared(Handle, Result<Box<Verification>, Failure>),
+    /// Messages with files.
+    Shared(Handle, Result<Vec<StoredMessage>, Failure>),
     /// How this account is passed on: a link.
     OwnLink(Result<String, Failure>),
     /// What is told to others.

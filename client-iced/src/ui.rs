@@ -21,6 +21,8 @@ pub mod id {
     pub const PASSWORD: &str = "password";
     /// The same once more.
     pub const AGAIN: &str = "again";
+    /// Where a backup lies.
+    pub const BACKUP: &str = "backup";
     /// Narrows the list.
     pub const FILTER: &str = "filter";
     /// Where a message is written.
@@ -35,10 +37,24 @@ pub mod id {
     pub const NICKNAME: &str = "nickname";
     /// Where a file lies.
     pub const FILE: &str = "file";
-    /// What a backup is sealed with.
+    /// What a backup is sealed with, and opened.
     pub const PASSPHRASE: &str = "passphrase";
     /// The same once more.
     pub const PASSPHRASE_AGAIN: &str = "passphrase-again";
+    /// Whatever is looked for.
+    pub const PALETTE: &str = "palette";
+    /// What was found of it.
+    pub const PALETTE_LIST: &str = "palette-list";
+    /// Words of an emoji.
+    pub const PICKER: &str = "picker";
+    /// Emoji.
+    pub const PICKER_LIST: &str = "picker-list";
+    /// A day.
+    pub const DAY: &str = "day";
+    /// Words to copy a part of.
+    pub const WORDS: &str = "words";
+    /// The chosen message.
+    pub const CHOSEN: &str = "chosen";
     /// What a new device shows.
     pub const LINK_CODE: &str = "link-code";
 }

@@ -117,6 +117,80 @@ impl<T> Operation<T> for KeepPlace {
     }
 }
 
+/// Finds the chosen message, and scrolls the messages to it when it is not before the eyes.
+#[derive(Default)]
+struct ShowChosen {
+    chosen: Option<Rectangle>,
+    /// Of the messages: what is shown of them, all of them, and how far they are scrolled.
+    log: Option<(Rectangle, Rectangle, Vector)>,
+}
+
+impl ShowChosen {
+    /// From the end, as every place in the messages is.
+    fn offset(&self) -> Option<f32> {
+        let (chosen, (shown, all, moved)) = (self.chosen?, self.log?);
+        let (top, bottom) = (chosen.y - moved.y, chosen.y + chosen.height - moved.y);
+        if top >= shown.y && bottom <= shown.y + shown.height {
+            return None;
+        }
+        let from_top = chosen.y + chosen.height / 2.0 - shown.y - shown.height / 2.0;
+        let most = (all.height - shown.height).max(0.0);
+        Some(most - from_top.clamp(0.0, most))
+    }
+}
+
+impl<T: 'static> Operation<T> for ShowChosen {
+    fn traverse(&mut self, operate: &mut dyn FnMut(&mut dyn Operation<T>)) {
+        operate(self);
+    }
+
+    fn container(&mut self, name: Option<&widget::Id>, bounds: Rectangle) {
+        if name == Some(&widget::Id::new(id::CHOSEN)) {
+            self.chosen = Some(bounds);
+        }
+    }
+
+    fn scrollable(
+        &mut self,
+        name: Option<&widget::Id>,
+        bounds: Rectangle,
+        content: Rectangle,
+        translation: Vector,
+        _state: &mut dyn Scrollable,
+    ) {
+        if name == Some(&widget::Id::new(id::TIMELINE)) {
+            self.log = Some((bounds, content, translation));
+        }
+    }
+
+    fn finish(&self) -> operation::Outcome<T> {
+        match self.offset() {
+            Some(y) => {
+                let offset = AbsoluteOffset { x: None, y: Some(y) };
+                let scroll = operation::scrollable::scroll_to(widget::Id::new(id::TIMELINE), offset);
+                operation::Outcome::Chain(Box::new(scroll))
+            }
+            None => operation::Outcome::None,
+        }
+    }
+}
+
+/// A key, where the keys of other alphabets count as those of the Latin one in their place: shortcuts are named by it.
+fn named(key: keyboard::Key, physical: keyboard::key::Physical, modifiers: keyboard::Modifiers) -> Message {
+    let latin = key.to_latin(physical).filter(|_| modifiers.command() || modifiers.alt());
+    let key = latin.map_or(key, |letter| keyboard::Key::Character(letter.to_string().into()));
+    Message::Key(key, modifiers)
+}
+
+/// Keys that no field has taken, and Escape in any case: a field only gives the keyboard away by it.
+fn keys(event: iced::Event, status: iced::event::Status, _window: window::Id) -> Option<Message> {
+    let iced::Event::Keyboard(keyboard::Event::KeyPressed { key, physical_key, modifiers, .. }) = event else {
+        return None;
+    };
+    let escape = key == keyboard::Key::Named(keyboard::key::Named::Escape);
+    (escape || status == iced::event::Status::Ignored).then(|| named(key, physical_key, modifiers))
+}
+
 impl Program {
     fn update(&mut self, happened: Happened) -> Task<Happened> {
         let begun = self.timings.as_ref().map(Timings::begin);
@@ -185,6 +259,8 @@ impl Program {
             Action::ShowEnd => widget::operation::scroll_to(id::TIMELINE, AbsoluteOffset { x: None, y: Some(0.0) }),
             // Counted from the end, like every place in the messages: farther than any of them.
             Action::ShowFirst => widget::operation::snap_to(id::TIMELINE, RelativeOffset { x: None, y: Some(1.0) }),
+            Action::Reveal(list, part) => widget::operation::snap_to(list, RelativeOffset { x: None, y: Some(part) }),
+            Action::ShowChosen => iced::advanced::widget::operate(ShowChosen::default()),
             Action::KeepPlace(place) => iced::advanced::widget::operate(KeepPlace(place)),
             Action::Copy(text) | Action::CopySecret(text) => clipboard::write(text),
             Action::ClearClipboard(trace) => clear_clipboard(trace),
@@ -227,10 +303,7 @@ impl Program {
             Subscription::run_with(self.told.clone(), Told::listen).map(Message::News),
             Subscription::run_with(self.desktop_told.clone(), Told::listen).map(Message::Desktop),
             iced::time::every(TICK).map(|_| Message::News(News::Now(clock::now()))),
-            keyboard::listen().filter_map(|event| match event {
-                keyboard::Event::KeyPressed { key, modifiers, .. } => Some(Message::Key(key, modifiers)),
-                _ => None,
-            }),
+            event::listen_with(keys),
             event::listen_with(somebody_is_there),
             system::theme_changes().map(|mode| Message::SystemDark(mode == iced::theme::Mode::Dark)),
         ];

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "test code: a failed step fails the test")]
 
 mod common;
+#[path = "scenarios/looking.rs"]
+mod looking;
 
 use std::time::Duration;
 
@@ -169,7 +171,7 @@ fn a_file_is_sent_fetched_and_saved() {
     let bytes: Vec<u8> = (0_u32..300_000).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     std::fs::write(&map, &bytes).unwrap();
     alice.happens(Message::Dropped(map));
-    alice.wait_for("A file for bob");
+    alice.wait_for("Files for bob");
     alice.click_last("Send");
     alice.wait_for("map.bin");
     bob.click("Fetch");

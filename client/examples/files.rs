@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use endtoend_client::clock;
 use endtoend_client::database::{Account, AccountState, Database, DatabaseError};
 use endtoend_client::engine::{Attaching, Engine, Options};
-use endtoend_client::files::Manner;
+use endtoend_client::files::{Manner, Source};
 use endtoend_client::handle::Handle;
 use endtoend_client::profile::{Profile, ProfileError};
 use endtoend_crypto_core::stream::PART_BYTES;
@@ -106,7 +106,8 @@ fn measure(mib: usize, folder: &Path) -> Result<(), Failed> {
     let (handle, bob): (_, Handle) = (engine.handle(), "bob".parse()?);
     let mut id = None;
     let attached = best(mib, || {
-        let attaching = Attaching { to: bob.clone(), path: source.clone(), manner: Manner::Usual, reply_to: None };
+        let attaching =
+            Attaching { to: bob.clone(), source: Source::File(source.clone()), manner: Manner::Usual, reply_to: None };
         id = Some(runtime.block_on(handle.attach(attaching))?);
         Ok(())
     })?;

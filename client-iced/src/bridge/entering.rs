@@ -3,19 +3,30 @@
 use std::path::Path;
 use std::time::Duration;
 
+use endtoend_client::address::ServerAddress;
+use endtoend_client::backup::OpenedBackup;
 use endtoend_client::engine::linking::{LinkNews, link};
 use endtoend_client::engine::recovery::Returning;
 use endtoend_client::engine::{Engine, Options, Registration};
 use endtoend_client::profile::{self, Profile};
+use endtoend_client::transport::{Network, NetworkSettings};
 use zeroize::Zeroizing;
 
 use super::worker::Worker;
 use crate::failure::Failure;
-use crate::order::{Arrival, Entry, Me, News, Step, Ticket};
+use crate::order::{Arrival, Entry, Me, News, Restoring, Step, Ticket};
+use crate::recent;
 use crate::secret::Secret;
 
 /// One attempt to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What an entry begins with.
+enum Opened {
+    Profile(Profile),
+    /// And the profile that an earlier attempt has made of it.
+    Backup(Box<OpenedBackup>, Option<Profile>),
+}
 
 /// What came of an entry.
 enum Way {
@@ -31,16 +42,21 @@ impl Worker {
         let opened = self.opened(&entry).await;
         let entered = match opened {
             Err(failure) => Some(Err(failure)),
-            Ok(profile) => tokio::select! {
+            Ok(opened) => tokio::select! {
                 biased;
                 // Without a window there is nobody to enter for.
                 _ = cancelled.wait_for(|number| *number != given) => None,
-                entered = self.entered(entry, profile) => Some(entered),
+                entered = self.entered(entry, opened) => Some(entered),
             },
         };
         let exists = Profile::exists(&self.places.home);
         let told = match entered {
-            Some(Ok(Way::In(me))) => return self.say(News::Entered(me)).await,
+            Some(Ok(Way::In(me))) => {
+                // Told at once: what the engine tells comes after it.
+                let server = me.server.clone();
+                self.say(News::Entered(me)).await;
+                return self.remember(server).await;
+            }
             Some(Ok(Way::NoAccount)) => News::NoAccount,
             Some(Err(failure)) => News::NotEntered(failure, exists),
             None => News::Cancelled(exists),
@@ -57,19 +73,44 @@ impl Worker {
         self.say(News::StartedOver(gone)).await;
     }
 
-    /// The profile of an entry; a new one where none is, unless it is to be unlocked.
-    async fn opened(&self, entry: &Entry) -> Result<Profile, Failure> {
+    /// The server is one of those that were used last. That this cannot be noted keeps nobody out.
+    async fn remember(&self, server: ServerAddress) {
+        if let Some(path) = self.places.servers() {
+            let _noted = tokio::task::spawn_blocking(move || recent::add(&path, &server)).await;
+        }
+    }
+
+    /// The profile of an entry; a new one where none is, unless it is to be unlocked or restored.
+    async fn opened(&self, entry: &Entry) -> Result<Opened, Failure> {
         self.say(News::Step(Step::Opening)).await;
         let home = self.places.home.clone();
         let (password, make) = match entry {
             Entry::Unlock(password) => (password.clone(), false),
             Entry::Register(ticket, _) | Entry::Recover(ticket) => (ticket.arrival.password.clone(), true),
             Entry::Link(arrival) => (arrival.password.clone(), true),
+            Entry::Restore(restoring) => {
+                let Restoring { path, passphrase, password, .. } = restoring.clone();
+                return blocking(move || {
+                    let backup = OpenedBackup::open(&path, passphrase.as_str().as_bytes())?;
+                    let begun = begun(&home, &password, &backup)?;
+                    Ok(Opened::Backup(Box::new(backup), begun))
+                })
+                .await;
+            }
         };
-        blocking(move || open_or_make(&home, &password, make)).await
+        blocking(move || open_or_make(&home, &password, make).map(Opened::Profile)).await
     }
 
-    async fn entered(&mut self, entry: Entry, mut profile: Profile) -> Result<Way, Failure> {
+    async fn entered(&mut self, entry: Entry, opened: Opened) -> Result<Way, Failure> {
+        let mut profile = match (opened, &entry) {
+            (Opened::Profile(profile), _) => profile,
+            (Opened::Backup(backup, begun), Entry::Restore(restoring)) => {
+                let restoring = restoring.clone();
+                return self.restored(restoring, backup, begun).await;
+            }
+            // An entry begins with what it needs.
+            (Opened::Backup(..), _) => return Err(Failure::new("engine-stopped")),
+        };
         match entry {
             Entry::Unlock(password) => self.start(profile, &password, true)?,
             Entry::Register(Ticket { handle, arrival }, invite) => {
@@ -118,8 +159,55 @@ impl Worker {
                 entered?;
                 self.start(profile, &password, true)?;
             }
+            // See above.
+            Entry::Restore(_) => return Err(Failure::new("engine-stopped")),
         }
         self.who().await
+    }
+
+    /// Asks the server first: until password and backup are both right, there is no profile.
+    async fn restored(
+        &mut self,
+        restoring: Restoring,
+        backup: Box<OpenedBackup>,
+        begun: Option<Profile>,
+    ) -> Result<Way, Failure> {
+        let Restoring { server_password, password, .. } = restoring;
+        self.say(News::Step(Step::Asking)).await;
+        let (server, handle, given) = (backup.server().clone(), backup.handle().clone(), backup.provision()?);
+        let (secret, server_password) = (password.to_zeroizing(), server_password.as_ref().map(bytes));
+        // There is no profile yet that could have chosen another way.
+        let network = Network::new(NetworkSettings::default(), &self.places.home);
+        let secret = secret.as_bytes();
+        let prove =
+            Returning::prove_with(&network, server, server_password, handle, secret, CONNECT_TIMEOUT, Some(given));
+        let entered = match prove.await {
+            Ok(returning) => self.enter_restored(returning, &password, backup, begun).await,
+            Err(error) => Err(error.into()),
+        };
+        network.close().await;
+        self.start(entered?, &password, true)?;
+        self.who().await
+    }
+
+    /// A profile with what the backup has, as a device of its account.
+    async fn enter_restored(
+        &self,
+        returning: Returning,
+        password: &Secret,
+        backup: Box<OpenedBackup>,
+        begun: Option<Profile>,
+    ) -> Result<Profile, Failure> {
+        let mut profile = match begun {
+            Some(profile) => profile,
+            None => {
+                self.say(News::Step(Step::Restoring)).await;
+                let (home, password) = (self.places.home.clone(), password.clone());
+                blocking(move || Ok(backup.restore(&home, password.as_str().as_bytes())?.0)).await?
+            }
+        };
+        returning.enter(&mut profile).await?;
+        Ok(profile)
     }
 
     fn start(&mut self, profile: Profile, password: &Secret, online: bool) -> Result<(), Failure> {
@@ -144,6 +232,23 @@ impl Worker {
 
 fn bytes(secret: &Secret) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(secret.as_str().as_bytes().to_vec())
+}
+
+/// The profile that an earlier attempt has restored from the same account's backup, and that is no device yet.
+fn begun(home: &Path, password: &Secret, backup: &OpenedBackup) -> Result<Option<Profile>, Failure> {
+    if !Profile::exists(home) {
+        return Ok(None);
+    }
+    let mut profile = Profile::open(home, password.as_str().as_bytes())?;
+    let store = profile.database().read();
+    if store.account()?.is_some() {
+        return Err(Failure::new("account-exists"));
+    }
+    match store.restored()? {
+        Some(account) if account == backup.account() => Ok(Some(profile)),
+        Some(_) => Err(Failure::new("other-account")),
+        None => Err(Failure::new("profile-exists")),
+    }
 }
 
 fn open_or_make(home: &Path, password: &Secret, make: bool) -> Result<Profile, Failure> {

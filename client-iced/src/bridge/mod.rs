@@ -6,9 +6,13 @@
 //! | `mod.rs` | the outside: start it, tell it, stop it |
 //! | `worker.rs` | carries orders out, one after the other; what asks the server goes aside |
 //! | `entering.rs` | from a password to an account |
+//! | `choosing.rs` | what comes from the rest of the desktop: chosen files, the clipboard |
+//! | `drawing.rs` | pictures of messages, unpacked |
 //! | `saving.rs` | a file that was received, to a place where nothing is yet |
 //! | `storage.rs` | what lies on the disk, and copies of it |
 
+mod choosing;
+mod drawing;
 mod entering;
 mod saving;
 mod storage;
@@ -40,6 +44,13 @@ pub struct Places {
     pub preferences: Option<PathBuf>,
     /// Folder for files that are saved.
     pub downloads: PathBuf,
+}
+
+impl Places {
+    /// File of the servers that were used last, beside the preferences.
+    fn servers(&self) -> Option<PathBuf> {
+        self.preferences.as_ref().map(|path| path.with_file_name("servers"))
+    }
 }
 
 /// To whom orders are given. Dropping it stops the engine.

@@ -3,21 +3,30 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use endtoend_client::database::Question;
+use endtoend_client::database::{Draft, MessageRef, Question};
 use endtoend_client::engine::{AccountAnswer, AccountRequest, Attaching, Deed, Engine, EngineHandle, RequestError};
-use endtoend_client::files::Manner;
+use endtoend_client::files::{Manner, Source};
+use endtoend_client::handle::Handle;
+use endtoend_protocol::MessageId;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::{Places, saving, storage};
+use super::{Places, choosing, drawing, saving, storage};
 use crate::failure::Failure;
 use crate::order::{Load, News, Order};
+use crate::recent;
 use crate::secret::Secret;
 
 /// Questions to the server that may be under way: each is a button that somebody has pressed.
 const ASKED_MAX: usize = 16;
 /// Messages that a search shows: who does not find it among these types another word.
 const FOUND_MAX: u32 = 30;
+
+/// Files of a conversation that the panel lists, the latest: earlier ones are found by their names.
+const SHARED_MAX: u32 = 50;
+
+/// Unfinished words that the window has in memory, the latest.
+const DRAFTS_MAX: u32 = 200;
 
 /// Owns the engine while there is one.
 pub(super) struct Worker {
@@ -70,6 +79,11 @@ impl Worker {
                     self.say(News::Failed(error.into())).await;
                 }
             }
+            Order::Servers => {
+                let known = self.places.servers().map(|path| recent::load(&path)).unwrap_or_default();
+                self.say(News::Servers(known)).await;
+            }
+            Order::ReadCode(path) => self.spawn(async move { News::Code(choosing::code(path).await) }),
             order => match self.engine.as_ref().map(Engine::handle) {
                 None => self.say(News::Failed(Failure::new("engine-stopped"))).await,
                 Some(engine) => match self.aside(&engine, order) {
@@ -92,9 +106,28 @@ impl Worker {
                 let verification = engine.verify(with.clone()).await;
                 News::Verification(with, verification.map(Box::new).map_err(Failure::from))
             }),
-            Order::Attach(to, path, reply_to) => self.spawn(async move {
-                let attaching = Attaching { to: to.clone(), path, manner: Manner::Usual, reply_to };
-                News::Attached(to, engine.attach(attaching).await.map(|_| ()).map_err(Failure::from))
+            Order::Attach(to, files, answer) => self.spawn(async move {
+                let attached = seal_all(&engine, &to, files, answer).await;
+                News::Attached(to, attached)
+            }),
+            Order::Open(link) => self.spawn(async move {
+                let opened = tokio::task::spawn_blocking(move || open::that_detached(link.address)).await;
+                match opened {
+                    Ok(Ok(())) => News::Opened,
+                    Ok(Err(_)) | Err(_) => News::Failed(Failure::new("link-not-opened")),
+                }
+            }),
+            Order::Choose => self.spawn(async { News::Chosen(choosing::files().await) }),
+            Order::Paste => self.spawn(async {
+                match choosing::pasted().await {
+                    Ok(picture) => News::Chosen(picture.into_iter().collect()),
+                    Err(failure) => News::Failed(failure),
+                }
+            }),
+            // Past the permits: the window has asked for one, and waits for it before it asks for the next.
+            Order::Picture(with, of, scale) => self.beside(async move {
+                let drawn = drawing::draw(&engine, &with, of, scale).await;
+                News::Picture(with, of, scale, drawn)
             }),
             Order::SaveFile(with, message, name) => {
                 let folder = self.places.downloads.clone();
@@ -106,11 +139,14 @@ impl Worker {
                 let home = self.places.home.clone();
                 self.spawn(async move { News::Usage(storage::usage(home).await) });
             }
-            Order::Add(link) => self.spawn(async move {
+            Order::Add(link, compared) => self.spawn(async move {
                 let with = link.handle.clone();
-                // That nobody sits between the link and this person is for the person to say, in the panel.
-                let added = engine.add_contact(*link, false).await;
-                News::Added(with, added.map(|_| ()).map_err(Failure::from))
+                // That nobody sits between a link and this person is for the person to say.
+                let added = engine.add_contact(*link, compared).await.map_err(Failure::from);
+                match compared {
+                    true => News::Compared(with, added.map(Box::new)),
+                    false => News::Added(with, added.map(|_| ())),
+                }
             }),
             Order::Decide(about, standing) => self.spawn(async move {
                 let decided = engine.decide(about.clone(), standing).await;
@@ -137,6 +173,14 @@ impl Worker {
             order => return Some(order),
         }
         None
+    }
+
+    /// Beside everything else, without a permit.
+    fn beside(&self, work: impl Future<Output = News> + 'static) {
+        let news = self.news.clone();
+        tokio::task::spawn_local(async move {
+            let _gone = news.send(work.await).await;
+        });
     }
 
     fn write(&self, engine: EngineHandle, passphrase: Option<Secret>) {
@@ -181,6 +225,22 @@ impl Worker {
     }
 }
 
+/// Seals files one after the other, each into a message of its own. Of those that fail the first is told; the others go all the same.
+async fn seal_all(
+    engine: &EngineHandle,
+    to: &Handle,
+    files: Vec<Source>,
+    mut answer: Option<MessageId>,
+) -> Result<(), Failure> {
+    let mut first = Ok(());
+    for source in files {
+        let attaching = Attaching { to: to.clone(), source, manner: Manner::Usual, reply_to: answer.take() };
+        let attached = engine.attach(attaching).await.map(|_| ()).map_err(Failure::from);
+        first = first.and(attached);
+    }
+    first
+}
+
 async fn devices(engine: EngineHandle) -> News {
     News::Devices(match engine.account(AccountRequest::Devices).await {
         Ok(AccountAnswer::Devices(devices)) => Ok(devices),
@@ -208,6 +268,22 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
             let question = Question { words, ..Question::default() };
             News::Found(number, engine.search(question, None, FOUND_MAX).await.map_err(Failure::from))
         }
+        Order::Shared(with) => {
+            let question = Question { has_file: true, ..Question::default() };
+            let found = engine.search(question, Some(with.clone()), SHARED_MAX).await;
+            News::Shared(with, found.map_err(Failure::from))
+        }
+        Order::Drafts => News::Drafts(engine.drafts(DRAFTS_MAX).await.map_err(Failure::from)),
+        Order::KeepDraft(with, text) => {
+            let draft = text.map(|text| Draft { text, answers: None });
+            match engine.set_draft(with, draft).await {
+                Ok(()) => return None,
+                Err(error) => News::Failed(error.into()),
+            }
+        }
+        Order::Arrange(with, arrangement) => {
+            News::Arranged(engine.arrange(with, arrangement).await.map_err(Failure::from))
+        }
         Order::Name(with, nickname) => {
             let named = engine.set_nickname(with.clone(), nickname).await;
             News::Named(with, named.map_err(Failure::from))
@@ -226,6 +302,13 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
                 Err(error) => News::NotQueued(to, text, error.into()),
             }
         }
+        Order::FirstUnread(with) => match engine.unread(Some(with.clone()), 1).await {
+            Ok(first) => {
+                let named = first.first().map(|first| MessageRef { direction: first.direction, id: first.id });
+                News::FirstUnread(with, named)
+            }
+            Err(error) => News::Failed(error.into()),
+        },
         // Nobody waits for that, and who may not hear it does not.
         Order::Act(with, deed @ Deed::Typing(_)) => {
             let _not_told = engine.act(with, deed).await;
@@ -289,10 +372,16 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
         | Order::Cancel
         | Order::StartOver
         | Order::Keep(_)
+        | Order::Servers
+        | Order::ReadCode(_)
         | Order::Verify(_)
         | Order::Decide(..)
-        | Order::Add(_)
+        | Order::Add(..)
+        | Order::Open(_)
         | Order::Attach(..)
+        | Order::Choose
+        | Order::Paste
+        | Order::Picture(..)
         | Order::SaveFile(..)
         | Order::Backup(_)
         | Order::Export

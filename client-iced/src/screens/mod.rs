@@ -5,4 +5,6 @@ pub mod first_run;
 pub mod home;
 #[cfg(test)]
 mod snapshots;
+#[cfg(test)]
+mod snapshots_over;
 pub mod unlock;

@@ -26,12 +26,12 @@ const DIFFERENT_MAX: usize = 1_000;
 /// Rounding of another processor.
 const STEP_MAX: u8 = 8;
 
-fn app(appearance: Appearance, profile: bool) -> App {
+pub(super) fn app(appearance: Appearance, profile: bool) -> App {
     let preferences = Preferences { appearance, ..Preferences::default() };
     App::new(preferences, UnixMillis::new(NOW), TimeZone::UTC, profile).0
 }
 
-fn tell(app: &mut App, all: impl IntoIterator<Item = Message>) {
+pub(super) fn tell(app: &mut App, all: impl IntoIterator<Item = Message>) {
     all.into_iter().for_each(|message| {
         app.update(message);
     });
@@ -46,7 +46,7 @@ fn pixels(path: &Path) -> Vec<u8> {
 }
 
 /// Compares with the picture of that name, or makes it.
-fn compare(app: &App, name: &str, size: (f32, f32)) {
+pub(super) fn compare(app: &App, name: &str, size: (f32, f32)) {
     let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images");
     let fonts = FONTS.map(Into::into).to_vec();
     let settings = iced::Settings { fonts, default_font: REGULAR, ..iced::Settings::default() };
@@ -70,7 +70,7 @@ fn compare(app: &App, name: &str, size: (f32, f32)) {
     );
 }
 
-fn both(name: &str, size: (f32, f32), profile: bool, told: impl Fn() -> Vec<Message>) {
+pub(super) fn both(name: &str, size: (f32, f32), profile: bool, told: impl Fn() -> Vec<Message>) {
     for (appearance, suffix) in [(Appearance::Light, "light"), (Appearance::Dark, "dark")] {
         let mut app = app(appearance, profile);
         tell(&mut app, told());
@@ -78,18 +78,18 @@ fn both(name: &str, size: (f32, f32), profile: bool, told: impl Fn() -> Vec<Mess
     }
 }
 
-const CARD: (f32, f32) = (620.0, 700.0);
-const WINDOW: (f32, f32) = (1_180.0, 700.0);
+pub(super) const CARD: (f32, f32) = (620.0, 700.0);
+pub(super) const WINDOW: (f32, f32) = (1_180.0, 700.0);
 
-fn first(message: first_run::Message) -> Message {
+pub(super) fn first(message: first_run::Message) -> Message {
     Message::FirstRun(message)
 }
 
-fn at_home(message: home::Message) -> Message {
+pub(super) fn at_home(message: home::Message) -> Message {
     Message::Home(message)
 }
 
-fn news(news: News) -> Message {
+pub(super) fn news(news: News) -> Message {
     Message::News(news)
 }
 
@@ -136,7 +136,7 @@ fn the_password() {
 }
 
 /// What bob and this person have said.
-fn said() -> Vec<StoredMessage> {
+pub(super) fn said() -> Vec<StoredMessage> {
     let yesterday = |mut message: StoredMessage| {
         message.sent_at = UnixMillis::new(message.sent_at.get() - 86_400_000);
         message
@@ -171,7 +171,7 @@ fn said() -> Vec<StoredMessage> {
     ]
 }
 
-fn people() -> Vec<Message> {
+pub(super) fn people() -> Vec<Message> {
     let mut stranger = conversation("niko", Some(message(5, Direction::In, "Hello, we met at the fair.")), 1);
     stranger.contact.standing = Standing::Request;
     let mut changed = conversation("dora", Some(message(4, Direction::In, "New telephone")), 0);
@@ -195,7 +195,12 @@ fn people() -> Vec<Message> {
 }
 
 /// With bob's conversation open, and what the engine answers.
-fn compare_talking(name: &str, size: (f32, f32), more: impl Fn() -> Vec<Message>) {
+pub(super) fn compare_talking(name: &str, size: (f32, f32), more: impl Fn() -> Vec<Message>) {
+    compare_having(name, size, &said(), more);
+}
+
+/// The same with other messages.
+pub(super) fn compare_having(name: &str, size: (f32, f32), said: &[StoredMessage], more: impl Fn() -> Vec<Message>) {
     for (appearance, suffix) in [(Appearance::Light, "light"), (Appearance::Dark, "dark")] {
         let mut app = app(appearance, true);
         tell(&mut app, people());
@@ -205,7 +210,7 @@ fn compare_talking(name: &str, size: (f32, f32), more: impl Fn() -> Vec<Message>
             crate::app::Action::Order(Order::Load(load)) => Some(load),
             _ => None,
         });
-        tell(&mut app, [news(News::Loaded(load.unwrap(), Ok((said(), Vec::new()))))]);
+        tell(&mut app, [news(News::Loaded(load.unwrap(), Ok((said.to_vec(), Vec::new()))))]);
         tell(&mut app, more());
         compare(&app, &format!("{name}-{suffix}"), size);
     }
@@ -285,20 +290,7 @@ fn files() {
             step: FileStep::Moved { done, bytes },
         })))
     };
-    for (appearance, suffix) in [(Appearance::Light, "light"), (Appearance::Dark, "dark")] {
-        let mut app = app(appearance, true);
-        tell(&mut app, people());
-        let actions = app.update(at_home(home::Message::Open(handle("bob"))));
-        let load = actions.into_iter().find_map(|action| match action {
-            crate::app::Action::Order(Order::Load(load)) => Some(load),
-            _ => None,
-        });
-        tell(
-            &mut app,
-            [news(News::Loaded(load.unwrap(), Ok((all.clone(), Vec::new())))), moved(312_500_000, 1_640_000_000)],
-        );
-        compare(&app, &format!("files-{suffix}"), WINDOW);
-    }
+    compare_having("files", WINDOW, &all, || vec![moved(312_500_000, 1_640_000_000)]);
 }
 
 #[test]

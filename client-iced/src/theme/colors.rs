@@ -43,6 +43,9 @@ pub struct Colors {
     pub face: (f32, f32),
 }
 
+/// Behind code, on whatever it stands.
+pub const CODE: Color = Color { r: 0.5, g: 0.5, b: 0.5, a: 0.18 };
+
 /// By day.
 pub const LIGHT: Colors = Colors {
     ground: color!(0xF3F4F1),

@@ -243,6 +243,15 @@ impl Person {
         self.play(words, |simulator| simulator.click(at()).is_ok());
     }
 
+    /// Looks at what is there, so that pictures are asked for.
+    pub(crate) fn looks(&mut self) {
+        let seen = iced::Event::Window(iced::window::Event::RedrawRequested(clock::monotonic().into()));
+        self.play("what is there", |simulator| {
+            simulator.simulate([seen]);
+            true
+        });
+    }
+
     /// Types into a field.
     pub(crate) fn write(&mut self, field: &'static str, words: &str) {
         self.play(field, |simulator| {

@@ -10,7 +10,7 @@ use endtoend_client::database::{Body, Direction, FileState, MessageState, Page, 
 use endtoend_client::engine::{
     AttachError, Attaching, Change, ConnectionState, EngineHandle, Event, FileError, FileStep, SendError,
 };
-use endtoend_client::files::Manner;
+use endtoend_client::files::{Manner, Source};
 use endtoend_client::handle::Handle;
 use endtoend_protocol::MessageId;
 use rustyline::history::MemHistory;
@@ -117,8 +117,8 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
                             sent => own.push(sent?),
                         },
                         Meaning::Attach(path) => {
-                            let (to, manner) = (with.clone(), Manner::Usual);
-                            let attaching = handle.attach(Attaching { to, path, manner, reply_to: None });
+                            let (to, source, manner) = (with.clone(), Source::File(path), Manner::Usual);
+                            let attaching = handle.attach(Attaching { to, source, manner, reply_to: None });
                             match waiting.unless_interrupted(attaching).await? {
                                 Err(error @ (AttachError::Prepare(_) | AttachError::Busy)) => {
                                     output::note(&error.to_string());

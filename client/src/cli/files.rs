@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use endtoend_client::database::{Body, FileFault, FileState, StoredFile};
 use endtoend_client::engine::{Attaching, EngineHandle, Event, FileStep, Way};
-use endtoend_client::files::Manner;
+use endtoend_client::files::{Manner, Source};
 use endtoend_client::handle::Handle;
 use endtoend_protocol::{MessageId, Shown, Voice};
 use serde_json::{Value, json};
@@ -198,8 +198,8 @@ pub(crate) async fn attach(arguments: &Arguments, attach: &Attach) -> Result<(),
     let engine = open(arguments, true)?;
     let done = async {
         let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
-        let (to, path) = (attach.to.clone(), attach.file.clone());
-        let attaching = Attaching { to, path, manner, reply_to: attach.reply_to };
+        let (to, source) = (attach.to.clone(), Source::File(attach.file.clone()));
+        let attaching = Attaching { to, source, manner, reply_to: attach.reply_to };
         let handle = engine.handle();
         let id = waiting.unless_interrupted(handle.attach(attaching)).await??;
         waiting.moved();

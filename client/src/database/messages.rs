@@ -123,6 +123,8 @@ pub enum Page {
     After(MessageId),
     /// A message and those just after it. Empty when it is not there.
     From(MessageId),
+    /// The first message that its writer sent then or later, and those just after it.
+    Since(UnixMillis),
 }
 
 /// What was said about a message, and what has come of it.
@@ -309,6 +311,20 @@ impl Store<'_> {
             Page::After(id) | Page::From(id) => {
                 let Some(seq) = seq(id)? else { return Ok(Vec::new()) };
                 let first = if matches!(page, Page::From(_)) { seq } else { seq.saturating_add(1) };
+                self.select(
+                    "WHERE m.peer = ? AND m.hidden = 0 AND m.seq >= ? ORDER BY m.seq LIMIT ?",
+                    params![peer.as_bytes(), first, limit],
+                )
+            }
+            Page::Since(at) => {
+                let first: Option<i64> = self
+                    .connection
+                    .prepare_cached(
+                        "SELECT seq FROM messages WHERE peer = ? AND hidden = 0 AND sent_at >= ? ORDER BY seq LIMIT 1",
+                    )?
+                    .query_row(params![peer.as_bytes(), integer(at.get())], |row| row.get(0))
+                    .optional()?;
+                let Some(first) = first else { return Ok(Vec::new()) };
                 self.select(
                     "WHERE m.peer = ? AND m.hidden = 0 AND m.seq >= ? ORDER BY m.seq LIMIT ?",
                     params![peer.as_bytes(), first, limit],

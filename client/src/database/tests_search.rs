@@ -104,6 +104,11 @@ fn pages_cover_a_history_without_gap_or_repeat() {
     assert_eq!(page(Page::From(message_id(8))), ids(8..=10));
     assert_eq!(page(Page::From(message_id(3))), ids(3..=6));
     assert_eq!(page(Page::From(message_id(99))), []);
+    let sent_at =
+        database.read().history(PEER, 10).unwrap().into_iter().map(|message| message.sent_at).collect::<Vec<_>>();
+    assert_eq!(page(Page::Since(UnixMillis::new(0))), ids(1..=4));
+    assert_eq!(page(Page::Since(sent_at[7])), ids(8..=10));
+    assert_eq!(page(Page::Since(UnixMillis::new(sent_at[9].get() + 1))), []);
 }
 
 #[test]

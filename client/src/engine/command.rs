@@ -21,7 +21,7 @@ use crate::database::{
     Unreadable,
 };
 use crate::face::Face;
-use crate::files::{Manner, PrepareError, SaveError};
+use crate::files::{Manner, PrepareError, SaveError, Source};
 use crate::handle::Handle;
 use crate::nickname::Nickname;
 use crate::profile::ProfileError;
@@ -175,8 +175,8 @@ pub enum Command {
 pub struct Attaching {
     /// To whom.
     pub to: Handle,
-    /// Where it is. Its name goes with it, its folder does not.
-    pub path: PathBuf,
+    /// What it is.
+    pub source: Source,
     /// How it is sent.
     pub manner: Manner,
     /// The message that it answers.

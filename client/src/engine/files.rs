@@ -54,7 +54,7 @@ impl Runner {
         }
         let (spool, notes) = (self.files.spool.clone(), self.files.sender.clone());
         self.files.craft(move |stop| {
-            let sealed = prepare(&attaching.path, attaching.manner.clone(), &spool, stop);
+            let sealed = prepare(&attaching.source, attaching.manner.clone(), &spool, stop);
             // Whoever asked hears that the engine has stopped, and the next start removes the file.
             let _gone = notes.blocking_send(Note::Sealed { attaching, sealed, reply });
         });

@@ -23,7 +23,7 @@ pub(crate) mod spool;
 mod tests;
 
 pub use open::OpenError;
-pub use prepare::{Manner, PrepareError};
+pub use prepare::{Manner, PrepareError, Source};
 pub use save::SaveError;
 
 /// The longest file in bytes that is opened in memory, to be shown.

@@ -12,10 +12,29 @@ use endtoend_protocol::{self as protocol, BlobId, FileName, MediaType, Shown, Vo
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-use super::images::{ImageError, copy_clean};
+use super::images::{self, ImageError, copy_clean};
 use super::media;
 use super::seal::{SealedWriter, TooLong};
 use super::spool::{LocalName, Spool};
+
+/// What is sent as a file.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file of a person's. Its name goes with it, its folder does not.
+    File(PathBuf),
+    /// What lies in no folder, as a picture from a clipboard: a name and the bytes. Nothing of it comes to a disk unsealed.
+    Bytes(FileName, Zeroizing<Vec<u8>>),
+}
+
+/// Says what it is, and of bytes how many.
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Bytes(_, bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
+        }
+    }
+}
 
 /// How a file is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +82,7 @@ pub(crate) struct Prepared {
 
 /// A source that is given up when nobody wants it any more.
 struct Watched<'a> {
-    file: File,
+    from: &'a mut dyn images::Source,
     stop: &'a dyn Fn() -> bool,
 }
 
@@ -77,32 +96,51 @@ impl Read for Watched<'_> {
         if (self.stop)() {
             return Err(io::Error::other(Stopped));
         }
-        self.file.read(into)
+        self.from.read(into)
     }
 }
 
 impl io::Seek for Watched<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
+        self.from.seek(to)
     }
 }
 
 /// Seals a file into the spool.
 pub(crate) fn prepare(
-    source: &Path,
+    source: &Source,
     manner: Manner,
     spool: &Spool,
     stop: &dyn Fn() -> bool,
 ) -> Result<Prepared, PrepareError> {
-    let opened = open(source).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let (bytes, file) = opened.map_err(|error| PrepareError::Unreadable { path: source.to_owned(), source: error })?;
+    match source {
+        Source::File(path) => {
+            let opened = open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+            let (bytes, mut file) =
+                opened.map_err(|error| PrepareError::Unreadable { path: path.to_owned(), source: error })?;
+            let name = FileName::new(&path.file_name().unwrap_or_default().to_string_lossy());
+            into_spool(Watched { from: &mut file, stop }, bytes, name, manner, spool)
+        }
+        Source::Bytes(name, bytes) => {
+            let mut from = io::Cursor::new(bytes.as_slice());
+            into_spool(Watched { from: &mut from, stop }, bytes.len() as u64, name.clone(), manner, spool)
+        }
+    }
+}
+
+fn into_spool(
+    source: Watched<'_>,
+    bytes: u64,
+    name: FileName,
+    manner: Manner,
+    spool: &Spool,
+) -> Result<Prepared, PrepareError> {
     if bytes > protocol::limits::FILE_BYTES_MAX {
         return Err(PrepareError::TooLong);
     }
-    let name = FileName::new(&source.file_name().unwrap_or_default().to_string_lossy());
     let local = LocalName::random();
     let out = spool.create(local).map_err(PrepareError::Unwritable)?;
-    let sealed = seal(Watched { file, stop }, out, name, manner).and_then(|sealed| {
+    let sealed = seal(source, out, name, manner).and_then(|sealed| {
         spool.sync()?;
         Ok(sealed)
     });

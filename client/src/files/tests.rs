@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use endtoend_crypto_core::stream::CHUNK_BYTES;
 use endtoend_crypto_e2e::{blob_bytes, blob_chunks};
-use endtoend_protocol::{self as protocol, Picture, Shown, Voice};
+use endtoend_protocol::{self as protocol, FileName, Picture, Shown, Voice};
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 use super::open::{Incoming, copy_out};
-use super::prepare::{Manner, PrepareError, Prepared, prepare};
+use super::prepare::{Manner, PrepareError, Prepared, Source, prepare};
 use super::save::{SaveError, read, save};
 use super::spool::{LocalName, Spool};
 use super::{OpenError, images};
@@ -48,7 +49,7 @@ impl Scene {
 
     fn prepare(&self, name: &str, bytes: &[u8], manner: Manner) -> Result<Prepared, PrepareError> {
         fs::write(self.path(name), bytes).unwrap();
-        prepare(&self.path(name), manner, &self.spool, &go_on)
+        prepare(&Source::File(self.path(name)), manner, &self.spool, &go_on)
     }
 
     fn sealed(&self, length: usize) -> Prepared {
@@ -226,6 +227,12 @@ fn a_picture_is_sent_clean_unless_it_is_to_stay_as_it_is() {
     assert_eq!((file.shown.clone(), file.media_type.as_str(), same), (Shown::File, "text/plain", picture.clone()));
     let voice = Voice::new(1_500, vec![1, 2, 3]).unwrap();
     assert_eq!(sent(Manner::Voice(voice.clone())).0.shown, Shown::Voice(voice));
+    // The same without a file on a disk.
+    let source = Source::Bytes(FileName::new("pasted.png"), Zeroizing::new(picture.clone()));
+    let Prepared { file, local, .. } = prepare(&source, Manner::Usual, &scene.spool, &go_on).unwrap();
+    assert_eq!((file.name.as_str(), file.media_type.as_str()), ("pasted.png", "image/png"));
+    assert_eq!(read(&file, &scene.spool.path(local), &go_on).unwrap().to_vec(), clean);
+    assert!(!format!("{source:?}").contains("137"), "bytes in a `Debug`");
     let damaged = scene.prepare("damaged.png", &picture[..picture.len() - 5], Manner::Usual);
     assert!(matches!(damaged, Err(PrepareError::DamagedPicture)));
 }
@@ -237,7 +244,7 @@ fn a_pipe_is_no_file_and_nobody_waits_for_it() {
     let pipe = scene.path("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let (told, heard) = mpsc::channel();
-    let (source, spool) = (pipe.clone(), scene.spool);
+    let (source, spool) = (Source::File(pipe.clone()), scene.spool);
     let thread = thread::spawn(move || told.send(prepare(&source, Manner::Usual, &spool, &go_on).err()));
     let heard = heard.recv_timeout(PATIENCE);
     // Lets go of whoever waits after all.
@@ -251,15 +258,15 @@ fn what_is_not_sealed_leaves_nothing() {
     let scene = Scene::new();
     fs::create_dir(scene.path("folder")).unwrap();
     for path in [scene.path("missing"), scene.path("folder"), PathBuf::from("/"), PathBuf::from("/dev/zero")] {
-        let refused = prepare(&path, Manner::Usual, &scene.spool, &go_on);
+        let refused = prepare(&Source::File(path), Manner::Usual, &scene.spool, &go_on);
         assert!(matches!(refused, Err(PrepareError::Unreadable { .. })));
     }
     fs::write(scene.path("file"), bytes(10)).unwrap();
-    let refused = prepare(&scene.path("file"), Manner::Usual, &scene.spool, &|| true);
+    let refused = prepare(&Source::File(scene.path("file")), Manner::Usual, &scene.spool, &|| true);
     assert!(matches!(refused, Err(PrepareError::GivenUp)));
     let long = fs::File::create(scene.path("long")).unwrap();
     long.set_len(protocol::limits::FILE_BYTES_MAX + 1).unwrap();
-    let refused = prepare(&scene.path("long"), Manner::Usual, &scene.spool, &go_on);
+    let refused = prepare(&Source::File(scene.path("long")), Manner::Usual, &scene.spool, &go_on);
     assert!(matches!(refused, Err(PrepareError::TooLong)));
     assert_eq!(scene.names(&scene.path("files")), Vec::<String>::new());
 }

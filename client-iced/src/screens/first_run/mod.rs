@@ -2,13 +2,16 @@
 
 mod view;
 
+use std::path::{Path, PathBuf};
+
 use endtoend_client::address::ServerAddress;
+use endtoend_client::files::Source;
 use endtoend_client::handle::Handle;
 use endtoend_protocol::InviteCode;
 
 use crate::app::Action;
 use crate::failure::Failure;
-use crate::order::{Arrival, Entry, News, Order, Step, Ticket};
+use crate::order::{Arrival, Entry, News, Order, Restoring, Step, Ticket};
 use crate::secret::Secret;
 use crate::strength::Strength;
 use crate::ui::id;
@@ -22,6 +25,8 @@ pub enum Way {
     Link,
     /// By the password, and what was left at the server for this.
     Recover,
+    /// By the password, and a backup in a file.
+    Restore,
 }
 
 /// Where on the way.
@@ -34,6 +39,8 @@ pub enum Stage {
     SignIn,
     /// Which server.
     Server,
+    /// Which backup.
+    Backup,
     /// Who.
     Who,
     /// The password.
@@ -55,6 +62,14 @@ pub enum Message {
     Next,
     /// Of the server.
     AddressEdited(String),
+    /// It is in a code in a picture, which is to be chosen.
+    ReadCode,
+    /// Where the backup lies.
+    PathEdited(String),
+    /// It is to be chosen in the system's window.
+    ChooseBackup,
+    /// What opens it.
+    PassphraseEdited(Secret),
     /// Of the account.
     HandleEdited(String),
     /// That somebody was given.
@@ -79,6 +94,12 @@ pub struct FirstRun {
     stage: Stage,
     way: Way,
     address: String,
+    /// That were used last.
+    servers: Vec<ServerAddress>,
+    /// The system's window is open.
+    choosing: bool,
+    path: String,
+    passphrase: Secret,
     handle: String,
     invite: String,
     server_password: Secret,
@@ -97,6 +118,10 @@ impl Default for FirstRun {
             stage: Stage::Welcome,
             way: Way::Create,
             address: String::new(),
+            servers: Vec::new(),
+            choosing: false,
+            path: String::new(),
+            passphrase: Secret::default(),
             handle: String::new(),
             invite: String::new(),
             server_password: Secret::default(),
@@ -112,6 +137,9 @@ impl Default for FirstRun {
 
 /// Longest text that a field takes, in bytes. The longest good one is an address with its pin.
 const FIELD_BYTES_MAX: usize = 1024;
+
+/// Longest path, in bytes, as Linux has it.
+const PATH_BYTES_MAX: usize = 4_096;
 
 fn take(field: &mut String, typed: String) {
     if typed.len() <= FIELD_BYTES_MAX {
@@ -138,7 +166,19 @@ impl FirstRun {
         match message {
             Message::Begin(way) => {
                 self.way = way;
-                self.go(Stage::Server)
+                self.go(if way == Way::Restore { Stage::Backup } else { Stage::Server })
+            }
+            Message::ReadCode => self.choose(Order::ReadCode(None)),
+            Message::ChooseBackup => self.choose(Order::Choose),
+            Message::PathEdited(typed) => {
+                if typed.len() <= PATH_BYTES_MAX {
+                    self.path = typed;
+                }
+                Vec::new()
+            }
+            Message::PassphraseEdited(typed) => {
+                self.passphrase = typed;
+                Vec::new()
             }
             Message::SignIn => self.go(Stage::SignIn),
             Message::Back => self.back(),
@@ -179,11 +219,39 @@ impl FirstRun {
         }
     }
 
+    /// The system's window is opened, once.
+    fn choose(&mut self, order: Order) -> Vec<Action> {
+        if std::mem::replace(&mut self.choosing, true) { Vec::new() } else { vec![Action::Order(order)] }
+    }
+
+    /// A file was let fall on the window: a backup where one is asked for, else a picture of a code.
+    pub fn dropped(&mut self, path: &Path) -> Vec<Action> {
+        self.failure = None;
+        match (self.stage, path.to_str()) {
+            (Stage::Backup, Some(path)) => {
+                path.clone_into(&mut self.path);
+                vec![Action::Focus(id::PASSPHRASE)]
+            }
+            (Stage::Backup, None) => {
+                self.failure = Some(Failure::new("file-unreadable"));
+                Vec::new()
+            }
+            (Stage::Server, _) => vec![Action::Order(Order::ReadCode(Some(path.to_owned())))],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the server is known, and the handle too: all that is asked for is what the server may ask of everybody.
+    const fn is_known(&self) -> bool {
+        matches!(self.way, Way::Link | Way::Restore)
+    }
+
     fn go(&mut self, stage: Stage) -> Vec<Action> {
         self.stage = stage;
         match stage {
-            Stage::Server => vec![Action::Focus(id::ADDRESS)],
-            Stage::Who if self.way == Way::Link => vec![Action::Focus(id::SERVER_PASSWORD)],
+            Stage::Server => vec![Action::Order(Order::Servers), Action::Focus(id::ADDRESS)],
+            Stage::Backup => vec![Action::Focus(id::BACKUP)],
+            Stage::Who if self.is_known() => vec![Action::Focus(id::SERVER_PASSWORD)],
             Stage::Who => vec![Action::Focus(id::HANDLE)],
             Stage::Password if !self.profile => vec![Action::Focus(id::PASSWORD)],
             Stage::Welcome | Stage::SignIn | Stage::Password | Stage::Waiting => Vec::new(),
@@ -192,7 +260,8 @@ impl FirstRun {
 
     fn back(&mut self) -> Vec<Action> {
         let stage = match (self.stage, self.way) {
-            (Stage::Server, Way::Link | Way::Recover) => Stage::SignIn,
+            (Stage::Server, Way::Link | Way::Recover) | (Stage::Backup, _) => Stage::SignIn,
+            (Stage::Who, Way::Restore) => Stage::Backup,
             (Stage::Who, _) => Stage::Server,
             (Stage::Password, _) => Stage::Who,
             // A wait is ended by `Cancel`.
@@ -209,9 +278,13 @@ impl FirstRun {
                 self.server()?;
                 Ok(self.go(Stage::Who))
             }
+            Stage::Backup => {
+                self.backup()?;
+                Ok(self.go(Stage::Who))
+            }
             Stage::Who => {
                 self.invite()?;
-                if self.way != Way::Link {
+                if !self.is_known() {
                     self.who()?;
                 }
                 Ok(self.go(Stage::Password))
@@ -226,6 +299,15 @@ impl FirstRun {
 
     fn server(&self) -> Result<ServerAddress, Failure> {
         Ok(self.address.parse::<ServerAddress>()?)
+    }
+
+    /// Where the backup lies, and what opens it.
+    fn backup(&self) -> Result<(PathBuf, Secret), Failure> {
+        let path = self.path.trim();
+        match path.is_empty() || self.passphrase.is_empty() {
+            true => Err(Failure::new("backup-missing")),
+            false => Ok((PathBuf::from(path), self.passphrase.clone())),
+        }
     }
 
     fn who(&self) -> Result<Handle, Failure> {
@@ -258,11 +340,17 @@ impl FirstRun {
             return Err(Failure::new("password-missing"));
         }
         let server_password = Some(self.server_password.clone()).filter(|password| !password.is_empty());
+        if self.way == Way::Restore {
+            let (path, passphrase) = self.backup()?;
+            let password = self.password.clone();
+            return Ok(Entry::Restore(Restoring { path, passphrase, server_password, password }));
+        }
         let arrival = Arrival { server: self.server()?, server_password, password: self.password.clone() };
         Ok(match self.way {
             Way::Link => Entry::Link(arrival),
             Way::Create => Entry::Register(Ticket { handle: self.who()?, arrival }, self.invite()?),
-            Way::Recover => Entry::Recover(Ticket { handle: self.who()?, arrival }),
+            // It is returned above.
+            Way::Restore | Way::Recover => Entry::Recover(Ticket { handle: self.who()?, arrival }),
         })
     }
 
@@ -275,9 +363,33 @@ impl FirstRun {
             }
             News::NotEntered(failure, profile) => {
                 self.profile = profile;
-                let stage = stage_of(failure.key);
+                let stage = match stage_of(failure.key) {
+                    // The server of a backup is in it: nothing about it can be put right there.
+                    Stage::Server if self.way == Way::Restore => Stage::Password,
+                    stage => stage,
+                };
                 self.failure = Some(failure);
                 self.go(stage)
+            }
+            News::Servers(servers) => {
+                self.servers = servers;
+                Vec::new()
+            }
+            News::Chosen(files) => {
+                self.choosing = false;
+                match files.into_iter().next() {
+                    Some(Source::File(path)) => self.dropped(&path),
+                    Some(Source::Bytes(..)) | None => Vec::new(),
+                }
+            }
+            News::Code(code) => {
+                self.choosing = false;
+                match code {
+                    Ok(Some(code)) => take(&mut self.address, code),
+                    Ok(None) => {}
+                    Err(failure) => self.failure = Some(failure),
+                }
+                Vec::new()
             }
             News::Cancelled(profile) => {
                 self.profile = profile;
@@ -304,6 +416,7 @@ fn stage_of(key: &str) -> Stage {
         | "refused-server-password"
         | "refused-registration-closed"
         | "refused-unknown-account" => Stage::Who,
+        "backup-none" | "backup-newer" | "backup-passphrase" | "backup-damaged" | "file-unreadable" => Stage::Backup,
         "offline-unreachable" | "offline-untrusted" | "offline-protocol" | "refused-version" => Stage::Server,
         _ => Stage::Password,
     }
@@ -369,6 +482,47 @@ mod tests {
             run.news(News::NotEntered(Failure::new(key), true));
             assert_eq!((run.stage, run.failure.as_ref().unwrap().key), (stage, key));
         }
+    }
+
+    #[test]
+    fn a_backup_needs_its_place_and_its_passphrase_and_then_the_password() {
+        let mut run = FirstRun::default();
+        run.update(Message::SignIn);
+        run.update(Message::Begin(Way::Restore));
+        assert_eq!(run.stage, Stage::Backup);
+        run.dropped(Path::new("/tmp/alice.backup"));
+        run.update(Message::Next);
+        assert_eq!((run.stage, run.failure.as_ref().unwrap().key), (Stage::Backup, "backup-missing"));
+        run.update(Message::PassphraseEdited("open sesame".to_owned().into()));
+        run.update(Message::Next);
+        run.update(Message::Next);
+        assert_eq!(run.stage, Stage::Password);
+        run.update(Message::PasswordEdited(GOOD.to_owned().into()));
+        let asked = run.update(Message::Next);
+        let [Action::Order(Order::Enter(entry))] = asked.as_slice() else { panic!("{asked:?}") };
+        assert!(matches!(&**entry, Entry::Restore(it) if it.path == Path::new("/tmp/alice.backup")));
+        assert!(!format!("{run:?} {asked:?}").contains("sesame"), "a passphrase in a `Debug`");
+        run.news(News::NotEntered(Failure::new("backup-passphrase"), false));
+        assert_eq!(run.stage, Stage::Backup);
+        assert_eq!((run.update(Message::Back).len(), run.stage), (0, Stage::SignIn));
+    }
+
+    #[test]
+    fn an_address_comes_from_a_code_or_from_the_servers_of_before() {
+        let mut run = FirstRun::default();
+        let asked = run.update(Message::Begin(Way::Create));
+        assert!(matches!(asked.first(), Some(Action::Order(Order::Servers))), "{asked:?}");
+        run.news(News::Servers(vec![server()]));
+        assert_eq!(run.servers, [server()]);
+        assert!(matches!(run.update(Message::ReadCode).as_slice(), [Action::Order(Order::ReadCode(None))]));
+        assert!(run.update(Message::ReadCode).is_empty(), "the window is open");
+        run.news(News::Code(Err(Failure::new("code-none"))));
+        assert_eq!(run.failure.as_ref().unwrap().key, "code-none");
+        let asked = run.dropped(Path::new("/tmp/code.png"));
+        assert!(matches!(asked.as_slice(), [Action::Order(Order::ReadCode(Some(_)))]));
+        run.news(News::Code(Ok(Some(server().to_string()))));
+        run.update(Message::Next);
+        assert_eq!(run.stage, Stage::Who);
     }
 
     #[test]

@@ -18,6 +18,7 @@ impl FirstRun {
             Stage::Welcome => self.welcome(t),
             Stage::SignIn => sign_in(t),
             Stage::Server => self.at_server(t),
+            Stage::Backup => self.at_backup(t),
             Stage::Who => self.at_who(t),
             Stage::Password => self.at_password(t),
             Stage::Waiting => self.waiting(t),
@@ -49,10 +50,50 @@ impl FirstRun {
             Err(_) if self.address.trim().is_empty() => None,
             Err(error) => Some(ui::note((crate::failure::Failure::from(*error)).say(t)).style(styles::bad).into()),
         };
-        column![title(t.get("server-title")), ui::note(t.get("server-note")), field]
+        let code = button(text(t.get("from-code")).size(size::NOTE))
+            .padding([6, 8])
+            .style(styles::plain)
+            .on_press_maybe((!self.choosing).then_some(Message::ReadCode));
+        // Once there is an address, another one is not chosen.
+        let known = (self.address.trim().is_empty() && !self.servers.is_empty()).then(|| {
+            let line = |server: &ServerAddress| {
+                button(ui::body(format!("{}:{}", server.host, server.port)))
+                    .width(Fill)
+                    .padding([8, 12])
+                    .style(styles::quiet)
+                    .on_press(Message::AddressEdited(server.to_string()))
+                    .into()
+            };
+            Column::new().push(ui::note(t.get("servers-recent"))).extend(self.servers.iter().map(line)).spacing(6)
+        });
+        column![title(t.get("server-title")), ui::note(t.get("server-note")), field, code]
+            .push(known)
             .push(found)
             .push(ui::failure(t, self.failure.as_ref()))
             .push(foot(t, "next", read.is_ok()))
+    }
+
+    fn at_backup<'a>(&self, t: &Strings) -> Column<'a, Message> {
+        let path = ui::field(t.get("backup-path"), id::BACKUP, "", &self.path, Message::PathEdited, Message::Next);
+        let choose = button(text(t.get("file-choose")).size(size::BODY))
+            .padding([10, 18])
+            .style(styles::quiet)
+            .on_press_maybe((!self.choosing).then_some(Message::ChooseBackup));
+        let passphrase = ui::secret(
+            t.get("backup-secret"),
+            id::PASSPHRASE,
+            self.passphrase.as_str(),
+            secret_of(self.passphrase.clone(), Message::PassphraseEdited),
+            Message::Next,
+        );
+        column![
+            title(t.get("backup-title")),
+            ui::note(t.get("restore-note")),
+            row![path.width(Fill), choose].spacing(10).align_y(iced::Bottom),
+            passphrase,
+        ]
+        .push(ui::failure(t, self.failure.as_ref()))
+        .push(foot(t, "next", self.backup().is_ok()))
     }
 
     fn at_who<'a>(&self, t: &Strings) -> Column<'a, Message> {
@@ -64,8 +105,12 @@ impl FirstRun {
             Message::Next,
         );
         let failure = ui::failure(t, self.failure.as_ref());
-        if self.way == Way::Link {
-            return column![title(t.get("link-title")), ui::note(t.get("link-note")), password]
+        if self.is_known() {
+            let (head, note) = match self.way {
+                Way::Restore => ("backup-title", "backup-server-note"),
+                Way::Create | Way::Link | Way::Recover => ("link-title", "link-note"),
+            };
+            return column![title(t.get(head)), ui::note(t.get(note)), password]
                 .push(failure)
                 .push(foot(t, "next", true));
         }
@@ -134,6 +179,7 @@ impl FirstRun {
             _ if self.cancelling => ui::body(t.get("step-cancelling")).into(),
             Step::Opening => ui::body(t.get("step-opening")).into(),
             Step::Asking => ui::body(t.get("step-asking")).into(),
+            Step::Restoring => ui::body(t.get("step-restoring")).into(),
             Step::Code(code) => column![
                 ui::body(t.get("step-code")),
                 container(ui::groups(code, 4, 6, size::BODY)).padding(14).center_x(Fill).style(styles::boxed),
@@ -200,6 +246,7 @@ fn sign_in<'a>(t: &Strings) -> Column<'a, Message> {
         title(t.get("sign-in-title")),
         choice(t.get("link-choice"), t.get("link-choice-note"), Way::Link),
         choice(t.get("recover-choice"), t.get("recover-choice-note"), Way::Recover),
+        choice(t.get("restore-choice"), t.get("restore-choice-note"), Way::Restore),
         row![ui::quiet(t.get("back"), Message::Back), space().width(Fill)],
     ]
 }

@@ -1,13 +1,16 @@
 //! The open conversation: its messages, and what is being written.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use endtoend_client::database::{Body, Direction, MessageRef, Notice, StoredMessage};
 use endtoend_client::engine::{Deed, Verification};
 use endtoend_client::handle::Handle;
-use endtoend_protocol::{Lifetime, MessageId, Text, TextError, UnixMillis, limits};
+use endtoend_protocol::{Emoji, Lifetime, MessageId, Text, TextError, UnixMillis, limits};
 use iced::widget::text_editor::{self, Content};
 
+use super::panel::Details;
+use super::pictures::Pictures;
 use super::timeline::{Question, Timeline};
 use super::{ChatMessage, Place};
 use crate::app::Action;
@@ -50,9 +53,30 @@ pub(super) struct Chat {
     pub(super) verification: Option<Result<Box<Verification>, Failure>>,
     /// How much of a file has moved, and of how much.
     pub(super) moved: BTreeMap<MessageId, (u64, u64)>,
+    /// Pictures of the messages that are here.
+    pub(super) pictures: Pictures,
+    /// What the panel has asked for.
+    pub(super) details: Details,
     /// What this person is to be called, while that is typed.
     pub(super) name: Option<String>,
+    /// What was not read when the conversation was opened: how many, and the first of them.
+    pub(super) unread: u64,
+    pub(super) divider: Option<MessageRef>,
     typing_told: Option<UnixMillis>,
+    unkept: Unkept,
+}
+
+/// Words are kept on the disk when somebody has paused for so many seconds,
+const PAUSE_TICKS: u8 = 2;
+/// and at the latest after so many.
+const UNKEPT_TICKS_MAX: u8 = 10;
+
+/// Whether what is being written is otherwise than what is kept of it, and since when, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unkept {
+    changed: bool,
+    quiet: u8,
+    waited: u8,
 }
 
 /// The beginning of a text, in one line.
@@ -71,8 +95,8 @@ pub(super) fn quote(body: &Body) -> Option<String> {
 }
 
 impl Chat {
-    /// With somebody, and what was being written to them.
-    pub(super) fn open(with: Handle, draft: &str) -> (Self, Vec<Action>) {
+    /// With somebody, what was being written to them, and how much from them was not read.
+    pub(super) fn open(with: Handle, draft: &str, unread: u64) -> (Self, Vec<Action>) {
         let mut chat = Self {
             with,
             timeline: Timeline::default(),
@@ -85,12 +109,20 @@ impl Chat {
             timer: None,
             verification: None,
             moved: BTreeMap::new(),
+            pictures: Pictures::default(),
+            details: Details::default(),
             name: None,
+            unread,
+            divider: None,
             typing_told: None,
+            unkept: Unkept::default(),
         };
         chat.content.perform(text_editor::Action::Move(text_editor::Motion::DocumentEnd));
         let question = chat.timeline.newest();
-        let actions = vec![chat.load(question), Action::Order(Order::Timer(chat.with.clone()))];
+        // Before anything is noted as seen.
+        let first = (unread > 0).then(|| Action::Order(Order::FirstUnread(chat.with.clone())));
+        let load = [chat.load(question), Action::Order(Order::Timer(chat.with.clone()))];
+        let actions = first.into_iter().chain(load).collect();
         (chat, actions)
     }
 
@@ -101,12 +133,59 @@ impl Chat {
         self.load(question)
     }
 
+    /// Shows what was said from then on.
+    pub(super) fn go_to_day(&mut self, from: UnixMillis) -> Action {
+        let question = self.timeline.go_to_day(from);
+        self.load(question)
+    }
+
+    /// Puts words where the cursor is.
+    pub(super) fn insert(&mut self, words: &str) {
+        self.unkept();
+        let edit = text_editor::Edit::Paste(Arc::new(words.to_owned()));
+        self.content.perform(text_editor::Action::Edit(edit));
+    }
+
+    /// A reaction; again, and it is taken back.
+    pub(super) fn react(&mut self, to: MessageRef, emoji: Emoji) -> Vec<Action> {
+        self.chosen = None;
+        let before = self.timeline.find(to).and_then(|message| message.marks.own_reaction.as_ref());
+        let emoji = if before == Some(&emoji) { None } else { Some(emoji) };
+        self.act(Deed::React(to.id, emoji))
+    }
+
     /// What is kept of what was being written.
     pub(super) fn draft(&self) -> String {
         match &self.mark {
             Some(Mark::Edit(_, before)) => before.clone(),
             Some(Mark::Answer(..)) | None => self.content.text(),
         }
+    }
+
+    /// A second has passed: what was written is kept when it is time.
+    pub(super) fn keep_draft(&mut self) -> Option<Action> {
+        let Unkept { changed, quiet, waited } = &mut self.unkept;
+        (*quiet, *waited) = (quiet.saturating_add(1), waited.saturating_add(1));
+        let due = *changed && (*quiet >= PAUSE_TICKS || *waited >= UNKEPT_TICKS_MAX);
+        if due { self.keep_draft_now() } else { None }
+    }
+
+    /// What was written is kept, if it is otherwise than what is. What is too long for a message is kept here only.
+    pub(super) fn keep_draft_now(&mut self) -> Option<Action> {
+        std::mem::take(&mut self.unkept).changed.then_some(())?;
+        let words = self.draft();
+        let words = words.trim_end();
+        let text = match words.trim().is_empty() {
+            true => None,
+            false => Some(Text::new(words.to_owned()).ok()?),
+        };
+        Some(Action::Order(Order::KeepDraft(self.with.clone(), text)))
+    }
+
+    /// What is being written is otherwise than it was.
+    fn unkept(&mut self) {
+        let waited = if self.unkept.changed { self.unkept.waited } else { 0 };
+        self.unkept = Unkept { changed: true, quiet: 0, waited };
     }
 
     fn load(&self, (number, page, limit): Question) -> Action {
@@ -150,11 +229,10 @@ impl Chat {
                 return Ok(vec![Action::Focus(id::COMPOSER)]);
             }
             ChatMessage::StopMark => self.step_back(),
-            ChatMessage::React(to, emoji) => {
-                self.chosen = None;
-                let before = self.timeline.find(to).and_then(|message| message.marks.own_reaction.as_ref());
-                let emoji = if before == Some(&emoji) { None } else { Some(emoji) };
-                return Ok(self.act(Deed::React(to.id, emoji)));
+            ChatMessage::React(to, emoji) => return Ok(self.react(to, emoji)),
+            ChatMessage::ToUnread => {
+                let question = self.divider.map(|first| self.timeline.go_to(first.id));
+                return Ok(question.map(|question| self.load(question)).into_iter().collect());
             }
             ChatMessage::Delete(message, for_everyone) => {
                 self.step_back();
@@ -170,8 +248,13 @@ impl Chat {
                 let Some(Body::Text(text)) = text else { return Ok(Vec::new()) };
                 return Ok(vec![Action::Copy(text.as_str().to_owned())]);
             }
-            // Done with the file of it: see there.
-            ChatMessage::Fetch(_) | ChatMessage::StopFile(_) | ChatMessage::Save(_) => {}
+            // Done with files and pictures: see there.
+            ChatMessage::Fetch(_)
+            | ChatMessage::StopFile(_)
+            | ChatMessage::Save(_)
+            | ChatMessage::PictureSeen(_)
+            | ChatMessage::OpenPicture(_)
+            | ChatMessage::Words(_) => {}
             ChatMessage::Retry(of) => {
                 self.chosen = None;
                 return Ok(vec![Action::Order(Order::Retry(self.with.clone(), of.id))]);
@@ -193,6 +276,7 @@ impl Chat {
     }
 
     fn write(&mut self, text: &str) {
+        self.unkept();
         self.content = Content::with_text(text);
         self.content.perform(text_editor::Action::Move(text_editor::Motion::DocumentEnd));
     }
@@ -206,6 +290,9 @@ impl Chat {
             }
         }
         self.content.perform(action);
+        if edits {
+            self.unkept();
+        }
         let due = self.typing_told.is_none_or(|told| now.get().saturating_sub(told.get()) >= TYPING_EVERY_MS);
         if !edits || !due || self.content.is_empty() || self.timeline.messages().is_empty() {
             return Vec::new();
@@ -237,13 +324,16 @@ impl Chat {
             None => Order::Send { to: self.with.clone(), text: text.clone(), answer: None },
         };
         self.content = Content::new();
+        self.unkept();
+        // Whoever answers has read what there was.
+        (self.divider, self.unread) = (None, 0);
         self.sending.push(text);
         let mut actions = vec![Action::Order(order)];
         actions.extend(self.show_end());
         Ok(actions)
     }
 
-    fn show_end(&mut self) -> Vec<Action> {
+    pub(super) fn show_end(&mut self) -> Vec<Action> {
         self.news_below = false;
         self.place.offset = 0.0;
         match self.timeline.is_at_end() {

@@ -6,9 +6,10 @@ use iced::widget::{button, column, container, row, text};
 use iced::{Bottom, Center, Element, Fill, Padding};
 
 use super::chat::{Chat, Mark};
-use super::{ChatMessage, Home, Message};
+use super::picker::Purpose;
+use super::{ChatMessage, Home, Message, keys};
 use crate::strings::Strings;
-use crate::theme::{STRONG, size, styles};
+use crate::theme::{EMOJI, STRONG, size, styles};
 use crate::ui::{self, id};
 
 /// With fewer bytes left than this, it is said how many.
@@ -17,22 +18,29 @@ const LEFT_SHOWN: usize = 2_000;
 const HEIGHT_MAX: f32 = 180.0;
 
 /// What a key does here.
-fn binding(press: KeyPress, last_own: Option<ChatMessage>, empty: bool) -> Option<Binding<Message>> {
+fn binding(press: KeyPress, last_own: Option<ChatMessage>, (empty, chosen): (bool, bool)) -> Option<Binding<Message>> {
     let focused = matches!(press.status, text_editor::Status::Focused { .. });
+    let latin = press.key.to_latin(press.physical_key).map(|letter| Key::Character(letter.to_string().into()));
+    if keys::is_of_window(latin.as_ref().unwrap_or(&press.key), press.modifiers, chosen) {
+        return None;
+    }
     match press.key {
         Key::Named(Named::Enter) if focused && !press.modifiers.shift() => {
             Some(Binding::Custom(Message::Chat(ChatMessage::Send)))
         }
-        Key::Named(Named::Escape) if focused => Some(Binding::Custom(Message::Chat(ChatMessage::StopMark))),
         // As everywhere: up, in an empty field, goes back to one's last words.
         Key::Named(Named::ArrowUp) if focused && empty => {
             last_own.map(|message| Binding::Custom(Message::Chat(message)))
         }
-        // These belong to the window.
-        Key::Character(ref letter) if press.modifiers.command() && matches!(letter.as_str(), "k" | "n" | "o" | ",") => {
-            None
+        // Words are put in here, and a picture is asked about.
+        Key::Character(_)
+            if focused
+                && press.modifiers.command()
+                && !press.modifiers.alt()
+                && latin == Some(Key::Character("v".into())) =>
+        {
+            Some(Binding::Sequence(vec![Binding::Paste, Binding::Custom(Message::Paste)]))
         }
-        Key::Named(Named::Tab) => None,
         _ => Binding::from_key_press(press),
     }
 }
@@ -40,12 +48,12 @@ fn binding(press: KeyPress, last_own: Option<ChatMessage>, empty: bool) -> Optio
 impl Home {
     pub(super) fn composer<'a>(&'a self, t: &'a Strings, chat: &'a Chat) -> Element<'a, Message> {
         let empty = chat.content.is_empty();
-        let last_own = chat.last_own();
+        let (last_own, chosen) = (chat.last_own(), chat.chosen.is_some());
         let field = text_editor::TextEditor::new(&chat.content)
             .id(id::COMPOSER)
             .placeholder(t.with("write-to", [("name", chat.with.as_str())]))
             .on_action(|action| Message::Chat(ChatMessage::Edited(action)))
-            .key_binding(move |press| binding(press, last_own.map(ChatMessage::Edit), empty))
+            .key_binding(move |press| binding(press, last_own.map(ChatMessage::Edit), (empty, chosen)))
             .padding([10, 12])
             .size(size::BODY)
             .max_height(HEIGHT_MAX)
@@ -64,9 +72,13 @@ impl Home {
             .on_press_maybe(ready.then_some(Message::Chat(ChatMessage::Send)));
         let file =
             button(text("+").size(size::HEAD)).padding([6, 12]).style(styles::quiet).on_press(Message::Attach(true));
+        let face = button(text("🙂").size(size::HEAD).font(EMOJI))
+            .padding([6, 10])
+            .style(styles::quiet)
+            .on_press(Message::Pick(Some(Purpose::Write)));
         column![]
             .push(ui::slot(chat.mark.as_ref().map(|mark| marked(t, mark))))
-            .push(row![file, field, send].spacing(10).align_y(Bottom))
+            .push(row![file, face, field, send].spacing(10).align_y(Bottom))
             .push(left)
             .spacing(8)
             .padding(Padding { top: 2.0, right: 16.0, bottom: 10.0, left: 16.0 })

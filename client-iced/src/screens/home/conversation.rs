@@ -27,6 +27,7 @@ impl Home {
         let all = column![self.chat_head(t, chat), ui::rule()]
             .push(ui::slot(known.and_then(|known| decision(t, chat, known))))
             .push(self.messages(t, present, chat))
+            .push(ui::slot(self.picker.as_ref().map(|picker| self.picker_view(t, picker))))
             .push(foot);
         container(all).width(Fill).height(Fill).style(styles::surface).into()
     }
@@ -100,8 +101,17 @@ impl Home {
             .padding([8, 14])
             .style(styles::quiet)
             .on_press(Message::Chat(ChatMessage::ShowEnd));
+        let unread = chat.divider.filter(|first| chat.timeline.find(*first).is_none()).map(|_| {
+            let words = text(t.with("unread-above", [("count", chat.unread)])).size(size::NOTE);
+            let up = button(words).padding([8, 14]).style(styles::quiet);
+            let up = up.on_press(Message::Chat(ChatMessage::ToUnread));
+            container(up).padding(14).center_x(Fill)
+        });
         // Always a stack, or the messages would lose their place when the button comes.
-        stack![log].push(away.then(|| container(down).padding(14).align_right(Fill).align_bottom(Fill))).into()
+        stack![log]
+            .push(away.then(|| container(down).padding(14).align_right(Fill).align_bottom(Fill)))
+            .push(unread)
+            .into()
     }
 }
 

@@ -25,6 +25,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Numbered from here, where another one counts from the beginning.
+    pub(super) fn from(number: u64) -> Self {
+        Self { number, hits: Vec::new() }
+    }
+
     /// Something else is looked for: the number of that question. What was found stays until it is answered.
     pub(super) fn next(&mut self) -> u64 {
         self.number = self.number.wrapping_add(1);

@@ -2,24 +2,27 @@
 
 use endtoend_client::database::{Body, Direction, MessageRef, MessageState, Notice, NoticeKind, StoredMessage};
 use endtoend_protocol::{Emoji, Text};
-use iced::widget::{Row, button, column, container, row, space, text};
+use iced::widget::{Row, button, column, container, mouse_area, rich_text, row, space, span, text};
 use iced::{Element, Fill, Length};
 
 use super::chat::{Chat, quote};
-use super::files;
+use super::picker::Purpose;
 use super::timeline::Line;
 use super::{ChatMessage, Home, Message};
-use crate::calendar::{Present, span};
+use super::{files, lightbox};
+use crate::calendar::{self, Present};
+use crate::said::{self, Link, Piece};
 use crate::strings::Strings;
-use crate::theme::{EMOJI, size, styles};
-use crate::ui;
+use crate::theme::colors::CODE;
+use crate::theme::{EMOJI, STRONG, size, styles};
+use crate::ui::{self, id};
 
 /// Messages of one writer that are no farther apart than this stand together, in milliseconds.
 const TOGETHER_MS: u64 = 5 * 60 * 1000;
 /// Widest bubble, in logical pixels.
 const WIDEST: f32 = 560.0;
 /// What one reacts with most.
-const REACTIONS: [&str; 6] = ["👍", "❤️", "😂", "😮", "😢", "🙏"];
+pub(super) const REACTIONS: [&str; 6] = ["👍", "❤️", "😂", "😮", "😢", "🙏"];
 
 /// Name of a message.
 const fn name_of(message: &StoredMessage) -> MessageRef {
@@ -57,7 +60,12 @@ impl Home {
                     if !same_day {
                         shown.push(day(present.separator(t, message.sent_at)));
                     }
+                    let divided = chat.divider == Some(name_of(message));
+                    if divided {
+                        shown.push(divider(t));
+                    }
                     let together = same_day
+                        && !divided
                         && before.is_some_and(|it| {
                             it.direction == message.direction
                                 && message.sent_at.get().saturating_sub(it.sent_at.get()) < TOGETHER_MS
@@ -75,6 +83,35 @@ impl Home {
 
 fn day<'a>(words: String) -> Element<'a, Message> {
     container(container(ui::small(words)).padding([3, 10]).style(styles::chip)).padding([14, 0]).center_x(Fill).into()
+}
+
+/// Before what was not read when the conversation was opened.
+fn divider<'a>(t: &Strings) -> Element<'a, Message> {
+    let words = ui::small(t.get("new-below")).style(styles::accent);
+    row![container(ui::rule()).center_y(20), words, container(ui::rule()).center_y(20)]
+        .spacing(12)
+        .padding([8, 0])
+        .align_y(iced::Center)
+        .into()
+}
+
+/// Words of a message, with what is marked in them.
+fn words<'a>(said: &'a str) -> Element<'a, Message> {
+    let pieces = said::pieces(said);
+    if pieces.iter().all(|piece| matches!(piece, Piece::Plain(_))) {
+        return text(said).size(size::BODY).wrapping(text::Wrapping::WordOrGlyph).into();
+    }
+    let spans: Vec<text::Span<'a, Link>> = pieces
+        .into_iter()
+        .map(|piece| match piece {
+            Piece::Plain(words) => span(words),
+            Piece::Strong(words) => span(words).font(STRONG),
+            Piece::Struck(words) => span(words).strikethrough(true),
+            Piece::Code(words) => span(words).background(CODE).padding([0, 3]),
+            Piece::Link(words, link) => span(words).underline(true).link(link),
+        })
+        .collect();
+    rich_text(spans).on_link_click(Message::Link).size(size::BODY).wrapping(text::Wrapping::WordOrGlyph).into()
 }
 
 /// To one side, as wide as it needs to be.
@@ -100,18 +137,21 @@ fn bubble<'a>(t: &'a Strings, present: &Present, chat: &'a Chat, message: &'a St
     let (name, own) = (name_of(message), message.direction == Direction::Out);
     let chosen = chat.chosen == Some(name);
     let words: Element<'a, Message> = match &message.body {
-        Body::Text(text) => iced::widget::text(text.as_str())
-            .size(size::BODY)
-            .wrapping(iced::widget::text::Wrapping::WordOrGlyph)
-            .into(),
-        Body::File(stored) => files::shown(t, chat, message, stored),
-        Body::Card(card) => ui::body(t.with("message-card", [("name", card.link.handle.as_str())])).into(),
+        Body::Text(text) => self::words(text.as_str()),
+        Body::File(stored) => {
+            lightbox::shown(t, chat, message, stored).unwrap_or_else(|| files::shown(t, chat, message, stored))
+        }
+        Body::Card(card) => {
+            let about = ui::body(t.with("message-card", [("name", card.link.handle.as_str())]));
+            let write = button(text(t.get("write")).size(size::NOTE)).padding([5, 12]).style(styles::quiet);
+            column![about, write.on_press(Message::WriteTo(Box::new(card.link.clone())))].spacing(5).into()
+        }
         Body::Deleted => ui::body(t.get("message-deleted")).style(styles::muted).into(),
         Body::Unknown => ui::body(t.get("message-unknown")).style(styles::muted).into(),
     };
     let mut foot = Row::new().spacing(6);
     if let Some(lives) = message.marks.lives_for {
-        foot = foot.push(ui::small(span(t, lives.as_secs().into())));
+        foot = foot.push(ui::small(calendar::span(t, lives.as_secs().into())));
     }
     if message.marks.edited_at.is_some() && matches!(message.body, Body::Text(_)) {
         foot = foot.push(ui::small(t.get("edited")));
@@ -126,6 +166,9 @@ fn bubble<'a>(t: &'a Strings, present: &Present, chat: &'a Chat, message: &'a St
         .padding([8, 12])
         .style(styles::bubble(own, chosen))
         .on_press(Message::Chat(ChatMessage::Choose(choose)));
+    // Its menu, as everywhere.
+    let bubble = mouse_area(bubble).on_right_press(Message::Chat(ChatMessage::Choose(choose)));
+    let bubble = if chosen { container(bubble).id(id::CHOSEN) } else { container(bubble) };
     let mut all = column![bubble].push(reactions(message)).spacing(3);
     if own {
         all = all.align_x(iced::Right);
@@ -172,7 +215,7 @@ fn deeds<'a>(t: &'a Strings, message: &'a StoredMessage) -> Element<'a, Message>
     };
     let has_text = matches!(message.body, Body::Text(_));
     let says = has_text || matches!(message.body, Body::File(_));
-    let faces: Vec<Element<'a, Message>> = REACTIONS
+    let mut faces: Vec<Element<'a, Message>> = REACTIONS
         .into_iter()
         .filter(|_| says)
         .filter_map(|emoji| Emoji::new(emoji.to_owned()))
@@ -193,6 +236,10 @@ fn deeds<'a>(t: &'a Strings, message: &'a StoredMessage) -> Element<'a, Message>
     }
     if has_text {
         all.push(deed("copy", ChatMessage::CopyText(name)));
+        all.push(deed("select-words", ChatMessage::Words(name)));
+    }
+    if let Body::File(stored) = &message.body {
+        all.extend(files::deeds_of(message, stored).into_iter().map(|(key, message)| deed(key, message)));
     }
     if own && has_text {
         all.push(deed("edit", ChatMessage::Edit(name)));
@@ -201,6 +248,8 @@ fn deeds<'a>(t: &'a Strings, message: &'a StoredMessage) -> Element<'a, Message>
         all.push(deed("delete-everywhere", ChatMessage::Delete(name, true)));
     }
     all.push(deed("delete-here", ChatMessage::Delete(name, false)));
+    let more = button(text("+").size(size::HEAD)).padding([3, 10]).style(styles::plain);
+    faces.extend(says.then(|| more.on_press(Message::Pick(Some(Purpose::React(name)))).into()));
     let lines = column![].push((!faces.is_empty()).then(|| Row::with_children(faces).spacing(2)));
     container(lines.push(Row::with_children(all).spacing(2).wrap())).padding(4).style(styles::boxed).into()
 }

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::identicon::identicon;
 use crate::preferences::Density;
 use crate::strings::Strings;
-use crate::theme::{STRONG, size, styles};
+use crate::theme::{EMOJI, STRONG, size, styles};
 use crate::ui::{self, id};
 
 /// Of a conversation, in logical pixels: roomy, and dense.
@@ -160,12 +160,20 @@ impl Home {
         let name = name(conversation);
         let (height, face) = measures(self.density);
         let time = conversation.last.as_ref().map(|last| ui::small(present.brief(t, last.sent_at)));
+        let arrangement = conversation.contact.arrangement;
+        let muted = arrangement.muted.at(present.at);
         let unread = (conversation.unread > 0).then(|| {
             let count = if conversation.unread > 99 { "99+".to_owned() } else { conversation.unread.to_string() };
-            container(text(count).size(size::SMALL).font(STRONG)).padding([1, 7]).style(styles::badge)
+            let style = if muted { styles::chip } else { styles::badge };
+            container(text(count).size(size::SMALL).font(STRONG)).padding([1, 7]).style(style)
         });
-        let first = row![ui::strong(name.clone()).width(Fill).wrapping(text::Wrapping::None)].push(time).spacing(8);
+        let sign = |sign: &'static str| text(sign).size(size::SMALL).font(EMOJI);
+        let first = row![ui::strong(name.clone()).width(Fill).wrapping(text::Wrapping::None)]
+            .push(arrangement.pinned.then(|| sign("📌")))
+            .push(time)
+            .spacing(8);
         let second = row![container(self.preview(t, conversation)).width(Fill).clip(true)]
+            .push(muted.then(|| sign("🔕")))
             .push(unread)
             .spacing(8)
             .align_y(Center);

@@ -3,31 +3,45 @@
 //! | file | what it is |
 //! |---|---|
 //! | `mod.rs` | state, and what a person does to it |
+//! | `messages.rs` | everything that can happen |
+//! | `keys.rs`, `palette.rs` | what keys do, and everything by its name |
 //! | `news.rs` | what the bridge tells |
 //! | `chat.rs` | the open conversation |
 //! | `found.rs` | messages that were found |
-//! | `files.rs` | files: what is to be sent, and those of messages |
-//! | [`timeline`] | rules: which part of its history is in memory |
+//! | `files.rs`, `lightbox.rs` | files: what is to be sent, and those of messages; pictures |
+//! | `picker.rs`, `asked.rs` | emoji to choose from; a link, a day, words to copy |
+//! | [`timeline`], [`pictures`] | rules: which part of its history is in memory, and which of its pictures |
 //! | `list.rs`, `conversation.rs`, `lines.rs`, `composer.rs`, `panel.rs`, `view.rs` | what is to be seen |
 //! | [`settings`] | the settings |
 //! | `beside.rs` | what the rest of the program may know |
 
+mod asked;
 mod beside;
 mod chat;
 mod composer;
 mod conversation;
 mod files;
 mod found;
+mod keys;
+mod lightbox;
 mod lines;
 mod list;
+mod messages;
 mod news;
+pub mod palette;
 mod panel;
+pub mod picker;
+pub mod pictures;
 pub mod settings;
 pub mod timeline;
 mod view;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_files;
+#[cfg(test)]
+mod tests_keys;
 
 use std::collections::BTreeMap;
 
@@ -36,18 +50,21 @@ use endtoend_client::database::{Conversation, Direction, MessageRef, Standing};
 use endtoend_client::engine::{ConnectionState, Deed};
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::{BadNickname, NICKNAME_BYTES_MAX, Nickname};
-use endtoend_protocol::{Emoji, Lifetime, UnixMillis};
-use iced::keyboard::{self, key};
-use iced::widget::text_editor;
+use endtoend_protocol::UnixMillis;
 
 use crate::app::Action;
 use crate::failure::Failure;
 use crate::order::{Me, Order};
-use crate::preferences::{Density, Preferences};
+use crate::preferences::Density;
 use crate::ui::id;
+use asked::Asked;
 use chat::Chat;
 use files::Attaching;
 use found::Found;
+use lightbox::LightBox;
+pub use messages::{ChatMessage, Message, Place};
+use palette::Palette;
+use picker::Picker;
 use settings::SettingsPage;
 
 /// Narrower than this, in logical pixels, the list and the conversation take turns.
@@ -65,119 +82,14 @@ const FILTER_BYTES_MAX: usize = 256;
 /// That somebody is writing is shown for so long after the last sign of it, in milliseconds.
 const TYPING_MS: u64 = 15_000;
 
-/// Where a scrolled thing stands, in logical pixels.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Place {
-    /// From what is shown to where it is anchored.
-    pub offset: f32,
-    /// Of what is shown.
-    pub height: f32,
-    /// Of everything.
-    pub content: f32,
-}
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub enum Message {
-    /// Another filter.
-    Filtered(String),
-    /// The first conversation that the filter leaves.
-    OpenFirst,
-    /// The list was scrolled.
-    ListScrolled(Place),
-    /// A conversation.
-    Open(Handle),
-    /// A message that was found.
-    OpenAt(Handle, MessageRef),
-    /// The list instead of the conversation.
-    CloseChat,
-    /// Somebody to write to.
-    NewChat,
-    /// Who.
-    NewChatEdited(String),
-    /// That is who.
-    NewChatDone,
-    /// Nobody.
-    NewChatClosed,
-    /// In the open conversation.
-    Chat(ChatMessage),
-    /// A file is to be sent, or not after all.
-    Attach(bool),
-    /// Where it lies.
-    FileEdited(String),
-    /// That one.
-    FileDone,
-    /// The panel about a person.
-    Panel(bool),
-    /// The new identity is trusted.
-    AcceptIdentity,
-    /// This identity was compared; with `None` none was.
-    MarkVerified(Option<[u8; 33]>),
-    /// Accept, ignore, block, or take that back.
-    Decide(Standing),
-    /// Another name for somebody is being typed.
-    NameEdited(String),
-    /// That is it; with nothing typed it is the handle again.
-    NameDone,
-    /// How long messages live from now on.
-    SetTimer(Option<Lifetime>),
-    /// The settings, or back.
-    Settings(bool),
-    /// Other preferences.
-    Prefer(Preferences),
-    /// In the settings.
-    Setting(settings::Message),
-    /// What was told was read.
-    Dismiss,
-    /// Into the clipboard.
-    Copy(String),
-    /// The same, and it does not stay there.
-    CopySecret(String),
-}
-
-/// What happened in the open conversation.
-#[derive(Clone, Debug)]
-pub enum ChatMessage {
-    /// Something was typed.
-    Edited(text_editor::Action),
-    /// It is to be said.
-    Send,
-    /// The messages were scrolled.
-    Scrolled(Place),
-    /// The end, please.
-    ShowEnd,
-    /// A message was chosen, or not any more.
-    Choose(Option<MessageRef>),
-    /// Show that message.
-    GoTo(MessageRef),
-    /// It is to be answered.
-    Answer(MessageRef),
-    /// It is to have other words.
-    Edit(MessageRef),
-    /// No answer, no other words.
-    StopMark,
-    /// A reaction; again, and it is taken back.
-    React(MessageRef, Emoji),
-    /// Gone, here or for everyone.
-    Delete(MessageRef, bool),
-    /// Its words, into the clipboard.
-    CopyText(MessageRef),
-    /// Refused before, once more.
-    Retry(MessageRef),
-    /// The file of that message: fetch it, or try again.
-    Fetch(MessageRef),
-    /// No further with it.
-    StopFile(MessageRef),
-    /// Out of the profile.
-    Save(MessageRef),
-}
-
 /// Somebody to write to.
 #[derive(Debug, Default)]
 pub struct NewChat {
     typed: String,
     /// The server is asked about the person of a link.
     asking: bool,
+    /// The system's window is open, to choose a picture of a code in.
+    choosing: bool,
     failure: Option<Failure>,
 }
 
@@ -215,6 +127,12 @@ pub struct Home {
     new_chat: Option<NewChat>,
     settings: Option<SettingsPage>,
     attaching: Option<Attaching>,
+    lightbox: Option<LightBox>,
+    picker: Option<Picker>,
+    palette: Option<Palette>,
+    asked: Option<Asked>,
+    /// The keys are listed.
+    sheet: bool,
     /// Where the last file lies that was saved.
     saved: Option<String>,
     failure: Option<Failure>,
@@ -242,6 +160,11 @@ impl Home {
             new_chat: None,
             settings: None,
             attaching: None,
+            lightbox: None,
+            picker: None,
+            palette: None,
+            asked: None,
+            sheet: false,
             saved: None,
             failure: None,
             clock_off: None,
@@ -249,7 +172,7 @@ impl Home {
             width,
             density: Density::default(),
         };
-        (home, vec![Action::Order(Order::Conversations)])
+        (home, [Order::Conversations, Order::Drafts].map(Action::Order).to_vec())
     }
 
     /// Messages that nobody has seen, of those who may write.
@@ -274,7 +197,7 @@ impl Home {
     /// Time has passed.
     pub fn tick(&mut self, now: UnixMillis) -> Vec<Action> {
         self.typing.retain(|_, since| now.get().saturating_sub(since.get()) < TYPING_MS);
-        Vec::new()
+        self.chat.as_mut().and_then(Chat::keep_draft).into_iter().collect()
     }
 
     fn contact(&self, handle: &Handle) -> Option<&Conversation> {
@@ -287,53 +210,14 @@ impl Home {
         theirs && conversation.contact.standing == Standing::Request
     }
 
-    /// A key that no field has taken.
-    pub fn key(&mut self, pressed: &keyboard::Key, modifiers: keyboard::Modifiers) -> Vec<Action> {
-        match pressed.as_ref() {
-            keyboard::Key::Named(key::Named::Escape) => self.escape(),
-            keyboard::Key::Character("k") if modifiers.command() => {
-                self.settings = None;
-                if self.width < NARROW {
-                    self.leave_chat();
-                }
-                vec![Action::Focus(id::FILTER)]
-            }
-            keyboard::Key::Character("n") if modifiers.command() => self.open_new_chat(),
-            keyboard::Key::Character(",") if modifiers.command() => self.open_settings(),
-            keyboard::Key::Character("o") if modifiers.command() => self.attach(""),
-            keyboard::Key::Character("l") if modifiers.command() => vec![Action::Order(Order::Lock)],
-            _ => Vec::new(),
-        }
-    }
-
-    /// One step back from wherever this is.
-    fn escape(&mut self) -> Vec<Action> {
-        if self.attaching.take().is_some() || self.new_chat.take().is_some() || self.settings.take().is_some() {
-            return Vec::new();
-        }
-        if self.failure.take().is_some() || self.saved.take().is_some() {
-            return Vec::new();
-        }
-        if self.panel {
-            self.panel = false;
-            return Vec::new();
-        }
-        if !self.filter.is_empty() {
-            return self.look_for(String::new());
-        }
-        if let Some(chat) = &mut self.chat {
-            chat.step_back();
-        }
-        Vec::new()
-    }
-
     fn open_new_chat(&mut self) -> Vec<Action> {
         self.new_chat = Some(NewChat::default());
         vec![Action::Focus(id::NEW_CHAT)]
     }
 
-    fn leave_chat(&mut self) {
-        let Some(chat) = self.chat.take() else { return };
+    fn leave_chat(&mut self) -> Vec<Action> {
+        let Some(mut chat) = self.chat.take() else { return Vec::new() };
+        let kept = chat.keep_draft_now();
         let words = chat.draft();
         if words.trim().is_empty() {
             self.drafts.remove(&chat.with);
@@ -341,6 +225,8 @@ impl Home {
             self.drafts.insert(chat.with, words);
         }
         self.panel = false;
+        (self.lightbox, self.picker, self.asked) = (None, None, None);
+        kept.into_iter().collect()
     }
 
     fn open(&mut self, with: Handle) -> Vec<Action> {
@@ -348,10 +234,12 @@ impl Home {
         if self.chat.as_ref().is_some_and(|chat| chat.with == with) {
             return vec![Action::Focus(id::COMPOSER)];
         }
-        self.leave_chat();
+        let mut actions = self.leave_chat();
         let draft = self.drafts.get(&with).map(String::as_str).unwrap_or_default();
-        let (chat, mut actions) = Chat::open(with, draft);
+        let unread = self.contact(&with).map_or(0, |known| known.unread);
+        let (chat, opening) = Chat::open(with, draft, unread);
         self.chat = Some(chat);
+        actions.extend(opening);
         actions.push(Action::Focus(id::COMPOSER));
         actions
     }
@@ -392,7 +280,12 @@ impl Home {
 
     /// Those who are listed, as they stand there: requests apart, nobody who was turned away unless looked for.
     fn listed(&self) -> impl Iterator<Item = &Conversation> {
-        let filter = self.filter.trim().to_lowercase();
+        self.listed_by(self.filter.trim())
+    }
+
+    /// The same for other words than those of the list's field.
+    fn listed_by(&self, words: &str) -> impl Iterator<Item = &Conversation> + use<'_> {
+        let filter = words.to_lowercase();
         let wanted = move |conversation: &&Conversation| {
             let contact = &conversation.contact;
             let handle = contact.handle.as_ref().map(Handle::as_str).unwrap_or_default();
@@ -427,7 +320,7 @@ impl Home {
             Message::OpenAt(with, message) => return self.open_at(with, message),
             Message::ListScrolled(place) => self.list_place = place,
             Message::Open(with) => return self.open(with),
-            Message::CloseChat => self.leave_chat(),
+            Message::CloseChat => return self.leave_chat(),
             Message::NewChat => return self.open_new_chat(),
             Message::NewChatEdited(typed) if typed.len() <= LINK_BYTES_MAX => {
                 self.new_chat = Some(NewChat { typed, ..NewChat::default() });
@@ -435,8 +328,15 @@ impl Home {
             Message::NewChatEdited(_) => {}
             Message::NewChatDone => return self.new_chat_done(),
             Message::NewChatClosed => self.new_chat = None,
+            Message::WriteTo(link) => {
+                self.new_chat = Some(NewChat { typed: link.to_string(), ..NewChat::default() });
+                return self.new_chat_done();
+            }
             Message::Chat(message) => return self.chat_message(message, now),
+            Message::Arrange(arrangement) => return self.about_chat(|with| Order::Arrange(with, arrangement)),
             Message::Panel(open) => return self.show_panel(open),
+            Message::ShowCode => return self.show_code(),
+            Message::ReadCode => return self.read_code(),
             Message::AcceptIdentity => return self.about_chat(Order::AcceptIdentity),
             Message::MarkVerified(compared) => {
                 return self.about_chat(|with| Order::MarkVerified(with, compared));
@@ -455,8 +355,28 @@ impl Home {
             // The application keeps them.
             Message::Prefer(_) => {}
             Message::Dismiss => (self.failure, self.clock_off, self.saved) = (None, None, None),
-            Message::Attach(true) => return self.attach(""),
+            Message::Attach(true) => return self.attach(Vec::new()),
             Message::Attach(false) => self.attaching = None,
+            Message::ChooseFiles => return self.choose_files(),
+            Message::FileRemoved(at) => return self.file_removed(at),
+            Message::Paste if self.may_write() => return vec![Action::Order(Order::Paste)],
+            Message::Paste => {}
+            Message::ClosePicture => self.lightbox = None,
+            Message::NextPicture(forward) => return self.next_picture(forward),
+            Message::Pick(purpose) => return self.pick(purpose),
+            Message::PickerEdited(words) => return self.picker_edited(words),
+            Message::Picked(emoji) => return self.picked(emoji),
+            Message::Palette(open) => return self.show_palette(open),
+            Message::PaletteEdited(typed) => return self.palette_edited(typed),
+            Message::PaletteDone(item) => return self.palette_done(item),
+            Message::Sheet(open) => self.sheet = open,
+            Message::Day => return self.ask_day(),
+            Message::DayEdited(typed) => return self.day_edited(typed),
+            Message::DayDone(from) => return self.day_done(from),
+            Message::Link(link) => self.asked = Some(Asked::Link(link)),
+            Message::LinkDone => return self.link_done(),
+            Message::WordsEdited(action) => return self.words_edited(action),
+            Message::NotAsked => self.asked = None,
             Message::FileEdited(path) => return self.file_edited(path),
             Message::FileDone => return self.file_done(),
             Message::Copy(text) => return vec![Action::Copy(text)],
@@ -473,7 +393,7 @@ impl Home {
             Ok(Named::Handle(handle)) => return self.open(handle),
             Ok(Named::Link(link)) => {
                 new.asking = true;
-                return vec![Action::Order(Order::Add(link))];
+                return vec![Action::Order(Order::Add(link, false))];
             }
             Err(failure) => new.failure = Some(failure),
         }
@@ -485,19 +405,14 @@ impl Home {
         self.chat.as_ref().map(|chat| Action::Order(order(chat.with.clone()))).into_iter().collect()
     }
 
-    fn show_panel(&mut self, open: bool) -> Vec<Action> {
-        self.panel = open;
-        match &mut self.chat {
-            Some(chat) if open => {
-                chat.verification = None;
-                vec![Action::Order(Order::Verify(chat.with.clone()))]
-            }
-            _ => Vec::new(),
-        }
-    }
-
     fn chat_message(&mut self, message: ChatMessage, now: UnixMillis) -> Vec<Action> {
         let may_write = self.may_write();
+        match message {
+            ChatMessage::PictureSeen(of) => return self.picture_seen(of),
+            ChatMessage::OpenPicture(of) => return self.open_picture(of),
+            ChatMessage::Words(of) => return self.ask_words(of),
+            _ => {}
+        }
         let Some(chat) = &mut self.chat else { return Vec::new() };
         let mut actions = match message {
             ChatMessage::Send if !may_write => Vec::new(),

@@ -5,7 +5,7 @@ use endtoend_client::engine::{Change, ConnectionState, Event, FileStep};
 use endtoend_client::handle::Handle;
 use endtoend_protocol::UnixMillis;
 
-use super::Home;
+use super::{DRAFTS_MAX, Home};
 use crate::app::Action;
 use crate::order::{News, Order};
 
@@ -48,13 +48,41 @@ impl Home {
                 }
             }
             News::Found(number, found) => {
-                if self.found.is_awaited(number) {
-                    match found {
-                        Ok(messages) => self.found.heard(messages, self.filter.trim()),
-                        Err(failure) => self.failure = Some(failure),
+                let (awaited, words) = match &mut self.palette {
+                    Some(palette) if palette.found.is_awaited(number) => {
+                        let words = palette.words().to_owned();
+                        (&mut palette.found, words)
+                    }
+                    _ if self.found.is_awaited(number) => (&mut self.found, self.filter.trim().to_owned()),
+                    _ => return Vec::new(),
+                };
+                match found {
+                    Ok(messages) => awaited.heard(messages, &words),
+                    Err(failure) => self.failure = Some(failure),
+                }
+                Vec::new()
+            }
+            News::Drafts(Ok(drafts)) => {
+                for (with, draft) in drafts.into_iter().take(DRAFTS_MAX) {
+                    // What was written meanwhile is later.
+                    let open = self.chat.as_mut().filter(|chat| chat.with == with);
+                    match open {
+                        Some(chat) if chat.content.is_empty() => chat.insert(draft.text.as_str()),
+                        Some(_) => {}
+                        None => {
+                            self.drafts.entry(with).or_insert_with(|| draft.text.as_str().to_owned());
+                        }
                     }
                 }
                 Vec::new()
+            }
+            News::Drafts(Err(failure)) => {
+                self.failure = Some(failure);
+                Vec::new()
+            }
+            News::Arranged(arranged) => {
+                self.failure = arranged.err().or(self.failure.take());
+                vec![Action::Order(Order::Conversations)]
             }
             News::Named(with, named) => {
                 self.failure = named.err().or(self.failure.take());
@@ -79,6 +107,17 @@ impl Home {
             News::Attached(with, attached) => {
                 self.failure = attached.err().or(self.failure.take());
                 self.happened_with(with)
+            }
+            News::Chosen(files) => self.chosen_files(files),
+            News::Picture(with, of, scale, drawn) => match self.chat.as_ref().is_some_and(|chat| chat.with == with) {
+                true => self.picture_came(of, scale, drawn),
+                false => Vec::new(),
+            },
+            News::FirstUnread(with, first) => {
+                if let Some(chat) = self.chat.as_mut().filter(|chat| chat.with == with) {
+                    chat.divider = first;
+                }
+                Vec::new()
             }
             News::Saved(Ok(place)) => {
                 self.saved = Some(place.display().to_string());
@@ -125,6 +164,21 @@ impl Home {
                 }
                 self.happened_with(with)
             }
+            News::Compared(with, Ok(verification)) => {
+                if let Some(chat) = self.chat.as_mut().filter(|chat| chat.with == with) {
+                    chat.verification = Some(Ok(verification));
+                }
+                self.happened_with(with)
+            }
+            News::Compared(_, Err(failure)) => {
+                self.failure = Some(failure);
+                Vec::new()
+            }
+            News::Shared(with, shared) => {
+                self.shared_came(&with, shared);
+                Vec::new()
+            }
+            News::Code(code) => self.code_read(code),
             News::Decided(with, decided) => {
                 self.failure = decided.err().or(self.failure.take());
                 self.happened_with(with)
@@ -133,15 +187,19 @@ impl Home {
                 self.failure = Some(failure);
                 Vec::new()
             }
+            News::OwnLink(link) => {
+                self.code_came(&link);
+                self.settings_news(News::OwnLink(link))
+            }
             News::Settings(_)
             | News::Devices(_)
             | News::Digits(_)
             | News::LetIn(_)
-            | News::OwnLink(_)
             | News::LockAfter(_)
             | News::Usage(_)
             | News::Written(_)
             | News::Cleared(_) => self.settings_news(news),
+            News::Opened => Vec::new(),
             // Of another screen, or for the application.
             News::Step(_)
             | News::Entered(_)
@@ -149,6 +207,7 @@ impl Home {
             | News::NotEntered(..)
             | News::Cancelled(_)
             | News::StartedOver(_)
+            | News::Servers(_)
             | News::Now(_) => Vec::new(),
         }
     }
@@ -200,6 +259,7 @@ impl Home {
                 // What is gone, or says something else, is not to be read among what was found.
                 if let (Some(id), Change::Expired | Change::Deleted | Change::Edited) = (id, change) {
                     self.found.forget(&with, id);
+                    self.forget_picture(&with, id);
                 }
                 // What was being typed is there.
                 if change == Change::Edited {
@@ -257,8 +317,9 @@ impl Home {
         let is_it = |it: &Conversation| it.contact.handle.as_ref() == Some(with);
         self.conversations.retain(|it| !is_it(it));
         let Some(conversation) = conversation else { return };
-        let seq = |it: &Conversation| it.last.as_ref().map_or(i64::MIN, |last| last.seq);
-        let at = self.conversations.partition_point(|it| seq(it) > seq(&conversation));
+        let place =
+            |it: &Conversation| (it.contact.arrangement.pinned, it.last.as_ref().map_or(i64::MIN, |last| last.seq));
+        let at = self.conversations.partition_point(|it| place(it) > place(&conversation));
         self.conversations.insert(at, conversation);
     }
 }

@@ -2,17 +2,20 @@
 
 use endtoend_client::database::{MessageRef, MessageState, Page, Standing, StoredMessage};
 use endtoend_client::engine::{Change, ConnectionState, Deed, Event, FileStep, OfflineReason};
-use endtoend_protocol::{DeviceId, Text, UnixMillis, limits};
+use endtoend_protocol::{DeviceId, Emoji, Text, UnixMillis, limits};
+use iced::keyboard::key::Named;
+use iced::keyboard::{Key, Modifiers};
 use iced::widget::text_editor::{Action as Typed, Edit};
 
 use super::*;
 use crate::order::{Load, News};
+use crate::strings::{Language, Strings};
 use crate::testing::{NOW, conversation, handle, id as message_id, me, message};
 
-const AT: UnixMillis = UnixMillis::new(NOW);
+pub(super) const AT: UnixMillis = UnixMillis::new(NOW);
 
 /// The window with an open conversation with bob, who has written these.
-fn talking(messages: Vec<StoredMessage>) -> Home {
+pub(super) fn talking(messages: Vec<StoredMessage>) -> Home {
     let (mut home, _) = Home::new(me(), 1_200.0, true);
     let last = messages.last().cloned();
     home.news(News::Conversations(Ok(vec![conversation("bob", last, 0), conversation("carol", None, 0)])), AT);
@@ -22,28 +25,28 @@ fn talking(messages: Vec<StoredMessage>) -> Home {
 }
 
 /// The question among these.
-fn question(actions: &[Action]) -> Option<Load> {
+pub(super) fn question(actions: &[Action]) -> Option<Load> {
     actions.iter().find_map(|action| match action {
         Action::Order(Order::Load(load)) => Some(load.clone()),
         _ => None,
     })
 }
 
-fn answer(home: &mut Home, actions: &[Action], messages: Vec<StoredMessage>) -> Vec<Action> {
+pub(super) fn answer(home: &mut Home, actions: &[Action], messages: Vec<StoredMessage>) -> Vec<Action> {
     let load = question(actions).unwrap();
     home.news(News::Loaded(load, Ok((messages, Vec::new()))), AT)
 }
 
-fn write(home: &mut Home, words: &str) {
+pub(super) fn write(home: &mut Home, words: &str) {
     let paste = Typed::Edit(Edit::Paste(words.to_owned().into()));
     home.update(Message::Chat(ChatMessage::Edited(paste)), AT);
 }
 
-fn written(home: &Home) -> String {
+pub(super) fn written(home: &Home) -> String {
     home.chat.as_ref().unwrap().content.text().trim_end().to_owned()
 }
 
-fn chat(home: &mut Home, message: ChatMessage) -> Vec<Action> {
+pub(super) fn chat(home: &mut Home, message: ChatMessage) -> Vec<Action> {
     home.update(Message::Chat(message), AT)
 }
 
@@ -57,7 +60,16 @@ fn sent(actions: &[Action]) -> Vec<&str> {
     actions.iter().filter_map(text).collect()
 }
 
-fn theirs(number: u32) -> MessageRef {
+/// A key that no field has taken.
+pub(super) fn press(home: &mut Home, key: &Key, modifiers: Modifiers) -> Vec<Action> {
+    home.key(key, modifiers, AT, &Strings::new(Language::English))
+}
+
+pub(super) fn escape(home: &mut Home) -> Vec<Action> {
+    press(home, &Key::Named(Named::Escape), Modifiers::empty())
+}
+
+pub(super) fn theirs(number: u32) -> MessageRef {
     MessageRef { direction: Direction::In, id: message_id(number) }
 }
 
@@ -266,9 +278,6 @@ fn a_new_conversation_needs_a_name_that_can_be_one() {
 #[test]
 fn escape_goes_back_one_step_at_a_time() {
     let mut home = talking(vec![message(1, Direction::In, "hello")]);
-    let escape = |home: &mut Home| {
-        home.key(&keyboard::Key::Named(key::Named::Escape), keyboard::Modifiers::empty());
-    };
     chat(&mut home, ChatMessage::Choose(Some(theirs(1))));
     home.update(Message::Panel(true), AT);
     home.update(Message::NewChat, AT);
@@ -278,7 +287,7 @@ fn escape_goes_back_one_step_at_a_time() {
     assert!(!home.panel && home.chat.as_ref().unwrap().chosen.is_some());
     escape(&mut home);
     assert!(home.chat.as_ref().unwrap().chosen.is_none());
-    let actions = home.key(&keyboard::Key::Character("k".into()), keyboard::Modifiers::COMMAND);
+    let actions = press(&mut home, &Key::Character("f".into()), Modifiers::COMMAND);
     assert!(matches!(actions.as_slice(), [Action::Focus(id::FILTER)]));
 }
 
@@ -317,7 +326,7 @@ fn what_was_found_is_that_of_the_last_words_and_is_gone_to() {
     assert_eq!(home.chat.as_ref().unwrap().chosen, Some(theirs(7)));
     // The next of what was found can be looked at; Escape ends the search.
     assert_eq!(home.filter, "breads");
-    home.key(&keyboard::Key::Named(key::Named::Escape), keyboard::Modifiers::empty());
+    escape(&mut home);
     assert!(home.filter.is_empty() && home.found.hits.is_empty());
     // What was asked for before is not shown any more.
     home.news(News::Found(second, Ok(vec![message(7, Direction::In, "two breads")])), AT);
@@ -363,7 +372,7 @@ fn the_person_of_a_link_is_written_to_once_the_server_has_shown_the_same_identit
     let asked = |home: &mut Home| {
         home.update(Message::NewChatEdited(whole.clone()), AT);
         let actions = home.update(Message::NewChatDone, AT);
-        assert!(matches!(actions.as_slice(), [Action::Order(Order::Add(link))] if link.to_string() == whole));
+        assert!(matches!(actions.as_slice(), [Action::Order(Order::Add(link, false))] if link.to_string() == whole));
     };
     asked(&mut home);
     home.news(News::Added(handle("dave"), Err(Failure::new("link-other-identity"))), AT);
@@ -376,24 +385,6 @@ fn the_person_of_a_link_is_written_to_once_the_server_has_shown_the_same_identit
     // Whoever has closed the window of that stays where he is.
     home.news(News::Added(handle("erin"), Ok(())), AT);
     assert_eq!(home.chat.as_ref().unwrap().with, handle("dave"));
-}
-
-#[test]
-fn a_file_that_falls_on_the_window_is_sent_when_that_is_meant() {
-    let mut home = talking(vec![message(1, Direction::In, "hello")]);
-    chat(&mut home, ChatMessage::Answer(theirs(1)));
-    home.dropped(std::path::Path::new("/tmp/map.png"));
-    home.key(&keyboard::Key::Named(key::Named::Escape), keyboard::Modifiers::empty());
-    assert!(home.update(Message::FileDone, AT).is_empty(), "it was not meant");
-    home.dropped(std::path::Path::new("/tmp/map.png"));
-    let actions = home.update(Message::FileDone, AT);
-    let [Action::Order(Order::Attach(with, path, answered))] = actions.as_slice() else { panic!("{actions:?}") };
-    assert_eq!((with, path.to_str(), *answered), (&handle("bob"), Some("/tmp/map.png"), Some(message_id(1))));
-    assert!(home.attaching.is_none() && home.chat.as_ref().unwrap().mark.is_none());
-    // Nobody is written to, or nobody may be.
-    home.update(Message::CloseChat, AT);
-    home.dropped(std::path::Path::new("/tmp/map.png"));
-    assert!(home.attaching.is_none());
 }
 
 #[test]

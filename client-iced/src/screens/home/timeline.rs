@@ -4,7 +4,7 @@
 //! What is put after it moves everything, unless the place is kept: [`Loaded::at_end`] says when.
 
 use endtoend_client::database::{Direction, MessageRef, Notice, Page, StoredMessage};
-use endtoend_protocol::MessageId;
+use endtoend_protocol::{MessageId, UnixMillis};
 
 /// Messages that are asked for at a time.
 pub const PAGE: usize = 50;
@@ -79,6 +79,12 @@ impl Timeline {
     pub fn go_to(&mut self, message: MessageId) -> Question {
         self.stale = false;
         self.ask(Asked::From, Page::From(message), PAGE)
+    }
+
+    /// Asks for the first message from then on and what stands after it, whatever else was asked.
+    pub fn go_to_day(&mut self, from: UnixMillis) -> Question {
+        self.stale = false;
+        self.ask(Asked::From, Page::Since(from), PAGE)
     }
 
     /// Asks for what stands before, if that is not here and nothing else is asked. To make room, the end may go: then the
@@ -287,6 +293,10 @@ mod tests {
                 Page::Before(id) => at(id).saturating_sub(limit)..at(id),
                 Page::After(id) => at(id) + 1..(at(id) + 1 + limit).min(all),
                 Page::From(id) => at(id)..(at(id) + limit).min(all),
+                Page::Since(from) => {
+                    let first = self.history.iter().position(|message| message.sent_at >= from).unwrap_or(all);
+                    first..(first + limit).min(all)
+                }
             };
             self.timeline.loaded(number, self.history[found].to_vec(), Vec::new()).unwrap()
         }

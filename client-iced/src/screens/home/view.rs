@@ -22,6 +22,14 @@ pub(super) fn over<'a>(card: Element<'a, Message>, closed: Message) -> Element<'
     opaque(mouse_area(container(opaque(card)).center(Fill).style(veil)).on_press(closed))
 }
 
+/// The same near the top of the window, and wider: what is typed in it changes how much stands below.
+pub(super) fn above<'a>(card: Element<'a, Message>, closed: Message) -> Element<'a, Message> {
+    let card = container(card).padding(14).width(560).max_width(560).style(styles::card);
+    let veil = |_: &iced::Theme| container::background(Color { a: 0.4, ..Color::BLACK });
+    let place = container(opaque(card)).padding(iced::Padding { top: 64.0, ..iced::Padding::from(16) });
+    opaque(mouse_area(place.center_x(Fill).height(Fill).style(veil)).on_press(closed))
+}
+
 impl Home {
     /// What is to be seen.
     pub fn view<'a>(&'a self, t: &'a Strings, present: &'a Present, preferences: Preferences) -> Element<'a, Message> {
@@ -33,6 +41,10 @@ impl Home {
         stack![base]
             .push(self.new_chat.is_some().then(|| self.new_chat_view(t)))
             .push(self.attaching.as_ref().map(|attaching| self.attaching_view(t, attaching)))
+            .push(self.lightbox.as_ref().map(|lightbox| self.lightbox_view(t, lightbox)))
+            .push(self.asked.as_ref().map(|asked| self.asked_view(t, present, asked)))
+            .push(self.palette.as_ref().map(|palette| self.palette_view(t, present, palette)))
+            .push(self.sheet.then(|| self.sheet_view(t)))
             .into()
     }
 
@@ -49,7 +61,7 @@ impl Home {
                 .into(),
             };
         };
-        let panel = self.panel.then(|| self.panel_view(t, chat));
+        let panel = self.panel.then(|| self.panel_view(t, present, chat));
         match (narrow, panel) {
             (true, Some(panel)) => panel,
             (true, None) => self.conversation(t, present, chat),
@@ -106,11 +118,15 @@ impl Home {
             Message::NewChatEdited,
             Message::NewChatDone,
         );
+        let code = iced::widget::button(text(t.get("from-code")).size(size::NOTE))
+            .padding([6, 8])
+            .style(styles::plain)
+            .on_press_maybe((!new.choosing).then_some(Message::ReadCode));
         let foot = ui::foot(
             ui::quiet(t.get("cancel"), Message::NewChatClosed),
             ui::primary(t.get("write"), (good.is_ok() && !new.asking).then_some(Message::NewChatDone)),
         );
-        let card = column![ui::head(t.get("new-chat")), field, hint]
+        let card = column![ui::head(t.get("new-chat")), field, code, hint]
             .push(ui::failure(t, new.failure.as_ref()))
             .push(foot)
             .spacing(16);

@@ -16,14 +16,15 @@ use crate::engine::lanes::Note;
 use crate::engine::lock::Outside;
 use crate::engine::run::Runner;
 use crate::engine::{Attaching, ConnectionState, OfflineReason, Way};
-use crate::files::Manner;
+use crate::files::{Manner, Source};
 use crate::profile::Profile;
 use crate::transport::NetworkStatus;
 
 async fn attach(person: &Person, to: &str) -> MessageId {
     let path = person.home().join("a file to send");
     fs::write(&path, b"what is in it").unwrap();
-    let attaching = Attaching { to: to.parse().unwrap(), path, manner: Manner::Usual, reply_to: None };
+    let attaching =
+        Attaching { to: to.parse().unwrap(), source: Source::File(path), manner: Manner::Usual, reply_to: None };
     person.engine.handle().attach(attaching).await.unwrap()
 }
 

@@ -13,7 +13,7 @@ use super::node::Node;
 use super::wiring::{PATIENCE, Person};
 use crate::database::{Body, FileFault, FileState, MessageState, Question, StoredFile, StoredMessage, Why};
 use crate::engine::{Attaching, Deed, FileError, Way};
-use crate::files::{Manner, SaveError};
+use crate::files::{Manner, SaveError, Source};
 
 const MARKER: &[u8] = b"a marker that is in no file but those of people";
 
@@ -44,8 +44,8 @@ impl Scene {
 
     /// Alice sends the file to somebody.
     async fn attach_to(&self, to: &str) -> MessageId {
-        let attaching =
-            Attaching { to: to.parse().unwrap(), path: self.path("report.txt"), manner: Manner::Usual, reply_to: None };
+        let source = Source::File(self.path("report.txt"));
+        let attaching = Attaching { to: to.parse().unwrap(), source, manner: Manner::Usual, reply_to: None };
         self.alice.engine.handle().attach(attaching).await.unwrap()
     }
 

@@ -8,29 +8,16 @@ use super::licences::{self, Part};
 use super::view::card;
 use super::{Message as M, SettingsPage};
 use crate::screens::home::Message;
+use crate::screens::home::keys::SHEET;
 use crate::strings::Strings;
 use crate::theme::{STRONG, size};
 use crate::ui;
 
 pub(super) fn keyboard<'a>(t: &'a Strings) -> Element<'a, Message> {
-    let line = |keys: &'a str, about: &'static str| {
+    let line = |keys: &'static str, about: &'static str| {
         row![text(keys).size(size::NOTE).font(STRONG).width(140), ui::note(t.get(about)).width(Fill)].spacing(12)
     };
-    card(
-        t.get("keys"),
-        column![
-            line("Enter", "keys-send"),
-            line("Shift + Enter", "keys-line"),
-            line("↑", "keys-edit"),
-            line("Ctrl + K", "keys-filter"),
-            line("Ctrl + N", "keys-new"),
-            line("Ctrl + O", "keys-file"),
-            line("Ctrl + ,", "keys-settings"),
-            line("Ctrl + L", "keys-lock"),
-            line("Esc", "keys-back"),
-        ]
-        .spacing(6),
-    )
+    card(t.get("keys"), Column::with_children(SHEET.map(|(keys, about)| line(keys, about).into())).spacing(6))
 }
 
 pub(super) fn view<'a>(t: &'a Strings, page: &'a SettingsPage) -> Element<'a, Message> {

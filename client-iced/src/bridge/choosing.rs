@@ -1,0 +1,62 @@
+//! What comes from the rest of the desktop: files that a person chooses in the system's window, and a picture from the clipboard.
+
+use std::path::PathBuf;
+
+use endtoend_client::files::{SHOWN_BYTES_MAX, Source};
+use endtoend_protocol::FileName;
+
+use crate::failure::Failure;
+use crate::picture;
+
+/// What a picture is called that comes from a clipboard.
+const PASTED: &str = "picture.png";
+
+/// Opens the system's window. None when it was closed, or there is no such window: then a path can still be typed.
+pub(super) async fn files() -> Vec<Source> {
+    let chosen = rfd::AsyncFileDialog::new().pick_files().await.unwrap_or_default();
+    chosen.into_iter().map(|file| Source::File(file.path().to_owned())).collect()
+}
+
+/// The same for a single file.
+async fn file() -> Option<PathBuf> {
+    let chosen = rfd::AsyncFileDialog::new().pick_file().await?;
+    Some(chosen.path().to_owned())
+}
+
+/// What a code in a picture says: in that file, or in one that is chosen. `None` when none was.
+pub(super) async fn code(path: Option<PathBuf>) -> Result<Option<String>, Failure> {
+    let path = match path {
+        Some(path) => path,
+        None => match file().await {
+            Some(path) => path,
+            None => return Ok(None),
+        },
+    };
+    let read = tokio::task::spawn_blocking(move || {
+        // Nobody waits for a pipe, and nothing is read that is larger than any picture that is shown.
+        let metadata = std::fs::metadata(&path).map_err(|error| Failure::unreadable(&error))?;
+        if !metadata.is_file() || metadata.len() > SHOWN_BYTES_MAX {
+            return Err(Failure::new("picture-bad"));
+        }
+        let bytes = std::fs::read(&path).map_err(|error| Failure::unreadable(&error))?;
+        picture::code_in(&bytes)?.map(Some).ok_or(Failure::new("code-none"))
+    });
+    read.await.unwrap_or_else(|_| Err(Failure::new("picture-bad")))
+}
+
+/// The picture in the clipboard, packed to be sent. `None` when there is none, or words are: they were pasted as words.
+pub(super) async fn pasted() -> Result<Option<Source>, Failure> {
+    let packed = tokio::task::spawn_blocking(|| {
+        // Without a clipboard there is nothing in it.
+        let Ok(mut clipboard) = arboard::Clipboard::new() else { return Ok(None) };
+        if clipboard.get_text().is_ok_and(|text| !text.is_empty()) {
+            return Ok(None);
+        }
+        let Ok(found) = clipboard.get_image() else { return Ok(None) };
+        let (width, height) = (u32::try_from(found.width), u32::try_from(found.height));
+        let (Ok(width), Ok(height)) = (width, height) else { return Err(Failure::new("picture-bad")) };
+        let packed = picture::pack(width, height, found.bytes.into_owned())?;
+        Ok(Some(Source::Bytes(FileName::new(PASTED), packed)))
+    });
+    packed.await.unwrap_or_else(|_| Err(Failure::new("picture-bad")))
+}
