@@ -3,7 +3,7 @@
 //! The client is in a network namespace whose one way out is watched packet by packet; relays, bridge and server are at the other end of it,
 //! and so is everything that a client might reach by mistake: the server itself, and a name server. A client that is told to go without
 //! Tor is caught by the same watching, and so is one that looks up a name.
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "test code: what is missing fails the test")]
+#![expect(clippy::expect_used, reason = "test code: what is missing fails the test")]
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -3,7 +3,7 @@
 //! `endtoend-cli` as people have it, in a private Tor network on this machine, three ways side by side: directly, through an exit,
 //! and to the onion service that the node itself hosts. What is measured is the programs' part: on loopback a relay is microseconds away,
 //! in the world tens of milliseconds, so add what the real network has.
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a measurement that fails should stop")]
+#![expect(clippy::expect_used, reason = "a measurement that fails should stop")]
 
 use std::fs;
 use std::net::Ipv4Addr;
