@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo cluster-demo desktop desktop-cost package screenshots test bench load peer soak soak-members sabotage torture cluster-torture edge-torture failover across growth hostile edge edge-cost tor-cost fuzz fmt lint
+.PHONY: help setup demo cluster-demo desktop desktop-cost package screenshots test bench load peer soak soak-members sabotage torture cluster-torture edge-torture failover across growth hostile edge edge-cost tor-cost engine-cost fuzz fmt lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -130,6 +130,10 @@ edge-cost: setup ## what an edge adds to a message and a connection, handshakes 
 tor-cost: setup ## what Tor costs a client, through an exit and to an onion service, beside the same without it
 	$(CARGO) build --locked --profile bench --workspace --bins --features endtoend-client/private-tor-network
 	"$(CARGO_TARGET_DIR)/release/tor-cost"
+
+engine-cost: setup ## figures of the client's engine: opening, storing, searching, files, and what a message costs, each beside its limit
+	$(CARGO) build --locked --profile bench --workspace --bins
+	"$(CARGO_TARGET_DIR)/release/engine-cost"
 
 fuzz: setup ## search for bytes that break a decoder or a state machine: 10 minutes for each target
 	scripts/fuzz 600
