@@ -2,7 +2,7 @@
 //!
 //! One network is for all tests of the file, as a start takes some 15 s. That a client came through an exit shows by a name that
 //! nobody but the exits knows; that it came through an onion service, by the service.
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "test code: what is missing fails the test")]
+#![expect(clippy::expect_used, reason = "test code: what is missing fails the test")]
 
 use std::fs;
 use std::io::{Read as _, Write as _};
