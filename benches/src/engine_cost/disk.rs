@@ -7,7 +7,7 @@ use std::path::Path;
 use endtoend_benches::Stopwatch;
 use endtoend_client::database::{Account, AccountState, Database, DatabaseError};
 use endtoend_client::engine::{Attaching, Engine, Options};
-use endtoend_client::files::Manner;
+use endtoend_client::files::{Manner, Source};
 use endtoend_client::handle::Handle;
 use endtoend_client::profile::{Profile, ProfileError};
 use endtoend_crypto_core::stream::PART_BYTES;
@@ -86,7 +86,8 @@ pub(crate) fn measure(folder: &Path, mib: usize) {
     let (handle, bob): (_, Handle) = (engine.handle(), "bob".parse().expect("a handle"));
     let mut id = None;
     let attached = best(mib, || {
-        let attaching = Attaching { to: bob.clone(), path: source.clone(), manner: Manner::Usual, reply_to: None };
+        let attaching =
+            Attaching { to: bob.clone(), source: Source::File(source.clone()), manner: Manner::Usual, reply_to: None };
         id = Some(runtime.block_on(handle.attach(attaching)).expect("sealed"));
     });
     let id = id.expect("something was sent");
