@@ -153,7 +153,7 @@ pub enum Untrusted {
 pub struct Said {
     /// Why it closed the connection.
     pub reason: ClosingReason,
-    /// When to come back: what it asked for, at most [`limits::COME_BACK_MAX`]; zero when it did not ask.
+    /// When to come back: what it asked for, at most [`endtoend_protocol::limits::COME_BACK_MAX`]; zero when it did not ask.
     pub come_back_after: Duration,
 }
 

@@ -14,7 +14,7 @@ const PREFIX: &str = "descriptor:x25519:";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientKey([u8; 32]);
 
-/// What is no [`ClientKey`].
+/// What is no `ClientKey`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a client's public key: write it like \"descriptor:x25519:\" and 52 letters, as `endtoend onion client-key` prints it"
