@@ -272,7 +272,7 @@ impl Home {
                 .spacing(12)
                 .into()
         };
-        let lines = Column::with_children(SHEET.map(line)).spacing(7);
+        let lines = Column::with_children(SHEET.map(line)).spacing(7).padding(iced::padding::right(16)); // The bar is beside the words.
         let list = container(scrollable(lines).style(styles::scroll).width(Fill)).max_height(480);
         let foot = ui::foot(iced::widget::space().into(), ui::quiet(t.get("dismiss"), Message::Sheet(false)));
         over(column![ui::head(t.get("keys")), list, foot].spacing(16).into(), Message::Sheet(false))
