@@ -1,11 +1,12 @@
 //! The servers that were used last, to be chosen again on another first run. Nothing of an address is secret: a server gives it to
 //! everybody who is to come. Which ones a person has used is somebody's own, so only the owner of the file can read it.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use endtoend_client::address::ServerAddress;
+use endtoend_client::profile::write_atomically;
 
 /// Servers that are kept.
 pub const RECENT_MAX: usize = 5;
@@ -31,15 +32,8 @@ pub fn add(path: &Path, server: &ServerAddress) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let new = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&new)?;
-    all.iter().try_for_each(|server| writeln!(file, "{server}"))?;
-    drop(file);
-    fs::rename(&new, path)
+    let lines: String = all.iter().map(|server| format!("{server}\n")).collect();
+    write_atomically(path, lines.as_bytes())
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ use crate::database::{Database, DatabaseError};
 use crate::transport::Network;
 #[cfg(feature = "tor")]
 pub(crate) use files::private_folder;
+pub use files::write_atomically;
 use lock::ProfileLock;
 use vault::{Vault, VaultError};
 
