@@ -7,18 +7,13 @@
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{AeadInOut, KeyInit as _};
 use chacha20poly1305::XChaCha20Poly1305;
-use endtoend_benches::nanoseconds;
+use endtoend_benches::{Couple, median, nanoseconds};
 use endtoend_crypto_core::aead;
 use endtoend_crypto_e2e::internals::EnvelopeKeys;
-use endtoend_crypto_e2e::{
-    Changes, MemoryRecords, NewKeys, ReadyKeys, RecordKey, Records, RecordsError, create_identity, identity_public,
-    learn_identity, new_device_keys, open, registration_id, seal, start_session,
-};
-use endtoend_protocol::{AccountTag, Address, Bundle, DeviceId, EnvelopeId, Identity, UnixMillis};
+use endtoend_protocol::{AccountTag, Address, DeviceId, EnvelopeId, UnixMillis};
 use ml_kem::kem::Decapsulate as _;
 use ml_kem::{B32, DecapsulationKey1024, Seed};
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::Zeroizing;
 
 const SIZES: [usize; 3] = [128, 1024, 64 * 1024];
 const NOW: UnixMillis = UnixMillis::new(1_800_000_000_000);
@@ -129,95 +124,13 @@ fn address(byte: u8) -> Address {
     Address { account: AccountTag::new([byte; 32]), device: DeviceId::FIRST }
 }
 
-/// Records as a client keeps them: with a place for a key that was made ready.
-#[derive(Default)]
-struct Kept {
-    records: MemoryRecords,
-    ready: ReadyKeys,
-}
-
-impl Records for Kept {
-    fn get(&self, key: &RecordKey) -> Result<Option<Zeroizing<Vec<u8>>>, RecordsError> {
-        self.records.get(key)
-    }
-    fn ready_keys(&self) -> Option<&ReadyKeys> {
-        Some(&self.ready)
-    }
-}
-
-impl Kept {
-    fn apply(&mut self, changes: &Changes) {
-        self.records.apply(changes);
-    }
-}
-
-/// A device in memory.
-struct Person {
-    address: Address,
-    records: Kept,
-    identity: Identity,
-    bundle: Bundle,
-}
-
-impl Person {
-    fn new(byte: u8) -> Self {
-        let rng = &mut rand::rng();
-        let mut records = Kept::default();
-        records.apply(&create_identity(rng).unwrap());
-        let counts = NewKeys { one_time: 1, one_time_kem: 1, signed: true };
-        let (mut keys, changes) = new_device_keys(&records, rng, counts).unwrap();
-        records.apply(&changes);
-        let envelope_key = keys.envelope_key.unwrap();
-        let identity_key = identity_public(&records).unwrap();
-        let identity =
-            Identity { devices_version: 1, identity_key, envelope_keys: vec![(DeviceId::FIRST, envelope_key.clone())] };
-        let bundle = Bundle {
-            device: DeviceId::FIRST,
-            registration_id: registration_id(&records).unwrap(),
-            signed_pre_key: keys.signed_pre_key.unwrap(),
-            one_time_pre_key: keys.one_time_pre_keys.pop(),
-            kem_pre_key: keys.one_time_kem_pre_keys.pop().unwrap(),
-            envelope_key,
-        };
-        Self { address: address(byte), records, identity, bundle }
-    }
-}
-
 /// Ratchet and envelope together, in both directions, as a conversation does it.
 fn whole_message(size: usize, envelope_seal: f64, envelope_open: f64) {
-    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
-    let rng = &mut rand::rng();
-    let (from, to) = (alice.address, bob.address);
-    let started = start_session(&alice.records, rng, from, to, &bob.identity.identity_key, &bob.bundle, NOW).unwrap();
-    alice.records.apply(&started);
-    bob.records.apply(&learn_identity(&bob.records, from.account, &alice.identity).unwrap());
-    let content = vec![b'x'; size];
-    let mut number = 0;
-    let mut turn = |writer: &mut Person, reader: &mut Person| {
-        number += 1;
-        let id = EnvelopeId::new(UnixMillis::new(number), [1; 10]);
-        let begun = endtoend_benches::Stopwatch::start();
-        let (body, changes) = seal(&writer.records, rng, writer.address, reader.address, id, &content, NOW).unwrap();
-        let sealed = begun.elapsed();
-        writer.records.apply(&changes);
-        let begun = endtoend_benches::Stopwatch::start();
-        let (_, changes) = open(&reader.records, rng, reader.address, id, &body, NOW).unwrap();
-        let opened = begun.elapsed();
-        reader.records.apply(&changes);
-        (sealed.as_nanos() as f64, opened.as_nanos() as f64)
-    };
-    let (mut seals, mut opens) = (Vec::new(), Vec::new());
-    for _ in 0..300 {
-        for (sealed, opened) in [turn(&mut alice, &mut bob), turn(&mut bob, &mut alice)] {
-            seals.push(sealed);
-            opens.push(opened);
-        }
-    }
-    let median = |times: &mut Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        times.get(times.len() / 2).copied().unwrap_or_default()
-    };
-    let (seal, open) = (median(&mut seals), median(&mut opens));
+    let (mut couple, content) = (Couple::new(), vec![b'x'; size]);
+    let nanos = |time: std::time::Duration| time.as_nanos() as f64;
+    let times = (0..600).map(|_| couple.say(&content, true));
+    let (seals, opens) = times.map(|(sealed, opened)| (nanos(sealed), nanos(opened))).unzip();
+    let (seal, open) = (median(seals), median(opens));
     row("whole message seal (vs envelope)", size, envelope_seal, seal);
     row("whole message open (vs envelope)", size, envelope_open, open);
     println!("messages per second and core: {:.0} sealed, {:.0} opened", 1e9 / seal, 1e9 / open);

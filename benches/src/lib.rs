@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 /// A batch runs about this long, so that reading the clock does not count.
 const BATCH: Duration = Duration::from_millis(4);
 
+mod couple;
 mod effort;
 mod percentiles;
 pub mod process;
 pub mod several;
 
+pub use couple::Couple;
 pub use effort::{Effort, within};
 pub use percentiles::Percentiles;
 pub use process::{cpu, resident_kib};
@@ -32,15 +34,20 @@ fn median_batch<T>(batches: usize, mut work: impl FnMut() -> T) -> f64 {
         }
         calls *= 2;
     }
-    let mut times: Vec<f64> = (0..batches)
+    let times = (0..batches)
         .map(|_| {
             let begun = Instant::now();
             (0..calls).for_each(|_| drop(black_box(work())));
             begun.elapsed().as_nanos() as f64 / f64::from(calls)
         })
         .collect();
+    median(times)
+}
+
+/// The middle of some times. Not a number for none.
+pub fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
-    times.get(batches / 2).copied().unwrap_or_default()
+    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Time since a beginning.

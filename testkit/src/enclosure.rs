@@ -82,9 +82,10 @@ impl Enclosure {
         for address in addresses {
             ip(&["address", "add", &format!("{address}/32"), "dev", "lo"]);
         }
+        // It reads until this process ends, however it ends.
         let mut holder = Command::new("unshare")
-            .args(["--net", "--mount", "--", "sleep", "infinity"])
-            .stdin(Stdio::null())
+            .args(["--net", "--mount", "--", "cat"])
+            .stdin(Stdio::piped())
             .spawn()
             .expect("unshare runs");
         let pid = holder.id();
@@ -93,7 +94,7 @@ impl Enclosure {
             let ended = holder.try_wait().expect("it is ours");
             assert!(ended.is_none(), "no namespace: {ended:?}");
             let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            command.trim() == "sleep" && namespace(&pid.to_string()) != namespace("self")
+            command.trim() == "cat" && namespace(&pid.to_string()) != namespace("self")
         });
         ip(&["link", "add", "outside", "type", "veth", "peer", "name", "inside", "netns", &pid.to_string()]);
         ip(&["address", "add", &format!("{OUTSIDE}/30"), "dev", "outside"]);

@@ -42,8 +42,9 @@ fn people_come_through_a_port_of_another_machine() {
     let Some(machine) = Machine::boot() else { return };
     install_sshd(&machine, &packages);
     machine.shell("systemd-run --quiet --unit=node endtoend serve --data /root/data --listen 127.0.0.1:8443");
-    let ready = "until endtoend status --data /root/data >/dev/null 2>&1; do sleep 0.1; done";
-    machine.shell(ready);
+    eventually(PATIENCE, "the node", || {
+        machine.command("endtoend").args(["status", "--data", "/root/data"]).output().unwrap().status.success()
+    });
     let way = "--via ssh --to root@localhost --port 9443 --ssh-config /root/ssh.conf";
     machine.shell(&format!("systemd-run --quiet --unit=tunnel endtoend tunnel start {way} --data /root/data"));
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use endtoend_benches::Stopwatch;
+use endtoend_benches::{Stopwatch, median};
 use endtoend_client::database::{Body, Database, Direction, Marks, MessageState, Page, Question, StoredMessage};
 use endtoend_client::profile::Profile;
 use endtoend_crypto_core::passphrase::{Params, derive};
@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rusqlite::{Connection, params};
 
-use crate::{heading, median, row};
+use crate::{heading, row};
 
 const PASSWORD: &[u8] = b"a password";
 const SHORT: AccountTag = AccountTag::new([1; 32]);

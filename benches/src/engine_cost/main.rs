@@ -55,9 +55,3 @@ fn row(what: &str, limit: f64, ours: f64, unit: &str, ratio: f64) {
 fn heading(what: &str) {
     println!("\n{what:<58} {:>10} {:>10} {:<6} {:>5}", "limit", "ours", "", "ratio");
 }
-
-/// The middle of some times in nanoseconds.
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
-}

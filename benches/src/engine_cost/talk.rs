@@ -123,7 +123,7 @@ pub(crate) fn receive(home: &Path, messages: u32) {
             let runtime = runtime();
             while !over.load(Ordering::Relaxed) {
                 most.fetch_max(resident_kib(own), Ordering::Relaxed);
-                runtime.block_on(tokio::time::sleep(LOOKED));
+                runtime.block_on(async { tokio::time::sleep(LOOKED).await });
             }
         }
     });

@@ -13,6 +13,7 @@
 //! | [`trouble`] | how it stands with Tor; rules: why it does not start |
 //! | `pace` | how long things may take |
 //! | `network` | the way out of one profile |
+//! | `orders` | what Tor is told by it |
 //! | `direct`, `socks`, `tor` | the three ways: a socket, a proxy, Tor in this program |
 //! | `connect`, `pinning`, `channel`, `link` | from a stream to frames |
 
@@ -25,6 +26,7 @@ mod direct;
 mod errors;
 mod link;
 mod network;
+mod orders;
 mod pace;
 mod pinning;
 pub mod programs;

@@ -9,9 +9,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::choice::{NetworkSettings, Way};
 use super::circuits::{Circuits, Remedy, Traffic};
+use super::orders::{Order, Plan};
 use super::pace::Pace;
 use super::stream::Stream;
-use super::tor::{Order, Plan, Tor};
+use super::tor::Tor;
 use super::trouble::{TorState, TorTrouble};
 use super::{ConnectError, direct, socks};
 use crate::address::{Host, ServerAddress};

@@ -1,31 +1,11 @@
 //! In the place of Tor, in a build without it: whoever needs it hears that, and nothing goes another way instead.
-#![expect(dead_code, reason = "nobody reads an order here")]
 
-use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 
-use super::ConnectError;
-use super::choice::NetworkSettings;
-use super::circuits::Circuit;
-use super::network::NetworkStatus;
-use super::stream::Stream;
+use super::orders::{Order, Plan};
 use super::trouble::{TorState, TorTrouble};
-
-/// As Tor's own.
-pub(super) enum Order {
-    Ready(oneshot::Sender<Result<(), TorTrouble>>),
-    Open { host: String, port: u16, circuit: Circuit, reply: oneshot::Sender<Result<Stream, ConnectError>> },
-    Restart,
-}
-
-/// As Tor's own.
-pub(super) struct Plan {
-    pub(super) settings: NetworkSettings,
-    pub(super) folder: PathBuf,
-    pub(super) status: watch::Sender<NetworkStatus>,
-}
 
 /// Never there.
 pub(super) enum Tor {}

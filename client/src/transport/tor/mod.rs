@@ -12,41 +12,18 @@ mod observe;
 mod reasons;
 mod serve;
 
-use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 #[cfg(any(debug_assertions, feature = "private-tor-network"))]
 pub use config::PRIVATE_NETWORK;
 
-use super::ConnectError;
-use super::choice::NetworkSettings;
-use super::circuits::Circuit;
-use super::network::NetworkStatus;
-use super::stream::Stream;
+use super::orders::{Order, Plan};
 use super::trouble::TorTrouble;
 
 /// Orders that may wait. Whoever gives another waits.
 const ORDERS_MAX: usize = 16;
-
-/// What Tor is to do.
-pub(super) enum Order {
-    /// Say when it can be used, or why it can't.
-    Ready(oneshot::Sender<Result<(), TorTrouble>>),
-    /// Open a stream.
-    Open { host: String, port: u16, circuit: Circuit, reply: oneshot::Sender<Result<Stream, ConnectError>> },
-    /// Forget everything that was learnt about relays since the start.
-    Restart,
-}
-
-/// How it is to start.
-pub(super) struct Plan {
-    pub(super) settings: NetworkSettings,
-    /// Its own, kept from others.
-    pub(super) folder: PathBuf,
-    pub(super) status: watch::Sender<NetworkStatus>,
-}
 
 /// A Tor that runs. Ends when it is dropped.
 pub(super) struct Tor {

@@ -14,11 +14,12 @@ use tor_rtcompat::{PreferredRuntime, Runtime, RuntimeSubstExt as _};
 
 use super::config::config;
 use super::observe::{Counted, Counts};
-use super::{Order, Plan, reasons};
+use super::reasons;
 use crate::clock;
 use crate::profile::private_folder;
 use crate::transport::ConnectError;
 use crate::transport::circuits::Circuit;
+use crate::transport::orders::{Order, Plan};
 use crate::transport::programs;
 use crate::transport::stream::Stream;
 use crate::transport::trouble::{Said, Start, TorState, TorTrouble};
