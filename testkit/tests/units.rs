@@ -80,15 +80,19 @@ fn a_node_and_an_edge_are_started_watched_over_and_stopped_by_their_units() {
     alice.send("bob", "one").done();
     assert_eq!(listener.next_text(), "one");
 
+    // Each has registered, Bob listens, Alice has sent. The agent tells what it has seen last, so it may tell it a little later.
+    const CAME: u64 = 4;
+    eventually(PATIENCE, "an agent that has seen all four connections", || brought(&machine) == CAME);
+
     // The agent is restarted, and killed: HAProxy and its connections are another unit's.
-    let (haproxy, before) = (machine.property("endtoend-haproxy", "MainPID"), brought(&machine));
+    let haproxy = machine.property("endtoend-haproxy", "MainPID");
     machine.shell("systemctl restart endtoend-edge");
     machine.shell("systemctl kill --signal=KILL endtoend-edge");
     eventually(PATIENCE, "an agent that systemd has started again", || {
         machine.property("endtoend-edge", "NRestarts") == "1" && serves(&machine)
     });
     assert_eq!(machine.property("endtoend-haproxy", "MainPID"), haproxy);
-    assert_eq!(brought(&machine), before, "nobody has had to come anew");
+    assert_eq!(brought(&machine), CAME, "nobody has had to come anew");
     alice.send("bob", "two").done();
     assert_eq!(listener.next_text(), "two");
 
