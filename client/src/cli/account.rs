@@ -16,8 +16,9 @@ use endtoend_protocol::{DeviceId, limits};
 use serde_json::{Value, json};
 
 use crate::args::Arguments;
-use crate::commands::{CONNECT_TIMEOUT, home, open, open_with_password, start, stop};
 use crate::failure::{Failure, Kind};
+use crate::opening::{open, open_with_password, start, stop};
+use crate::output::done;
 use crate::waiting::Waiting;
 use crate::{network, output, password};
 
@@ -52,14 +53,6 @@ pub(crate) fn confirm(arguments: &Arguments, yes: bool, what: &str, word: &str) 
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     if answer.trim() == word { Ok(()) } else { Err(Failure::new(Kind::Failed, "nothing was changed")) }
-}
-
-pub(crate) fn done(arguments: &Arguments, object: &Value, text: &str) -> Result<(), Failure> {
-    match arguments.json {
-        true => output::json_line(object)?,
-        false => output::line(text)?,
-    }
-    Ok(())
 }
 
 pub(crate) async fn logout(arguments: &Arguments, everywhere: bool) -> Result<(), Failure> {
@@ -125,7 +118,7 @@ pub(crate) async fn let_in(arguments: &Arguments, code: &str) -> Result<(), Fail
 pub(crate) async fn link(arguments: &Arguments, server_password: Option<&Path>) -> Result<(), Failure> {
     let server = address(arguments, "link")?;
     let server_password = server_password.map(password::server_password).transpose()?;
-    let home = home(arguments)?;
+    let home = arguments.home()?;
     let known = Profile::exists(&home);
     // One password for the profile and, when its tokens have ended, for the account.
     let password = password::ask(arguments, !known)?;
@@ -153,7 +146,7 @@ pub(crate) async fn link(arguments: &Arguments, server_password: Option<&Path>) 
         // Whoever reads no more learns it from the end.
         drop(written);
     };
-    let connect_timeout = CONNECT_TIMEOUT.min(arguments.timeout());
+    let connect_timeout = arguments.connect_timeout();
     let network = profile.network()?;
     let linked = linking::link(&mut profile, &network, server, server_password, connect_timeout, news);
     let patience = arguments.timeout.unwrap_or(limits::LINK_LIFE);
@@ -213,7 +206,7 @@ pub(crate) async fn recover(
 ) -> Result<(), Failure> {
     let server = address(arguments, "recover")?;
     let server_password = server_password.map(password::server_password).transpose()?;
-    let home = home(arguments)?;
+    let home = arguments.home()?;
     let password = password::ask(arguments, false)?;
     let mut existing = if Profile::exists(&home) { Some(Profile::open(&home, password.as_bytes())?) } else { None };
     if let Some(profile) = &mut existing
@@ -221,7 +214,7 @@ pub(crate) async fn recover(
     {
         return Err(LinkDeviceError::Registered.into());
     }
-    let connect_timeout = CONNECT_TIMEOUT.min(arguments.timeout());
+    let connect_timeout = arguments.connect_timeout();
     let before = existing.as_mut().map(|profile| profile.database().read().network()).transpose()?;
     let chosen = network::choose(arguments, &before.unwrap_or_default(), Some(&server))?;
     let patience = arguments.timeout_by(chosen.choice.way_to(&server.host));
@@ -284,7 +277,7 @@ fn device_line(device: &OwnDevice, waits: bool) -> String {
 
 /// First at the server, then here: if the second fails, the profile opens with the old password and says so.
 pub(crate) async fn password(arguments: &Arguments, new: Option<&Path>) -> Result<(), Failure> {
-    let home = home(arguments)?;
+    let home = arguments.home()?;
     if !Profile::exists(&home) {
         return Err(endtoend_client::profile::ProfileError::Missing(home).into());
     }
@@ -309,7 +302,7 @@ pub(crate) async fn delete(arguments: &Arguments, yes: bool) -> Result<(), Failu
     let what = "This deletes the account on the server: its handle is free for anybody, and what waits for you is gone.\n\
                 Messages on this device and on those of others stay. Nothing brings the account back.";
     confirm(arguments, yes, what, "delete")?;
-    let home = home(arguments)?;
+    let home = arguments.home()?;
     if !Profile::exists(&home) {
         return Err(endtoend_client::profile::ProfileError::Missing(home).into());
     }

@@ -13,6 +13,11 @@ use endtoend_client::profile::ProfileName;
 use endtoend_client::transport::{BridgeLine, Choice, Way};
 use endtoend_protocol::{DeviceId, InviteCode, Lifetime, MessageId, UnixMillis};
 
+use crate::failure::{Failure, Kind};
+
+/// One attempt to connect: short enough that a retry fits the default time.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long a command may take unless told otherwise.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// The same through Tor, which may have to start first.
@@ -590,6 +595,11 @@ impl Arguments {
         self.timeout.unwrap_or(TIMEOUT_DEFAULT)
     }
 
+    /// How long one attempt to connect may take.
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        CONNECT_TIMEOUT.min(self.timeout())
+    }
+
     /// How long a command may take that goes this way.
     pub(crate) fn timeout_by(&self, way: Way) -> Duration {
         self.timeout.unwrap_or(match way {
@@ -604,14 +614,14 @@ impl Arguments {
         self.timeout_by(way.unwrap_or(Way::Direct))
     }
 
-    /// The profile's folder. `None` when the environment names no home.
-    pub(crate) fn home(&self) -> Option<PathBuf> {
+    /// The profile's folder. An error when the environment names no home.
+    pub(crate) fn home(&self) -> Result<PathBuf, Failure> {
         let first = self.first_home()?;
-        Some(self.profile.as_ref().map_or_else(|| first.clone(), |name| name.folder(&first)))
+        Ok(self.profile.as_ref().map_or_else(|| first.clone(), |name| name.folder(&first)))
     }
 
-    /// The folder of the first profile.
-    pub(crate) fn first_home(&self) -> Option<PathBuf> {
+    /// The folder of the first profile. An error as with [`Arguments::home`].
+    pub(crate) fn first_home(&self) -> Result<PathBuf, Failure> {
         let below = |variable: &str, rest: &str| {
             let base = PathBuf::from(std::env::var_os(variable).filter(|value| !value.is_empty())?);
             base.is_absolute().then(|| base.join(rest))
@@ -620,6 +630,7 @@ impl Arguments {
             .clone()
             .or_else(|| below("XDG_DATA_HOME", "endtoend"))
             .or_else(|| below("HOME", ".local/share/endtoend"))
+            .ok_or_else(|| Failure::new(Kind::Usage, "no folder for the profile").hint("name one with --home"))
     }
 }
 

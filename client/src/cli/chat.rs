@@ -20,12 +20,11 @@ use tokio::sync::mpsc;
 
 use crate::args::Arguments;
 use crate::chat_line::{Meaning, meaning};
-use crate::commands::{open, stop};
 use crate::conversation::{self, Line, show_unread};
 use crate::failure::{Failure, Kind};
-use crate::files;
-use crate::output;
+use crate::opening::{open, stop};
 use crate::waiting::{News, Waiting};
+use crate::{files, messages, output, transfer};
 
 /// Lines of history shown on entering.
 const SHOWN_ON_ENTRY: u32 = 10;
@@ -233,20 +232,20 @@ fn mark(
         Event::Changed { id: Some(id), change: change @ (Change::Delivered | Change::Read), .. } => match number(id) {
             Some(number) => say(
                 &format!("  ✓✓ {number} {}", change.as_str()),
-                output::changed_object(Some(with), Some(*id), *change),
+                messages::changed_object(Some(with), Some(*id), *change),
             ),
             None => Ok(()),
         },
         Event::Changed { with: Some(other), id, change } if other == with => {
-            let text = output::changed(Some(other), *change).unwrap_or_default();
+            let text = messages::changed(Some(other), *change).unwrap_or_default();
             match text.is_empty() {
                 true => Ok(()),
-                false => say(&text, output::changed_object(Some(other), *id, *change)),
+                false => say(&text, messages::changed_object(Some(other), *id, *change)),
             }
         }
         Event::File { with: Some(other), message, step } if other == with => {
-            let object = files::step_object(Some(with.as_str()), message.id, *step);
-            match files::step_words(*step) {
+            let object = transfer::step_object(Some(with.as_str()), message.id, *step);
+            match transfer::step_words(*step) {
                 Some(text) => say(&text, object),
                 None => Ok(()),
             }
@@ -272,7 +271,7 @@ async fn all_settled(engine: &endtoend_client::engine::EngineHandle, own: &[Mess
     for id in own {
         let waits = engine.find(*id).await?.is_some_and(|message| message.state == MessageState::Queued);
         // A file that did not get through waits for a person.
-        if waits && files::fault(engine, *id).await?.is_none() {
+        if waits && transfer::fault(engine, *id).await?.is_none() {
             return Ok(false);
         }
     }

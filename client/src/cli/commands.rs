@@ -1,26 +1,25 @@
 //! What each command does.
 
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use endtoend_client::database::{Direction, MessageState, Page, Pending, Question};
-use endtoend_client::engine::{Engine, EngineHandle, Event, Options, Registration, Way};
+use endtoend_client::database::{Direction, Page, Pending, Question};
+use endtoend_client::engine::{Engine, Event, Options, Registration, Way};
 use endtoend_client::handle::Handle;
 use endtoend_client::profile::{self, Profile};
 use endtoend_client::transport::NetworkSettings;
-use endtoend_protocol::{InviteCode, MessageId, RejectReason, Text, limits};
+use endtoend_protocol::{InviteCode, MessageId};
 use serde_json::json;
-use zeroize::Zeroizing;
 
-use crate::args::{Arguments, Command, Send};
+use crate::args::{Arguments, Command};
 use crate::conversation::{self, show_unread};
 use crate::failure::{Failure, IDENTITY, Kind};
+use crate::opening::{open, stop};
 use crate::waiting::{News, Waiting};
-use crate::{account, chat, deeds, faces, files, kept, network, output, password, people, shells, whole};
-
-/// One attempt to connect: short enough that a retry fits the default time.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::{
+    account, chat, deeds, faces, files, kept, messages, network, output, password, people, sending, shells, transfer,
+    whole,
+};
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
@@ -28,7 +27,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
             register(arguments, handle, invite.clone(), server_password_file.as_deref()).await
         }
         Command::Login => login(arguments).await,
-        Command::Send(send) => self::send(arguments, send).await,
+        Command::Send(send) => sending::send(arguments, send).await,
         Command::Attach(attach) => files::attach(arguments, attach).await,
         Command::Fetch(fetch) => files::fetch(arguments, fetch).await,
         Command::Edit { with, message, text } => deeds::edit(arguments, with, *message, text).await,
@@ -88,53 +87,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-pub(crate) fn home(arguments: &Arguments) -> Result<PathBuf, Failure> {
-    arguments.home().ok_or_else(no_home)
-}
-
-fn no_home() -> Failure {
-    Failure::new(Kind::Usage, "no folder for the profile").hint("name one with --home")
-}
-
-/// Opens the profile and starts its engine.
-pub(crate) fn open(arguments: &Arguments, online: bool) -> Result<Engine, Failure> {
-    Ok(open_with_password(arguments, online)?.0)
-}
-
-/// For a command that proves the password to the server once more.
-pub(crate) fn open_with_password(arguments: &Arguments, online: bool) -> Result<(Engine, Zeroizing<String>), Failure> {
-    let home = home(arguments)?;
-    if !Profile::exists(&home) {
-        return Err(endtoend_client::profile::ProfileError::Missing(home).into());
-    }
-    let password = password::ask(arguments, false)?;
-    let profile = Profile::open(&home, password.as_bytes())?;
-    Ok((start(arguments, profile, password.clone(), online)?, password))
-}
-
-pub(crate) fn start(
-    arguments: &Arguments,
-    mut profile: Profile,
-    password: Zeroizing<String>,
-    online: bool,
-) -> Result<Engine, Failure> {
-    if let Some(server) = &arguments.server {
-        profile.database().write(|store| store.move_to(server))?;
-    }
-    network::keep(arguments, &mut profile, arguments.server.as_ref())?;
-    let connect_timeout = CONNECT_TIMEOUT.min(arguments.timeout());
-    Ok(Engine::start(profile, Options { password, online, connect_timeout })?)
-}
-
-/// Stops the engine whatever came of the command.
-pub(crate) async fn stop<T>(engine: Engine, result: Result<T, Failure>) -> Result<T, Failure> {
-    engine.stop().await;
-    result
-}
-
 /// Lists the profiles that lie side by side.
 fn profiles(arguments: &Arguments) -> Result<(), Failure> {
-    let first = arguments.first_home().ok_or_else(no_home)?;
+    let first = arguments.first_home()?;
     for (name, home) in profile::profiles(&first)? {
         let name = name.as_ref().map(ToString::to_string);
         match arguments.json {
@@ -153,7 +108,7 @@ const AFTER_WIPE: &str = "The account goes on existing on the server. Flash stor
 
 /// Destroys the profile, after a person has said that he means it.
 fn wipe(arguments: &Arguments, yes: bool) -> Result<(), Failure> {
-    let home = home(arguments)?;
+    let home = arguments.home()?;
     if !yes {
         if arguments.json || !io::stdin().is_terminal() {
             return Err(Failure::new(Kind::Usage, "wipe asks a person").hint("with --yes it does not ask"));
@@ -196,7 +151,7 @@ async fn register(
             .hint("use the address that `endtoend serve` prints, like endtoend://host:port/#pin=…"));
     };
     let server_password = server_password.map(password::server_password).transpose()?;
-    let home = home(arguments)?;
+    let home = arguments.home()?;
     let known = Profile::exists(&home);
     let password = password::ask(arguments, !known)?;
     // Before there is a profile: whoever does not want this has none.
@@ -210,10 +165,8 @@ async fn register(
         false => profile.database().write(|store| store.set_network(&chosen))?,
     }
     let way = profile.database().read().network()?.choice.way_to(&server.host);
-    let engine = Engine::start(
-        profile,
-        Options { password, online: false, connect_timeout: CONNECT_TIMEOUT.min(arguments.timeout()) },
-    )?;
+    let engine =
+        Engine::start(profile, Options { password, online: false, connect_timeout: arguments.connect_timeout() })?;
     let done = async {
         let mut waiting = Waiting::new(&engine, Some(arguments.timeout_by(way)))?;
         let registration = Registration { server: server.clone(), handle: handle.clone(), invite, server_password };
@@ -247,102 +200,6 @@ async fn login(arguments: &Arguments) -> Result<(), Failure> {
     }
     .await;
     stop(engine, done).await
-}
-
-/// The text to send: the option, or what is left of standard input without its last line end.
-fn text(send: &Send) -> Result<Text, Failure> {
-    let text = match &send.text {
-        Some(text) => text.clone(),
-        None => {
-            let mut text = String::new();
-            let most = limits::TEXT_BYTES_MAX as u64 + 2;
-            io::stdin().lock().take(most + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
-                io::ErrorKind::InvalidData => Failure::new(Kind::Usage, "the text is not UTF-8"),
-                _ => error.into(),
-            })?;
-            let line_end = text.strip_suffix('\n').map(|rest| rest.strip_suffix('\r').unwrap_or(rest).len());
-            text.truncate(line_end.unwrap_or(text.len()));
-            text
-        }
-    };
-    Text::new(text).map_err(|error| Failure::new(Kind::Usage, error.to_string()).hint("say it in several messages"))
-}
-
-async fn send(arguments: &Arguments, send: &Send) -> Result<(), Failure> {
-    let home = home(arguments)?;
-    if !Profile::exists(&home) {
-        return Err(endtoend_client::profile::ProfileError::Missing(home).into());
-    }
-    // The password stands before the text on standard input, and a bad text must not cost a key derivation.
-    let password = password::ask(arguments, false)?;
-    let text = text(send)?;
-    let profile = Profile::open(&home, password.as_bytes())?;
-    let engine = start(arguments, profile, password, true)?;
-    let done = async {
-        let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
-        // A handle that this device does not know is looked up first.
-        let (handle, to) = (engine.handle(), send.to.clone());
-        let id = match send.reply_to {
-            Some(answered) => waiting.during(handle.answer(to, text, answered)).await??,
-            None => waiting.during(handle.send(to, text)).await??,
-        };
-        let outcome = settled(&engine.handle(), &mut waiting, id, &send.to).await;
-        if let Some(message) = engine.handle().find(id).await? {
-            match arguments.json {
-                true => output::json_line(&output::sent_object(&message))?,
-                false if message.state == MessageState::Queued => {
-                    output::note("the message stays queued and is sent later");
-                }
-                false => output::line(&format!("{} {}", message.state.as_str(), message.id))?,
-            }
-        }
-        outcome
-    }
-    .await;
-    stop(engine, done).await
-}
-
-/// Waits until the server has taken a message or never will.
-pub(crate) async fn settled(
-    engine: &EngineHandle,
-    waiting: &mut Waiting,
-    id: MessageId,
-    to: &Handle,
-) -> Result<(), Failure> {
-    let mut bar = files::Bar::new();
-    loop {
-        match engine.find(id).await?.map(|message| message.state) {
-            Some(MessageState::Queued) => {
-                if let Some(fault) = files::fault(engine, id).await? {
-                    return Err(files::failed(fault, true));
-                }
-            }
-            Some(MessageState::Accepted | MessageState::Delivered | MessageState::Read | MessageState::Received) => {
-                return Ok(());
-            }
-            Some(MessageState::Rejected(RejectReason::UnknownRecipient)) => {
-                return Err(Failure::new(Kind::Refused, format!("nobody has the handle {to}")));
-            }
-            None => return Err(Failure::new(Kind::Failed, "the message is not in the database")),
-        }
-        waiting.check_connection()?;
-        match waiting.next().await {
-            News::Event(Some(Event::IdentityChanged { handle, .. })) if handle.as_ref() == Some(to) => {
-                let text = format!("the identity of {to} has changed; the message stays queued");
-                return Err(Failure::new(Kind::Failed, text).hint(IDENTITY));
-            }
-            News::Event(Some(Event::File { step, message, .. })) if message.id == id => {
-                waiting.moved();
-                bar.show(step);
-            }
-            News::Event(Some(Event::BadKeys { .. })) => {
-                output::note("the server gave keys that do not verify; trying again");
-            }
-            News::Event(_) => {}
-            News::TimedOut => return Err(waiting.timed_out()),
-            News::Interrupted => return Err(Failure::new(Kind::Failed, "interrupted; the message stays queued")),
-        }
-    }
 }
 
 async fn listen(arguments: &Arguments, count: Option<u64>) -> Result<(), Failure> {
@@ -403,14 +260,14 @@ fn tell(json: bool, event: &Event) -> io::Result<()> {
             false => output::line(DEVICES_CHANGED),
         },
         Event::Changed { with, id, change } => {
-            let object = output::changed_object(with.as_ref(), *id, *change);
-            match (json, output::changed(with.as_ref(), *change)) {
+            let object = messages::changed_object(with.as_ref(), *id, *change);
+            match (json, messages::changed(with.as_ref(), *change)) {
                 (true, _) => output::json_line(&object),
                 (false, Some(text)) => output::line(&text),
                 (false, None) => Ok(()),
             }
         }
-        Event::File { with, message, step } => files::tell(json, with.as_ref(), message.id, *step),
+        Event::File { with, message, step } => transfer::tell(json, with.as_ref(), message.id, *step),
         Event::Network(status) => match json {
             true => output::json_line(&network::status_object(status)),
             // A line of it is told where it is waited for.
@@ -436,9 +293,9 @@ async fn outbox(arguments: &Arguments) -> Result<(), Failure> {
     let engine = open(arguments, false)?;
     let pending = engine.handle().pending(PENDING_MAX).await;
     for Pending { message, why } in stop(engine, pending.map_err(Failure::from)).await? {
-        let spoken = format!("{}: {} [{}]", output::peer(&message), output::spoken(&message), why.as_str());
+        let spoken = format!("{}: {} [{}]", messages::peer(&message), messages::spoken(&message), why.as_str());
         match arguments.json {
-            true => output::json_line(&output::pending_object(&message, why))?,
+            true => output::json_line(&messages::pending_object(&message, why))?,
             false => output::line(&spoken)?,
         }
     }
@@ -450,10 +307,10 @@ async fn retry(arguments: &Arguments, with: &Handle, message: MessageId) -> Resu
     let done = async {
         let mut waiting = Waiting::new(&engine, Some(arguments.patience(&engine)))?;
         engine.handle().retry(with.clone(), message).await?;
-        settled(&engine.handle(), &mut waiting, message, with).await?;
+        sending::settled(&engine.handle(), &mut waiting, message, with).await?;
         if let Some(message) = engine.handle().find(message).await? {
             match arguments.json {
-                true => output::json_line(&output::sent_object(&message))?,
+                true => output::json_line(&messages::sent_object(&message))?,
                 false => output::line(&format!("{} {}", message.state.as_str(), message.id))?,
             }
         }
@@ -468,8 +325,8 @@ async fn search(arguments: &Arguments, question: Question, with: Option<Handle>,
     let found = engine.handle().search(question, with, limit).await;
     for message in stop(engine, found.map_err(Failure::from)).await? {
         match arguments.json {
-            true => output::json_line(&output::history_object(&message))?,
-            false => output::line(&format!("{}: {}", output::peer(&message), output::spoken(&message)))?,
+            true => output::json_line(&messages::history_object(&message))?,
+            false => output::line(&format!("{}: {}", messages::peer(&message), messages::spoken(&message)))?,
         }
     }
     Ok(())
@@ -492,7 +349,7 @@ async fn history(arguments: &Arguments, with: &Handle, page: Page, limit: u32) -
 }
 
 async fn status(arguments: &Arguments) -> Result<(), Failure> {
-    let home = home(arguments)?;
+    let home = arguments.home()?;
     let engine = open(arguments, false)?;
     let done = async {
         let status = engine.handle().status().await?;

@@ -8,6 +8,7 @@ use endtoend_client::handle::Handle;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::messages;
 use crate::output;
 
 /// Messages and notices taken from the database at a time.
@@ -25,7 +26,7 @@ impl Line<'_> {
     /// For people.
     pub(crate) fn spoken(&self) -> String {
         match self {
-            Self::Message(message) => output::spoken(message),
+            Self::Message(message) => messages::spoken(message),
             Self::Notice(notice) => spoken(notice),
         }
     }
@@ -33,7 +34,7 @@ impl Line<'_> {
     /// As `listen --json` and `chat --json` print it.
     pub(crate) fn received_object(&self) -> Value {
         match self {
-            Self::Message(message) => output::received_object(message),
+            Self::Message(message) => messages::received_object(message),
             Self::Notice(notice) => object(notice),
         }
     }
@@ -41,7 +42,7 @@ impl Line<'_> {
     /// As `history --json` prints it.
     pub(crate) fn history_object(&self) -> Value {
         match self {
-            Self::Message(message) => output::history_object(message),
+            Self::Message(message) => messages::history_object(message),
             Self::Notice(notice) => object(notice),
         }
     }

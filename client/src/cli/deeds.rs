@@ -6,10 +6,10 @@ use endtoend_protocol::{Emoji, Lifetime, MessageId, Text};
 use serde_json::json;
 
 use crate::args::Arguments;
-use crate::commands::{open, stop};
 use crate::failure::{Failure, Kind};
-use crate::output;
+use crate::opening::{open, stop};
 use crate::waiting::{News, Waiting};
+use crate::{messages, output};
 
 /// A reaction that somebody has typed.
 pub(crate) fn emoji(text: &str) -> Result<Emoji, Failure> {
@@ -82,7 +82,7 @@ pub(crate) async fn timer(
     let seconds = timer.map(Lifetime::as_secs);
     match (arguments.json, timer) {
         (true, _) => output::json_line(&json!({ "event": "timer", "with": with.as_str(), "lives_for_s": seconds }))?,
-        (false, Some(timer)) => output::line(&format!("messages disappear after {}", output::lifetime(timer)))?,
+        (false, Some(timer)) => output::line(&format!("messages disappear after {}", messages::lifetime(timer)))?,
         (false, None) => output::line("messages stay")?,
     }
     Ok(())

@@ -11,12 +11,13 @@ use endtoend_client::nickname::Nickname;
 use endtoend_protocol::MessageId;
 use serde_json::json;
 
-use crate::account::done;
 use crate::args::{self, Arguments};
-use crate::commands::{open, settled, stop};
 use crate::failure::{Failure, Kind};
+use crate::opening::{open, stop};
+use crate::output::done;
+use crate::sending::settled;
 use crate::waiting::Waiting;
-use crate::{output, people};
+use crate::{messages, people};
 
 pub(crate) async fn card(arguments: &Arguments, what: &args::Card) -> Result<(), Failure> {
     match what {
@@ -46,7 +47,7 @@ async fn pass_on(
     }
     .await;
     if let Some(message) = stop(engine, sent).await? {
-        done(arguments, &output::sent_object(&message), &format!("{} {}", message.state.as_str(), message.id))?;
+        done(arguments, &messages::sent_object(&message), &format!("{} {}", message.state.as_str(), message.id))?;
     }
     Ok(())
 }

@@ -7,12 +7,11 @@ use endtoend_client::nickname::Nickname;
 use endtoend_protocol::{Muted, Text, UnixMillis};
 use serde_json::{Value, json};
 
-use crate::account::done;
 use crate::args::{self, Arguments, Mute};
-use crate::commands::{open, stop};
 use crate::failure::{Failure, Kind};
-use crate::output;
-use crate::people;
+use crate::opening::{open, stop};
+use crate::output::{self, done};
+use crate::{messages, people};
 
 /// Drafts that `draft` prints: as many as there may be.
 const DRAFTS_SHOWN: u32 = endtoend_client::database::DRAFTS_MAX;
@@ -60,7 +59,7 @@ fn object(Conversation { contact, last, unread }: &Conversation) -> Value {
         "event": "conversation", "with": people::name(contact), "standing": contact.standing.as_str(),
         "nickname": contact.nickname.as_ref().map(Nickname::as_str),
         "face_name": contact.face_name.as_ref().map(Nickname::as_str), "unread": unread,
-        "last": last.as_ref().map(output::history_object), "pinned": contact.arrangement.pinned,
+        "last": last.as_ref().map(messages::history_object), "pinned": contact.arrangement.pinned,
         "muted": muted.at(clock::now()), "muted_until_ms": muted_until(muted).map(UnixMillis::get),
     })
 }
@@ -79,7 +78,7 @@ fn line(Conversation { contact, last, unread }: &Conversation) -> String {
         text.push_str(&format!(", {unread} unread"));
     }
     if let Some(last) = last {
-        text.push_str(&format!(": {}", output::spoken(last)));
+        text.push_str(&format!(": {}", messages::spoken(last)));
     }
     text
 }

@@ -11,12 +11,16 @@ mod faces;
 mod failure;
 mod files;
 mod kept;
+mod messages;
 mod network;
+mod opening;
 mod output;
 mod password;
 mod people;
 mod qr;
+mod sending;
 mod shells;
+mod transfer;
 mod waiting;
 mod whole;
 

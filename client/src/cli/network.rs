@@ -14,10 +14,9 @@ use endtoend_client::transport::{
 };
 use serde_json::{Value, json};
 
-use crate::account::done;
-use crate::args::{Arguments, Bridges, Tor};
-use crate::commands::{CONNECT_TIMEOUT, home};
+use crate::args::{Arguments, Bridges, CONNECT_TIMEOUT, Tor};
 use crate::failure::{Failure, Kind};
+use crate::output::done;
 use crate::{output, password};
 
 /// The settings with what the command line says. Asks a person before his address is shown to anybody.
@@ -169,7 +168,7 @@ pub(crate) async fn tor(arguments: &Arguments, what: &Tor) -> Result<(), Failure
 }
 
 fn open(arguments: &Arguments) -> Result<Profile, Failure> {
-    let home = home(arguments)?;
+    let home = arguments.home()?;
     if !Profile::exists(&home) {
         return Err(endtoend_client::profile::ProfileError::Missing(home).into());
     }

@@ -7,10 +7,10 @@ use endtoend_client::handle::Handle;
 use endtoend_client::nickname::Nickname;
 use serde_json::{Value, json};
 
-use crate::account::done;
 use crate::args::{Arguments, Contacts, Verify};
-use crate::commands::{open, stop};
 use crate::failure::{Failure, IDENTITY, Kind};
+use crate::opening::{open, stop};
+use crate::output::done;
 use crate::waiting::{News, Waiting};
 use crate::{output, qr};
 

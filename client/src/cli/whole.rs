@@ -9,10 +9,11 @@ use endtoend_client::profile::{Profile, ProfileError};
 use endtoend_client::transport::{Network, NetworkSettings};
 use serde_json::json;
 
-use crate::account::{LATE, confirm, done};
+use crate::account::{LATE, confirm};
 use crate::args::Arguments;
-use crate::commands::{CONNECT_TIMEOUT, home, open, stop};
 use crate::failure::{Failure, Kind};
+use crate::opening::{open, stop};
+use crate::output::done;
 use crate::{network, output, password};
 
 pub(crate) async fn backup(arguments: &Arguments, to: &Path, passphrase: Option<&Path>) -> Result<(), Failure> {
@@ -48,7 +49,7 @@ pub(crate) async fn restore(
     server_password: Option<&Path>,
 ) -> Result<(), Failure> {
     let server_password = server_password.map(password::server_password).transpose()?;
-    let home = home(arguments)?;
+    let home = arguments.home()?;
     let known = Profile::exists(&home);
     let password = password::ask(arguments, !known)?;
     let passphrase = password::passphrase(passphrase, false)?;
@@ -65,7 +66,7 @@ pub(crate) async fn restore(
     let returning = match history_only {
         true => None,
         false => {
-            let connect_timeout = CONNECT_TIMEOUT.min(arguments.timeout());
+            let connect_timeout = arguments.connect_timeout();
             let (handle, given) = (opened.handle().clone(), Some(opened.provision()?));
             let secret = password.as_bytes();
             let prove =
