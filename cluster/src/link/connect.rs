@@ -11,7 +11,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 
-use super::edge::EDGE_SILENCE_MAX;
+use super::timings::EDGE_SILENCE_MAX;
 use super::tls::{self, EDGE_ALPN, JOIN_ALPN, LINK_ALPN, LinkKey, TlsError, Untrusted, key_of, may_link};
 use super::wire::{Hello, Versions, WireError, put, take};
 use crate::join::Exporter;

@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsStream;
 
 use super::connect::{ConnectError, connect, read_frame};
+use super::timings::EDGE_SILENCE_MAX;
 use super::tls::{LinkKey, edge_client};
 use super::wire::put;
 use crate::edge::{self, EDGE_NEWS_BYTES_MAX, EdgeAnswer, EdgeNews, EdgeQuestion, Offers};
@@ -24,8 +25,6 @@ const QUESTION_MAX: Duration = Duration::from_secs(10);
 const STILL_EACH: Duration = Duration::from_secs(1);
 /// An edge that takes nothing for so long is gone.
 const WRITE_MAX: Duration = Duration::from_secs(10);
-/// A node that says nothing for so long is gone, for an edge.
-pub const EDGE_SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// Why an edge is told nothing more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

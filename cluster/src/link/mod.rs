@@ -22,12 +22,12 @@ mod tls;
 pub mod wire;
 
 pub use connect::ConnectError;
-pub use edge::{EDGE_SILENCE_MAX, EdgeConnection};
+pub use edge::EdgeConnection;
 pub use health::{Counters, PeerHealth};
 pub use hooks::{Hooks, Welcomes};
 pub use join::{JOIN_ANSWER_BYTES_MAX, JoinConnection};
 pub use links::{Links, LinksConfig, LinksTask};
-pub use timings::{BadLinkTimings, LinkTimings};
+pub use timings::{BadLinkTimings, EDGE_SILENCE_MAX, LinkTimings};
 pub use tls::{BadLinkKey, LinkKey, Untrusted};
 
 /// Why a life of a link has ended.

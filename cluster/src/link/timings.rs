@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// A node that says nothing for so long is gone, for an edge.
+pub const EDGE_SILENCE_MAX: Duration = Duration::from_secs(5);
+
 /// Times of links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkTimings {

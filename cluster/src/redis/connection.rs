@@ -12,8 +12,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::BELIEVED;
 use super::breaker::{Breaker, Failure, Life};
-use super::place::{HostPort, RedisAt, connect};
+use super::place::RedisAt;
 use super::sentinels::Watch;
+use super::server::{HostPort, connect};
 use super::shards::Shards;
 use crate::clock;
 

@@ -5,14 +5,16 @@ mod breaker;
 mod connection;
 mod place;
 mod sentinels;
+mod server;
 mod shards;
 
 use std::time::Duration;
 
 pub(crate) use connection::Seeker;
 pub use connection::{Away, Greeting, NotGreeted, SharedRedis};
-pub use place::{BadHostPort, HostPort, Manner, RedisAt};
+pub use place::RedisAt;
 pub use sentinels::Sentinels;
+pub use server::{BadHostPort, HostPort, Manner};
 pub use shards::Shards;
 
 /// How long a primary is asked without a majority of sentinels that names it. A primary that has taken its place waits so much

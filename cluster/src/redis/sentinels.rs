@@ -13,7 +13,7 @@ use redis::{Client, RedisError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::place::{HostPort, Manner, connect};
+use super::server::{HostPort, Manner, connect};
 
 /// A sentinel that takes longer for its answer, its connection included, is not waited for.
 const ANSWER_MAX: Duration = Duration::from_millis(500);

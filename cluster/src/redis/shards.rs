@@ -11,7 +11,7 @@ use redis::{Client, ErrorKind, RedisError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::place::{HostPort, Manner, connect};
+use super::server::{HostPort, Manner, connect};
 
 /// A node that takes longer for its answer, its connection included, is not waited for.
 const ANSWER_MAX: Duration = Duration::from_millis(1_000);

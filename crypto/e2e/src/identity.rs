@@ -9,9 +9,8 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::envelope;
-use crate::overlay::{LAST_RESORT, ONE_TIME};
 use crate::random::Rand09;
-use crate::records::{Changes, RecordKey, Records, RecordsError};
+use crate::records::{Changes, LAST_RESORT, ONE_TIME, RecordKey, Records, RecordsError};
 
 const VERSION: u8 = 1;
 const ENVELOPE_KEY_DOMAIN: &[u8] = b"endtoend 2026-11 envelope key signature v1";

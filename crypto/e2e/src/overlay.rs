@@ -15,13 +15,9 @@ use libsignal_protocol::{
 use zeroize::Zeroizing;
 
 use crate::identity::Own;
-use crate::records::{Changes, RecordKey, Records, RecordsError};
+use crate::records::{Changes, LAST_RESORT, ONE_TIME, RecordKey, Records, RecordsError};
 
 type Result<T> = std::result::Result<T, SignalProtocolError>;
-
-/// First byte of a kept ML-KEM pre-key: handed out once, or again and again.
-pub(crate) const ONE_TIME: u8 = 0;
-pub(crate) const LAST_RESORT: u8 = 1;
 
 /// The records of one device, and what an operation changes in them.
 pub(crate) struct Overlay<'a> {

@@ -12,6 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::envelope::ReadyKeys;
 
+/// First byte of a kept ML-KEM pre-key: handed out once, or again and again.
+pub(crate) const ONE_TIME: u8 = 0;
+pub(crate) const LAST_RESORT: u8 = 1;
+
 /// Names a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RecordKey {
