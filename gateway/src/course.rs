@@ -12,9 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use endtoend_protocol::{Address, RetryReason, limits};
-
-use crate::receipt::Outcome;
+use endtoend_protocol::{Address, limits};
 
 /// Devices to which something is to come again that are told apart, of one sender. Beyond, all devices wait for the rest of them
 /// together.
@@ -85,17 +83,6 @@ impl Closed {
             Some(lane) if lane.untold > 0 || all.is_none() => Some(lane),
             _ => all,
         }
-    }
-}
-
-/// Whether the sender is to send the same envelope again, in its place. One for other devices is sealed anew.
-pub(crate) const fn is_to_come_again(outcome: Outcome) -> bool {
-    match outcome {
-        Outcome::Retry(RetryReason::Devices)
-        | Outcome::Superseded
-        | Outcome::Accepted { .. }
-        | Outcome::Rejected(_) => false,
-        Outcome::Retry(_) | Outcome::Limited { .. } => true,
     }
 }
 
@@ -310,20 +297,6 @@ mod tests {
         course.refuse(to(1), 9);
         assert!(!course.lets_in(to(1), 3, NOTHING), "it is the fourth");
         assert!(course.lets_in(to(1), 4, NOTHING));
-    }
-
-    #[test]
-    fn only_what_comes_again_as_it_is_is_waited_for() {
-        use endtoend_protocol::{RejectReason, UnixMillis};
-        let at = UnixMillis::new(1);
-        assert!(is_to_come_again(Outcome::Retry(RetryReason::QueueFull)));
-        assert!(is_to_come_again(Outcome::Limited { retry_after: std::time::Duration::from_secs(1) }));
-        let never = Outcome::Rejected(RejectReason::UnknownRecipient);
-        assert!(
-            ![Outcome::Accepted { at }, never, Outcome::Retry(RetryReason::Devices)]
-                .map(is_to_come_again)
-                .contains(&true)
-        );
     }
 
     /// In each step one comes in, to a device of its own, and it takes so many steps until its sender knows of a refusal. How many

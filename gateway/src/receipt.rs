@@ -7,7 +7,7 @@ use actix::{Message, Recipient};
 use endtoend_protocol::{Address, EnvelopeId, RejectReason, RetryReason, UnixMillis};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::course::{Turn, is_to_come_again};
+use crate::course::Turn;
 
 /// What became of a `Send`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,16 @@ pub(crate) enum Outcome {
     Limited { retry_after: Duration },
     /// Never.
     Rejected(RejectReason),
+}
+
+impl Outcome {
+    /// Whether the sender is to send the same envelope again, in its place. One for other devices is sealed anew.
+    pub(crate) const fn is_to_come_again(self) -> bool {
+        match self {
+            Self::Retry(RetryReason::Devices) | Self::Superseded | Self::Accepted { .. } | Self::Rejected(_) => false,
+            Self::Retry(_) | Self::Limited { .. } => true,
+        }
+    }
 }
 
 /// Tells a connection what became of a `Send` of its client.
@@ -86,7 +96,7 @@ impl<A: Answer> Receipt<A> {
         if let Some(sender) = self.sender.take() {
             drop(self.memory.take());
             let Self { id, to, .. } = *self;
-            if is_to_come_again(outcome)
+            if outcome.is_to_come_again()
                 && let Some(turn) = self.turn.take()
             {
                 turn.refused(to);
@@ -117,6 +127,16 @@ mod tests {
     use tokio::sync::{Semaphore, mpsc};
 
     use super::*;
+
+    #[test]
+    fn only_what_comes_again_as_it_is_is_waited_for() {
+        assert!(Outcome::Retry(RetryReason::QueueFull).is_to_come_again());
+        assert!(Outcome::Limited { retry_after: Duration::from_secs(1) }.is_to_come_again());
+        let never = Outcome::Rejected(RejectReason::UnknownRecipient);
+        for outcome in [Outcome::Accepted { at: UnixMillis::new(1) }, never, Outcome::Retry(RetryReason::Devices)] {
+            assert!(!outcome.is_to_come_again(), "{outcome:?}");
+        }
+    }
 
     struct Probe(mpsc::UnboundedSender<Outcome>);
     impl Actor for Probe {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use endtoend_protocol::{Address, EnvelopeId};
 
 use super::rules::to_wire;
-use crate::course::{Course, Turn, is_to_come_again};
+use crate::course::{Course, Turn};
 use crate::receipt::Outcome;
 use crate::router::Lanes;
 
@@ -58,7 +58,7 @@ impl Entry {
     pub(crate) fn settled(&mut self, id: EnvelopeId, to: Address, outcome: Outcome) -> Option<(u64, bool)> {
         self.lanes.settled(id);
         if to_wire(outcome).is_to_come_again() {
-            self.course.tell(to, is_to_come_again(outcome));
+            self.course.tell(to, outcome.is_to_come_again());
         }
         let numbers = self.numbers.get_mut(&id)?;
         let first = numbers.pop_front();

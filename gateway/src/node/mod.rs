@@ -1,5 +1,6 @@
 //! One running node: what its parts are, and how they are put together.
 
+mod address;
 mod care;
 mod certificates;
 mod data_dir;

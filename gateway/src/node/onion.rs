@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use super::address::endtoend_address;
 use super::data_dir::{DataDir, DataDirError};
 use super::error::ServeError;
 use super::identity::Pin;
 use super::secrets::{self, ONION_KEY, Outside};
-use super::serve::endtoend_address;
 use crate::admin::OnionShown;
 use crate::config::{OnionConfig, OnionHost};
 use crate::onion::{FOLDER, OnionKey, OnionState};

@@ -1,7 +1,7 @@
 //! From a configuration to a running node, and back.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::Common;
+use super::address::{endtoend_address, host, with_port};
 use super::care::take_care;
 use super::certificates::{Leaf, leaf_names, tls_config};
 use super::data_dir::DataDir;
@@ -333,21 +334,4 @@ fn server_password(path: &Path) -> Result<Option<ServerPassword>, ServeError> {
     let bytes = bytes.map_err(|error| unusable(Some(error)))?;
     let line = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
     ServerPassword::new(Zeroizing::new(line.to_vec())).map(Some).ok_or_else(|| unusable(None))
-}
-
-/// Under what clients reach the node.
-fn host(names: &[String], listen: IpAddr) -> String {
-    names.first().cloned().unwrap_or_else(|| match listen {
-        ip if ip.is_unspecified() => "localhost".to_owned(),
-        ip => ip.to_string(),
-    })
-}
-
-fn with_port(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-/// The one line that a person hands to another.
-pub(super) fn endtoend_address(host: &str, port: u16, pin: Pin) -> String {
-    format!("endtoend://{}/#pin={pin}", with_port(host, port))
 }

@@ -5,7 +5,7 @@ use endtoend_storage::{Append, AppendOutcome, Seq, Tray};
 
 use super::group_commit::{Claim, LaneName, Write};
 use super::messages::{Persist, Persisted, Then};
-use crate::course::{Turn, is_to_come_again};
+use crate::course::Turn;
 use crate::letter::Letter;
 use crate::receipt::Outcome;
 
@@ -50,7 +50,7 @@ impl<M, R> Persist<M, R> {
     /// mailbox second; and before the sender hears of it, so that whatever it sends next reaches that mailbox after the
     /// wake-up.
     pub(crate) fn concluded(self, outcome: Option<AppendOutcome>) -> impl Iterator<Item = Told<M, R>> {
-        if is_to_come_again(outcome_for_sender(outcome, self.letter.accepted_at)) {
+        if outcome_for_sender(outcome, self.letter.accepted_at).is_to_come_again() {
             // Before the next batch is put together.
             self.refuse();
         }

@@ -14,7 +14,7 @@ use super::store::Read;
 use super::weather::Fault;
 use super::world::World;
 use crate::connection::{Attachment, Leave};
-use crate::course::{Turn, is_to_come_again};
+use crate::course::Turn;
 use crate::elsewhere::READS_FROM;
 use crate::letter::Letter;
 use crate::mailbox::{Action, AttachmentId, Caller};
@@ -232,7 +232,7 @@ impl World {
             Some(News::Settled(settled)) => {
                 connection.lanes.settled(settled.id);
                 if let Outcome::Retry(_) | Outcome::Superseded | Outcome::Limited { .. } = settled.outcome {
-                    connection.course.tell(settled.to, is_to_come_again(settled.outcome));
+                    connection.course.tell(settled.to, settled.outcome.is_to_come_again());
                 }
                 self.say_down(id, Down::Settled(settled.id, settled.outcome));
             }

@@ -12,7 +12,7 @@ use endtoend_storage::{Relation, Standing, Tray};
 use super::super::retry_after_ms;
 use super::{Connection, Context};
 use crate::clock;
-use crate::course::{Course, Turn, is_to_come_again};
+use crate::course::{Course, Turn};
 use crate::letter::Letter;
 use crate::limits::{Operation, Subject};
 use crate::receipt::{Outcome, Receipt, SendSettled};
@@ -130,7 +130,7 @@ impl Connection {
         if let Outcome::Retry(_) | Outcome::Superseded | Outcome::Limited { .. } = outcome {
             self.retries += 1;
             if let Some((_, course)) = self.heard.as_ref().filter(|_| by_receipt) {
-                course.tell(to, is_to_come_again(outcome));
+                course.tell(to, outcome.is_to_come_again());
             }
         }
         let after = clock::monotonic().saturating_duration_since(arrived);
