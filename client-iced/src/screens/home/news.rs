@@ -113,6 +113,15 @@ impl Home {
                 true => self.picture_came(of, scale, drawn),
                 false => Vec::new(),
             },
+            News::Face(of, picture) => self.face_came(of, picture),
+            News::OwnFace(own) => {
+                self.own_face_came(own);
+                Vec::new()
+            }
+            News::FaceSet(Ok(own)) => {
+                self.own_face_came(Ok(own.clone()));
+                self.settings_news(News::FaceSet(Ok(own)))
+            }
             News::FirstUnread(with, first) => {
                 if let Some(chat) = self.chat.as_mut().filter(|chat| chat.with == with) {
                     chat.divider = first;
@@ -191,7 +200,19 @@ impl Home {
                 self.code_came(&link);
                 self.settings_news(News::OwnLink(link))
             }
-            News::Settings(_)
+            News::Network(status) => {
+                self.network = status;
+                Vec::new()
+            }
+            News::NetworkChosen(_)
+            | News::NetworkSet(_)
+            | News::Circuits(_)
+            | News::Checked(_)
+            | News::Bridges(_)
+            | News::Programs(_)
+            | News::FaceSet(Err(_))
+            | News::FaceSource(_)
+            | News::Settings(_)
             | News::Devices(_)
             | News::Digits(_)
             | News::LetIn(_)
@@ -214,7 +235,7 @@ impl Home {
 
     /// Looks at everything once more.
     fn everything(&mut self) -> Vec<Action> {
-        let mut actions = vec![Action::Order(Order::Conversations)];
+        let mut actions = vec![Action::Order(Order::Conversations), Action::Order(Order::OwnFace)];
         if let Some(chat) = &mut self.chat {
             actions.extend(chat.again());
             actions.push(Action::Order(Order::Timer(chat.with.clone())));
@@ -254,6 +275,10 @@ impl Home {
                     chat.timer = timer;
                 }
                 Vec::new()
+            }
+            // Another device of this account has settled something about it: how it shows itself, perhaps.
+            Event::Changed { with: Some(with), change: Change::Settled, .. } if with == self.me.handle => {
+                self.everything()
             }
             Event::Changed { with: Some(with), id, change } => {
                 // What is gone, or says something else, is not to be read among what was found.

@@ -13,7 +13,6 @@ use super::{Home, Message, files};
 use crate::app::Action;
 use crate::calendar::{Present, span};
 use crate::failure::Failure;
-use crate::identicon::identicon;
 use crate::order::Order;
 use crate::qr::Code;
 use crate::strings::Strings;
@@ -144,10 +143,7 @@ impl Home {
             button(text("×").size(size::HEAD)).padding([2, 10]).style(styles::plain).on_press(Message::Panel(false)),
         ]
         .align_y(Center);
-        let who = column![identicon(chat.with.as_str(), 88), text(chat.with.as_str()).size(size::HEAD).font(STRONG)]
-            .spacing(12)
-            .align_x(Center)
-            .width(Fill);
+        let who = self.who(t, chat);
         let mut lives: Vec<Life> =
             LIVES.into_iter().map(|seconds| life(t, seconds.and_then(Lifetime::from_secs))).collect();
         let life_now = life(t, chat.timer);
@@ -183,6 +179,27 @@ impl Home {
             .width(Fill)
             .height(Fill)
             .style(styles::ground)
+            .into()
+    }
+
+    /// How this person looks, what they are called, and by which handle they are told apart from everybody else.
+    fn who<'a>(&'a self, t: &'a Strings, chat: &'a Chat) -> Element<'a, Message> {
+        let known = self.contact(&chat.with);
+        let name = known.and_then(|known| known.contact.name());
+        let shown = text(name.map_or(chat.with.as_str(), Nickname::as_str)).size(size::HEAD).font(STRONG);
+        let theirs = known.and_then(|known| known.contact.face_name.as_ref());
+        let said = theirs.map(|name| t.with("face-name-theirs", [("name", name.as_str())]));
+        let centered = |words: text::Text<'a>| words.width(Fill).align_x(Center);
+        column![self.avatar(known, chat.with.as_str(), 88)]
+            .push(
+                column![centered(shown)]
+                    .push(name.map(|_| centered(ui::body(chat.with.as_str()))))
+                    .push(said.map(|said| centered(ui::small(said))))
+                    .spacing(4),
+            )
+            .spacing(12)
+            .align_x(Center)
+            .width(Fill)
             .into()
     }
 
