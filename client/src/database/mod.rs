@@ -39,6 +39,8 @@ mod whole;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_killed;
+#[cfg(test)]
 mod tests_removal;
 #[cfg(test)]
 mod tests_search;

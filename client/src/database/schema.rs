@@ -347,6 +347,12 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> 
     Ok(transaction.commit()?)
 }
 
+/// How many migrations a file has seen.
+#[cfg(test)]
+pub(super) fn version_of(connection: &Connection) -> usize {
+    version(connection).unwrap()
+}
+
 /// Undoes all migrations but the first. Keys and messages stay.
 #[cfg(test)]
 pub(super) fn downgrade(connection: &Connection) {
