@@ -10,7 +10,7 @@ use endtoend_client::database::{DatabaseError, FileFault};
 use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::{
     AccountError, AddError, ArrangeError, AttachError, DecideError, FaceError, FileError, NicknameError, OfflineReason,
-    RequestError, SendError, StartError, VerifyError,
+    RemoveError, RequestError, SendError, StartError, VerifyError,
 };
 use endtoend_client::face::PortraitError;
 use endtoend_client::files::{PrepareError, SaveError};
@@ -326,6 +326,18 @@ impl From<PortraitError> for Failure {
             PortraitError::Unreadable(source) => Self::unreadable(&source),
             PortraitError::TooLong => Self::new("portrait-too-long"),
             PortraitError::NoPicture => Self::new("portrait-bad"),
+        }
+    }
+}
+
+impl From<RemoveError> for Failure {
+    fn from(error: RemoveError) -> Self {
+        match error {
+            RemoveError::Unknown(_) => Self::new("person-unknown"),
+            RemoveError::Oneself => Self::new("removal-oneself"),
+            RemoveError::Blocked(_) => Self::new("removal-blocked"),
+            RemoveError::Database(error) => error.into(),
+            RemoveError::Stopped => Self::new("engine-stopped"),
         }
     }
 }

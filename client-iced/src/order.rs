@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use endtoend_client::address::ServerAddress;
 use endtoend_client::contact_link::ContactLink;
-use endtoend_client::database::{Conversation, Draft, MessageRef, Notice, Page, Settings, Standing, StoredMessage};
-use endtoend_client::engine::{ConnectionState, Deed, Event, OwnDevice, Verification, Way};
+use endtoend_client::database::{
+    Conversation, Draft, MessageRef, Notice, Page, PeerDevice, Settings, Standing, StoredMessage,
+};
+use endtoend_client::engine::{ConnectionState, Deed, Event, OwnDevice, Removing, Verification, Way};
 use endtoend_client::face::Cut;
 use endtoend_client::files::Source;
 use endtoend_client::handle::Handle;
@@ -122,6 +124,10 @@ pub enum Order {
     Add(Box<ContactLink>, bool),
     /// Messages with files from and to somebody, latest first.
     Shared(Handle),
+    /// The devices that somebody has.
+    DevicesOf(Handle),
+    /// Everything that was said with somebody goes, and perhaps that somebody.
+    RemoveConversation(Removing),
     /// What is told to others.
     Settings,
     /// Tell otherwise.
@@ -425,6 +431,10 @@ pub enum News {
     Compared(Handle, Result<Box<Verification>, Failure>),
     /// Messages with files.
     Shared(Handle, Result<Vec<StoredMessage>, Failure>),
+    /// The devices that somebody has.
+    DevicesOf(Handle, Result<Vec<PeerDevice>, Failure>),
+    /// A conversation is gone, or not.
+    Removed(Handle, Result<(), Failure>),
     /// How this account is passed on: a link.
     OwnLink(Result<String, Failure>),
     /// What is told to others.

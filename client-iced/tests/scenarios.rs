@@ -6,6 +6,8 @@ mod common;
 mod looking;
 #[path = "scenarios/network.rs"]
 mod network;
+#[path = "scenarios/removing.rs"]
+mod removing;
 #[path = "scenarios/showing.rs"]
 mod showing;
 

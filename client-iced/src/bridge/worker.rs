@@ -304,6 +304,14 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
             let found = engine.search(question, Some(with.clone()), SHARED_MAX).await;
             News::Shared(with, found.map_err(Failure::from))
         }
+        Order::DevicesOf(with) => {
+            let devices = engine.devices_of(with.clone()).await;
+            News::DevicesOf(with, devices.map_err(Failure::from))
+        }
+        Order::RemoveConversation(removing) => {
+            let with = removing.with.clone();
+            News::Removed(with, engine.remove(removing).await.map(|_| ()).map_err(Failure::from))
+        }
         Order::Drafts => News::Drafts(engine.drafts(DRAFTS_MAX).await.map_err(Failure::from)),
         Order::KeepDraft(with, text) => {
             let draft = text.map(|text| Draft { text, answers: None });

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use endtoend_client::database::{Conversation, Direction};
+use endtoend_client::database::{Conversation, Direction, PeerDevice};
 use endtoend_client::engine::Verification;
 use endtoend_client::face::Cut;
+use endtoend_protocol::{DeviceId, UnixMillis};
 use iced::widget::image::Handle as Pixels;
 
 use super::snapshots::{WINDOW, at_home, both, compare_talking, news, people};
@@ -13,7 +14,7 @@ use crate::order::{FaceRef, FaceSource, News, OwnFace};
 use crate::picture::{Drawn, Scale, draw_face, pack};
 use crate::screens::home;
 use crate::screens::home::settings::{self, face};
-use crate::testing::{conversation, handle, message};
+use crate::testing::{NOW, conversation, handle, message};
 
 /// A sun over the sea, which nobody takes for a pattern: the sun stands in this part of the width.
 fn scenery(width: u32, height: u32, sun: u32) -> Vec<u8> {
@@ -73,23 +74,50 @@ fn shown() -> Vec<Message> {
 #[test]
 fn people_as_they_show_themselves() {
     compare_talking("faces", WINDOW, || {
-        let verification = Verification {
-            with: handle("bob"),
-            safety_number: "001822755588308656584925423525269864589040893377070254469174".to_owned(),
-            own_identity: [1; 33],
-            peer_identity: [2; 33],
-            changed: false,
-            verified: false,
-        };
         let mut all = shown();
         all.push(at_home(home::Message::Panel(true)));
-        all.push(news(News::Verification(handle("bob"), Ok(Box::new(verification)))));
         all
     });
     compare_talking("faces-palette", WINDOW, || {
         let mut all = shown();
         all.push(at_home(home::Message::Palette(true)));
         all.push(at_home(home::Message::PaletteEdited("b".to_owned())));
+        all
+    });
+}
+
+/// Of bob, compared once, with a device that came later.
+fn compared() -> Vec<Message> {
+    let verification = Verification {
+        with: handle("bob"),
+        safety_number: "001822755588308656584925423525269864589040893377070254469174".to_owned(),
+        own_identity: [1; 33],
+        peer_identity: [2; 33],
+        changed: false,
+        verified: true,
+    };
+    let device = |number, days: u64, compared| PeerDevice {
+        device: DeviceId::new(number).unwrap(),
+        seen_at: Some(UnixMillis::new(NOW - days * 86_400_000)),
+        compared,
+    };
+    let mut known = showing("bob", "Bob the builder", 3);
+    known.contact.verified = true;
+    vec![
+        news(News::Conversation(handle("bob"), Ok(Some(Box::new(known))))),
+        at_home(home::Message::Panel(true)),
+        news(News::Verification(handle("bob"), Ok(Box::new(verification)))),
+        news(News::DevicesOf(handle("bob"), Ok(vec![device(1, 200, true), device(3, 2, false)]))),
+        news(News::Shared(handle("bob"), Ok(Vec::new()))),
+    ]
+}
+
+#[test]
+fn devices_of_a_person_and_a_conversation_that_is_to_go() {
+    compare_talking("devices-of", (1_180.0, 1_640.0), || compared());
+    compare_talking("removal", WINDOW, || {
+        let mut all = compared();
+        all.extend([at_home(home::Message::Remove), at_home(home::Message::RemoveContactToo(true))]);
         all
     });
 }

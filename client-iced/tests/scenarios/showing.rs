@@ -42,8 +42,8 @@ fn a_name_and_a_picture_are_shown_to_whom_was_accepted_and_go_again() {
     alice.write("face-name", "Alice of the harbour");
     alice.happens(Message::Dropped(file));
     alice.wait_for("How much of it");
-    alice.click("Show it to others");
-    alice.wait_until("it to be told", |alice| !alice.sees("Show it to others"));
+    alice.click("Show to others");
+    alice.wait_until("it to be told", |alice| !alice.sees("Show to others"));
     assert!(magenta(&mut alice) > 1_000, "as it is seen by others");
 
     // In the list, and above the conversation.
@@ -60,7 +60,7 @@ fn a_name_and_a_picture_are_shown_to_whom_was_accepted_and_go_again() {
     assert!(bob.sees("alice"));
 
     alice.click("Remove the picture");
-    alice.click("Show it to others");
+    alice.click("Show to others");
     bob.wait_until("the pattern", |bob| magenta(bob) == 0);
     alice.close();
     bob.close();
@@ -75,7 +75,7 @@ fn what_is_no_picture_is_not_shown_and_said_so() {
     alice.wait_for("How others see you");
     alice.happens(Message::Dropped(file));
     alice.wait_for("That is no JPEG, PNG or WebP picture, or it is damaged. Choose another one.");
-    assert!(!alice.sees("Show it to others"));
+    assert!(!alice.sees("Show to others"));
     alice.close();
     bob.close();
 }

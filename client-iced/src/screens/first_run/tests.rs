@@ -1,9 +1,7 @@
 //! The way to an account, and back.
 
-use endtoend_client::files::Source;
 use endtoend_client::transport::Choice;
 
-use super::course::stage_of;
 use super::*;
 use crate::order::{Entry, News};
 use crate::testing::server;

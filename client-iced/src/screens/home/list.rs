@@ -72,7 +72,9 @@ impl Home {
     pub(super) fn list<'a>(&'a self, t: &'a Strings, present: &'a Present) -> Element<'a, Message> {
         let me = row![
             self.own_avatar(36),
-            text(self.own_name()).size(size::BODY).font(STRONG).width(Fill).wrapping(text::Wrapping::None),
+            container(text(self.own_name()).size(size::BODY).font(STRONG).wrapping(text::Wrapping::None))
+                .width(Fill)
+                .clip(true),
             button(text("+").size(size::HEAD)).padding([4, 12]).style(styles::quiet).on_press(Message::NewChat),
             button(text(t.get("settings")).size(size::NOTE))
                 .padding([8, 10])

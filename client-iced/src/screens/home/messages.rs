@@ -63,6 +63,12 @@ pub enum Message {
     FileEdited(String),
     /// Those.
     FileDone,
+    /// The open conversation is to go: asks once more.
+    Remove,
+    /// With the contact, or without.
+    RemoveContactToo(bool),
+    /// It is meant.
+    RemovalDone,
     /// How it stands with the network.
     ShowNetwork,
     /// A picture of somebody is before the eyes.

@@ -10,6 +10,7 @@
 //! | `found.rs` | messages that were found |
 //! | `files.rs`, `lightbox.rs` | files: what is to be sent, and those of messages; pictures |
 //! | `picker.rs`, `asked.rs` | emoji to choose from; a link, a day, words to copy |
+//! | `removing.rs` | a conversation that is to go |
 //! | [`timeline`], [`pictures`], [`shelf`] | rules: which part of its history is in memory, and which of its pictures |
 //! | `avatar.rs` | how people look |
 //! | `list.rs`, `conversation.rs`, `lines.rs`, `composer.rs`, `panel.rs`, `view.rs` | what is to be seen |
@@ -34,6 +35,7 @@ pub mod palette;
 mod panel;
 pub mod picker;
 pub mod pictures;
+mod removing;
 pub mod settings;
 pub mod shelf;
 pub mod timeline;
@@ -365,6 +367,9 @@ impl Home {
             Message::SetTimer(lifetime) => return self.about_chat(|with| Order::Act(with, Deed::Timer(lifetime))),
             Message::Settings(true) => return self.open_settings(),
             Message::Settings(false) => self.settings = None,
+            Message::Remove => return self.ask_removal(),
+            Message::RemoveContactToo(contact) => return self.remove_contact_too(contact),
+            Message::RemovalDone => return self.removal_done(),
             Message::ShowNetwork => return self.show_network(),
             // The application keeps them.
             Message::Prefer(_) => {}

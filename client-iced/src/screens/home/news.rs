@@ -187,6 +187,11 @@ impl Home {
                 self.shared_came(&with, shared);
                 Vec::new()
             }
+            News::DevicesOf(with, devices) => {
+                self.devices_came(&with, devices);
+                Vec::new()
+            }
+            News::Removed(with, removed) => self.was_removed(with, removed),
             News::Code(code) => self.code_read(code),
             News::Decided(with, decided) => {
                 self.failure = decided.err().or(self.failure.take());
@@ -281,6 +286,9 @@ impl Home {
                 self.everything()
             }
             Event::Changed { with: Some(with), id, change } => {
+                if change == Change::Removed {
+                    self.found.hits.retain(|hit| hit.with != with);
+                }
                 // What is gone, or says something else, is not to be read among what was found.
                 if let (Some(id), Change::Expired | Change::Deleted | Change::Edited) = (id, change) {
                     self.found.forget(&with, id);

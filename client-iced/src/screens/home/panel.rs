@@ -1,7 +1,7 @@
 //! About the person whom the open conversation is with: what to compare, how long messages live, whether they may write.
 
 use endtoend_client::contact_link::ContactLink;
-use endtoend_client::database::{Body, MessageRef, Standing, StoredMessage};
+use endtoend_client::database::{Body, MessageRef, PeerDevice, Standing, StoredMessage};
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::Nickname;
 use endtoend_protocol::{Arrangement, Lifetime, Muted, UnixMillis};
@@ -30,6 +30,8 @@ pub(super) struct Details {
     code: Option<Result<Option<Code>, Failure>>,
     /// The system's window is open, to choose a picture of the other side's code in.
     choosing: bool,
+    /// As they are known here.
+    devices: Option<Result<Vec<PeerDevice>, Failure>>,
     /// Messages with files, latest first.
     shared: Option<Result<Vec<StoredMessage>, Failure>>,
 }
@@ -64,7 +66,9 @@ impl Home {
             Some(chat) if open => {
                 (chat.verification, chat.details) = (None, Details::default());
                 let with = chat.with.clone();
-                [Order::Verify(with.clone()), Order::Shared(with)].map(Action::Order).to_vec()
+                [Order::Verify(with.clone()), Order::DevicesOf(with.clone()), Order::Shared(with)]
+                    .map(Action::Order)
+                    .to_vec()
             }
             _ => Vec::new(),
         }
@@ -92,6 +96,13 @@ impl Home {
     pub(super) fn code_came(&mut self, link: &Result<String, Failure>) {
         if let Some(chat) = self.chat.as_mut().filter(|chat| chat.details.code_shown) {
             chat.details.code = Some(link.clone().map(|text| Code::of(&text)));
+        }
+    }
+
+    /// The devices of a person have come.
+    pub(super) fn devices_came(&mut self, with: &Handle, devices: Result<Vec<PeerDevice>, Failure>) {
+        if let Some(chat) = self.chat.as_mut().filter(|chat| chat.with == *with) {
+            chat.details.devices = Some(devices);
         }
     }
 
@@ -169,9 +180,11 @@ impl Home {
             .push(known.is_some().then(|| self.naming(t, chat)))
             .push(known.map(|known| arranging(t, present, known.contact.arrangement)))
             .push(self.comparison(t, chat))
+            .push(devices(t, present, chat, known.is_some_and(|known| known.contact.verified)))
             .push(shared(t, chat))
             .push((writes && standing == Some(Standing::Accepted)).then_some(timer))
             .push(standing.map(|standing| decide(t, standing)))
+            .push(known.map(|_| removal(t)))
             .push(space().height(8))
             .spacing(22)
             .padding(18);
@@ -355,6 +368,32 @@ fn shared<'a>(t: &'a Strings, chat: &'a Chat) -> Element<'a, Message> {
     };
     let none = files.is_empty().then(|| ui::note(t.get("shared-none")));
     Column::new().push(title).push(none).extend(files.iter().filter_map(line)).spacing(4).into()
+}
+
+/// Which devices the person has, and which of them came after their identity was compared.
+fn devices<'a>(t: &'a Strings, present: &Present, chat: &'a Chat, verified: bool) -> Element<'a, Message> {
+    let title = ui::strong(t.get("devices"));
+    let devices = match &chat.details.devices {
+        None => return column![title, ui::note(t.get("loading"))].spacing(6).into(),
+        Some(Err(failure)) => return column![title, ui::note(failure.say(t))].spacing(6).into(),
+        Some(Ok(devices)) => devices,
+    };
+    let line = |device: &PeerDevice| {
+        let name = ui::body(t.with("device-number", [("number", u64::from(device.device.get()))]));
+        let since = device.seen_at.map(|at| ui::small(t.with("device-known", [("when", present.brief(t, at))])));
+        let mark = match (verified, device.compared) {
+            (true, true) => Some(ui::small(t.get("device-compared")).style(styles::accent)),
+            (true, false) => Some(ui::small(t.get("device-later")).style(styles::bad)),
+            (false, _) => None,
+        };
+        column![name].push(since).push(mark).spacing(2).into()
+    };
+    let told = if devices.is_empty() { "devices-unknown" } else { "devices-of-note" };
+    Column::new().push(title).extend(devices.iter().map(line)).push(ui::note(t.get(told))).spacing(8).into()
+}
+
+fn removal<'a>(t: &'a Strings) -> Element<'a, Message> {
+    column![ui::quiet(t.get("removal"), Message::Remove), ui::note(t.get("removal-note"))].spacing(6).into()
 }
 
 fn decide<'a>(t: &'a Strings, standing: Standing) -> Element<'a, Message> {

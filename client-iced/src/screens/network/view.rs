@@ -119,6 +119,7 @@ impl Form {
             .on_action(move |action| on(Message::BridgesEdited(action)))
             .padding([10, 12])
             .size(size::NOTE)
+            .wrapping(text::Wrapping::WordOrGlyph)
             .height(BRIDGES_HEIGHT)
             .style(styles::editor);
         let press = |key: &'static str, message: Option<Message>| {

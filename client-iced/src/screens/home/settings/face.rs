@@ -189,12 +189,13 @@ fn square<'a>(source: &FaceSource, cut: Cut) -> Element<'a, Above> {
     let (x, y, side) = cut.square(source.drawn.width, source.drawn.height);
     let side = side.max(1);
     let seen = u32::from(SEEN);
-    image(source.drawn.handle.clone())
+    let cropped = image(source.drawn.handle.clone())
         .crop(Rectangle { x, y, width: side, height: side })
         .content_fit(iced::ContentFit::Fill)
         .width(seen)
-        .height(seen)
-        .into()
+        .height(seen);
+    // What draws here paints all of the picture.
+    container(cropped).width(seen).height(seen).clip(true).into()
 }
 
 /// Which square of the picture is shown.

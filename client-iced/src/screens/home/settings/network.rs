@@ -140,6 +140,9 @@ impl Home {
     /// How it stands, and what can be tried.
     fn standing<'a>(&'a self, t: &'a Strings, present: &'a Present, page: &'a NetworkPage) -> Element<'a, Above> {
         let (on_line, words) = self.connection_words(t, present);
+        // Why not stands below, with what is known of it.
+        let hindered = self.network.way == Some(Way::Tor) && self.network.tor.trouble().is_some();
+        let words = if hindered { t.get("offline-idle") } else { words };
         let dot = container(space().width(10).height(10)).width(10).height(10).style(styles::dot(on_line));
         let state = row![dot, ui::body(words).width(Fill)].spacing(10).align_y(Center);
         let busy = matches!(page.asked, Asked::Busy);
