@@ -9,9 +9,10 @@ use endtoend_client::contact_link::ContactLinkError;
 use endtoend_client::database::{DatabaseError, FileFault};
 use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::{
-    AccountError, AddError, ArrangeError, AttachError, DecideError, FileError, NicknameError, OfflineReason,
-    RequestError, SendError, StartError, VerifyError,
+    AccountError, AddError, ArrangeError, AttachError, DecideError, FaceError, FileError, NicknameError, OfflineReason,
+    RemoveError, RequestError, SendError, StartError, VerifyError,
 };
+use endtoend_client::face::PortraitError;
 use endtoend_client::files::{PrepareError, SaveError};
 use endtoend_client::handle::BadHandle;
 use endtoend_client::profile::ProfileError;
@@ -37,7 +38,8 @@ impl Failure {
         Self { key, detail: None }
     }
 
-    fn because(key: &'static str, detail: &dyn Display) -> Self {
+    /// With what the system or the network said.
+    pub(crate) fn because(key: &'static str, detail: &dyn Display) -> Self {
         Self { key, detail: Some(detail.to_string()) }
     }
 
@@ -113,11 +115,16 @@ impl From<TorTrouble> for Failure {
             TorTrouble::ClockWrong => Self::new("tor-clock-wrong"),
             TorTrouble::Blocked => Self::new("tor-blocked"),
             TorTrouble::BridgeRefused => Self::new("tor-bridge-refused"),
-            TorTrouble::ProgramMissing { .. } => Self::because("tor-program-missing", &trouble),
-            TorTrouble::ProgramFailed => Self::new("tor-program-failed"),
-            TorTrouble::Folder { .. } | TorTrouble::Failed { .. } | TorTrouble::NotBuilt => {
-                Self::because("tor-failed", &trouble)
+            TorTrouble::ProgramMissing { transport, wanted } if wanted.is_empty() => {
+                Self::because("tor-program-unknown", &transport)
             }
+            TorTrouble::ProgramMissing { transport, wanted } => {
+                Self::because("tor-program-missing", &format!("{transport}: {}", wanted.join(", ")))
+            }
+            TorTrouble::ProgramFailed => Self::new("tor-program-failed"),
+            TorTrouble::Folder { why } => Self::because("tor-folder", &why),
+            TorTrouble::Failed { why } => Self::because("tor-failed", &why),
+            TorTrouble::NotBuilt => Self::new("tor-not-built"),
             TorTrouble::Stuck => Self::new("tor-stuck"),
         }
     }
@@ -309,6 +316,38 @@ impl From<AttachError> for Failure {
             AttachError::Send(error) => error.into(),
             AttachError::Busy => Self::new("file-busy"),
             AttachError::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<PortraitError> for Failure {
+    fn from(error: PortraitError) -> Self {
+        match error {
+            PortraitError::Unreadable(source) => Self::unreadable(&source),
+            PortraitError::TooLong => Self::new("portrait-too-long"),
+            PortraitError::NoPicture => Self::new("portrait-bad"),
+        }
+    }
+}
+
+impl From<RemoveError> for Failure {
+    fn from(error: RemoveError) -> Self {
+        match error {
+            RemoveError::Unknown(_) => Self::new("person-unknown"),
+            RemoveError::Oneself => Self::new("removal-oneself"),
+            RemoveError::Blocked(_) => Self::new("removal-blocked"),
+            RemoveError::Database(error) => error.into(),
+            RemoveError::Stopped => Self::new("engine-stopped"),
+        }
+    }
+}
+
+impl From<FaceError> for Failure {
+    fn from(error: FaceError) -> Self {
+        match error {
+            FaceError::NotRegistered => Self::new("account-missing"),
+            FaceError::Database(error) => error.into(),
+            FaceError::Stopped => Self::new("engine-stopped"),
         }
     }
 }

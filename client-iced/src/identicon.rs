@@ -3,6 +3,7 @@
 use iced::advanced::renderer::{self, Quad};
 use iced::{Color, Element, Rectangle, Theme, border};
 
+use crate::picture::FACE_CORNER;
 use crate::square::{Figure, square};
 use crate::theme::Colors;
 
@@ -33,7 +34,7 @@ impl Face {
 impl Figure for Face {
     fn paint<Renderer: renderer::Renderer>(&self, renderer: &mut Renderer, theme: &Theme, bounds: Rectangle) {
         let size = bounds.width;
-        let ground = Quad { bounds, border: border::rounded(size * 0.28), ..Quad::default() };
+        let ground = Quad { bounds, border: border::rounded(size * FACE_CORNER), ..Quad::default() };
         renderer.fill_quad(ground, Colors::of(theme).face(self.hue));
         let (edge, cell) = (size * 0.19, size * 0.62 / 5.0);
         let (mut y, light) = (bounds.y + edge, Color { a: 0.95, ..Color::WHITE });

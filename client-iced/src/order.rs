@@ -1,15 +1,21 @@
 //! What the window asks for, and what it is told. Neither does anything.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use endtoend_client::address::ServerAddress;
 use endtoend_client::contact_link::ContactLink;
-use endtoend_client::database::{Conversation, Draft, MessageRef, Notice, Page, Settings, Standing, StoredMessage};
-use endtoend_client::engine::{ConnectionState, Deed, Event, OwnDevice, Verification, Way};
+use endtoend_client::database::{
+    Conversation, Draft, MessageRef, Notice, Page, PeerDevice, Settings, Standing, StoredMessage,
+};
+use endtoend_client::engine::{ConnectionState, Deed, Event, OwnDevice, Removing, Verification, Way};
+use endtoend_client::face::Cut;
 use endtoend_client::files::Source;
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::Nickname;
+use endtoend_client::transport::programs::Program;
+use endtoend_client::transport::{BridgeLine, NetworkSettings, NetworkStatus, TorTrouble};
 use endtoend_protocol::{Arrangement, DeviceId, InviteCode, Lifetime, MessageId, Text, UnixMillis};
 
 use crate::failure::Failure;
@@ -31,6 +37,18 @@ pub enum Order {
     Servers,
     /// What a code in a picture says: in this file, or in one that is chosen in the system's window.
     ReadCode(Option<PathBuf>),
+    /// Bridges: in this file, or in one that is chosen in the system's window, as lines or as a picture of a code.
+    ReadBridges(Option<PathBuf>),
+    /// Whether the programs are here that these bridges need.
+    Programs(Box<NetworkSettings>),
+    /// Which way the profile takes to the network.
+    Network,
+    /// Take this one.
+    SetNetwork(Box<NetworkSettings>),
+    /// From now on by other circuits through Tor.
+    NewCircuits,
+    /// Whether the server answers, and how soon.
+    Check,
     /// Keep what was chosen.
     Keep(Preferences),
     /// The list.
@@ -58,6 +76,14 @@ pub enum Order {
     Paste,
     /// The picture of a message, unpacked.
     Picture(Handle, MessageRef, Scale),
+    /// The picture that somebody shows, unpacked.
+    Face(FaceRef),
+    /// How this account shows itself.
+    OwnFace,
+    /// A picture to show oneself by: in this file, or in one that is chosen in the system's window.
+    FaceSource(Option<PathBuf>),
+    /// Show oneself otherwise.
+    SetFace(FaceChange),
     /// The file of a message is to come, or to be tried again.
     FetchFile(Handle, MessageId),
     /// No further with that: it is not fetched, or neither it nor its message is sent.
@@ -98,6 +124,10 @@ pub enum Order {
     Add(Box<ContactLink>, bool),
     /// Messages with files from and to somebody, latest first.
     Shared(Handle),
+    /// The devices that somebody has.
+    DevicesOf(Handle),
+    /// Everything that was said with somebody goes, and perhaps that somebody.
+    RemoveConversation(Removing),
     /// What is told to others.
     Settings,
     /// Tell otherwise.
@@ -126,6 +156,73 @@ pub enum Order {
     Backup(Secret),
     /// Everything into one file that anybody can read.
     Export,
+}
+
+/// The picture that somebody shows, as it is at the moment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FaceRef {
+    /// Who.
+    pub of: Handle,
+    /// BLAKE3 of the picture: another one is another picture.
+    pub hash: [u8; 32],
+    /// How large it is to be.
+    pub scale: Scale,
+}
+
+/// How this account shows itself to those whom it has accepted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OwnFace {
+    /// What it calls itself.
+    pub name: Option<Nickname>,
+    /// How it looks in a list, and alone.
+    pub pictures: Option<[Drawn; 2]>,
+}
+
+impl OwnFace {
+    /// How it looks, so large.
+    pub fn picture(&self, scale: Scale) -> Option<&Drawn> {
+        let [small, large] = self.pictures.as_ref()?;
+        Some(match scale {
+            Scale::Small => small,
+            Scale::Large => large,
+        })
+    }
+}
+
+/// A picture that somebody has chosen to show himself by, and that is not cut yet. `Debug` shows its size.
+#[derive(Clone, PartialEq)]
+pub struct FaceSource {
+    /// Its file.
+    pub bytes: Arc<Vec<u8>>,
+    /// All of it, small.
+    pub drawn: Drawn,
+}
+
+impl std::fmt::Debug for FaceSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FaceSource({} B)", self.bytes.len())
+    }
+}
+
+/// What is otherwise about how this account shows itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FaceChange {
+    /// Another name, or with `Some(None)` none.
+    pub name: Option<Option<Nickname>>,
+    /// Another picture.
+    pub picture: PictureChange,
+}
+
+/// What becomes of a picture.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum PictureChange {
+    /// It stays.
+    #[default]
+    None,
+    /// It goes.
+    Remove,
+    /// This one is shown, this square of it.
+    New(FaceSource, Cut),
 }
 
 /// How much a profile takes on the disk, in bytes.
@@ -176,6 +273,8 @@ pub struct Restoring {
     pub server_password: Option<Secret>,
     /// Of the account, and of the profile that is made.
     pub password: Secret,
+    /// By which way; `None` as usual.
+    pub network: Option<NetworkSettings>,
 }
 
 /// At which server, and what this device's profile is opened with.
@@ -187,6 +286,8 @@ pub struct Arrival {
     pub server_password: Option<Secret>,
     /// Of the profile, and of the account.
     pub password: Secret,
+    /// By which way; `None` as the profile has it, or as usual.
+    pub network: Option<NetworkSettings>,
 }
 
 /// The same, and who comes.
@@ -256,6 +357,20 @@ pub enum News {
     Servers(Vec<ServerAddress>),
     /// What a code in a picture says; `None` when no file was chosen.
     Code(Result<Option<String>, Failure>),
+    /// Bridges that were read; `None` when no file was chosen.
+    Bridges(Result<Option<Vec<BridgeLine>>, Failure>),
+    /// The programs that bridges need, or which of them is missing.
+    Programs(Result<Vec<Program>, TorTrouble>),
+    /// Which way is taken, and how it stands with Tor.
+    Network(NetworkStatus),
+    /// Which way the profile takes.
+    NetworkChosen(Result<Box<NetworkSettings>, Failure>),
+    /// It takes this one from now on, or not.
+    NetworkSet(Result<Box<NetworkSettings>, Failure>),
+    /// Other circuits are used, or not.
+    Circuits(Result<(), Failure>),
+    /// The server has answered after so long, or not.
+    Checked(Result<Duration, Failure>),
     /// Of the connection.
     Connection(ConnectionState),
     /// The engine has something to tell.
@@ -282,6 +397,14 @@ pub enum News {
     Chosen(Vec<Source>),
     /// The picture of a message, so large at most.
     Picture(Handle, MessageRef, Scale, Result<Drawn, Failure>),
+    /// The picture that somebody shows; `None` when it cannot be drawn, or is another one by now.
+    Face(FaceRef, Option<Drawn>),
+    /// How this account shows itself.
+    OwnFace(Result<Box<OwnFace>, Failure>),
+    /// A picture to show oneself by; `None` when none was chosen.
+    FaceSource(Result<Option<FaceSource>, Failure>),
+    /// This account shows itself otherwise, or not.
+    FaceSet(Result<Box<OwnFace>, Failure>),
     /// It lies there now.
     Saved(Result<PathBuf, Failure>),
     /// What was done to a conversation.
@@ -308,6 +431,10 @@ pub enum News {
     Compared(Handle, Result<Box<Verification>, Failure>),
     /// Messages with files.
     Shared(Handle, Result<Vec<StoredMessage>, Failure>),
+    /// The devices that somebody has.
+    DevicesOf(Handle, Result<Vec<PeerDevice>, Failure>),
+    /// A conversation is gone, or not.
+    Removed(Handle, Result<(), Failure>),
     /// How this account is passed on: a link.
     OwnLink(Result<String, Failure>),
     /// What is told to others.

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use endtoend_client::files::images;
 use endtoend_protocol::limits::{PICTURE_PIXELS_MAX, PICTURE_SIDE_MAX};
 use iced::widget::image::Handle;
+use image::imageops::FilterType;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use zeroize::Zeroizing;
 
@@ -12,11 +13,15 @@ use zeroize::Zeroizing;
 pub const SMALL_SIDE_MAX: u32 = 480;
 /// Longest side of a picture that is shown alone, in pixels.
 pub const LARGE_SIDE_MAX: u32 = 2_048;
+/// Side of a face in a list, and of one alone, in pixels: as large as they are drawn on a screen of high density.
+const FACE_SIDES: [u32; 2] = [96, 176];
+/// How round its corners are, in parts of its side.
+pub const FACE_CORNER: f32 = 0.28;
 /// What a decoder may take, in bytes: the largest picture with 16 bits for each colour.
 const DECODER_BYTES_MAX: u64 = PICTURE_PIXELS_MAX * 8;
 
 /// How large a picture is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scale {
     /// Between messages.
     Small,
@@ -86,6 +91,37 @@ pub fn draw(bytes: &[u8], scale: Scale) -> Result<Drawn, Undrawable> {
     Ok(Drawn { handle: Handle::from_rgba(width, height, pixels.into_raw()), width, height })
 }
 
+/// Unpacks the picture of a person: a square with round corners, so that it stands among patterns like one of them.
+///
+/// # Errors
+/// See [`Undrawable`].
+pub fn draw_face(bytes: &[u8], scale: Scale) -> Result<Drawn, Undrawable> {
+    let picture = unpack(bytes)?;
+    let [small, large] = FACE_SIDES;
+    let side = match scale {
+        Scale::Small => small,
+        Scale::Large => large,
+    };
+    let mut pixels = picture.resize_to_fill(side, side, FilterType::Triangle).into_rgba8();
+    for (x, y, pixel) in pixels.enumerate_pixels_mut() {
+        let [.., alpha] = &mut pixel.0;
+        // From 0 to 1, of a byte.
+        *alpha = (f32::from(*alpha) * covered(x, y, side)) as u8;
+    }
+    Ok(Drawn { handle: Handle::from_rgba(side, side, pixels.into_raw()), width: side, height: side })
+}
+
+/// How much of a pixel lies in a square of this side whose corners are round.
+fn covered(x: u32, y: u32, side: u32) -> f32 {
+    let (side, radius) = (side as f32, side as f32 * FACE_CORNER);
+    // How far it is into the corner that is nearest, along each edge.
+    let into = |at: u32| {
+        let middle = at as f32 + 0.5;
+        (radius - middle.min(side - middle)).max(0.0)
+    };
+    (radius + 0.5 - into(x).hypot(into(y))).clamp(0.0, 1.0)
+}
+
 /// What a code in a picture says; `None` when there is none that can be read.
 ///
 /// # Errors
@@ -136,6 +172,21 @@ mod tests {
         assert_eq!((drawn.width, drawn.height), (1_200, 300));
         let Handle::Rgba { pixels: drawn, .. } = drawn.handle else { panic!("it is not unpacked") };
         assert_eq!(&drawn[..], pixels(1_200, 300).as_slice(), "what was packed is what is unpacked");
+    }
+
+    #[test]
+    fn a_face_is_a_square_with_round_corners_and_nothing_in_them() {
+        let packed = pack(300, 200, pixels(300, 200)).unwrap();
+        for (scale, side) in [(Scale::Small, 96), (Scale::Large, 176)] {
+            let drawn = draw_face(&packed, scale).unwrap();
+            assert_eq!((drawn.width, drawn.height), (side, side));
+            let Handle::Rgba { pixels, .. } = drawn.handle else { panic!("it is not unpacked") };
+            let alpha = |x: u32, y: u32| pixels[((y * side + x) * 4 + 3) as usize];
+            let last = side - 1;
+            assert_eq!([alpha(0, 0), alpha(last, 0), alpha(0, last), alpha(last, last)], [0; 4]);
+            assert_eq!([alpha(side / 2, 0), alpha(0, side / 2), alpha(side / 2, side / 2)], [255; 3]);
+        }
+        assert_eq!(draw_face(&packed[..packed.len() / 2], Scale::Small), Err(Undrawable::NoPicture));
     }
 
     #[test]

@@ -35,6 +35,14 @@ pub mod id {
     pub const NEW_CHAT: &str = "new-chat";
     /// What somebody is called.
     pub const NICKNAME: &str = "nickname";
+    /// Where a proxy is put.
+    pub const PROXY: &str = "proxy";
+    /// Where bridges are put.
+    pub const BRIDGES: &str = "bridges";
+    /// Where a program for a transport is put.
+    pub const PROGRAM: &str = "program";
+    /// What this account calls itself.
+    pub const FACE_NAME: &str = "face-name";
     /// Where a file lies.
     pub const FILE: &str = "file";
     /// What a backup is sealed with, and opened.

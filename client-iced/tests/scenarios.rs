@@ -4,6 +4,12 @@
 mod common;
 #[path = "scenarios/looking.rs"]
 mod looking;
+#[path = "scenarios/network.rs"]
+mod network;
+#[path = "scenarios/removing.rs"]
+mod removing;
+#[path = "scenarios/showing.rs"]
+mod showing;
 
 use std::time::Duration;
 

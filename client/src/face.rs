@@ -57,6 +57,42 @@ pub enum PortraitError {
     NoPicture,
 }
 
+/// Which square of a picture becomes a portrait. All parts are of 1000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// How much of the shorter side the square takes: [`Cut::SIDE_MIN`] to [`Cut::WHOLE`].
+    pub side: u16,
+    /// How much of the room beside the square is on its left.
+    pub left: u16,
+    /// How much of the room above and below it is above.
+    pub top: u16,
+}
+
+impl Cut {
+    /// All of something.
+    pub const WHOLE: u16 = 1_000;
+    /// Of a picture that is large enough less than that is a speck.
+    pub const SIDE_MIN: u16 = 100;
+
+    /// The square of a picture of this size, in pixels: left edge, upper edge, side. It lies within.
+    pub fn square(self, width: u32, height: u32) -> (u32, u32, u32) {
+        let part = |of: u32, part: u16| {
+            let part = u64::from(of) * u64::from(part.min(Self::WHOLE)) / u64::from(Self::WHOLE);
+            u32::try_from(part).unwrap_or(of)
+        };
+        let whole = width.min(height);
+        let side = part(whole, self.side.max(Self::SIDE_MIN)).max(whole.min(1));
+        (part(width - side, self.left), part(height - side, self.top), side)
+    }
+}
+
+/// The middle, as much of it as there is.
+impl Default for Cut {
+    fn default() -> Self {
+        Self { side: Self::WHOLE, left: Self::WHOLE / 2, top: Self::WHOLE / 2 }
+    }
+}
+
 impl Portrait {
     /// `None` for what is none. Nothing is decoded.
     pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
@@ -73,15 +109,14 @@ impl Portrait {
     /// # Errors
     /// See [`PortraitError`].
     pub fn from_file(path: &Path) -> Result<Self, PortraitError> {
-        let mut bytes = Vec::new();
-        BufReader::new(File::open(path)?).take(SOURCE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > SOURCE_BYTES_MAX {
-            return Err(PortraitError::TooLong);
-        }
-        Self::made_of(&bytes)
+        Self::made_of(&source(path)?, Cut::default())
     }
 
-    fn made_of(bytes: &[u8]) -> Result<Self, PortraitError> {
+    /// The same of a picture that was read with [`source`], and of the square that somebody has chosen.
+    ///
+    /// # Errors
+    /// See [`PortraitError`].
+    pub fn made_of(bytes: &[u8], cut: Cut) -> Result<Self, PortraitError> {
         // Before a decoder sees it: this also bounds what it unpacks.
         images::look(bytes).ok_or(PortraitError::NoPicture)?;
         let mut decoder = ImageReader::new(Cursor::new(bytes))
@@ -93,8 +128,7 @@ impl Portrait {
         let turn = decoder.orientation().map_err(|_| PortraitError::NoPicture)?;
         let mut image = DynamicImage::from_decoder(decoder).map_err(|_| PortraitError::NoPicture)?;
         image.apply_orientation(turn);
-        let side = image.width().min(image.height());
-        let (left, top) = ((image.width() - side) / 2, (image.height() - side) / 2);
+        let (left, top, side) = cut.square(image.width(), image.height());
         let square = image.crop_imm(left, top, side, side);
         for side in SIDES {
             let small = on_white(&square.resize_exact(side, side, FilterType::Triangle));
@@ -120,6 +154,22 @@ impl Portrait {
     pub fn hash(&self) -> [u8; 32] {
         *blake3::hash(&self.0).as_bytes()
     }
+}
+
+/// A picture in a file, to make a portrait of. Waits for nobody who writes into a pipe.
+///
+/// # Errors
+/// `Unreadable`, also for what is no file, and `TooLong`.
+pub fn source(path: &Path) -> Result<Vec<u8>, PortraitError> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput).into());
+    }
+    let mut bytes = Vec::new();
+    BufReader::new(File::open(path)?).take(SOURCE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > SOURCE_BYTES_MAX {
+        return Err(PortraitError::TooLong);
+    }
+    Ok(bytes)
 }
 
 /// What shows through is white.
@@ -165,10 +215,42 @@ mod tests {
         bytes
     }
 
+    fn made_of(bytes: &[u8]) -> Result<Portrait, PortraitError> {
+        Portrait::made_of(bytes, Cut::default())
+    }
+
+    #[test]
+    fn the_square_that_was_chosen_lies_within_the_picture() {
+        let cut = |side, left, top| Cut { side, left, top };
+        assert_eq!(Cut::default().square(700, 300), (200, 0, 300));
+        assert_eq!(cut(500, 0, 1_000).square(700, 300), (0, 150, 150));
+        assert_eq!(cut(1_000, 1_000, 1_000).square(300, 700), (0, 400, 300));
+        for (width, height) in [(0, 0), (0, 9), (1, 1), (3, 20_000), (16_384, 16_384)] {
+            for cut in [cut(0, 0, 0), cut(u16::MAX, u16::MAX, u16::MAX), cut(137, 993, 1)] {
+                let (left, top, side) = cut.square(width, height);
+                assert!(left + side <= width && top + side <= height, "{cut:?} of {width} x {height}");
+                assert_eq!(side == 0, width.min(height) == 0, "something is left of something");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_cut_away_is_not_in_the_portrait() {
+        // Black on the left, white on the right.
+        let halves = RgbImage::from_fn(200, 100, |x, _| if x < 100 { Rgb([0; 3]) } else { Rgb([255; 3]) });
+        let mut bytes = Vec::new();
+        DynamicImage::ImageRgb8(halves).write_to(&mut Cursor::new(&mut bytes), image::ImageFormat::Png).unwrap();
+        for (left, level) in [(0, 0), (Cut::WHOLE, 255)] {
+            let portrait = Portrait::made_of(&bytes, Cut { left, ..Cut::default() }).unwrap();
+            let drawn = image::load_from_memory(portrait.as_bytes()).unwrap().into_luma8();
+            assert!(drawn.pixels().all(|pixel| pixel.0[0].abs_diff(level) < 8), "{left}");
+        }
+    }
+
     #[test]
     fn whatever_picture_is_chosen_becomes_a_small_square_without_its_metadata() {
         for format in [image::ImageFormat::Png, image::ImageFormat::Jpeg] {
-            let portrait = Portrait::made_of(&picture(700, 300, format)).unwrap();
+            let portrait = made_of(&picture(700, 300, format)).unwrap();
             assert!(portrait.as_bytes().len() <= limits::FACE_PICTURE_BYTES_MAX);
             let found = images::look(portrait.as_bytes()).unwrap().picture.unwrap();
             assert!(found.width() == found.height() && SIDES.contains(&found.width()), "{found:?}");
@@ -182,7 +264,7 @@ mod tests {
         let comment = b"SECRET place and time";
         let length = u16::try_from(comment.len() + 2).unwrap().to_be_bytes();
         bytes.splice(2..2, [&[0xff, 0xfe][..], &length, comment].concat());
-        let portrait = Portrait::made_of(&bytes).unwrap();
+        let portrait = made_of(&bytes).unwrap();
         assert!(bytes.windows(6).any(|window| window == b"SECRET"));
         assert!(!portrait.as_bytes().windows(6).any(|window| window == b"SECRET"));
     }
@@ -199,8 +281,8 @@ mod tests {
         // A head that promises more than there may be, before anything is unpacked.
         let mut bomb = picture(8, 8, image::ImageFormat::Png);
         bomb[16..24].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff]);
-        assert!(matches!(Portrait::made_of(&bomb), Err(PortraitError::NoPicture)));
-        assert!(matches!(Portrait::made_of(&small[..small.len() / 2]), Err(PortraitError::NoPicture)));
+        assert!(matches!(made_of(&bomb), Err(PortraitError::NoPicture)));
+        assert!(matches!(made_of(&small[..small.len() / 2]), Err(PortraitError::NoPicture)));
     }
 
     #[test]

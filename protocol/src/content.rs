@@ -25,7 +25,7 @@ pub struct Content {
 }
 
 /// Grows with every build that understands kinds of content which the one before did not.
-pub const KINDS_VERSION: u32 = 4;
+pub const KINDS_VERSION: u32 = 5;
 
 /// The kinds of content that this build understands.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@ mod keys;
 pub mod limits;
 mod own;
 mod parcel;
+mod person;
 mod said;
 
 /// Structs generated from `proto/`, without any check. Only [`codec`] sees them.
@@ -38,8 +39,9 @@ pub use invite::{BadInviteCode, InviteCode};
 pub use keys::{
     Bundle, Bundles, DeviceKeys, EnvelopeKey, Identity, KemPreKey, KeyCounts, NewDevice, OneTimePreKey, SignedPreKey,
 };
-pub use own::{Arrangement, Muted, OwnNews};
+pub use own::{Arrangement, Comparison, Muted, OwnNews};
 pub use parcel::{ChainHead, ChainId, Parcel, Place};
+pub use person::{Person, Settled};
 pub use said::{Card, Emoji, Face, Lifetime, Progress, Reference, Said, Written};
 
 /// The one protocol version that this build speaks.

@@ -7,11 +7,12 @@ use std::num::NonZeroU64;
 use bytes::Bytes;
 use endtoend_protocol::{
     AccountTag, Address, Answer, Arrangement, Attached, BlobId, BlobRequest, Bundle, Bundles, Card, ChainHead, ChainId,
-    ClientFrame, ClosingReason, Content, ContentKind, DecodeError, Deliver, DeliveryNumber, DeviceId, DeviceKeys,
-    Emoji, Envelope, EnvelopeId, EnvelopeKey, Face, File, FileName, Identity, InviteCode, KemPreKey, KeyCounts,
-    Lifetime, ListedDevice, MediaType, MessageId, Muted, NewDevice, OneTimePreKey, OwnNews, Parcel, Picture, Place,
-    Progress, Reference, Refusal, RefusalCode, Registration, RejectReason, Relation, Request, RequestId, RetryReason,
-    Said, ServerFrame, Shown, SignedPreKey, Text, UnixMillis, Voice, Work, Written, limits,
+    ClientFrame, ClosingReason, Comparison, Content, ContentKind, DecodeError, Deliver, DeliveryNumber, DeviceId,
+    DeviceKeys, Emoji, Envelope, EnvelopeId, EnvelopeKey, Face, File, FileName, Identity, InviteCode, KemPreKey,
+    KeyCounts, Lifetime, ListedDevice, MediaType, MessageId, Muted, NewDevice, OneTimePreKey, OwnNews, Parcel, Person,
+    Picture, Place, Progress, Reference, Refusal, RefusalCode, Registration, RejectReason, Relation, Request,
+    RequestId, RetryReason, Said, ServerFrame, Settled, Shown, SignedPreKey, Text, UnixMillis, Voice, Work, Written,
+    limits,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -348,18 +349,40 @@ fn face() -> impl Strategy<Value = Face> {
     ("\\PC{0,30}", bytes(0..300)).prop_map(|(name, picture)| Face { name, picture })
 }
 
-fn own_news() -> impl Strategy<Value = OwnNews> {
+fn comparison() -> impl Strategy<Value = Option<Comparison>> {
+    let devices = prop::collection::vec(device(), 0..=limits::DEVICES_MAX);
+    prop::option::of((array(), devices).prop_map(|(identity, devices)| Comparison { identity, devices }))
+}
+
+fn arrangement() -> impl Strategy<Value = Arrangement> {
     let moment = (1..u64::MAX).prop_map(|ms| Muted::Until(UnixMillis::new(ms)));
     let muted = prop_oneof![Just(Muted::No), Just(Muted::ForGood), moment];
+    (any::<bool>(), muted).prop_map(|(pinned, muted)| Arrangement { pinned, muted })
+}
+
+fn settled<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = Settled<T>> {
+    (value, 1..u64::MAX).prop_map(|(value, at)| Settled { value, at: UnixMillis::new(at) })
+}
+
+fn person() -> impl Strategy<Value = Person> {
+    let lifetime = prop::option::of((1..=31_536_000_u32).prop_map(|seconds| Lifetime::from_secs(seconds).unwrap()));
+    let who = (account(), "\\PC{0,30}", prop::option::of(array()), settled("[a-z]{0,9}"), settled("\\PC{0,30}"));
+    let how = (settled(comparison()), settled(arrangement()), settled(face()), settled(lifetime));
+    (who, how).prop_map(|((account, handle, identity, standing, nickname), (compared, arrangement, face, timer))| {
+        Person { account, handle, identity, standing, nickname, compared, arrangement, face, timer }
+    })
+}
+
+fn own_news() -> impl Strategy<Value = OwnNews> {
     let id = any::<[u8; 10]>().prop_map(|random| MessageId::new(UnixMillis::new(7), random));
     prop_oneof![
         (account(), "\\PC{0,30}").prop_map(|(about, name)| OwnNews::Nickname { about, name }),
-        (account(), prop::option::of(array())).prop_map(|(about, identity)| OwnNews::Compared { about, identity }),
+        (account(), comparison()).prop_map(|(about, compared)| OwnNews::Compared { about, compared }),
         any::<[bool; 2]>().prop_map(|[receipts, typing]| OwnNews::Choices { receipts, typing }),
         face().prop_map(OwnNews::Face),
-        (account(), any::<bool>(), muted).prop_map(|(with, pinned, muted)| {
-            OwnNews::Arranged { with, arrangement: Arrangement { pinned, muted } }
-        }),
+        (account(), arrangement()).prop_map(|(with, arrangement)| OwnNews::Arranged { with, arrangement }),
+        (account(), any::<bool>()).prop_map(|(with, contact)| OwnNews::Removed { with, contact }),
+        prop::collection::vec(person(), 1..4).prop_map(OwnNews::People),
         (account(), prop::collection::vec(id, 1..=limits::RECEIPT_IDS_MAX))
             .prop_map(|(with, ids)| OwnNews::Seen { with, ids }),
     ]

@@ -1,12 +1,17 @@
 //! What comes from the rest of the desktop: files that a person chooses in the system's window, and a picture from the clipboard.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use endtoend_client::files::{SHOWN_BYTES_MAX, Source};
+use endtoend_client::face;
+use endtoend_client::files::{SHOWN_BYTES_MAX, Source, images};
+use endtoend_client::transport::BridgeLine;
 use endtoend_protocol::FileName;
 
 use crate::failure::Failure;
-use crate::picture;
+use crate::order::FaceSource;
+use crate::picture::{self, Scale};
+use crate::screens::network;
 
 /// What a picture is called that comes from a clipboard.
 const PASTED: &str = "picture.png";
@@ -33,15 +38,56 @@ pub(super) async fn code(path: Option<PathBuf>) -> Result<Option<String>, Failur
         },
     };
     let read = tokio::task::spawn_blocking(move || {
-        // Nobody waits for a pipe, and nothing is read that is larger than any picture that is shown.
-        let metadata = std::fs::metadata(&path).map_err(|error| Failure::unreadable(&error))?;
-        if !metadata.is_file() || metadata.len() > SHOWN_BYTES_MAX {
-            return Err(Failure::new("picture-bad"));
-        }
-        let bytes = std::fs::read(&path).map_err(|error| Failure::unreadable(&error))?;
+        let bytes = read(&path, "picture-bad")?;
         picture::code_in(&bytes)?.map(Some).ok_or(Failure::new("code-none"))
     });
     read.await.unwrap_or_else(|_| Err(Failure::new("picture-bad")))
+}
+
+/// Bridges: in that file, or in one that is chosen, as lines or as a picture of a code. `None` when none was.
+pub(super) async fn bridges(path: Option<PathBuf>) -> Result<Option<Vec<BridgeLine>>, Failure> {
+    let path = match path {
+        Some(path) => path,
+        None => match file().await {
+            Some(path) => path,
+            None => return Ok(None),
+        },
+    };
+    let read = tokio::task::spawn_blocking(move || {
+        let bytes = read(&path, "bridges-none")?;
+        let text = match images::look(&bytes) {
+            Some(_) => picture::code_in(&bytes)?.ok_or(Failure::new("code-none"))?,
+            None => String::from_utf8(bytes).map_err(|_| Failure::new("bridges-none"))?,
+        };
+        network::lines(&text).map(Some)
+    });
+    read.await.unwrap_or_else(|_| Err(Failure::new("bridges-none")))
+}
+
+/// Nobody waits for a pipe, and nothing is read that is larger than any picture that is shown.
+fn read(path: &Path, too_large: &'static str) -> Result<Vec<u8>, Failure> {
+    let metadata = std::fs::metadata(path).map_err(|error| Failure::unreadable(&error))?;
+    if !metadata.is_file() || metadata.len() > SHOWN_BYTES_MAX {
+        return Err(Failure::new(too_large));
+    }
+    std::fs::read(path).map_err(|error| Failure::unreadable(&error))
+}
+
+/// A picture to show oneself by: in that file, or in one that is chosen. `None` when none was.
+pub(super) async fn face(path: Option<PathBuf>) -> Result<Option<FaceSource>, Failure> {
+    let path = match path {
+        Some(path) => path,
+        None => match file().await {
+            Some(path) => path,
+            None => return Ok(None),
+        },
+    };
+    let read = tokio::task::spawn_blocking(move || {
+        let bytes = face::source(&path)?;
+        let drawn = picture::draw(&bytes, Scale::Small).map_err(|_| Failure::new("portrait-bad"))?;
+        Ok(Some(FaceSource { bytes: Arc::new(bytes), drawn }))
+    });
+    read.await.unwrap_or_else(|_| Err(Failure::new("portrait-bad")))
 }
 
 /// The picture in the clipboard, packed to be sent. `None` when there is none, or words are: they were pasted as words.

@@ -9,7 +9,7 @@ use endtoend_client::engine::linking::{LinkNews, link};
 use endtoend_client::engine::recovery::Returning;
 use endtoend_client::engine::{Engine, Options, Registration};
 use endtoend_client::profile::{self, Profile};
-use endtoend_client::transport::{Network, NetworkSettings};
+use endtoend_client::transport::{Network, NetworkSettings, TOR_FOLDER};
 use zeroize::Zeroizing;
 
 use super::worker::Worker;
@@ -114,7 +114,8 @@ impl Worker {
         match entry {
             Entry::Unlock(password) => self.start(profile, &password, true)?,
             Entry::Register(Ticket { handle, arrival }, invite) => {
-                let Arrival { server, server_password, password } = arrival;
+                let Arrival { server, server_password, password, network } = arrival;
+                choose(&mut profile, network)?;
                 self.start(profile, &password, false)?;
                 self.say(News::Step(Step::Asking)).await;
                 let server_password = server_password.as_ref().map(bytes);
@@ -124,7 +125,8 @@ impl Worker {
                 };
                 engine.register(registration).await?;
             }
-            Entry::Link(Arrival { server, server_password, password }) => {
+            Entry::Link(Arrival { server, server_password, password, network: way }) => {
+                choose(&mut profile, way)?;
                 self.say(News::Step(Step::Asking)).await;
                 let news = self.news.clone();
                 // There is room: the window has been told two things since it asked.
@@ -136,6 +138,7 @@ impl Worker {
                     let _gone = news.try_send(News::Step(step));
                 };
                 let network = profile.network()?;
+                self.follow(network.status());
                 let server_password = server_password.as_ref().map(bytes);
                 let linked = link(&mut profile, &network, server, server_password, CONNECT_TIMEOUT, told).await;
                 network.close().await;
@@ -143,11 +146,13 @@ impl Worker {
                 self.start(profile, &password, true)?;
             }
             Entry::Recover(Ticket { handle, arrival }) => {
-                let Arrival { server, server_password, password } = arrival;
+                let Arrival { server, server_password, password, network: way } = arrival;
+                choose(&mut profile, way)?;
                 self.say(News::Step(Step::Asking)).await;
                 let secret = password.to_zeroizing();
                 let server_password = server_password.as_ref().map(bytes);
                 let network = profile.network()?;
+                self.follow(network.status());
                 let password_bytes = secret.as_bytes();
                 let prove =
                     Returning::prove(&network, server, server_password, handle, password_bytes, CONNECT_TIMEOUT);
@@ -170,22 +175,30 @@ impl Worker {
         &mut self,
         restoring: Restoring,
         backup: Box<OpenedBackup>,
-        begun: Option<Profile>,
+        mut begun: Option<Profile>,
     ) -> Result<Way, Failure> {
-        let Restoring { server_password, password, .. } = restoring;
+        let Restoring { server_password, password, network: way, .. } = restoring;
         self.say(News::Step(Step::Asking)).await;
         let (server, handle, given) = (backup.server().clone(), backup.handle().clone(), backup.provision()?);
         let (secret, server_password) = (password.to_zeroizing(), server_password.as_ref().map(bytes));
-        // There is no profile yet that could have chosen another way.
-        let network = Network::new(NetworkSettings::default(), &self.places.home);
+        let way = match (way, &mut begun) {
+            (None, Some(begun)) => Some(begun.database().read().network()?),
+            (way, _) => way,
+        };
+        let network = Network::new(way.clone().unwrap_or_default(), &self.places.home);
+        self.follow(network.status());
         let secret = secret.as_bytes();
         let prove =
             Returning::prove_with(&network, server, server_password, handle, secret, CONNECT_TIMEOUT, Some(given));
         let entered = match prove.await {
-            Ok(returning) => self.enter_restored(returning, &password, backup, begun).await,
+            Ok(returning) => self.enter_restored(returning, &password, backup, begun, way).await,
             Err(error) => Err(error.into()),
         };
         network.close().await;
+        if entered.is_err() && !Profile::exists(&self.places.home) {
+            // What cannot be removed says which relays there are.
+            let _gone = std::fs::remove_dir_all(self.places.home.join(TOR_FOLDER));
+        }
         self.start(entered?, &password, true)?;
         self.who().await
     }
@@ -197,6 +210,7 @@ impl Worker {
         password: &Secret,
         backup: Box<OpenedBackup>,
         begun: Option<Profile>,
+        way: Option<NetworkSettings>,
     ) -> Result<Profile, Failure> {
         let mut profile = match begun {
             Some(profile) => profile,
@@ -206,13 +220,16 @@ impl Worker {
                 blocking(move || Ok(backup.restore(&home, password.as_str().as_bytes())?.0)).await?
             }
         };
+        choose(&mut profile, way)?;
         returning.enter(&mut profile).await?;
         Ok(profile)
     }
 
     fn start(&mut self, profile: Profile, password: &Secret, online: bool) -> Result<(), Failure> {
         let options = Options { password: password.to_zeroizing(), online, connect_timeout: CONNECT_TIMEOUT };
-        self.engine = Some(Engine::start(profile, options)?);
+        let engine = Engine::start(profile, options)?;
+        self.follow(engine.network());
+        self.engine = Some(engine);
         Ok(())
     }
 
@@ -228,6 +245,14 @@ impl Worker {
             _ => Ok(Way::NoAccount),
         }
     }
+}
+
+/// The profile takes this way, if one was chosen.
+fn choose(profile: &mut Profile, way: Option<NetworkSettings>) -> Result<(), Failure> {
+    if let Some(way) = way {
+        profile.database().write(|store| store.set_network(&way))?;
+    }
+    Ok(())
 }
 
 fn bytes(secret: &Secret) -> Zeroizing<Vec<u8>> {

@@ -16,6 +16,7 @@ mod drawing;
 mod entering;
 mod saving;
 mod storage;
+mod wiring;
 mod worker;
 
 use std::path::PathBuf;

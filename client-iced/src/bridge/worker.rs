@@ -7,11 +7,12 @@ use endtoend_client::database::{Draft, MessageRef, Question};
 use endtoend_client::engine::{AccountAnswer, AccountRequest, Attaching, Deed, Engine, EngineHandle, RequestError};
 use endtoend_client::files::{Manner, Source};
 use endtoend_client::handle::Handle;
+use endtoend_client::transport::NetworkStatus;
 use endtoend_protocol::MessageId;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::{Places, choosing, drawing, saving, storage};
+use super::{Places, choosing, drawing, saving, storage, wiring};
 use crate::failure::Failure;
 use crate::order::{Load, News, Order};
 use crate::recent;
@@ -83,6 +84,13 @@ impl Worker {
                 let known = self.places.servers().map(|path| recent::load(&path)).unwrap_or_default();
                 self.say(News::Servers(known)).await;
             }
+            Order::FaceSource(path) => self.spawn(async move { News::FaceSource(choosing::face(path).await) }),
+            Order::ReadBridges(path) => self.spawn(async move { News::Bridges(choosing::bridges(path).await) }),
+            // In its turn: each letter that is typed asks anew, and what was asked last counts.
+            Order::Programs(settings) => {
+                let found = wiring::programs(settings).await;
+                self.say(News::Programs(found)).await;
+            }
             Order::ReadCode(path) => self.spawn(async move { News::Code(choosing::code(path).await) }),
             order => match self.engine.as_ref().map(Engine::handle) {
                 None => self.say(News::Failed(Failure::new("engine-stopped"))).await,
@@ -129,6 +137,15 @@ impl Worker {
                 let drawn = drawing::draw(&engine, &with, of, scale).await;
                 News::Picture(with, of, scale, drawn)
             }),
+            Order::Check => self.spawn(async move { News::Checked(wiring::check(engine).await) }),
+            Order::Face(of) => self.beside(async move {
+                let drawn = drawing::face(&engine, &of).await;
+                News::Face(of, drawn)
+            }),
+            Order::OwnFace => self.beside(async move { News::OwnFace(drawing::own_face(&engine).await) }),
+            Order::SetFace(change) => {
+                self.spawn(async move { News::FaceSet(drawing::set_face(&engine, change).await) });
+            }
             Order::SaveFile(with, message, name) => {
                 let folder = self.places.downloads.clone();
                 self.spawn(async move { News::Saved(saving::save(&engine, with, message, &folder, &name).await) });
@@ -197,6 +214,20 @@ impl Worker {
                 None => News::Failed(Failure::new("account-busy")),
             };
             let _gone = news.send(told).await;
+        });
+    }
+
+    /// How it stands with the network is told to the window, for as long as somebody knows it.
+    pub(super) fn follow(&self, mut status: watch::Receiver<NetworkStatus>) {
+        let news = self.news.clone();
+        status.mark_changed();
+        tokio::task::spawn_local(async move {
+            while status.changed().await.is_ok() {
+                let now = status.borrow_and_update().clone();
+                if news.send(News::Network(now)).await.is_err() {
+                    return;
+                }
+            }
         });
     }
 
@@ -272,6 +303,14 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
             let question = Question { has_file: true, ..Question::default() };
             let found = engine.search(question, Some(with.clone()), SHARED_MAX).await;
             News::Shared(with, found.map_err(Failure::from))
+        }
+        Order::DevicesOf(with) => {
+            let devices = engine.devices_of(with.clone()).await;
+            News::DevicesOf(with, devices.map_err(Failure::from))
+        }
+        Order::RemoveConversation(removing) => {
+            let with = removing.with.clone();
+            News::Removed(with, engine.remove(removing).await.map(|_| ()).map_err(Failure::from))
         }
         Order::Drafts => News::Drafts(engine.drafts(DRAFTS_MAX).await.map_err(Failure::from)),
         Order::KeepDraft(with, text) => {
@@ -358,6 +397,12 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
         Order::SetLockAfter(after) => {
             News::LockAfter(engine.set_lock_after(after).await.map(|()| after).map_err(Failure::from))
         }
+        Order::Network => News::NetworkChosen(engine.network().await.map(Box::new).map_err(Failure::from)),
+        Order::SetNetwork(settings) => wiring::set(engine, settings).await,
+        Order::NewCircuits => {
+            let renewed = engine.new_circuits().await;
+            News::Circuits(renewed.map_err(|_| Failure::new("engine-stopped")))
+        }
         // The connection's state tells of it.
         Order::Lock => match engine.lock().await {
             Ok(()) => return None,
@@ -374,6 +419,13 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
         | Order::Keep(_)
         | Order::Servers
         | Order::ReadCode(_)
+        | Order::FaceSource(_)
+        | Order::ReadBridges(_)
+        | Order::Programs(_)
+        | Order::Check
+        | Order::Face(_)
+        | Order::OwnFace
+        | Order::SetFace(_)
         | Order::Verify(_)
         | Order::Decide(..)
         | Order::Add(..)

@@ -3,8 +3,13 @@
 
 pub mod first_run;
 pub mod home;
+pub mod network;
 #[cfg(test)]
 mod snapshots;
+#[cfg(test)]
+mod snapshots_faces;
+#[cfg(test)]
+mod snapshots_network;
 #[cfg(test)]
 mod snapshots_over;
 pub mod unlock;

@@ -1,6 +1,6 @@
 //! The styles of widgets. Each takes its colours from the theme that is drawn with.
 
-use iced::widget::{button, container, pick_list, scrollable, text, text_editor, text_input, toggler};
+use iced::widget::{button, container, pick_list, radio, scrollable, slider, text, text_editor, text_input, toggler};
 use iced::{Background, Border, Color, Shadow, Theme, border, overlay};
 
 use super::{CORNER, CORNER_SMALL, Colors};
@@ -166,6 +166,40 @@ pub fn dot(on: bool) -> impl Fn(&Theme) -> container::Style {
     move |theme| {
         let c = Colors::of(theme);
         container::Style { border: border::rounded(4), ..plane(if on { c.accent } else { c.danger }, c.text) }
+    }
+}
+
+/// One of several.
+pub fn one_of(theme: &Theme, status: radio::Status) -> radio::Style {
+    let c = Colors::of(theme);
+    let (chosen, edge) = match status {
+        radio::Status::Active { is_selected } => (is_selected, c.edge),
+        radio::Status::Hovered { is_selected } => (is_selected, c.text),
+    };
+    radio::Style {
+        background: c.surface.into(),
+        dot_color: c.accent,
+        border_width: 2.0,
+        border_color: if chosen { c.accent } else { edge },
+        text_color: Some(c.text),
+    }
+}
+
+/// From little to much.
+pub fn bar(theme: &Theme, status: slider::Status) -> slider::Style {
+    let c = Colors::of(theme);
+    let handle = match status {
+        slider::Status::Active => c.accent,
+        slider::Status::Hovered | slider::Status::Dragged => toward(c.accent, c.text, 0.15),
+    };
+    slider::Style {
+        rail: slider::Rail { backgrounds: (c.accent.into(), c.edge.into()), width: 4.0, border: border::rounded(2) },
+        handle: slider::Handle {
+            shape: slider::HandleShape::Circle { radius: 8.0 },
+            background: handle.into(),
+            border_width: 0.0,
+            border_color: CLEAR,
+        },
     }
 }
 

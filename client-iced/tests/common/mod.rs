@@ -1,7 +1,7 @@
 //! A person at a window that nobody sees: the same state, views and bridge as in the program, and a mouse and keys that
 //! are simulated.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use endtoend_client::clock;
 use endtoend_client::profile::Profile;
@@ -250,6 +250,13 @@ impl Person {
             simulator.simulate([seen]);
             true
         });
+    }
+
+    /// A picture of everything that is there, in a file in this folder.
+    pub(crate) fn picture(&self, folder: &Path) -> PathBuf {
+        let snapshot = self.simulator().snapshot(&self.app.theme()).unwrap();
+        assert!(snapshot.matches_image(folder.join("window")).unwrap());
+        folder.join("window-tiny-skia.png")
     }
 
     /// Types into a field.

@@ -19,7 +19,7 @@ fn packed(width: u32, height: u32) -> Vec<u8> {
 }
 
 /// A picture of a code that says this.
-fn code(text: &str) -> Vec<u8> {
+pub(crate) fn code(text: &str) -> Vec<u8> {
     let code = qrcode::QrCode::new(text).unwrap();
     let (side, colors) = (code.width(), code.to_colors());
     let (module, margin) = (4, 4);

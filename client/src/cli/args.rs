@@ -430,6 +430,12 @@ pub(crate) struct Contacts {
         conflicts_with_all = ["requests", "accept", "ignore", "own_link", "add"]
     )]
     pub(crate) nickname: Vec<String>,
+    /// List the devices that somebody has, since when this one knows them, and which there were when his identity was compared
+    #[arg(
+        long, value_name = "HANDLE",
+        conflicts_with_all = ["requests", "accept", "ignore", "own_link", "add", "nickname"]
+    )]
+    pub(crate) devices: Option<Handle>,
 }
 
 #[derive(Args)]
@@ -486,6 +492,15 @@ pub(crate) struct Conversations {
     /// Tell nobody of its messages for so long, like 8h; `on`: until `off`
     #[arg(long, value_name = "DURATION|on|off", value_parser = mute, requires = "with")]
     pub(crate) mute: Option<Mute>,
+    /// Remove it for good, here and on your other devices: messages, files, what waits to be sent. The other side is not told
+    #[arg(long, requires = "with", conflicts_with_all = ["pin", "mute"])]
+    pub(crate) remove: bool,
+    /// And forget whom it was with: what he writes later comes as from a stranger
+    #[arg(long, requires = "remove")]
+    pub(crate) contact: bool,
+    /// Do not ask
+    #[arg(long, requires = "remove")]
+    pub(crate) yes: bool,
 }
 
 /// How long nobody is told.

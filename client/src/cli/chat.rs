@@ -31,6 +31,40 @@ const SHOWN_ON_ENTRY: u32 = 10;
 /// Lines typed ahead.
 const LINES_MAX: usize = 16;
 
+/// The messages of this chat that were typed here, in their order.
+#[derive(Default)]
+struct Typed {
+    ids: Vec<MessageId>,
+    /// The place of each, from 1.
+    numbers: HashMap<MessageId, usize>,
+    /// So many from the first on need nothing more: they are not looked at again, however many there are.
+    settled: usize,
+}
+
+impl Typed {
+    fn push(&mut self, id: MessageId) {
+        self.ids.push(id);
+        self.numbers.insert(id, self.ids.len());
+    }
+
+    fn number(&self, id: &MessageId) -> Option<usize> {
+        self.numbers.get(id).copied()
+    }
+
+    /// Whether the server has taken everything, or never will.
+    async fn all_settled(&mut self, engine: &EngineHandle) -> Result<bool, Failure> {
+        while let Some(id) = self.ids.get(self.settled) {
+            let waits = engine.find(*id).await?.is_some_and(|message| message.state == MessageState::Queued);
+            // A file that did not get through waits for a person.
+            if waits && transfer::fault(engine, *id).await?.is_none() {
+                return Ok(false);
+            }
+            self.settled = self.settled.saturating_add(1);
+        }
+        Ok(true)
+    }
+}
+
 /// Prints above the line that is being typed.
 type Printer = Arc<Mutex<Box<dyn FnMut(String) -> std::io::Result<()> + Send>>>;
 
@@ -79,7 +113,7 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
                 }
             }
         }
-        let mut own: Vec<MessageId> = Vec::new();
+        let mut own = Typed::default();
         let earlier = handle.history(with.clone(), SHOWN_ON_ENTRY).await?;
         let theirs = |message: &&StoredMessage| message.direction == Direction::In;
         let last: Cell<Option<MessageId>> = Cell::new(earlier.iter().rev().find(theirs).map(|message| message.id));
@@ -95,7 +129,7 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
             waiting.check_connection()?;
             if !typing
                 && saves.is_empty()
-                && all_settled(&handle, &own).await?
+                && own.all_settled(&handle).await?
                 && (!acted || handle.waiting_for(with.clone()).await? == 0)
             {
                 return Ok(());
@@ -104,7 +138,7 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
                 line = lines.recv(), if typing => match line {
                     None => typing = false,
                     Some(line) if line.trim().is_empty() => {}
-                    Some(line) => match meaning(&line, &own, last.get()) {
+                    Some(line) => match meaning(&line, &own.ids, last.get()) {
                         Meaning::Wrong(why) => output::note(&why),
                         Meaning::Circuit => {
                             handle.new_circuits().await.map_err(|error| Failure::new(Kind::Failed, error.to_string()))?;
@@ -195,26 +229,25 @@ async fn save_those_here(
 
 /// Shows what became of the lines of this chat.
 fn mark(
-    own: &[MessageId],
+    own: &Typed,
     with: &Handle,
     event: &Event,
     say: &dyn Fn(&str, serde_json::Value) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
-    let number = |id: &MessageId| own.iter().position(|other| other == id).map(|at| at.saturating_add(1));
     let object = |event: &str, id: &MessageId| json!({ "event": event, "message_id": id.to_string() });
     match event {
-        Event::Sent { id, .. } => match number(id) {
+        Event::Sent { id, .. } => match own.number(id) {
             Some(number) => say(&format!("  · {number} sent"), object("sent", id)),
             None => Ok(()),
         },
-        Event::Accepted { id, at } => match number(id) {
+        Event::Accepted { id, at } => match own.number(id) {
             Some(number) => say(
                 &format!("  ✓ {number} accepted {}", output::time(*at)),
                 json!({ "event": "accepted", "message_id": id.to_string(), "accepted_at_ms": at.get() }),
             ),
             None => Ok(()),
         },
-        Event::Rejected { id, reason } => match number(id) {
+        Event::Rejected { id, reason } => match own.number(id) {
             Some(number) => say(
                 &format!("  ✗ {number} refused: {reason}"),
                 json!({ "event": "rejected", "message_id": id.to_string(), "reason": reason.as_str() }),
@@ -229,13 +262,15 @@ fn mark(
             say(&format!("  ! {}", output::clock_off(*by, *ahead)), output::clock_off_object(*by, *ahead))
         }
         Event::Connection(ConnectionState::Online) => say("  (online)", json!({ "event": "online" })),
-        Event::Changed { id: Some(id), change: change @ (Change::Delivered | Change::Read), .. } => match number(id) {
-            Some(number) => say(
-                &format!("  ✓✓ {number} {}", change.as_str()),
-                messages::changed_object(Some(with), Some(*id), *change),
-            ),
-            None => Ok(()),
-        },
+        Event::Changed { id: Some(id), change: change @ (Change::Delivered | Change::Read), .. } => {
+            match own.number(id) {
+                Some(number) => say(
+                    &format!("  ✓✓ {number} {}", change.as_str()),
+                    messages::changed_object(Some(with), Some(*id), *change),
+                ),
+                None => Ok(()),
+            }
+        }
         Event::Changed { with: Some(other), id, change } if other == with => {
             let text = messages::changed(Some(other), *change).unwrap_or_default();
             match text.is_empty() {
@@ -264,18 +299,6 @@ fn mark(
         | Event::BadKeys { .. }
         | Event::Unreadable { .. } => Ok(()),
     }
-}
-
-/// Whether the server has taken everything, or never will.
-async fn all_settled(engine: &endtoend_client::engine::EngineHandle, own: &[MessageId]) -> Result<bool, Failure> {
-    for id in own {
-        let waits = engine.find(*id).await?.is_some_and(|message| message.state == MessageState::Queued);
-        // A file that did not get through waits for a person.
-        if waits && transfer::fault(engine, *id).await?.is_none() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Reads lines on a thread of its own, because reading a keyboard blocks. The channel ends with Ctrl-D or Ctrl-C.

@@ -9,7 +9,7 @@ use endtoend_client::database::DatabaseError;
 use endtoend_client::engine::linking::LinkDeviceError;
 use endtoend_client::engine::{
     AccountError, AddError, ArrangeError, AttachError, DecideError, FaceError, FileError, NicknameError, OfflineReason,
-    RequestError, SendError, StartError, VerifyError, Way,
+    RemoveError, RequestError, SendError, StartError, VerifyError, Way,
 };
 use endtoend_client::face::PortraitError;
 use endtoend_client::files::{PrepareError, SaveError};
@@ -409,6 +409,18 @@ impl From<ArrangeError> for Failure {
                 Self::because(Kind::Failed, &error).hint("write to them first, or add them by their link")
             }
             ArrangeError::Stopped => Self::because(Kind::Failed, &error),
+        }
+    }
+}
+
+impl From<RemoveError> for Failure {
+    fn from(error: RemoveError) -> Self {
+        match error {
+            RemoveError::Database(error) => error.into(),
+            RemoveError::Blocked(_) => Self::because(Kind::Failed, &error)
+                .hint("with the contact its block would go: take it back with `block --with … --undo`, or leave out --contact"),
+            RemoveError::Oneself => Self::because(Kind::Failed, &error).hint("without --contact your notes are removed"),
+            RemoveError::Unknown(_) | RemoveError::Stopped => Self::because(Kind::Failed, &error),
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use endtoend_client::clock;
 use endtoend_client::database::{Conversation, Draft};
+use endtoend_client::engine::Removing;
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::Nickname;
 use endtoend_protocol::{Muted, Text, UnixMillis};
 use serde_json::{Value, json};
 
+use crate::account::confirm;
 use crate::args::{self, Arguments, Mute};
 use crate::failure::{Failure, Kind};
 use crate::opening::{open, stop};
@@ -17,6 +19,9 @@ use crate::{messages, people};
 const DRAFTS_SHOWN: u32 = endtoend_client::database::DRAFTS_MAX;
 
 pub(crate) async fn conversations(arguments: &Arguments, what: &args::Conversations) -> Result<(), Failure> {
+    if let (true, Some(with)) = (what.remove, &what.with) {
+        return remove(arguments, with, what.contact, what.yes).await;
+    }
     let engine = open(arguments, false)?;
     let listed = async {
         let handle = engine.handle();
@@ -43,6 +48,22 @@ pub(crate) async fn conversations(arguments: &Arguments, what: &args::Conversati
         done(arguments, &object(&conversation), &line(&conversation))?;
     }
     Ok(())
+}
+
+/// Removes a conversation, after a person has said that he means it. His other devices hear of it on the next connection.
+async fn remove(arguments: &Arguments, with: &Handle, contact: bool, yes: bool) -> Result<(), Failure> {
+    let who = if contact { format!(", and {with} is not known any more") } else { String::new() };
+    let what = format!(
+        "This removes everything that was said with {with}, here and on your other devices, with files and what waits to be sent{who}.\n\
+         Nothing brings it back. {with} is not told, and keeps what has come there."
+    );
+    confirm(arguments, yes, &what, "remove")?;
+    let engine = open(arguments, false)?;
+    let removed = engine.handle().remove(Removing { with: with.clone(), contact }).await.map_err(Failure::from);
+    let messages = stop(engine, removed).await?;
+    let object =
+        json!({ "event": "conversation_removed", "with": with.as_str(), "messages": messages, "contact": contact });
+    done(arguments, &object, &format!("removed {messages} messages with {with}"))
 }
 
 /// Until when nobody is told, if that has an end.

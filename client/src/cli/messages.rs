@@ -94,6 +94,7 @@ pub(crate) fn changed(with: Option<&Handle>, change: Change) -> Option<String> {
         Change::Typing { stopped: false } => Some(format!("  ~ {who} is writing")),
         Change::Timer(Some(time)) => Some(format!("  ~ messages with {who} disappear after {}", lifetime(time))),
         Change::Timer(None) => Some(format!("  ~ messages with {who} stay")),
+        Change::Removed => Some(format!("  ~ the conversation with {who} was removed")),
         Change::Face => Some(format!("  ~ {who} has another name or picture")),
         Change::Delivered | Change::Read | Change::Expired | Change::Typing { stopped: true } | Change::Settled => None,
     }

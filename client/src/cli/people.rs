@@ -1,10 +1,11 @@
 //! Commands about the people that an account knows: who they are, what is decided about them, how they are passed on.
 
 use endtoend_client::contact_link::ContactLink;
-use endtoend_client::database::{Contact, Standing};
+use endtoend_client::database::{Contact, PeerDevice, Standing};
 use endtoend_client::engine::{EngineHandle, Verification, VerifyError};
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::Nickname;
+use endtoend_protocol::UnixMillis;
 use serde_json::{Value, json};
 
 use crate::args::{Arguments, Contacts, Verify};
@@ -20,6 +21,7 @@ pub(crate) async fn contacts(arguments: &Arguments, what: &Contacts) -> Result<(
         Contacts { ignore: Some(handle), .. } => return decide(arguments, handle, Standing::Ignored).await,
         Contacts { add: Some(link), compared, .. } => return add(arguments, link, *compared).await,
         Contacts { own_link: true, .. } => return own_link(arguments).await,
+        Contacts { devices: Some(handle), .. } => return devices(arguments, handle).await,
         Contacts { nickname, .. } if !nickname.is_empty() => return self::nickname(arguments, nickname).await,
         Contacts { .. } => {}
     }
@@ -86,6 +88,21 @@ async fn nickname(arguments: &Arguments, words: &[String]) -> Result<(), Failure
     let shown = nickname.as_ref().map(Nickname::as_str);
     let object = json!({ "event": "nickname", "with": of.as_str(), "nickname": shown });
     done(arguments, &object, &format!("{of} is called {} here", shown.unwrap_or(of.as_str())))
+}
+
+async fn devices(arguments: &Arguments, of: &Handle) -> Result<(), Failure> {
+    let engine = open(arguments, false)?;
+    let devices = engine.handle().devices_of(of.clone()).await.map_err(Failure::from);
+    for PeerDevice { device, seen_at, compared } in stop(engine, devices).await? {
+        let object = json!({
+            "event": "contact_device", "with": of.as_str(), "device": device.get(),
+            "seen_at_ms": seen_at.map(UnixMillis::get), "compared": compared,
+        });
+        let since = seen_at.map_or_else(String::new, |at| format!(", known since {}", output::time(at)));
+        let compared = if compared { ", was there when the identity was compared" } else { "" };
+        done(arguments, &object, &format!("device {device}{since}{compared}"))?;
+    }
+    Ok(())
 }
 
 pub(crate) fn name(contact: &Contact) -> String {

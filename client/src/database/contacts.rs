@@ -99,7 +99,7 @@ impl Store<'_> {
         self.connection
             .prepare_cached(
                 "INSERT INTO contacts (tag, handle) VALUES (?, ?)
-                 ON CONFLICT (tag) DO UPDATE SET handle = coalesce(handle, excluded.handle)",
+                 ON CONFLICT (tag) DO UPDATE SET handle = coalesce(handle, excluded.handle), gone = 0",
             )?
             .execute(params![tag.as_bytes(), handle.map(Handle::as_str)])?;
         Ok(())
@@ -114,7 +114,7 @@ impl Store<'_> {
             .connection
             .prepare_cached(
                 "SELECT c.handle, c.changed_identity, c.relation, c.untold, c.nickname, c.verified, c.pinned, c.muted_until,
-                 f.name, f.hash FROM contacts c LEFT JOIN faces f ON f.tag = c.tag WHERE c.tag = ?",
+                 f.name, f.hash FROM contacts c LEFT JOIN faces f ON f.tag = c.tag WHERE c.tag = ? AND c.gone = 0",
             )?
             .query_row([tag.as_bytes()], |row| {
                 let person = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
@@ -144,7 +144,8 @@ impl Store<'_> {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn contacts(&self) -> Result<Vec<Contact>, DatabaseError> {
-        let mut query = self.connection.prepare("SELECT tag FROM contacts ORDER BY handle IS NULL, handle, tag")?;
+        let mut query =
+            self.connection.prepare("SELECT tag FROM contacts WHERE gone = 0 ORDER BY handle IS NULL, handle, tag")?;
         let tags: Vec<Vec<u8>> = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         let contact = |tag: Vec<u8>| self.contact(AccountTag::new(array(&tag, "contacts.tag")?));
         tags.into_iter().filter_map(|tag| contact(tag).transpose()).collect()
@@ -183,6 +184,14 @@ impl Store<'_> {
         Ok(changed > 0)
     }
 
+    /// What counts about somebody was decided at this moment, or later.
+    pub(super) fn was_decided_at(&self, tag: AccountTag, at: UnixMillis) -> Result<(), DatabaseError> {
+        self.connection
+            .prepare_cached("UPDATE contacts SET decided_at = max(decided_at, ?) WHERE tag = ?")?
+            .execute(params![integer(at.get()), tag.as_bytes()])?;
+        Ok(())
+    }
+
     /// Decisions that the server has not heard of, at most `max`.
     ///
     /// # Errors
@@ -208,6 +217,7 @@ impl Store<'_> {
             "UPDATE contacts SET untold = 0 WHERE tag = ? AND relation IS ?",
             params![tag.as_bytes(), standing.relation_text()],
         )?;
+        self.connection.execute("DELETE FROM contacts WHERE tag = ? AND gone = 1 AND untold = 0", [tag.as_bytes()])?;
         Ok(())
     }
 
@@ -374,7 +384,7 @@ impl Store<'_> {
     pub fn set_changed_identity(&self, tag: AccountTag, key: Option<&[u8; 33]>) -> Result<(), DatabaseError> {
         self.put_contact(tag, None)?;
         self.connection.execute(
-            "UPDATE contacts SET changed_identity = ?, verified = NULL WHERE tag = ?",
+            "UPDATE contacts SET changed_identity = ?, verified = NULL, compared_devices = NULL WHERE tag = ?",
             params![key, tag.as_bytes()],
         )?;
         Ok(())
@@ -403,6 +413,7 @@ impl Store<'_> {
             "UPDATE contacts SET keys_at = ?, devices_version = ? WHERE tag = ?",
             params![integer(now.get()), version, tag.as_bytes()],
         )?;
+        self.list_devices(tag)?;
         self.owe_face_to_new_devices(tag, version)
     }
 
@@ -416,13 +427,15 @@ impl Store<'_> {
         rows.map(|device| DeviceId::new(device?).map_err(|_| DatabaseError::Invalid("devices.device"))).collect()
     }
 
+    /// A device of an account is known, since `now` if it was not before.
+    ///
     /// # Errors
     /// See [`DatabaseError`].
-    pub fn put_device(&self, tag: AccountTag, device: DeviceId) -> Result<(), DatabaseError> {
+    pub fn put_device(&self, tag: AccountTag, device: DeviceId, now: UnixMillis) -> Result<(), DatabaseError> {
         self.connection
             .prepare_cached("INSERT OR IGNORE INTO devices (tag, device) VALUES (?, ?)")?
             .execute(params![tag.as_bytes(), device.get()])?;
-        Ok(())
+        self.see_device(tag, device, now)
     }
 
     /// Forgets the devices of an account, so that its bundles are fetched anew.

@@ -28,7 +28,7 @@ impl Store<'_> {
     /// See [`DatabaseError`].
     pub fn conversations(&self, limit: u32) -> Result<Vec<Conversation>, DatabaseError> {
         let mut query = self.connection.prepare_cached(
-            "SELECT c.tag FROM contacts c
+            "SELECT c.tag FROM contacts c WHERE c.gone = 0
              ORDER BY c.pinned DESC,
                (c.relation IS 'accepted' OR c.unaddressed = 1 OR c.tag IS (SELECT tag FROM account)) DESC,
                (SELECT max(seq) FROM messages m WHERE m.peer = c.tag) DESC NULLS LAST, c.handle, c.tag LIMIT ?",

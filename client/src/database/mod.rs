@@ -16,14 +16,17 @@ mod drafts;
 mod early;
 mod faces;
 mod files;
+mod introduced;
 mod key_sets;
 mod lives;
 mod messages;
 mod notices;
 mod outbox;
+mod peer_devices;
 mod pending;
 mod received;
 mod records;
+mod removal;
 mod repair;
 mod schema;
 mod sealing;
@@ -35,6 +38,10 @@ mod whole;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_killed;
+#[cfg(test)]
+mod tests_removal;
 #[cfg(test)]
 mod tests_search;
 
@@ -57,8 +64,10 @@ pub use lives::Settings;
 pub use messages::{Body, Direction, Marks, MessageRef, MessageState, Page, StoredMessage};
 pub use notices::{NOTICES_MAX, Notice, NoticeKind};
 pub use outbox::{OUTBOX_MAX, OutboxItem, SealedItem};
+pub use peer_devices::PeerDevice;
 pub use pending::{Pending, Why};
 pub use received::{HELD_MAX_PER_CONTACT, HeldEnvelope, RECEIVED_AGE_MAX, RECEIVED_MAX, UNREADABLE_MAX, Unreadable};
+pub use removal::Extent;
 pub use repair::{SENT_AGE_MAX, SentEnvelope};
 use sealing::Sealer;
 pub use search::{FOUND_MAX, Question};

@@ -44,6 +44,9 @@ pub enum SealedItem {
     },
 }
 
+/// A row that is not sealed: its place in the order, for whom it is, and its content.
+pub(super) type Unsealed = (i64, AccountTag, Zeroizing<Vec<u8>>);
+
 fn place(message: MessageId, recipient: AccountTag) -> Vec<u8> {
     [message.as_bytes().as_slice(), recipient.as_bytes()].concat()
 }
@@ -71,6 +74,21 @@ impl Store<'_> {
                 recipient: AccountTag::new(array(&recipient, "outbox.recipient")?),
                 envelope: envelope.as_deref().map(envelope_id).transpose()?,
             })
+        })
+        .collect()
+    }
+
+    /// What waits and is not sealed, in order.
+    pub(super) fn unsealed_contents(&self) -> Result<Vec<Unsealed>, DatabaseError> {
+        let mut query = self
+            .connection
+            .prepare("SELECT seq, message_id, recipient, content FROM outbox WHERE content IS NOT NULL ORDER BY seq")?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        rows.map(|row| {
+            let (seq, message, recipient, sealed): (i64, Vec<u8>, Vec<u8>, Vec<u8>) = row?;
+            let recipient = AccountTag::new(array(&recipient, "outbox.recipient")?);
+            let content = self.sealer.open(KIND, &place(message_id(&message)?, recipient), &sealed)?;
+            Ok((seq, recipient, content))
         })
         .collect()
     }

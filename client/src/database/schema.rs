@@ -293,6 +293,17 @@ ALTER TABLE contacts ADD COLUMN face_due INTEGER NOT NULL DEFAULT 1;     -- 1: t
 ALTER TABLE contacts ADD COLUMN face_devices INTEGER NOT NULL DEFAULT 0; -- the version of their list of devices; 0: not known yet
 CREATE INDEX contacts_face_due ON contacts (tag) WHERE face_due = 1 AND relation = 'accepted';
 ",
+    "
+CREATE TABLE devices_seen (           -- of accounts: those in their lists, and those that have written since
+    tag BLOB NOT NULL,
+    device INTEGER NOT NULL,
+    at INTEGER,                       -- since when, by this device's clock; NULL for those that were known before this was kept
+    PRIMARY KEY (tag, device)
+) STRICT, WITHOUT ROWID;
+INSERT INTO devices_seen (tag, device) SELECT tag, device FROM devices;
+ALTER TABLE contacts ADD COLUMN compared_devices BLOB;           -- a byte each: those that there were when the identity was compared; NULL: not known
+ALTER TABLE contacts ADD COLUMN gone INTEGER NOT NULL DEFAULT 0; -- 1: removed, but for that the server has to hear of it
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -336,12 +347,19 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), DatabaseError> 
     Ok(transaction.commit()?)
 }
 
+/// How many migrations a file has seen.
+#[cfg(test)]
+pub(super) fn version_of(connection: &Connection) -> usize {
+    version(connection).unwrap()
+}
+
 /// Undoes all migrations but the first. Keys and messages stay.
 #[cfg(test)]
 pub(super) fn downgrade(connection: &Connection) {
     connection
         .execute_batch(
-            "DROP TABLE faces; DROP INDEX contacts_face_due; ALTER TABLE contacts DROP COLUMN face_due;
+            "DROP TABLE devices_seen; ALTER TABLE contacts DROP COLUMN compared_devices; ALTER TABLE contacts DROP COLUMN gone;
+             DROP TABLE faces; DROP INDEX contacts_face_due; ALTER TABLE contacts DROP COLUMN face_due;
              ALTER TABLE contacts DROP COLUMN face_devices; ALTER TABLE messages DROP COLUMN card;
              DROP INDEX received_unacknowledged; ALTER TABLE received DROP COLUMN acknowledged;
              DROP TABLE drafts; ALTER TABLE contacts DROP COLUMN pinned; ALTER TABLE contacts DROP COLUMN muted_until;

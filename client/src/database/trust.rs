@@ -1,7 +1,7 @@
 //! What a person has said about somebody on this device: how he is called here, and that his identity was compared.
 
 use endtoend_crypto_e2e::{RecordKey, Records as _};
-use endtoend_protocol::AccountTag;
+use endtoend_protocol::{AccountTag, Comparison, limits};
 use rusqlite::params;
 
 use super::{DatabaseError, Store, array};
@@ -35,14 +35,29 @@ impl Store<'_> {
         stored.map(|key| array(&key, "identity")).transpose()
     }
 
-    /// Notes that a person has compared this identity key of somebody, or with `None` that he takes that back. It counts as long as
-    /// no other is met.
+    /// Notes that a person has compared this identity key of somebody, who has the devices that are known now, or with `None` that he
+    /// takes that back. It counts as long as no other is met.
     ///
     /// # Errors
     /// See [`DatabaseError`].
     pub fn set_verified(&self, tag: AccountTag, identity: Option<&[u8; 33]>) -> Result<(), DatabaseError> {
         self.connection.execute("UPDATE contacts SET verified = ? WHERE tag = ?", params![identity, tag.as_bytes()])?;
-        Ok(())
+        let known = self.seen_devices(tag)?;
+        self.set_compared_devices(tag, Some(known.as_slice()).filter(|known| !known.is_empty()))
+    }
+
+    /// What a person has compared of somebody: the identity that is trusted, and the devices that there were.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn comparison(&self, tag: AccountTag) -> Result<Option<Comparison>, DatabaseError> {
+        if !self.contact(tag)?.is_some_and(|contact| contact.verified) {
+            return Ok(None);
+        }
+        let Some(identity) = self.trusted_identity(tag)? else { return Ok(None) };
+        let mut devices = self.compared_devices(tag)?.unwrap_or_default();
+        devices.truncate(limits::DEVICES_MAX);
+        Ok(Some(Comparison { identity, devices }))
     }
 
     /// Whether the key that was compared is the one that is trusted.

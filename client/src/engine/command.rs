@@ -17,8 +17,8 @@ use crate::backup::{BackupError, Summary};
 use crate::card::Card;
 use crate::contact_link::ContactLink;
 use crate::database::{
-    Contact, Conversation, DatabaseError, Draft, Notice, Page, Pending, Question, Settings, Standing, StoredMessage,
-    Unreadable,
+    Contact, Conversation, DatabaseError, Draft, Notice, Page, PeerDevice, Pending, Question, Settings, Standing,
+    StoredMessage, Unreadable,
 };
 use crate::face::Face;
 use crate::files::{Manner, PrepareError, SaveError, Source};
@@ -111,6 +111,11 @@ pub enum Command {
     /// Keep the conversation with somebody above the others, or tell nobody of its messages, on the devices of this account. What is so
     /// now is in [`Contact::arrangement`]. Works without a server.
     Arrange(Handle, Arrangement, Reply<Result<(), ArrangeError>>),
+    /// Take everything that was said with somebody from this device and, of what was written before now, from the own other ones, for good.
+    /// Answered with how many messages went, once they have. Works without a server.
+    Remove(Box<Removing>, Reply<Result<u64, RemoveError>>),
+    /// The devices that somebody has, as they are known here. Works without a server.
+    DevicesOf(Handle, Reply<Result<Vec<PeerDevice>, VerifyError>>),
     /// What was begun for somebody and not sent, in place of what was begun before; `None`: nothing any more. It stays on this device,
     /// and goes when the same words are sent. Works without a server, and for whoever is not known yet.
     SetDraft(Handle, Option<Draft>, Reply<Result<(), DatabaseError>>),
@@ -168,6 +173,36 @@ pub enum Command {
     Status(Reply<Result<Status, DatabaseError>>),
     /// Close the connection and the profile.
     Shutdown,
+}
+
+/// A conversation that is to go. What waits to be sent does not leave, unless it is sealed already and its reader stays known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removing {
+    /// Whom with.
+    pub with: Handle,
+    /// And whoever it is with is not known any more: neither what was decided, compared or chosen about him nor how he shows himself. The
+    /// server hears that nothing is decided. What he writes later comes as from a stranger, and another identity than his is noticed still.
+    pub contact: bool,
+}
+
+/// Why a conversation stays. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// There is nothing to remove.
+    #[error("{0} is not known on this device")]
+    Unknown(Handle),
+    /// Only what was written to oneself can go.
+    #[error("that is this account's own name")]
+    Oneself,
+    /// Take the block back first, or remove the conversation alone: with a contact its block would go.
+    #[error("{0} is blocked")]
+    Blocked(Handle),
+    /// The profile could not be written.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The engine ended first.
+    #[error("the engine has stopped, or the profile is locked")]
+    Stopped,
 }
 
 /// A file to send.

@@ -53,7 +53,7 @@ impl Runner {
     /// Tells what is otherwise in a conversation.
     pub(super) fn tell_news(&mut self, News { peer, id, change }: News) {
         let with = self.name(peer);
-        if matches!(change, Change::Deleted | Change::Expired) {
+        if matches!(change, Change::Deleted | Change::Expired | Change::Removed) {
             self.files_may_go();
         }
         if matches!(change, Change::Timer(_)) {

@@ -71,8 +71,8 @@ impl Runner {
         match effect {
             Effect::Arrived { delivery, id, arrival } => {
                 online.acks.stored(delivery, id);
-                // Whoever has said something may hear how this account shows itself.
-                self.owes_faces = true;
+                // Whoever has said something may hear how this account shows itself; it may be a device of its own that was not known.
+                (self.owes_faces, self.introduces) = (true, true);
                 if let Arrival::Message { new_session: true, .. } | Arrival::Unseen { new_session: true, .. } = arrival
                 {
                     online.keys.one_time = online.keys.one_time.saturating_sub(1);
@@ -113,7 +113,7 @@ impl Runner {
             }
             Effect::Sessions { request, peer, opened } => {
                 self.alone &= peer != online.own.account;
-                self.owes_faces = true;
+                (self.owes_faces, self.introduces) = (true, true);
                 online.asked.remove(&request);
                 online.fetching.remove(&peer);
                 match opened {
@@ -130,7 +130,7 @@ impl Runner {
                 self.answer_verifying(peer, None);
             }
             Effect::Learned { request, peer, learned } => {
-                self.owes_faces = true;
+                (self.owes_faces, self.introduces) = (true, true);
                 online.asked.remove(&request);
                 online.identifying.remove(&peer);
                 match learned {

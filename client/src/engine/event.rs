@@ -154,6 +154,9 @@ pub enum Change {
     Timer(Option<Lifetime>),
     /// The other side shows itself otherwise: another name or picture.
     Face,
+    /// The conversation was removed, on this device or another of this account, as far as it had come; whoever it was with may not be
+    /// known any more, and has no name here then.
+    Removed,
     /// Another device of this account has written this message; or it has settled something about that person, or with oneself for the
     /// account: what was decided, compared, chosen or seen, what somebody is called, how the conversation is kept, and how this account shows itself.
     Settled,
@@ -173,6 +176,7 @@ impl Change {
             Self::Typing { stopped: true } => "typing_stopped",
             Self::Timer(_) => "timer",
             Self::Face => "face",
+            Self::Removed => "removed",
             Self::Settled => "settled",
         }
     }

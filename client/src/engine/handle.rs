@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 
 use super::command::{
     AccountError, AddError, ArrangeError, AttachError, Attaching, Command, DecideError, FaceError, FileError,
-    NicknameError, Password, Registration, Reply, SendError, Status, Stopped, UnlockError, Verification, VerifyError,
+    NicknameError, Password, Registration, RemoveError, Removing, Reply, SendError, Status, Stopped, UnlockError,
+    Verification, VerifyError,
 };
 use super::courier::Way;
 use super::event::{ConnectionState, Event, OfflineReason};
@@ -22,7 +23,8 @@ use crate::backup::{BackupError, Summary};
 use crate::card::Card;
 use crate::contact_link::ContactLink;
 use crate::database::{
-    Contact, Conversation, DatabaseError, Draft, Notice, Page, Pending, Question, Settings, Standing, StoredMessage,
+    Contact, Conversation, DatabaseError, Draft, Notice, Page, PeerDevice, Pending, Question, Settings, Standing,
+    StoredMessage,
 };
 use crate::face::Face;
 use crate::handle::Handle;
@@ -433,6 +435,22 @@ impl EngineHandle {
     /// See [`ArrangeError`].
     pub async fn arrange(&self, with: Handle, arrangement: Arrangement) -> Result<(), ArrangeError> {
         self.ask(ArrangeError::Stopped, |reply| Command::Arrange(with, arrangement, reply)).await
+    }
+
+    /// See [`Command::Remove`].
+    ///
+    /// # Errors
+    /// See [`RemoveError`].
+    pub async fn remove(&self, removing: Removing) -> Result<u64, RemoveError> {
+        self.ask(RemoveError::Stopped, |reply| Command::Remove(Box::new(removing), reply)).await
+    }
+
+    /// See [`Command::DevicesOf`].
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn devices_of(&self, of: Handle) -> Result<Vec<PeerDevice>, VerifyError> {
+        self.ask(VerifyError::Stopped, |reply| Command::DevicesOf(of, reply)).await
     }
 
     /// See [`Command::SetDraft`].

@@ -2,15 +2,19 @@
 //!
 //! The new device shows a code and waits. The existing one takes the code, and both show six digits. When the person has
 //! said that they are the same, the existing one gives away the account's identity, a secret that lets the new one in, and
-//! whom the account knows.
+//! whom the account knows. Whatever else was settled before, the existing devices tell the new one when it is there
+//! (`introducing`).
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use endtoend_crypto_core::proof::{DeviceStatement, Purpose, sign_device_proof};
 use endtoend_crypto_core::provision::{ANSWER_BYTES, LinkCode, LinkDigits, NewDevice, ProvisionError};
 use endtoend_crypto_core::signature::SigningKey;
 use endtoend_crypto_e2e::{accept_identity, export_identity, import_identity};
-use endtoend_protocol::{Acquaintance, Address, Answer, DeviceId, Provision, Request, UnixMillis, VERSION, limits};
+use endtoend_protocol::{
+    AccountTag, Acquaintance, Address, Answer, DeviceId, Provision, Request, UnixMillis, VERSION, limits,
+};
 use rand::Rng as _;
 use zeroize::Zeroizing;
 
@@ -264,14 +268,7 @@ async fn wait_for(
 
 /// Notes what the other device knew of somebody.
 pub(super) fn meet(store: &Store<'_>, person: &Acquaintance) -> Result<(), LinkDeviceError> {
-    let handle: Option<Handle> = person.handle.parse().ok();
-    // What was restored may have somebody of that name whose account was not known.
-    let taken = |handle: &Handle| Ok::<_, DatabaseError>(store.peer_of(handle)?.is_some_and(|of| of != person.account));
-    let handle = match handle {
-        Some(handle) if taken(&handle)? => None,
-        handle => handle,
-    };
-    store.put_contact(person.account, handle.as_ref())?;
+    store.meet(person.account, &person.handle)?;
     if let Some(standing) = Standing::named(&person.standing) {
         // When is not known: whatever is decided from now on is later.
         store.was_decided(person.account, standing, UnixMillis::new(0))?;
@@ -292,9 +289,11 @@ pub(super) fn provision(
 ) -> Result<Zeroizing<Vec<u8>>, DatabaseError> {
     let handle = store.account()?.map(|account| account.handle.to_string()).unwrap_or_default();
     let identity = export_identity(store).map_err(|_| DatabaseError::Invalid("identity"))?;
+    let unaddressed: HashSet<AccountTag> = store.unaddressed(u32::MAX)?.into_iter().map(|(tag, _)| tag).collect();
     let mut people = Vec::new();
     for contact in store.contacts()?.into_iter().filter(|contact| contact.tag != own.account) {
-        let Some(handle) = &contact.handle else { continue };
+        // What stands in for an account means nothing to another device.
+        let Some(handle) = contact.handle.as_ref().filter(|_| !unaddressed.contains(&contact.tag)) else { continue };
         // A changed identity is decided about on the device that noticed it.
         let identity = if contact.changed_identity.is_none() { store.trusted_identity(contact.tag)? } else { None };
         let standing = contact.standing.relation().map_or("", |_| contact.standing.as_str()).to_owned();

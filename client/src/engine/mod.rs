@@ -12,12 +12,13 @@
 //! | `establish` | from nothing to an authenticated connection |
 //! | [`linking`], [`recovery`] | a further device: let in by an existing one, or by the password and a backup |
 //! | `lock`, `idle` | a profile that is closed until the password comes; when it closes itself |
+//! | `introducing` | what a device that comes to the account hears of before |
 //! | `faces` | how this account shows itself: who has still to hear of it |
 //! | `files`, `lanes`, `courier` | files of messages: who seals, moves and saves them |
 //! | `run`, `told` | the wiring: plans and waits; commands and their answers |
 //! | `rewiring` | another way to the network while the engine runs |
 //! | `online`, `asking`, `sending`, `effects`, `answers` | one live connection |
-//! | `account`, `people`, `conversing` | registration and identities; the other side; what is said to it |
+//! | `account`, `people`, `conversing`, `removing` | registration and identities; the other side; what is said to it; its end here |
 //!
 //! Nothing here knows a terminal or a window.
 
@@ -39,6 +40,7 @@ mod files;
 pub mod handle;
 mod heard;
 mod idle;
+mod introducing;
 mod lanes;
 mod later;
 pub mod linking;
@@ -50,6 +52,7 @@ mod parcel;
 mod people;
 mod receive;
 pub mod recovery;
+mod removing;
 mod repair;
 pub mod requests;
 mod rewiring;
@@ -66,7 +69,7 @@ mod tests;
 pub use acks::Misnumbered;
 pub use command::{
     AccountError, AddError, ArrangeError, AttachError, Attaching, DecideError, FaceError, FileError, NicknameError,
-    Registration, SendError, Status, Stopped, UnlockError, Verification, VerifyError,
+    Registration, RemoveError, Removing, SendError, Status, Stopped, UnlockError, Verification, VerifyError,
 };
 pub use courier::Way;
 pub use event::{Change, ConnectionState, Event, FileStep, OfflineReason};

@@ -277,7 +277,10 @@ impl Runner {
         }
         self.note_acknowledged(online)?;
         let now = clock::monotonic();
-        let said = self.outbox.len_for(online.own.account) == 0 && self.receipts.is_empty() && !self.owes_receipts;
+        let own = online.own.account;
+        let looks = online.stale.contains(&own) || online.fetching.contains(&own);
+        let introduced = !looks && (self.alone || !self.introduces);
+        let said = self.outbox.len_for(own) == 0 && self.receipts.is_empty() && !self.owes_receipts && introduced;
         // What a program has stored that was killed before it could say so is delivered again to a device that has just come. Later it
         // is not there any more.
         let young = now.duration_since(online.since) < FAREWELL_MAX;
@@ -362,6 +365,7 @@ impl Runner {
                 self.queued(Some(row));
             }
         }
+        self.tell_own_devices(online.own.account)?;
         self.tell_faces(online.own.account)?;
         self.tend_files()?;
         while self.send_batch(online).await? {}

@@ -33,6 +33,10 @@ pub(super) fn addressed(
     now: UnixMillis,
 ) -> Result<Vec<Queued>, DatabaseError> {
     let before = store.contact(stand_in)?;
+    if before.is_none() {
+        // He was removed meanwhile.
+        return Ok(Vec::new());
+    }
     let messages = store.address(stand_in, tag, handle, now)?;
     let mut queued = Vec::new();
     for message in messages.into_iter().filter(|_| !alone) {
@@ -100,7 +104,7 @@ impl Runner {
             match compared {
                 true => {
                     store.set_verified(tag, Some(identity))?;
-                    let news = OwnNews::Compared { about: tag, identity: Some(*identity) };
+                    let news = OwnNews::Compared { about: tag, compared: store.comparison(tag)? };
                     Ok::<_, AddError>(settle_for_own_devices(store, news, alone, now)?)
                 }
                 false => Ok(None),
@@ -132,7 +136,7 @@ impl Runner {
                 return Err(VerifyError::NotCompared(with.clone()));
             }
             store.set_verified(tag, compared.as_ref())?;
-            let news = OwnNews::Compared { about: tag, identity: compared };
+            let news = OwnNews::Compared { about: tag, compared: store.comparison(tag)? };
             Ok(settle_for_own_devices(store, news, alone, now)?)
         })?;
         self.queued(queued);

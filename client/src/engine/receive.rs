@@ -93,7 +93,7 @@ pub(super) fn learn(
             for (device, _) in &identity.envelope_keys {
                 if (Address { account: from, device: *device }) != own {
                     // With or without a session: whoever seals for all of them notices.
-                    store.put_device(from, *device)?;
+                    store.put_device(from, *device, now)?;
                 }
             }
             store.set_keys_at(from, identity.devices_version, now)?;
@@ -203,7 +203,7 @@ fn arrive(
         store.set_claim(peer, &claimed)?;
     }
     let handle = store.contact(peer)?.and_then(|contact| contact.handle);
-    store.put_device(peer, opened.from.device)?;
+    store.put_device(peer, opened.from.device, now)?;
     parcel.copies.iter().try_for_each(|copy| store.remove_unopened(*copy, peer))?;
     let new_session = opened.new_session;
     let said_at = (content.id, content.sent_at);
@@ -241,13 +241,13 @@ fn arrive(
             return Ok(Arrival::Unseen { new_session, news: settled(about, counts), queued: None });
         }
         ContentKind::Own(news) if from_own_device => {
-            let counts = store.was_settled(&news, not_after(content.sent_at, now))?;
-            let about = match news {
-                OwnNews::Nickname { about, .. } | OwnNews::Compared { about, .. } => about,
-                OwnNews::Arranged { with, .. } | OwnNews::Seen { with, .. } => with,
-                OwnNews::Choices { .. } | OwnNews::Face(_) => own.account,
+            let about = store.was_settled(&news, not_after(content.sent_at, now), now)?;
+            let change = match news {
+                OwnNews::Removed { .. } => Change::Removed,
+                _ => Change::Settled,
             };
-            return Ok(Arrival::Unseen { new_session, news: settled(about, counts), queued: None });
+            let news = about.into_iter().map(|peer| News { peer, id: None, change }).collect();
+            return Ok(Arrival::Unseen { new_session, news, queued: None });
         }
         ContentKind::Copy { .. } | ContentKind::Decision { .. } | ContentKind::Own(_) => {
             return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
@@ -387,7 +387,7 @@ pub(super) fn read_again(store: &Store<'_>, own: Option<AccountTag>, now: UnixMi
             }
             ContentKind::Own(news) if from_own_device => {
                 store.remove_unknown(seq)?;
-                store.was_settled(&news, not_after(sent_at, now))?;
+                store.was_settled(&news, not_after(sent_at, now), now)?;
             }
             // Too old to matter, or nothing that this sender may say.
             ContentKind::Copy { .. }

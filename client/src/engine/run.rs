@@ -149,6 +149,8 @@ pub(super) struct Runner {
     pub(super) receipts: BTreeSet<i64>,
     /// Some may have to hear how this account shows itself.
     pub(super) owes_faces: bool,
+    /// The own other devices may have to hear what was settled before one of them came.
+    pub(super) introduces: bool,
     /// By which messages disappear.
     pub(super) life: LifeClock,
     /// When messages may disappear next, or the clock is kept. `None` while nothing does.
@@ -209,6 +211,7 @@ impl Runner {
             noticed,
             owes_receipts: true,
             owes_faces: true,
+            introduces: true,
             receipts: BTreeSet::new(),
             life,
             life_at: None,

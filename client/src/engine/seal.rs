@@ -123,7 +123,7 @@ pub(super) fn open_sessions(
     store.forget_devices(peer)?;
     for (device, changes) in &sessions {
         store.apply(changes)?;
-        store.put_device(peer, *device)?;
+        store.put_device(peer, *device, now)?;
     }
     store.set_keys_at(peer, bundles.devices_version, now)?;
     Ok(Opened::Ready)

@@ -161,6 +161,14 @@ impl Runner {
                 let arranged = self.arrange(&with, arrangement);
                 answer(reply, arranged);
             }
+            Command::Remove(removing, reply) => {
+                let removed = self.remove_conversation(&removing);
+                answer(reply, removed);
+            }
+            Command::DevicesOf(of, reply) => {
+                let devices = self.devices_of(&of);
+                answer(reply, devices);
+            }
             Command::SetDraft(with, draft, reply) => {
                 let now = clock::now();
                 answer(reply, self.database().write(|store| store.set_draft(&with, draft.as_ref(), now)));

@@ -1,12 +1,15 @@
 //! The stages, one card each.
 
 use endtoend_client::address::ServerAddress;
+use endtoend_client::transport::{TorState, Way as Route};
 use iced::widget::{Column, button, column, container, row, space, text};
 use iced::{Center, Element, Fill};
 
 use super::{FirstRun, Message, Stage, Way};
+use crate::failure::Failure;
 use crate::identicon::identicon;
 use crate::order::Step;
+use crate::screens::network;
 use crate::strings::Strings;
 use crate::theme::{STRONG, size, styles};
 use crate::ui::{self, id};
@@ -18,6 +21,7 @@ impl FirstRun {
             Stage::Welcome => self.welcome(t),
             Stage::SignIn => sign_in(t),
             Stage::Server => self.at_server(t),
+            Stage::Network => self.at_network(t),
             Stage::Backup => self.at_backup(t),
             Stage::Who => self.at_who(t),
             Stage::Password => self.at_password(t),
@@ -48,7 +52,7 @@ impl FirstRun {
         let found = match &read {
             Ok(server) => Some(pinned(t, server)),
             Err(_) if self.address.trim().is_empty() => None,
-            Err(error) => Some(ui::note((crate::failure::Failure::from(*error)).say(t)).style(styles::bad).into()),
+            Err(error) => Some(ui::note(Failure::from(*error).say(t)).style(styles::bad).into()),
         };
         let code = button(text(t.get("from-code")).size(size::NOTE))
             .padding([6, 8])
@@ -66,11 +70,25 @@ impl FirstRun {
             };
             Column::new().push(ui::note(t.get("servers-recent"))).extend(self.servers.iter().map(line)).spacing(6)
         });
-        column![title(t.get("server-title")), ui::note(t.get("server-note")), field, code]
+        let links = row![code, self.network_link(t)].spacing(4).wrap();
+        column![title(t.get("server-title")), ui::note(t.get("server-note")), field, links]
             .push(known)
             .push(found)
             .push(ui::failure(t, self.failure.as_ref()))
             .push(foot(t, "next", read.is_ok()))
+    }
+
+    /// Leads to the way to the server.
+    fn network_link<'a>(&self, t: &Strings) -> Element<'a, Message> {
+        let (name, _) = self.network.kind().words();
+        ui::plain(t.with("way-link", [("way", t.get(name))]), Message::ShowNetwork)
+    }
+
+    fn at_network<'a>(&'a self, t: &'a Strings) -> Column<'a, Message> {
+        column![title(t.get("way")), ui::note(t.get("way-note"))]
+            .push(ui::failure(t, self.failure.as_ref()))
+            .push(self.network.view(t, self.host().as_ref(), Message::Network))
+            .push(foot(t, "next", self.chosen_way().is_ok()))
     }
 
     fn at_backup<'a>(&self, t: &Strings) -> Column<'a, Message> {
@@ -91,6 +109,7 @@ impl FirstRun {
             ui::note(t.get("restore-note")),
             row![path.width(Fill), choose].spacing(10).align_y(iced::Bottom),
             passphrase,
+            row![self.network_link(t)],
         ]
         .push(ui::failure(t, self.failure.as_ref()))
         .push(foot(t, "next", self.backup().is_ok()))
@@ -174,11 +193,22 @@ impl FirstRun {
         .push(foot(t, go, !self.password.is_empty()))
     }
 
+    /// What is waited for: Tor first, where it is on the way.
+    fn asking_words(&self, t: &Strings) -> String {
+        match (self.status.way, &self.status.tor) {
+            (Some(Route::Tor), TorState::Starting { percent }) => t.with("tor-starting", [("percent", *percent)]),
+            (Some(Route::Tor), TorState::Trouble { trouble, .. }) => Failure::from(trouble.clone()).say(t),
+            _ => t.get("step-asking"),
+        }
+    }
+
     fn waiting<'a>(&self, t: &Strings) -> Column<'a, Message> {
         let happening: Element<'a, Message> = match &self.step {
             _ if self.cancelling => ui::body(t.get("step-cancelling")).into(),
             Step::Opening => ui::body(t.get("step-opening")).into(),
-            Step::Asking => ui::body(t.get("step-asking")).into(),
+            Step::Asking => {
+                column![ui::body(self.asking_words(t))].push(network::meter(&self.status)).spacing(12).into()
+            }
             Step::Restoring => ui::body(t.get("step-restoring")).into(),
             Step::Code(code) => column![
                 ui::body(t.get("step-code")),

@@ -2,6 +2,7 @@
 
 use endtoend_client::database::Body;
 use endtoend_client::database::MessageRef;
+use endtoend_client::engine::Removing;
 use endtoend_protocol::UnixMillis;
 use iced::Element;
 use iced::widget::text_editor::{self, Content};
@@ -29,6 +30,8 @@ pub(super) enum Asked {
     Day(String),
     /// This link is to be opened.
     Link(Link),
+    /// This conversation is to go.
+    Removal(Removing),
     /// A part of these words.
     Words(Content),
 }
@@ -59,7 +62,7 @@ impl Home {
     pub(super) fn link_done(&mut self) -> Vec<Action> {
         match self.asked.take() {
             Some(Asked::Link(link)) => vec![Action::Order(Order::Open(link))],
-            Some(Asked::Day(_) | Asked::Words(_)) | None => Vec::new(),
+            Some(Asked::Day(_) | Asked::Words(_) | Asked::Removal(_)) | None => Vec::new(),
         }
     }
 
@@ -87,6 +90,7 @@ impl Home {
     ) -> Element<'a, Message> {
         let cancel = || ui::quiet(t.get("cancel"), Message::NotAsked);
         let card = match asked {
+            Asked::Removal(removing) => return self.removal_view(t, removing),
             Asked::Day(typed) => {
                 let day = present.day_begins(typed);
                 let done = day.map(Message::DayDone);

@@ -7,7 +7,6 @@ use iced::{Center, Element, Fill};
 use super::chat::Chat;
 use super::{ChatMessage, Home, Message, NARROW, Place};
 use crate::calendar::{Present, span};
-use crate::identicon::identicon;
 use crate::strings::Strings;
 use crate::theme::{size, styles};
 use crate::ui::{self, id};
@@ -33,15 +32,16 @@ impl Home {
     }
 
     fn chat_head<'a>(&'a self, t: &'a Strings, chat: &'a Chat) -> Element<'a, Message> {
+        let known = self.contact(&chat.with);
         let below = match (self.typing.contains_key(&chat.with), chat.timer) {
             (true, _) => Some(ui::small(t.get("typing")).style(styles::accent)),
             (false, Some(timer)) => {
                 let after = span(t, timer.as_secs().into());
                 Some(ui::small(t.with("disappear-after", [("after", after)])))
             }
-            (false, None) => None,
+            // Names prove nothing: the handle is who it is.
+            (false, None) => known.and_then(|known| known.contact.name()).map(|_| ui::small(chat.with.as_str())),
         };
-        let known = self.contact(&chat.with);
         let verified = known.is_some_and(|known| known.contact.verified);
         let name = row![ui::strong(known.map_or_else(|| chat.with.to_string(), super::list::name))]
             .push(verified.then(|| ui::small("✓").style(styles::accent)))
@@ -51,7 +51,9 @@ impl Home {
             button(text("←").size(size::HEAD)).padding([4, 10]).style(styles::plain).on_press(Message::CloseChat)
         });
         let who = button(
-            row![identicon(chat.with.as_str(), 36), column![name].push(below).spacing(1),].spacing(12).align_y(Center),
+            row![self.avatar(known, chat.with.as_str(), 36), column![name].push(below).spacing(1),]
+                .spacing(12)
+                .align_y(Center),
         )
         .padding([4, 8])
         .style(styles::line(false))

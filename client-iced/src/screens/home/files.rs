@@ -51,15 +51,15 @@ fn called(t: &Strings, source: &Source) -> String {
 
 impl Home {
     /// A file was let fall on the window: asks whether it is meant for whom is written to. Where somebody is named, it is a picture
-    /// of a code.
+    /// of a code; in the settings, what is asked for there.
     pub fn dropped(&mut self, path: &Path) -> Vec<Action> {
         if self.new_chat.is_some() {
             return vec![Action::Order(Order::ReadCode(Some(path.to_owned())))];
         }
-        match self.settings.is_none() {
-            true => self.attach(vec![Source::File(path.to_owned())]),
-            false => Vec::new(),
+        if let Some(page) = &mut self.settings {
+            return page.dropped(path);
         }
+        self.attach(vec![Source::File(path.to_owned())])
     }
 
     /// These are to be sent, beside those that were chosen before. Nothing is, before that is meant.

@@ -3,6 +3,7 @@
 use endtoend_client::database::{Body, Conversation, Direction, Standing};
 use endtoend_client::engine::ConnectionState;
 use endtoend_client::handle::Handle;
+use endtoend_client::transport::{TorState, Way};
 use iced::widget::{Column, button, column, container, row, scrollable, space, text, text_input};
 use iced::{Center, Element, Fill};
 
@@ -12,8 +13,8 @@ use super::lines::mark_of;
 use super::{Home, Message, Place};
 use crate::calendar::{Present, span};
 use crate::failure::Failure;
-use crate::identicon::identicon;
 use crate::preferences::Density;
+use crate::screens::network;
 use crate::strings::Strings;
 use crate::theme::{EMOJI, STRONG, size, styles};
 use crate::ui::{self, id};
@@ -54,11 +55,11 @@ const fn measures(density: Density) -> (f32, u16) {
     }
 }
 
-/// What somebody is called here. Who has no name yet is told apart by the account.
+/// What somebody is called here, by this person or else by himself. Who has no name yet is told apart by the account.
 pub(super) fn name(conversation: &Conversation) -> String {
     let contact = &conversation.contact;
-    match (&contact.nickname, &contact.handle) {
-        (Some(nickname), _) => nickname.as_str().to_owned(),
+    match (contact.name(), &contact.handle) {
+        (Some(name), _) => name.as_str().to_owned(),
         (None, Some(handle)) => handle.to_string(),
         (None, None) => {
             let tag: String = contact.tag.as_bytes().iter().take(4).map(|b| format!("{b:02x}")).collect();
@@ -70,8 +71,10 @@ pub(super) fn name(conversation: &Conversation) -> String {
 impl Home {
     pub(super) fn list<'a>(&'a self, t: &'a Strings, present: &'a Present) -> Element<'a, Message> {
         let me = row![
-            identicon(self.me.handle.as_str(), 36),
-            text(self.me.handle.as_str()).size(size::BODY).font(STRONG).width(Fill),
+            self.own_avatar(36),
+            container(text(self.own_name()).size(size::BODY).font(STRONG).wrapping(text::Wrapping::None))
+                .width(Fill)
+                .clip(true),
             button(text("+").size(size::HEAD)).padding([4, 12]).style(styles::quiet).on_press(Message::NewChat),
             button(text(t.get("settings")).size(size::NOTE))
                 .padding([8, 10])
@@ -177,13 +180,10 @@ impl Home {
             .push(unread)
             .spacing(8)
             .align_y(Center);
-        let content = row![
-            identicon(handle.map_or(name.as_str(), Handle::as_str), face),
-            column![first, second].spacing(3).width(Fill)
-        ]
-        .spacing(12)
-        .align_y(Center)
-        .height(Fill);
+        let content = row![self.avatar(Some(conversation), &name, face), column![first, second].spacing(3).width(Fill)]
+            .spacing(12)
+            .align_y(Center)
+            .height(Fill);
         button(content)
             .padding([4, 10])
             .height(height)
@@ -255,14 +255,14 @@ impl Home {
     /// Whether there is a connection, and if not what is done about it.
     pub(super) fn connection_words(&self, t: &Strings, present: &Present) -> (bool, String) {
         match &self.connection {
-            ConnectionState::Online => (true, t.get("online")),
-            ConnectionState::Connecting => (false, t.get("connecting")),
+            ConnectionState::Online => (true, t.get(self.online_key())),
+            ConnectionState::Connecting => (false, self.connecting_words(t)),
             ConnectionState::Offline { retry_at, why } => {
                 let why = Failure::from(why.clone());
                 let why = t.get(why.key);
                 let left = retry_at.map(|at| at.get().saturating_sub(present.at.get()).div_ceil(1_000));
                 match left {
-                    Some(0) => (false, t.get("connecting")),
+                    Some(0) => (false, self.connecting_words(t)),
                     Some(left) => (false, t.with("offline-retry", [("why", why), ("left", span(t, left))])),
                     None => (false, t.with("offline", [("why", why)])),
                 }
@@ -270,10 +270,31 @@ impl Home {
         }
     }
 
+    const fn online_key(&self) -> &'static str {
+        match self.network.way {
+            Some(Way::Tor) => "online-tor",
+            Some(Way::Proxy(_)) => "online-proxy",
+            Some(Way::Direct) | None => "online",
+        }
+    }
+
+    /// What is waited for: Tor first, where it is on the way.
+    fn connecting_words(&self, t: &Strings) -> String {
+        match (self.network.way, &self.network.tor) {
+            (Some(Way::Tor), TorState::Starting { percent }) => t.with("tor-starting", [("percent", *percent)]),
+            (Some(Way::Tor), TorState::Trouble { trouble, .. }) => t.get(Failure::from(trouble.clone()).key),
+            _ => t.get("connecting"),
+        }
+    }
+
+    /// Leads to what can be done about it.
     fn connection_line<'a>(&self, t: &Strings, present: &Present) -> Element<'a, Message> {
         let (on, words) = self.connection_words(t, present);
         let dot = container(space().width(8).height(8)).width(8).height(8).style(styles::dot(on));
-        row![dot, ui::small(words).width(Fill)].spacing(8).padding([9, 16]).align_y(Center).into()
+        let line = row![dot, ui::small(words).width(Fill)].spacing(8).align_y(Center);
+        let line = button(line).padding([9, 16]).width(Fill).style(styles::line(false)).on_press(Message::ShowNetwork);
+        let waits = matches!(self.connection, ConnectionState::Connecting);
+        column![ui::slot(network::meter(&self.network).filter(|_| waits)), line].into()
     }
 }
 

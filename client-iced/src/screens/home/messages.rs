@@ -9,6 +9,7 @@ use iced::widget::text_editor;
 use super::palette::Item;
 use super::picker::Purpose;
 use super::settings;
+use crate::order::FaceRef;
 use crate::preferences::Preferences;
 use crate::said::Link;
 
@@ -62,6 +63,16 @@ pub enum Message {
     FileEdited(String),
     /// Those.
     FileDone,
+    /// The open conversation is to go: asks once more.
+    Remove,
+    /// With the contact, or without.
+    RemoveContactToo(bool),
+    /// It is meant.
+    RemovalDone,
+    /// How it stands with the network.
+    ShowNetwork,
+    /// A picture of somebody is before the eyes.
+    FaceSeen(FaceRef),
     /// No picture alone any more.
     ClosePicture,
     /// The picture after the one that is shown alone, or before it.

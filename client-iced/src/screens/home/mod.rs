@@ -10,12 +10,15 @@
 //! | `found.rs` | messages that were found |
 //! | `files.rs`, `lightbox.rs` | files: what is to be sent, and those of messages; pictures |
 //! | `picker.rs`, `asked.rs` | emoji to choose from; a link, a day, words to copy |
-//! | [`timeline`], [`pictures`] | rules: which part of its history is in memory, and which of its pictures |
+//! | `removing.rs` | a conversation that is to go |
+//! | [`timeline`], [`pictures`], [`shelf`] | rules: which part of its history is in memory, and which of its pictures |
+//! | `avatar.rs` | how people look |
 //! | `list.rs`, `conversation.rs`, `lines.rs`, `composer.rs`, `panel.rs`, `view.rs` | what is to be seen |
 //! | [`settings`] | the settings |
 //! | `beside.rs` | what the rest of the program may know |
 
 mod asked;
+mod avatar;
 mod beside;
 mod chat;
 mod composer;
@@ -32,7 +35,9 @@ pub mod palette;
 mod panel;
 pub mod picker;
 pub mod pictures;
+mod removing;
 pub mod settings;
+pub mod shelf;
 pub mod timeline;
 mod view;
 
@@ -50,14 +55,16 @@ use endtoend_client::database::{Conversation, Direction, MessageRef, Standing};
 use endtoend_client::engine::{ConnectionState, Deed};
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::{BadNickname, NICKNAME_BYTES_MAX, Nickname};
+use endtoend_client::transport::NetworkStatus;
 use endtoend_protocol::UnixMillis;
 
 use crate::app::Action;
 use crate::failure::Failure;
-use crate::order::{Me, Order};
+use crate::order::{Me, Order, OwnFace};
 use crate::preferences::Density;
 use crate::ui::id;
 use asked::Asked;
+use avatar::Faces;
 use chat::Chat;
 use files::Attaching;
 use found::Found;
@@ -114,7 +121,11 @@ impl NewChat {
 #[derive(Debug)]
 pub struct Home {
     me: Me,
+    /// How this account shows itself; `None` before it is known.
+    own: Option<OwnFace>,
+    faces: Faces,
     connection: ConnectionState,
+    network: NetworkStatus,
     conversations: Vec<Conversation>,
     listed: bool,
     filter: String,
@@ -147,7 +158,10 @@ impl Home {
     pub fn new(me: Me, width: f32, focused: bool) -> (Self, Vec<Action>) {
         let home = Self {
             me,
+            own: None,
+            faces: avatar::faces(),
             connection: ConnectionState::Connecting,
+            network: NetworkStatus::default(),
             conversations: Vec::new(),
             listed: false,
             filter: String::new(),
@@ -172,7 +186,7 @@ impl Home {
             width,
             density: Density::default(),
         };
-        (home, [Order::Conversations, Order::Drafts].map(Action::Order).to_vec())
+        (home, [Order::Conversations, Order::Drafts, Order::OwnFace].map(Action::Order).to_vec())
     }
 
     /// Messages that nobody has seen, of those who may write.
@@ -289,10 +303,11 @@ impl Home {
         let wanted = move |conversation: &&Conversation| {
             let contact = &conversation.contact;
             let handle = contact.handle.as_ref().map(Handle::as_str).unwrap_or_default();
-            let nickname = contact.nickname.as_ref().map(|nickname| nickname.as_str().to_lowercase());
+            let called = [&contact.nickname, &contact.face_name];
             match contact.standing {
                 _ if !filter.is_empty() => {
-                    handle.contains(&filter) || nickname.is_some_and(|nickname| nickname.contains(&filter))
+                    let mut called = called.into_iter().flatten().map(|name| name.as_str().to_lowercase());
+                    handle.contains(&filter) || called.any(|name| name.contains(&filter))
                 }
                 Standing::Accepted | Standing::Request => true,
                 Standing::Blocked | Standing::Ignored => false,
@@ -352,6 +367,10 @@ impl Home {
             Message::SetTimer(lifetime) => return self.about_chat(|with| Order::Act(with, Deed::Timer(lifetime))),
             Message::Settings(true) => return self.open_settings(),
             Message::Settings(false) => self.settings = None,
+            Message::Remove => return self.ask_removal(),
+            Message::RemoveContactToo(contact) => return self.remove_contact_too(contact),
+            Message::RemovalDone => return self.removal_done(),
+            Message::ShowNetwork => return self.show_network(),
             // The application keeps them.
             Message::Prefer(_) => {}
             Message::Dismiss => (self.failure, self.clock_off, self.saved) = (None, None, None),
@@ -377,6 +396,7 @@ impl Home {
             Message::LinkDone => return self.link_done(),
             Message::WordsEdited(action) => return self.words_edited(action),
             Message::NotAsked => self.asked = None,
+            Message::FaceSeen(of) => return self.face_seen(of),
             Message::FileEdited(path) => return self.file_edited(path),
             Message::FileDone => return self.file_done(),
             Message::Copy(text) => return vec![Action::Copy(text)],

@@ -113,6 +113,15 @@ impl Home {
                 true => self.picture_came(of, scale, drawn),
                 false => Vec::new(),
             },
+            News::Face(of, picture) => self.face_came(of, picture),
+            News::OwnFace(own) => {
+                self.own_face_came(own);
+                Vec::new()
+            }
+            News::FaceSet(Ok(own)) => {
+                self.own_face_came(Ok(own.clone()));
+                self.settings_news(News::FaceSet(Ok(own)))
+            }
             News::FirstUnread(with, first) => {
                 if let Some(chat) = self.chat.as_mut().filter(|chat| chat.with == with) {
                     chat.divider = first;
@@ -178,6 +187,11 @@ impl Home {
                 self.shared_came(&with, shared);
                 Vec::new()
             }
+            News::DevicesOf(with, devices) => {
+                self.devices_came(&with, devices);
+                Vec::new()
+            }
+            News::Removed(with, removed) => self.was_removed(with, removed),
             News::Code(code) => self.code_read(code),
             News::Decided(with, decided) => {
                 self.failure = decided.err().or(self.failure.take());
@@ -191,7 +205,19 @@ impl Home {
                 self.code_came(&link);
                 self.settings_news(News::OwnLink(link))
             }
-            News::Settings(_)
+            News::Network(status) => {
+                self.network = status;
+                Vec::new()
+            }
+            News::NetworkChosen(_)
+            | News::NetworkSet(_)
+            | News::Circuits(_)
+            | News::Checked(_)
+            | News::Bridges(_)
+            | News::Programs(_)
+            | News::FaceSet(Err(_))
+            | News::FaceSource(_)
+            | News::Settings(_)
             | News::Devices(_)
             | News::Digits(_)
             | News::LetIn(_)
@@ -214,7 +240,7 @@ impl Home {
 
     /// Looks at everything once more.
     fn everything(&mut self) -> Vec<Action> {
-        let mut actions = vec![Action::Order(Order::Conversations)];
+        let mut actions = vec![Action::Order(Order::Conversations), Action::Order(Order::OwnFace)];
         if let Some(chat) = &mut self.chat {
             actions.extend(chat.again());
             actions.push(Action::Order(Order::Timer(chat.with.clone())));
@@ -255,7 +281,14 @@ impl Home {
                 }
                 Vec::new()
             }
+            // Another device of this account has settled something about it: how it shows itself, perhaps.
+            Event::Changed { with: Some(with), change: Change::Settled, .. } if with == self.me.handle => {
+                self.everything()
+            }
             Event::Changed { with: Some(with), id, change } => {
+                if change == Change::Removed {
+                    self.found.hits.retain(|hit| hit.with != with);
+                }
                 // What is gone, or says something else, is not to be read among what was found.
                 if let (Some(id), Change::Expired | Change::Deleted | Change::Edited) = (id, change) {
                     self.found.forget(&with, id);

@@ -11,7 +11,6 @@ use super::view::above;
 use super::{FILTER_BYTES_MAX, Home, Message, SEARCH_CHARS_MIN, picker};
 use crate::app::Action;
 use crate::calendar::Present;
-use crate::identicon::identicon;
 use crate::order::Order;
 use crate::strings::Strings;
 use crate::theme::{size, styles};
@@ -262,7 +261,7 @@ impl Home {
         match item {
             Item::Conversation(with) => {
                 let unread = self.contact(with).map_or(0, |known| known.unread);
-                row![identicon(with.as_str(), 24), ui::body(named(with)).width(Fill)]
+                row![self.avatar(self.contact(with), with.as_str(), 24), ui::body(named(with)).width(Fill)]
                     .push((unread > 0).then(|| ui::small(unread.to_string()).style(styles::accent)))
                     .spacing(10)
                     .align_y(Center)

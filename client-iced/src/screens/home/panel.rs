@@ -1,7 +1,7 @@
 //! About the person whom the open conversation is with: what to compare, how long messages live, whether they may write.
 
 use endtoend_client::contact_link::ContactLink;
-use endtoend_client::database::{Body, MessageRef, Standing, StoredMessage};
+use endtoend_client::database::{Body, MessageRef, PeerDevice, Standing, StoredMessage};
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::Nickname;
 use endtoend_protocol::{Arrangement, Lifetime, Muted, UnixMillis};
@@ -13,7 +13,6 @@ use super::{Home, Message, files};
 use crate::app::Action;
 use crate::calendar::{Present, span};
 use crate::failure::Failure;
-use crate::identicon::identicon;
 use crate::order::Order;
 use crate::qr::Code;
 use crate::strings::Strings;
@@ -31,6 +30,8 @@ pub(super) struct Details {
     code: Option<Result<Option<Code>, Failure>>,
     /// The system's window is open, to choose a picture of the other side's code in.
     choosing: bool,
+    /// As they are known here.
+    devices: Option<Result<Vec<PeerDevice>, Failure>>,
     /// Messages with files, latest first.
     shared: Option<Result<Vec<StoredMessage>, Failure>>,
 }
@@ -65,7 +66,9 @@ impl Home {
             Some(chat) if open => {
                 (chat.verification, chat.details) = (None, Details::default());
                 let with = chat.with.clone();
-                [Order::Verify(with.clone()), Order::Shared(with)].map(Action::Order).to_vec()
+                [Order::Verify(with.clone()), Order::DevicesOf(with.clone()), Order::Shared(with)]
+                    .map(Action::Order)
+                    .to_vec()
             }
             _ => Vec::new(),
         }
@@ -93,6 +96,13 @@ impl Home {
     pub(super) fn code_came(&mut self, link: &Result<String, Failure>) {
         if let Some(chat) = self.chat.as_mut().filter(|chat| chat.details.code_shown) {
             chat.details.code = Some(link.clone().map(|text| Code::of(&text)));
+        }
+    }
+
+    /// The devices of a person have come.
+    pub(super) fn devices_came(&mut self, with: &Handle, devices: Result<Vec<PeerDevice>, Failure>) {
+        if let Some(chat) = self.chat.as_mut().filter(|chat| chat.with == *with) {
+            chat.details.devices = Some(devices);
         }
     }
 
@@ -144,10 +154,7 @@ impl Home {
             button(text("×").size(size::HEAD)).padding([2, 10]).style(styles::plain).on_press(Message::Panel(false)),
         ]
         .align_y(Center);
-        let who = column![identicon(chat.with.as_str(), 88), text(chat.with.as_str()).size(size::HEAD).font(STRONG)]
-            .spacing(12)
-            .align_x(Center)
-            .width(Fill);
+        let who = self.who(t, chat);
         let mut lives: Vec<Life> =
             LIVES.into_iter().map(|seconds| life(t, seconds.and_then(Lifetime::from_secs))).collect();
         let life_now = life(t, chat.timer);
@@ -173,9 +180,11 @@ impl Home {
             .push(known.is_some().then(|| self.naming(t, chat)))
             .push(known.map(|known| arranging(t, present, known.contact.arrangement)))
             .push(self.comparison(t, chat))
+            .push(devices(t, present, chat, known.is_some_and(|known| known.contact.verified)))
             .push(shared(t, chat))
             .push((writes && standing == Some(Standing::Accepted)).then_some(timer))
             .push(standing.map(|standing| decide(t, standing)))
+            .push(known.map(|_| removal(t)))
             .push(space().height(8))
             .spacing(22)
             .padding(18);
@@ -183,6 +192,27 @@ impl Home {
             .width(Fill)
             .height(Fill)
             .style(styles::ground)
+            .into()
+    }
+
+    /// How this person looks, what they are called, and by which handle they are told apart from everybody else.
+    fn who<'a>(&'a self, t: &'a Strings, chat: &'a Chat) -> Element<'a, Message> {
+        let known = self.contact(&chat.with);
+        let name = known.and_then(|known| known.contact.name());
+        let shown = text(name.map_or(chat.with.as_str(), Nickname::as_str)).size(size::HEAD).font(STRONG);
+        let theirs = known.and_then(|known| known.contact.face_name.as_ref());
+        let said = theirs.map(|name| t.with("face-name-theirs", [("name", name.as_str())]));
+        let centered = |words: text::Text<'a>| words.width(Fill).align_x(Center);
+        column![self.avatar(known, chat.with.as_str(), 88)]
+            .push(
+                column![centered(shown)]
+                    .push(name.map(|_| centered(ui::body(chat.with.as_str()))))
+                    .push(said.map(|said| centered(ui::small(said))))
+                    .spacing(4),
+            )
+            .spacing(12)
+            .align_x(Center)
+            .width(Fill)
             .into()
     }
 
@@ -338,6 +368,32 @@ fn shared<'a>(t: &'a Strings, chat: &'a Chat) -> Element<'a, Message> {
     };
     let none = files.is_empty().then(|| ui::note(t.get("shared-none")));
     Column::new().push(title).push(none).extend(files.iter().filter_map(line)).spacing(4).into()
+}
+
+/// Which devices the person has, and which of them came after their identity was compared.
+fn devices<'a>(t: &'a Strings, present: &Present, chat: &'a Chat, verified: bool) -> Element<'a, Message> {
+    let title = ui::strong(t.get("devices"));
+    let devices = match &chat.details.devices {
+        None => return column![title, ui::note(t.get("loading"))].spacing(6).into(),
+        Some(Err(failure)) => return column![title, ui::note(failure.say(t))].spacing(6).into(),
+        Some(Ok(devices)) => devices,
+    };
+    let line = |device: &PeerDevice| {
+        let name = ui::body(t.with("device-number", [("number", u64::from(device.device.get()))]));
+        let since = device.seen_at.map(|at| ui::small(t.with("device-known", [("when", present.brief(t, at))])));
+        let mark = match (verified, device.compared) {
+            (true, true) => Some(ui::small(t.get("device-compared")).style(styles::accent)),
+            (true, false) => Some(ui::small(t.get("device-later")).style(styles::bad)),
+            (false, _) => None,
+        };
+        column![name].push(since).push(mark).spacing(2).into()
+    };
+    let told = if devices.is_empty() { "devices-unknown" } else { "devices-of-note" };
+    Column::new().push(title).extend(devices.iter().map(line)).push(ui::note(t.get(told))).spacing(8).into()
+}
+
+fn removal<'a>(t: &'a Strings) -> Element<'a, Message> {
+    column![ui::quiet(t.get("removal"), Message::Remove), ui::note(t.get("removal-note"))].spacing(6).into()
 }
 
 fn decide<'a>(t: &'a Strings, standing: Standing) -> Element<'a, Message> {

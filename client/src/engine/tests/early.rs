@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use endtoend_protocol::{
-    Attached, BlobId, Content, ContentKind, Envelope, File, FileName, Lifetime, MediaType, MessageId, Progress,
+    Attached, BlobId, Card, Content, ContentKind, Envelope, File, FileName, Lifetime, MediaType, MessageId, Progress,
     Reference, Said, Shown, Text, UnixMillis, Written,
 };
 
 use super::linking::{linked, sealed};
 use super::messages::Device;
 use super::said::changes;
+use crate::contact_link::ContactLink;
 use crate::database::{
     Body, Direction, EARLY_AGE_MAX, EARLY_MAX, EARLY_MAX_PER_PEER, FileState, MessageRef, Question, Standing,
     StoredFile,
@@ -216,6 +217,49 @@ fn what_is_not_understood_is_kept_and_read_after_an_update() {
     let question = Question { words: "understood".to_owned(), ..Question::default() };
     assert_eq!(store.search(&question, 9).unwrap().len(), 2);
     assert!(store.next_raw(0).unwrap().is_none());
+}
+
+/// A card that came to a program of before there were cards, which is brought up to date then.
+#[test]
+fn a_card_is_read_after_an_update() {
+    let (mut alice, mut bob, ..) = on_its_way();
+    let (with, to, now) = (alice.own.account, bob.own.account, bob.now());
+    let ids = [1, 2].map(|n| MessageId::new(UnixMillis::new(n), [6; 10]));
+    for id in ids {
+        let seq = alice.database.write(|store| store.enqueue(id, to, &newer(id))).unwrap();
+        bob.take(&sealed(&mut alice, seq, to));
+    }
+    let before = bob.all(with);
+    assert!(before.iter().all(|message| message.body == Body::Unknown));
+    bob.database.write(|store| store.mark_shown(&before.iter().map(|m| m.seq).collect::<Vec<_>>())).unwrap();
+    let address = format!("endtoend://node.example.org:443/#pin={}", "5f".repeat(64));
+    let link = ContactLink { server: address.parse().unwrap(), handle: "carol".parse().unwrap(), identity: [5; 33] };
+    let card = crate::card::Card { link, name: Some("Carol from work".parse().unwrap()) };
+    let (text, name) = card.said();
+    let letter = alice.all(to)[0].id;
+    let said = |link: String| {
+        let reply_to = Some(Reference { id: letter, of_reader: false });
+        let card = Card { link, name: name.clone(), reply_to, lives_for: Lifetime::from_secs(60) };
+        Said::Card(Box::new(card))
+    };
+    // What Alice's program has said, and a link of a form that this one does not know either.
+    for (id, link) in [(ids[0], text), (ids[1], "endtoend2:carol".to_owned())] {
+        let kind = ContentKind::Said(said(link));
+        let content = Content { id, sent_at: now, sender_handle: None, kind }.encode();
+        bob.database.write(|store| store.keep_raw(with, early(id), &content)).unwrap();
+    }
+    bob.database.write(|store| read_again(store, Some(to), now)).unwrap();
+    let read = bob.all(with);
+    assert_eq!(read[0].body, Body::Card(Box::new(card)));
+    assert_eq!((read[0].seq, read[0].shown), (before[0].seq, false), "in its place, and nobody has seen it");
+    assert_eq!(read[0].marks.reply_to, Some(early(letter)));
+    assert_eq!(read[0].marks.lives_for, Lifetime::from_secs(60));
+    assert_eq!((&read[1].body, read[1].shown), (&Body::Unknown, true), "kept for a version that knows it");
+    let store = bob.database.read();
+    let question = Question { words: "carol".to_owned(), ..Question::default() };
+    assert_eq!(store.search(&question, 9).unwrap().len(), 1);
+    assert!(store.next_raw(read[0].seq).unwrap().is_some_and(|(message, _)| message.id == ids[1]));
+    assert!(store.next_raw(0).unwrap().is_some_and(|(message, _)| message.id == ids[1]), "the first is read");
 }
 
 #[test]

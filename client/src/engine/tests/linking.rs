@@ -2,8 +2,8 @@
 
 use endtoend_crypto_e2e::import_identity;
 use endtoend_protocol::{
-    AccountTag, Address, Arrangement, Content, ContentKind, DeviceId, MessageId, Muted, OwnNews, Provision, Text,
-    UnixMillis,
+    AccountTag, Address, Arrangement, Comparison, Content, ContentKind, DeviceId, MessageId, Muted, OwnNews, Provision,
+    Text, UnixMillis,
 };
 use rand::Rng as _;
 use zeroize::Zeroizing;
@@ -200,10 +200,10 @@ fn what_one_device_settles_counts_on_the_others_and_the_later_of_two_does() {
     let mut laptop = linked(&phone);
     phone.meet(&laptop);
     let identity = laptop.database.read().trusted_identity(with).unwrap().unwrap();
-    let key = Some(identity);
+    let compared = Some(Comparison { identity, devices: vec![DeviceId::FIRST] });
     let said = [
         OwnNews::Nickname { about: with, name: "Bobby".to_owned() },
-        OwnNews::Compared { about: with, identity: key },
+        OwnNews::Compared { about: with, compared },
         OwnNews::Choices { receipts: true, typing: false },
         OwnNews::Arranged { with, arrangement: Arrangement { pinned: true, muted: Muted::ForGood } },
     ];
@@ -227,7 +227,7 @@ fn what_one_device_settles_counts_on_the_others_and_the_later_of_two_does() {
     let earlier = UnixMillis::new(at.get() - 1);
     for news in [
         OwnNews::Nickname { about: with, name: "Old".to_owned() },
-        OwnNews::Compared { about: with, identity: None },
+        OwnNews::Compared { about: with, compared: None },
         OwnNews::Choices { receipts: false, typing: true },
         OwnNews::Arranged { with, arrangement: Arrangement::default() },
     ] {
@@ -235,7 +235,8 @@ fn what_one_device_settles_counts_on_the_others_and_the_later_of_two_does() {
         assert!(matches!(&arrival, Arrival::Unseen { news, .. } if news.is_empty()), "{arrival:?}");
     }
     assert_eq!(seen(&laptop), settled);
-    let other = OwnNews::Compared { about: with, identity: Some([5; 33]) };
+    let other =
+        OwnNews::Compared { about: with, compared: Some(Comparison { identity: [5; 33], devices: Vec::new() }) };
     let later = UnixMillis::new(at.get() + 1);
     laptop.take(&told(&mut phone, own, ContentKind::Own(other), later));
     assert!(!seen(&laptop).1, "another key was compared than the one that is trusted here");

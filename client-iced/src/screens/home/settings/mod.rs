@@ -5,14 +5,15 @@
 //! | `mod.rs` | state, and what a person does to it |
 //! | `news.rs` | what the bridge tells |
 //! | `view.rs` | the sections, and the parts that they are made of |
-//! | `profile.rs`, `devices.rs`, `privacy.rs`, `network.rs`, `notices.rs`, `appearance.rs`, `storage.rs`, `about.rs` | one each |
+//! | `profile.rs`, [`face`], `devices.rs`, `privacy.rs`, [`network`], `notices.rs`, `appearance.rs`, `storage.rs`, `about.rs` | one each |
 //! | [`licences`] | what this program is made of, and under which licences |
 
 mod about;
 mod appearance;
 mod devices;
+pub mod face;
 pub mod licences;
-mod network;
+pub mod network;
 mod news;
 mod notices;
 mod privacy;
@@ -20,6 +21,7 @@ mod profile;
 mod storage;
 mod view;
 
+use std::path::Path;
 use std::time::Duration;
 
 use endtoend_client::database::Settings;
@@ -33,6 +35,8 @@ use crate::order::{Order, Usage, Written};
 use crate::qr::Code;
 use crate::secret::Secret;
 use crate::strength::Strength;
+use face::FaceForm;
+use network::NetworkPage;
 
 /// What the settings are about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,6 +119,10 @@ pub enum Message {
     Backup,
     /// The list of licences, or not.
     Licences(bool),
+    /// About how this account shows itself.
+    Face(face::Message),
+    /// About the way to the network.
+    Network(network::Message),
 }
 
 /// Something between a new device and this one.
@@ -159,6 +167,8 @@ enum Work {
 #[derive(Debug, Default)]
 pub struct SettingsPage {
     section: Section,
+    face: FaceForm,
+    network: NetworkPage,
     link: Option<Result<OwnLink, Failure>>,
     privacy: Option<Settings>,
     lock_after: Option<Option<Duration>>,
@@ -230,6 +240,8 @@ impl SettingsPage {
                 return Vec::new();
             }
             Message::Backup => return self.back_up(),
+            Message::Network(message) => return self.network.update(message),
+            Message::Face(message) => return self.face.update(message),
             Message::Licences(shown) => {
                 self.licences = shown;
                 return Vec::new();
@@ -238,10 +250,20 @@ impl SettingsPage {
         vec![Action::Order(order)]
     }
 
+    /// A file was let fall on the window.
+    pub(super) fn dropped(&mut self, path: &Path) -> Vec<Action> {
+        match self.section {
+            Section::Network => self.network.form().map(|form| form.dropped(path.to_owned())).unwrap_or_default(),
+            Section::Profile => vec![Action::Order(Order::FaceSource(Some(path.to_owned())))],
+            _ => Vec::new(),
+        }
+    }
+
     fn show(&mut self, section: Section) -> Vec<Action> {
         (self.section, self.asked) = (section, None);
         let order = match section {
             Section::Devices => Order::Devices,
+            Section::Network => Order::Network,
             Section::Storage => Order::Usage,
             _ => return Vec::new(),
         };
@@ -292,7 +314,17 @@ impl Home {
     }
 
     pub(super) fn settings_message(&mut self, message: Message) -> Vec<Action> {
+        if let Message::Network(network::Message::Save) = message {
+            return self.set_network();
+        }
         self.settings.as_mut().map(|page| page.update(message)).unwrap_or_default()
+    }
+
+    /// How it stands with the network, and what can be chosen about it.
+    pub(super) fn show_network(&mut self) -> Vec<Action> {
+        let mut actions = if self.settings.is_some() { Vec::new() } else { self.open_settings() };
+        actions.extend(self.settings_message(Message::Show(Section::Network)));
+        actions
     }
 }
 

@@ -12,6 +12,20 @@ impl SettingsPage {
             News::LockAfter(Ok(after)) => self.lock_after = Some(after),
             News::Devices(devices) => self.devices = Some(devices),
             News::Usage(usage) => self.usage = Some(usage),
+            News::NetworkChosen(chosen) => return self.network.chosen(chosen),
+            News::NetworkSet(set) => self.network.was_set(set),
+            News::Circuits(renewed) => self.network.renewed(renewed),
+            News::Checked(checked) => self.network.checked(checked),
+            News::Bridges(read) => {
+                return self.network.form().map(|form| form.bridges_read(read)).unwrap_or_default();
+            }
+            News::Programs(found) => {
+                if let Some(form) = self.network.form() {
+                    form.programs_found(found);
+                }
+            }
+            News::FaceSource(source) => self.face.source_came(source),
+            News::FaceSet(set) => self.face.was_set(set.map(|_| ())),
             News::OwnLink(link) => {
                 self.link = Some(link.map(|text| OwnLink { code: Code::of(&text), text }));
             }

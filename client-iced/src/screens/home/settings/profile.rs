@@ -1,11 +1,10 @@
 //! Who this is, and how that is passed on.
 
-use iced::widget::{column, container, row};
-use iced::{Center, Element, Fill};
+use iced::widget::{column, container};
+use iced::{Element, Fill};
 
 use super::SettingsPage;
 use super::view::card;
-use crate::identicon::identicon;
 use crate::screens::home::{Home, Message};
 use crate::strings::Strings;
 use crate::ui;
@@ -17,12 +16,7 @@ impl Home {
     pub(super) fn profile<'a>(&'a self, t: &'a Strings, page: &'a SettingsPage) -> Element<'a, Message> {
         let server = &self.me.server;
         let place = ui::note(format!("{}:{}", server.host, server.port));
-        let who = row![
-            identicon(self.me.handle.as_str(), 56),
-            column![ui::strong(self.me.handle.as_str()), place].spacing(2),
-        ]
-        .spacing(14)
-        .align_y(Center);
+        let who = column![ui::strong(self.me.handle.as_str()), place].spacing(2);
         let link = match &page.link {
             None => column![ui::note(t.get("loading"))],
             Some(Err(failure)) => column![ui::note(failure.say(t))],
@@ -32,6 +26,7 @@ impl Home {
                 .spacing(10),
         };
         let link = column![ui::strong(t.get("own-link")), ui::note(t.get("own-link-note")), link].spacing(8);
-        card(t.get("account"), column![who, ui::rule(), link])
+        let account = card(t.get("account"), column![who, ui::rule(), link]);
+        column![self.face(t, page), account].spacing(14).into()
     }
 }

@@ -128,7 +128,7 @@ impl Home {
             Section::Profile => self.profile(t, page),
             Section::Devices => self.devices(t, present, page),
             Section::Privacy => super::privacy::view(t, page, preferences, narrow),
-            Section::Network => self.network(t, present),
+            Section::Network => self.network(t, present, page),
             Section::Notices => super::notices::view(t, preferences, narrow),
             Section::Appearance => super::appearance::view(t, preferences, narrow),
             Section::Storage => super::storage::view(t, page),
