@@ -7,4 +7,8 @@ pub mod home;
 mod snapshots;
 #[cfg(test)]
 mod snapshots_over;
+#[cfg(test)]
+mod snapshots_scripts;
+#[cfg(test)]
+mod snapshots_sizes;
 pub mod unlock;

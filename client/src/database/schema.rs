@@ -293,6 +293,10 @@ ALTER TABLE contacts ADD COLUMN face_due INTEGER NOT NULL DEFAULT 1;     -- 1: t
 ALTER TABLE contacts ADD COLUMN face_devices INTEGER NOT NULL DEFAULT 0; -- the version of their list of devices; 0: not known yet
 CREATE INDEX contacts_face_due ON contacts (tag) WHERE face_due = 1 AND relation = 'accepted';
 ",
+    "
+ALTER TABLE drafts ADD COLUMN edits BLOB;                -- the message that has these words instead
+ALTER TABLE drafts ADD COLUMN before BLOB;               -- sealed: what was begun before that
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -434,7 +438,7 @@ mod tests {
         old.execute_batch(MIGRATIONS[0]).unwrap();
         old.pragma_update(None, "user_version", 1).unwrap();
         old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-        // The last of them cannot be done.
+        // One of them cannot be done.
         old.execute_batch("CREATE TABLE faces (x)").unwrap();
         let before = shape(&old);
         assert!(migrate(&mut old).is_err());

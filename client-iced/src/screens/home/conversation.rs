@@ -8,8 +8,9 @@ use super::chat::Chat;
 use super::{ChatMessage, Home, Message, NARROW, Place};
 use crate::calendar::{Present, span};
 use crate::identicon::identicon;
+use crate::one_line::one_line;
 use crate::strings::Strings;
-use crate::theme::{size, styles};
+use crate::theme::{STRONG, size, styles};
 use crate::ui::{self, id};
 
 impl Home {
@@ -43,7 +44,8 @@ impl Home {
         };
         let known = self.contact(&chat.with);
         let verified = known.is_some_and(|known| known.contact.verified);
-        let name = row![ui::strong(known.map_or_else(|| chat.with.to_string(), super::list::name))]
+        let name = known.map_or_else(|| chat.with.to_string(), super::list::name);
+        let name = row![one_line(name, size::BODY).font(STRONG)]
             .push(verified.then(|| ui::small("✓").style(styles::accent)))
             .spacing(6)
             .align_y(Center);

@@ -18,7 +18,7 @@ use crate::theme::{STRONG, size, styles};
 use crate::ui::{self, id};
 
 /// What the sheet says: keys, and what they do.
-pub(super) const SHEET: [(&str, &str); 27] = [
+pub(super) const SHEET: [(&str, &str); 28] = [
     ("Ctrl + K", "keys-palette"),
     ("Ctrl + F", "keys-list"),
     ("Ctrl + N", "keys-new"),
@@ -35,6 +35,7 @@ pub(super) const SHEET: [(&str, &str); 27] = [
     ("Ctrl + O", "keys-file"),
     ("Ctrl + V", "keys-paste"),
     ("Ctrl + E", "keys-emoji"),
+    (":", "keys-naming"),
     ("Ctrl + I", "details"),
     ("Ctrl + G", "to-day"),
     ("Ctrl + End", "to-the-end"),
@@ -164,6 +165,9 @@ impl Home {
             return back;
         }
         if self.attaching.take().is_some() || self.new_chat.take().is_some() || self.picker.take().is_some() {
+            return back;
+        }
+        if self.chat.as_mut().is_some_and(|chat| chat.naming.take().is_some()) {
             return back;
         }
         if self.settings.take().is_some() {

@@ -1,0 +1,15 @@
+//! What is said when the program finds a fault in itself: where, and never what. The words of a panic may be those of a person: the
+//! standard library quotes the text that was cut in the wrong place.
+
+use std::panic::{self, Location};
+
+/// What is said, on standard error.
+fn words(at: Option<&Location<'_>>) -> String {
+    let place = at.map_or_else(|| "an unknown place".to_owned(), |at| format!("{}:{}", at.file(), at.line()));
+    format!("endtoend-desktop: a fault in the program at {place}; please report it")
+}
+
+/// From now on nothing else is said of a panic, whatever the environment asks for.
+pub fn say_only_where() {
+    panic::set_hook(Box::new(|panic| eprintln!("{}", words(panic.location()))));
+}
