@@ -152,7 +152,7 @@ new-chat = Neue Unterhaltung
 new-chat-note = Der Handle von jemandem auf deinem Server, oder der Link, den dir jemand gegeben hat.
 handle-or-link = Handle oder Link
 write = Schreiben
-palette = Menschen, Nachrichten und was das Fenster kann
+palette = Menschen, Nachrichten, Befehle
 none-here = Nichts gefunden.
 next-unread = Nächste Unterhaltung mit Neuem
 

@@ -152,7 +152,7 @@ new-chat = New conversation
 new-chat-note = The handle of somebody on your server, or the link that somebody gave you.
 handle-or-link = Handle or link
 write = Write
-palette = People, messages, and what the window can do
+palette = People, messages, commands
 none-here = Nothing found.
 next-unread = Next conversation with something new
 

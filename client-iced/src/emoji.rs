@@ -47,17 +47,22 @@ pub fn words(emoji: &str, language: Language) -> &'static str {
     })
 }
 
-/// The first one that all of these whole words are said of, in English or else in German.
+/// Whether all of these whole words are said of it.
+fn said_of(of: &str, words: &str) -> bool {
+    let (of, words) = (of.to_lowercase(), words.to_lowercase());
+    let known = |word| of.split([' ', '-', ':', ',']).any(|known| known == word);
+    !words.trim().is_empty() && words.split_whitespace().all(known)
+}
+
+/// Whether an emoji is called so, by whole words of either language.
+pub fn is_called(emoji: &str, name: &str) -> bool {
+    [Language::English, Language::German].into_iter().any(|language| said_of(words(emoji, language), name))
+}
+
+/// The first one that is called so by whole words, in English or else in German.
 pub fn called(name: &str) -> Option<&'static str> {
-    let name = name.to_lowercase();
-    let mut wanted = name.split_whitespace().peekable();
-    wanted.peek()?;
-    let said = |of: &str| {
-        let of = of.to_lowercase();
-        wanted.clone().all(|word| of.split([' ', '-', ':', ',']).any(|known| known == word))
-    };
-    let english = table().find(|(_, english, _)| said(english));
-    english.or_else(|| table().find(|(.., german)| said(german))).map(|(emoji, ..)| emoji)
+    let english = table().find(|(_, english, _)| said_of(english, name));
+    english.or_else(|| table().find(|(.., german)| said_of(german, name))).map(|(emoji, ..)| emoji)
 }
 
 /// After a sign that is a letter of many typefaces, too: it is meant as an emoji.

@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn a_line_is_as_wide_as_its_words_and_never_wider_than_its_room() {
-        for words in ["hello bob, how is it going?", "مرحبا، كيف الحال؟", "👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧 ❤️❤️❤️", "码头的图纸我看过了"] {
+        for words in ["hello bob, how is it going?", "مرحبا، كيف الحال؟", "👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧👨‍👩‍👧 ❤️❤️❤️", "码头的图纸我看过了"]
+        {
             let whole = width(words, f32::INFINITY);
             assert!((width(words, whole) - whole).abs() < 0.01, "{words}");
             for part in [0.3, 0.5, 0.9] {

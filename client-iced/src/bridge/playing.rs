@@ -106,7 +106,15 @@ mod tests {
         ] {
             assert_eq!(opened(bytes).as_deref(), Some(kind));
         }
-        for none in [&b""[..], b"#!/bin/sh\n", b"\x7fELF\x02\x01\x01", b"[Desktop Entry]\n", b"RIFF\x24\0\0\0AVI ", b"<html>", b"\xff\xd8\xff\xe0"] {
+        for none in [
+            &b""[..],
+            b"#!/bin/sh\n",
+            b"\x7fELF\x02\x01\x01",
+            b"[Desktop Entry]\n",
+            b"RIFF\x24\0\0\0AVI ",
+            b"<html>",
+            b"\xff\xd8\xff\xe0",
+        ] {
             assert_eq!(opened(none), None);
         }
         let refused = open(&place, |_| Err(io::ErrorKind::NotFound.into())).unwrap_err();

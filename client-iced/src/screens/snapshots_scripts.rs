@@ -12,7 +12,8 @@ use crate::preferences::Appearance;
 use crate::screens::home::{ChatMessage, Message as Home, palette};
 use crate::testing::{NOW, conversation, id, message};
 
-const ARABIC: &str = "لقد راجعت مخططات الميناء مرة أخرى. الرصيف الشرقي جيد لكن الرافعة تحتاج إلى أسبوع آخر. هل يمكنك أن تسأل؟";
+const ARABIC: &str =
+    "لقد راجعت مخططات الميناء مرة أخرى. الرصيف الشرقي جيد لكن الرافعة تحتاج إلى أسبوع آخر. هل يمكنك أن تسأل؟";
 const HEBREW: &str = "קראתי את report.pdf אתמול, והכול בסדר. נתראה ביום שלישי ב-14:30?";
 const CHINESE: &str = "码头的图纸我看过了。起重机还需要一个星期，渡船等不了那么久。能不能问一下？";
 const JAPANESE: &str = "桟橋は大丈夫ですが、クレーンはあと一週間かかります。";
@@ -68,7 +69,10 @@ fn scripts_in_the_list_in_bubbles_and_where_one_writes() {
         let size = (WINDOW.0, 1_060.0);
         let mut app = talking(app(appearance, true), many(), size, &said());
         let answer = MessageRef { direction: Direction::In, id: id(3) };
-        tell(&mut app, [in_chat(ChatMessage::Answer(answer)), typed("קראתי את report.pdf אתמול ❤️, והכול בסדר 🚀\nok")]);
+        tell(
+            &mut app,
+            [in_chat(ChatMessage::Answer(answer)), typed("קראתי את report.pdf אתמול ❤️, והכול בסדר 🚀\nok")],
+        );
         compare(&app, &format!("scripts-{suffix}"), size);
     }
 }

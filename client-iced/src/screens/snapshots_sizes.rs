@@ -25,7 +25,8 @@ fn everything() -> Vec<StoredMessage> {
     let mut all = said();
     all.truncate(8);
     all.extend(pictures().into_iter().skip(1).take(1));
-    let mut refused = message(30, Direction::Out, "Is anybody there? See https://example.org/a/long/way/to/somewhere/else");
+    let mut refused =
+        message(30, Direction::Out, "Is anybody there? See https://example.org/a/long/way/to/somewhere/else");
     refused.state = MessageState::Rejected(endtoend_protocol::RejectReason::UnknownRecipient);
     refused.marks.their_reaction = Emoji::new("👍".to_owned());
     all.extend([spoken(31, FileState::Here), refused]);
@@ -122,7 +123,7 @@ fn what_lies_over_a_conversation_in_the_narrowest_window() {
     show("sheet", vec![at_home(Home::Sheet(true))]);
     show("day", vec![at_home(Home::Day)]);
     show("new", vec![at_home(Home::NewChat)]);
-    show("chosen", vec![in_chat(ChatMessage::Choose(Some(of(8, Direction::Out))))]);
+    show("chosen", vec![in_chat(ChatMessage::Choose(Some(of(30, Direction::Out))))]);
     show("lightbox", vec![in_chat(ChatMessage::OpenPicture(of(2, Direction::In)))]);
     let page = |section| vec![at_home(Home::Settings(true)), at_home(Home::Setting(settings::Message::Show(section)))];
     show("appearance", page(Section::Appearance));

@@ -155,7 +155,8 @@ mod tests {
         for font in FONTS {
             fonts.load_font_source(Source::Binary(Arc::new(font)));
         }
-        let mut others: Vec<_> = fs::read_dir(Path::new(HERE).join("tests/fonts")).unwrap().map(|it| it.unwrap().path()).collect();
+        let mut others: Vec<_> =
+            fs::read_dir(Path::new(HERE).join("tests/fonts")).unwrap().map(|it| it.unwrap().path()).collect();
         others.retain(|path| path.extension().is_some_and(|kind| kind != "txt"));
         others.sort();
         assert_eq!(others.len(), 7);
@@ -278,7 +279,8 @@ mod tests {
         // And the same with what this machine has, if it has any.
         let mut system = Database::new();
         system.load_system_fonts();
-        let has = system.faces().any(|face| face.families.iter().any(|(name, _)| EMOJI_OF_SYSTEMS.contains(&name.as_str())));
+        let has =
+            system.faces().any(|face| face.families.iter().any(|(name, _)| EMOJI_OF_SYSTEMS.contains(&name.as_str())));
         let mut fonts = arranged("en".to_owned(), system);
         if has {
             assert_eq!(drawn_by(&mut fonts, "👨‍👩‍👧", Weight::NORMAL).len(), 1);
@@ -288,9 +290,12 @@ mod tests {
     #[test]
     fn other_scripts_are_drawn_by_who_knows_them_in_both_weights() {
         let mut fonts = arranged("ja-JP".to_owned(), fonts());
-        for (words, by) in
-            [("مرحبا", "Noto Sans Arabic"), ("שלום", "Noto Sans Hebrew"), ("码头", "Noto Sans CJK SC"), ("화요일", "Noto Sans CJK SC")]
-        {
+        for (words, by) in [
+            ("مرحبا", "Noto Sans Arabic"),
+            ("שלום", "Noto Sans Hebrew"),
+            ("码头", "Noto Sans CJK SC"),
+            ("화요일", "Noto Sans CJK SC"),
+        ] {
             for weight in [Weight::NORMAL, Weight::SEMIBOLD] {
                 let names = drawn_by(&mut fonts, words, weight);
                 assert!(!names.is_empty() && names.iter().all(|name| name == by), "{words}: {names:?}");

@@ -15,8 +15,8 @@ use super::sealed::SealedReader;
 use crate::address::ServerAddress;
 use crate::card::Card;
 use crate::database::{
-    Body, Database, DatabaseError, Direction, Draft, Edits, FileFault, FileState, Marks, MessageRef, MessageState, Settings,
-    Standing, Store, StoredFile, StoredMessage,
+    Body, Database, DatabaseError, Direction, Draft, Edits, FileFault, FileState, Marks, MessageRef, MessageState,
+    Settings, Standing, Store, StoredFile, StoredMessage,
 };
 use crate::face::{Face, Portrait};
 use crate::handle::Handle;

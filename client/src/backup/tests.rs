@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 use super::file::unfinished;
 use super::*;
 use crate::database::{
-    Account, AccountState, Body, Contact, DatabaseError, Direction, Draft, Edits, Marks, MessageRef, MessageState, Settings,
-    Standing, Store, StoredMessage,
+    Account, AccountState, Body, Contact, DatabaseError, Direction, Draft, Edits, Marks, MessageRef, MessageState,
+    Settings, Standing, Store, StoredMessage,
 };
 use crate::face::{Face, Portrait};
 use crate::profile::Profile;

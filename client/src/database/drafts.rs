@@ -105,8 +105,7 @@ impl Store<'_> {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn finish_draft(&self, with: &Handle, sent: &Text) -> Result<(), DatabaseError> {
-        let is_it =
-            |draft: Draft| draft.edits.is_none() && draft.text.as_str().trim_end() == sent.as_str().trim_end();
+        let is_it = |draft: Draft| draft.edits.is_none() && draft.text.as_str().trim_end() == sent.as_str().trim_end();
         if self.draft(with)?.is_some_and(is_it) {
             self.connection.prepare_cached("DELETE FROM drafts WHERE handle = ?")?.execute([with.as_str()])?;
         }

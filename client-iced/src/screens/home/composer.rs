@@ -174,9 +174,5 @@ fn marked<'a>(t: &'a Strings, mark: &'a Mark) -> Element<'a, Message> {
         .padding([2, 10])
         .style(styles::plain)
         .on_press(Message::Chat(ChatMessage::StopMark));
-    container(row![words, stop].spacing(8).align_y(Center))
-        .padding([6, 12])
-        .width(Fill)
-        .style(styles::boxed)
-        .into()
+    container(row![words, stop].spacing(8).align_y(Center)).padding([6, 12]).width(Fill).style(styles::boxed).into()
 }

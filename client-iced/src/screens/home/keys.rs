@@ -5,7 +5,7 @@ use endtoend_client::handle::Handle;
 use endtoend_protocol::{Emoji, UnixMillis};
 use iced::keyboard::key::Named;
 use iced::keyboard::{Key, Modifiers};
-use iced::widget::{Column, column, container, row, scrollable, text};
+use iced::widget::{Column, button, column, container, row, scrollable, text};
 use iced::{Element, Fill};
 
 use super::lines::REACTIONS;
@@ -278,7 +278,9 @@ impl Home {
         };
         let lines = Column::with_children(SHEET.map(line)).spacing(7).padding(iced::padding::right(16)); // The bar is beside the words.
         let list = container(scrollable(lines).style(styles::scroll).width(Fill)).max_height(480);
-        let foot = ui::foot(iced::widget::space().into(), ui::quiet(t.get("dismiss"), Message::Sheet(false)));
-        over(column![ui::head(t.get("keys")), list, foot].spacing(16).into(), Message::Sheet(false))
+        // At the head: below the list there is no room in a low window.
+        let close = button(text("×").size(size::HEAD)).padding([2, 10]).style(styles::plain);
+        let head = row![ui::head(t.get("keys")).width(Fill), close.on_press(Message::Sheet(false))];
+        over(column![head, list].spacing(16).into(), Message::Sheet(false))
     }
 }

@@ -135,8 +135,7 @@ fn to_side<'a>(own: bool, content: Element<'a, Message>) -> Element<'a, Message>
 
 /// What is not on disk yet.
 fn on_its_way<'a>(words: &'a Text) -> Element<'a, Message> {
-    let inner =
-        row![self::words(words.as_str()), text("○").size(size::SMALL).style(styles::muted)];
+    let inner = row![self::words(words.as_str()), text("○").size(size::SMALL).style(styles::muted)];
     let bubble = button(inner.spacing(8)).padding([8, 12]).style(styles::bubble(true, false));
     column![space().height(2), to_side(true, bubble.into())].into()
 }

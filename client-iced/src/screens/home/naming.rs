@@ -53,6 +53,8 @@ impl Naming {
     /// Those that are called so.
     pub(super) fn offered(&self, language: Language) -> Vec<&'static str> {
         let mut found = emoji::find(&self.words, language);
+        // Whole words first.
+        found.sort_by_key(|emoji| !emoji::is_called(emoji, &self.words));
         found.truncate(OFFERED);
         found
     }
@@ -133,9 +135,15 @@ mod tests {
         assert_eq!(name_before("well :smi", 9), Some((5, "smi")));
         assert_eq!(name_before(":thumbs_up", 10), Some((0, "thumbs_up")));
         assert_eq!(name_before("(:Bär more", 6), Some((1, "Bär")));
-        for (line, end) in
-            [("at 10:30", 8), ("https://a", 9), ("::smile", 7), (":s", 2), (": smile", 7), (":smile now", 10), ("a:smile", 7)]
-        {
+        for (line, end) in [
+            ("at 10:30", 8),
+            ("https://a", 9),
+            ("::smile", 7),
+            (":s", 2),
+            (": smile", 7),
+            (":smile now", 10),
+            ("a:smile", 7),
+        ] {
             assert_eq!(name_before(line, end), None, "{line}");
         }
         assert_eq!(name_before("ä", 1), None, "no place between letters");

@@ -244,7 +244,10 @@ impl Home {
         let list: Element<'a, Message> = match items.is_empty() {
             true => container(ui::note(t.get("none-here"))).padding(10).into(),
             false => {
-                let lines = scrollable(Column::with_children(items.into_iter().map(line)).spacing(1));
+                let lines = scrollable(
+                    // The bar is beside the lines.
+                    Column::with_children(items.into_iter().map(line)).spacing(1).padding(iced::padding::right(14)),
+                );
                 container(lines.id(id::PALETTE_LIST).style(styles::scroll).width(Fill)).max_height(HEIGHT_MAX).into()
             }
         };
