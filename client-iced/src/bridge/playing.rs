@@ -38,16 +38,7 @@ fn open(place: &Path, opens: impl FnOnce(&Path) -> io::Result<()>) -> Result<(),
     fs::rename(place, &named).and_then(|()| opens(&named)).map_err(|_| Failure::new("sound-not-opened"))
 }
 
-/// A folder that nobody else can look into.
-fn make(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-/// Opens the file of a message into that folder, and has the system play it.
+/// Opens the file of a message into that folder, where only its owner can read it, and has the system play it.
 pub(super) async fn play(
     engine: &EngineHandle,
     with: Handle,
@@ -55,7 +46,7 @@ pub(super) async fn play(
     folder: &Path,
 ) -> Result<(), Failure> {
     let (made, place) = (folder.to_owned(), folder.join(message.to_string()));
-    let made = tokio::task::spawn_blocking(move || make(&made)).await;
+    let made = tokio::task::spawn_blocking(move || fs::create_dir_all(made)).await;
     if let Err(source) = made.unwrap_or_else(|stopped| Err(stopped.into())) {
         return Err(SaveError::Unwritable { path: folder.to_owned(), source }.into());
     }
@@ -82,7 +73,7 @@ mod tests {
     fn only_sounds_are_opened_and_by_their_kind() {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("played");
-        make(&folder).unwrap();
+        fs::create_dir_all(&folder).unwrap();
         let place = folder.join("message");
         let opened = |bytes: &[u8]| {
             fs::write(&place, bytes).unwrap();

@@ -98,15 +98,18 @@ fn divider<'a>(t: &Strings) -> Element<'a, Message> {
 
 /// A piece of what was said. Emoji in it are emoji, whatever is marked around them.
 fn spans(piece: Piece<'_>) -> impl Iterator<Item = text::Span<'_, Link>> {
-    let (words, link, dressed): (_, _, fn(text::Span<'_, Link>) -> text::Span<'_, Link>) = match piece {
-        Piece::Plain(words) => (words, None, |span| span),
-        Piece::Strong(words) => (words, None, |span| span.font(STRONG)),
-        Piece::Struck(words) => (words, None, |span| span.strikethrough(true)),
-        Piece::Code(words) => (words, None, |span| span.background(CODE).padding([0, 3])),
-        Piece::Link(words, link) => (words, Some(link), |span| span.underline(true)),
+    let words = match piece {
+        Piece::Plain(words) | Piece::Strong(words) | Piece::Struck(words) | Piece::Code(words) => words,
+        Piece::Link(words, _) => words,
     };
     emoji::parts(words).map(move |(part, alone)| {
-        let span = dressed(span(part)).link_maybe(link.clone());
+        let span = match &piece {
+            Piece::Plain(_) => span(part),
+            Piece::Strong(_) => span(part).font(STRONG),
+            Piece::Struck(_) => span(part).strikethrough(true),
+            Piece::Code(_) => span(part).background(CODE).padding([0, 3]),
+            Piece::Link(_, link) => span(part).underline(true).link(link.clone()),
+        };
         if alone { span.font(ANY_EMOJI) } else { span }
     })
 }

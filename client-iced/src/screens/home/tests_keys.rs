@@ -298,7 +298,7 @@ fn what_was_begun_as_an_answer_or_as_other_words_is_so_when_it_comes_back() {
     let text = |words: &str| Text::new(words.to_owned()).unwrap();
     let answer = Draft { text: text("half"), answers: Some(message_id(1)), edits: None };
     let (mut home, _) = Home::new(crate::testing::me(), 1_200.0, true);
-    home.news(News::Drafts(Ok(vec![(handle("bob"), answer.clone())])), AT);
+    home.news(News::Drafts(Ok(vec![(handle("bob"), answer)])), AT);
     let opened = home.update(Message::Open(handle("bob")), AT);
     super::tests::answer(&mut home, &opened, said());
     assert_eq!(mark(&home), Some(super::begun::Mark::Answer(message_id(1), "hello".to_owned())));
