@@ -193,7 +193,7 @@ mod tests {
         let mut interface = UserInterface::build(content, Size::new(100.0, 100.0), Cache::default(), &mut renderer);
         let mut messages = Vec::new();
         for pictures in 1..=3 {
-            let redraw = Event::Window(window::Event::RedrawRequested(endtoend_client::clock::monotonic()));
+            let redraw = Event::Window(window::Event::RedrawRequested(endtoend_client::clock::monotonic().into_std()));
             let (state, _) = interface.update(
                 &[redraw],
                 mouse::Cursor::Unavailable,

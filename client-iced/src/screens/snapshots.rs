@@ -81,7 +81,8 @@ pub(super) fn compare_at(app: &App, name: &str, size: (f32, f32), scale: f32) {
     let theme = app.theme();
     let mut renderer = iced::Renderer::new(REGULAR, size::BODY.into());
     let mut interface = UserInterface::build(app.view(), size.into(), Cache::default(), &mut renderer);
-    let redraw = iced::Event::Window(iced::window::Event::RedrawRequested(endtoend_client::clock::monotonic()));
+    let redraw =
+        iced::Event::Window(iced::window::Event::RedrawRequested(endtoend_client::clock::monotonic().into_std()));
     let (away, mut messages) = (iced::mouse::Cursor::Unavailable, Vec::new());
     let _ = interface.update(&[redraw], away, &mut renderer, &mut iced::advanced::clipboard::Null, &mut messages);
     let style = iced::advanced::renderer::Style { text_color: theme.palette().text };
