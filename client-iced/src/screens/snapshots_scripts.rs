@@ -9,7 +9,7 @@ use super::snapshots_over::in_chat;
 use crate::app::Message;
 use crate::order::News;
 use crate::preferences::Appearance;
-use crate::screens::home::{ChatMessage, Message as Home, palette};
+use crate::screens::home::{ChatMessage, Message as Home};
 use crate::testing::{NOW, conversation, id, message};
 
 const ARABIC: &str =
@@ -87,5 +87,4 @@ fn scripts_where_there_is_little_room() {
     compare(&narrow, "scripts-list-light", size);
     tell(&mut narrow, [at_home(Home::Palette(true)), at_home(Home::PaletteEdited("o".to_owned()))]);
     compare(&narrow, "scripts-palette-light", size);
-    tell(&mut narrow, [at_home(Home::PaletteDone(palette::Item::Command(palette::Command::Sheet)))]);
 }
