@@ -2,35 +2,19 @@
 //!
 //! It says on standard error when the first frame was drawn, like `endtoend-desktop --timings`.
 
-use endtoend_client::clock;
-use endtoend_client::clock::Instant;
-use endtoend_client_iced::theme::{FONTS, REGULAR};
-use iced::{Element, Subscription, window};
+use endtoend_client_iced::theme::{REGULAR, fonts};
+use endtoend_client_iced::timings::Timings;
+use iced::Element;
 
-struct Empty {
-    started: Instant,
-    drawn: bool,
-}
-
-fn update(empty: &mut Empty, (): ()) {
-    if !std::mem::replace(&mut empty.drawn, true) {
-        let after = clock::monotonic().saturating_duration_since(empty.started).as_millis();
-        eprintln!("timings: first frame after {after} ms");
-    }
-}
-
-fn view(_: &Empty) -> Element<'_, ()> {
-    iced::widget::space().into()
+fn view(timings: &Timings) -> Element<'_, ()> {
+    timings.notice(iced::widget::space().into())
 }
 
 fn main() -> iced::Result {
-    let started = clock::monotonic();
-    let mut application = iced::application(move || Empty { started, drawn: false }, update, view)
-        .subscription(|_| -> Subscription<()> { window::frames().map(|_| ()) })
+    let timings = Timings::default();
+    fonts::install();
+    iced::application(move || timings.clone(), |_: &mut Timings, (): ()| {}, view)
         .default_font(REGULAR)
-        .window_size((1_080.0, 740.0));
-    for font in FONTS {
-        application = application.font(font);
-    }
-    application.run()
+        .window_size((1_080.0, 740.0))
+        .run()
 }

@@ -17,7 +17,7 @@ use endtoend_client_iced::app::{Action, App, Message};
 use endtoend_client_iced::order::{Load, Me, News, Order};
 use endtoend_client_iced::preferences::Preferences;
 use endtoend_client_iced::screens::home;
-use endtoend_client_iced::theme::{FONTS, REGULAR};
+use endtoend_client_iced::theme::{REGULAR, fonts};
 use endtoend_protocol::{AccountTag, Arrangement, MessageId, Text, UnixMillis};
 use iced::advanced::{clipboard, renderer};
 use iced::{Pixels, Point, Renderer, Size, mouse};
@@ -170,9 +170,7 @@ impl Window {
 
 fn main() -> Result<(), Failed> {
     let (app, _) = App::new(Preferences::default(), UnixMillis::new(NOW), TimeZone::UTC, true);
-    for font in FONTS {
-        iced_test::renderer::graphics::text::font_system().write().map_err(|_| "fonts")?.load_font(font.into());
-    }
+    fonts::install();
     let history: Vec<StoredMessage> = (0..MESSAGES).map(message).collect::<Result<_, _>>()?;
     let mut window = Window {
         app,

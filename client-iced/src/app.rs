@@ -293,6 +293,7 @@ impl App {
         self.screen = Screen::Unlock(unlock::Unlock::default());
         self.active = None;
         let mut actions: Vec<Action> = self.beside.close().into_iter().map(Action::Desktop).collect();
+        actions.push(Action::Order(Order::ForgetPlayed));
         actions.push(Action::Focus(crate::ui::id::PASSWORD));
         actions
     }

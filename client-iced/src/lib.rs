@@ -9,11 +9,11 @@
 //! | [`window`], [`geometry`] | the same as an iced program: actions become tasks, the system's events messages; where it was |
 //! | [`desktop`] | what the program has beside its window: notifications and the tray |
 //! | [`timings`] | how long things take, for measurements |
-//! | [`theme`], [`ui`], [`identicon`], [`qr`], [`square`], [`picture`], [`waveform`] | how things look |
+//! | [`theme`], [`ui`], [`identicon`], [`qr`], [`square`], [`picture`], [`waveform`], [`one_line`] | how things look |
 //! | [`strings`], [`failure`], [`calendar`], [`strength`] | what is said: words, what went wrong, moments, passwords |
 //! | [`said`], [`emoji`] | what people say: marks and links in it, and the emoji that come with the program |
 //! | [`preferences`], [`recent`] | what was chosen; which servers were used |
-//! | [`secret`], [`clipboard`] | what nobody else may read; what does not stay where others look |
+//! | [`secret`], [`clipboard`], [`fault`] | what nobody else may read; what does not stay where others look; what a fault may say |
 
 pub mod app;
 pub mod bridge;
@@ -22,8 +22,10 @@ pub mod clipboard;
 pub mod desktop;
 pub mod emoji;
 pub mod failure;
+pub mod fault;
 pub mod geometry;
 pub mod identicon;
+pub mod one_line;
 pub mod order;
 pub mod picture;
 pub mod preferences;

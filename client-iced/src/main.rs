@@ -102,6 +102,7 @@ fn locale() -> String {
 }
 
 fn main() -> ExitCode {
+    endtoend_client_iced::fault::say_only_where();
     let arguments = Arguments::parse();
     match describe(&arguments) {
         Ok(false) => {}
@@ -137,7 +138,10 @@ fn main() -> ExitCode {
         // The window that has this profile open has come to the front.
         return ExitCode::SUCCESS;
     }
-    let places = Places { home, preferences, downloads };
+    // Where the system has such a folder, it is in memory, and only this person's.
+    let played = format!("endtoend-{}", std::process::id());
+    let played = below("XDG_RUNTIME_DIR", &played).unwrap_or_else(|| home.join("played"));
+    let places = Places { home, preferences, downloads, played };
     match window::run(Start {
         places,
         locale: locale(),

@@ -90,6 +90,10 @@ pub enum Order {
     CancelFile(Handle, MessageId, Way),
     /// Out of the profile, among what was downloaded, by this name or one like it.
     SaveFile(Handle, MessageId, String),
+    /// Have the system play what was spoken in that message.
+    Play(Handle, MessageId),
+    /// Take away what the system has played.
+    ForgetPlayed,
     /// The first message of somebody that nobody has seen.
     FirstUnread(Handle),
     /// A link, by whatever the system opens such links with.
@@ -113,7 +117,7 @@ pub enum Order {
     /// What was begun and not sent, of all conversations.
     Drafts,
     /// Keep what was begun for somebody; `None` when nothing is any more.
-    KeepDraft(Handle, Option<Text>),
+    KeepDraft(Handle, Option<Draft>),
     /// Keep a conversation above the others, or tell nobody of its messages.
     Arrange(Handle, Arrangement),
     /// What somebody is called on this device.

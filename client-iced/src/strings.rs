@@ -105,7 +105,6 @@ impl Strings {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::path::Path;
 
     use super::*;
 
@@ -129,25 +128,6 @@ mod tests {
         message.split('$').skip(1).map(name).collect()
     }
 
-    /// The sources of this program, without their tests.
-    fn sources() -> String {
-        fn read(folder: &Path, all: &mut String) {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                match path.is_dir() {
-                    true => read(&path, all),
-                    false => {
-                        let text = std::fs::read_to_string(&path).unwrap();
-                        all.push_str(text.split("#[cfg(test)]").next().unwrap());
-                    }
-                }
-            }
-        }
-        let mut all = String::new();
-        read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
-        all
-    }
-
     #[test]
     fn both_languages_say_the_same_things_in_the_same_order() {
         for source in [ENGLISH, GERMAN] {
@@ -163,7 +143,7 @@ mod tests {
 
     #[test]
     fn what_the_program_names_is_said_and_what_is_said_is_named() {
-        let sources = sources();
+        let sources: String = crate::testing::sources().into_iter().map(|(_, source)| source).collect();
         let all: BTreeSet<_> = keys(ENGLISH).into_iter().collect();
         // Names stand in the sources as they are: none is put together.
         for key in &all {

@@ -1,4 +1,6 @@
-//! What tests of this crate are about: people and messages.
+//! What tests of this crate are about: people and messages, and the sources of the program.
+
+use std::path::Path;
 
 use endtoend_client::address::ServerAddress;
 use endtoend_client::database::{Body, Contact, Conversation, Direction, Marks, MessageState, Standing, StoredMessage};
@@ -70,4 +72,26 @@ pub(crate) fn conversation(name: &str, last: Option<StoredMessage>, unread: u64)
         portrait: None,
     };
     Conversation { contact, last, unread }
+}
+
+/// The sources of this program, by their names, without their tests.
+pub(crate) fn sources() -> Vec<(String, String)> {
+    fn read(folder: &Path, all: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let of_tests = ["tests", "testing", "snapshots"].into_iter().any(|begins| name.starts_with(begins));
+            match path.is_dir() {
+                true => read(&path, all),
+                false if of_tests => {}
+                false => {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    all.push((name, text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned()));
+                }
+            }
+        }
+    }
+    let mut all = Vec::new();
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
+    all
 }

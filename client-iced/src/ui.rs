@@ -1,11 +1,12 @@
 //! Parts that several screens are made of.
 
-use iced::widget::{Column, button, column, container, row, text, text_input};
-use iced::{Center, Element, Fill, Length};
+use iced::widget::{Column, button, column, container, rich_text, row, span, text, text_input};
+use iced::{Center, Element, Fill, Length, Theme};
 
+use crate::emoji;
 use crate::failure::Failure;
 use crate::strings::Strings;
-use crate::theme::{STRONG, size, styles};
+use crate::theme::{ANY_EMOJI, STRONG, size, styles};
 
 /// Fields and lists by name, for the focus and for tests.
 pub mod id {
@@ -80,6 +81,18 @@ pub fn note<'a>(words: impl text::IntoFragment<'a>) -> iced::widget::Text<'a> {
 /// Small words that stand back.
 pub fn small<'a>(words: impl text::IntoFragment<'a>) -> iced::widget::Text<'a> {
     text(words).size(size::SMALL).style(styles::muted)
+}
+
+/// Words of people, in as many lines as they take.
+pub fn said<'a, Message: 'a>(words: String, letters: u32, style: fn(&Theme) -> text::Style) -> Element<'a, Message> {
+    if !emoji::parts(&words).any(|(_, alone)| alone) {
+        return text(words).size(letters).style(style).wrapping(text::Wrapping::WordOrGlyph).into();
+    }
+    let spans: Vec<text::Span<'a, ()>> = emoji::parts(&words)
+        .map(|(part, alone)| (span(part.to_owned()), alone))
+        .map(|(span, alone)| if alone { span.font(ANY_EMOJI) } else { span })
+        .collect();
+    rich_text(spans).size(letters).style(style).wrapping(text::Wrapping::WordOrGlyph).into()
 }
 
 /// A name.

@@ -27,7 +27,7 @@ use crate::screens::home::Place;
 use crate::screens::unlock;
 use crate::secret::Secret;
 use crate::strings::Language;
-use crate::theme::{FONTS, REGULAR, size};
+use crate::theme::{REGULAR, fonts, size};
 use crate::timings::Timings;
 use crate::ui::id;
 
@@ -71,8 +71,6 @@ impl<T: Send + 'static> Told<T> {
 enum Happened {
     App(Message),
     Window(window::Id, window::Event),
-    /// Something was drawn.
-    Frame,
 }
 
 /// The state of the program.
@@ -198,14 +196,8 @@ impl Program {
             Happened::App(message) => self.tell(message),
             Happened::Window(id, event) if Some(id) == self.window => self.window_event(event),
             Happened::Window(..) => Task::none(),
-            Happened::Frame => {
-                if let Some(timings) = &mut self.timings {
-                    timings.frame();
-                }
-                return Task::none();
-            }
         };
-        if let (Some(timings), Some(begun)) = (&mut self.timings, begun) {
+        if let (Some(timings), Some(begun)) = (&self.timings, begun) {
             timings.end(begun, &self.app);
         }
         task
@@ -295,7 +287,11 @@ impl Program {
     }
 
     fn view(&self, _: window::Id) -> iced::Element<'_, Happened> {
-        self.app.view().map(Happened::App)
+        let view = self.app.view().map(Happened::App);
+        match &self.timings {
+            Some(timings) => timings.notice(view),
+            None => view,
+        }
     }
 
     fn subscription(&self) -> Subscription<Happened> {
@@ -310,9 +306,6 @@ impl Program {
         let mut all: Vec<Subscription<Happened>> =
             messages.into_iter().map(|messages| messages.map(Happened::App)).collect();
         all.push(window::events().map(|(id, event)| Happened::Window(id, event)));
-        if self.timings.is_some() {
-            all.push(window::frames().map(|_| Happened::Frame));
-        }
         Subscription::batch(all)
     }
 }
@@ -419,7 +412,8 @@ pub fn run(start: Start) -> Result<(), RunError> {
         tasks.push(system::theme().map(dark));
         (program, Task::batch(tasks))
     };
-    let mut application = iced::daemon(boot, Program::update, Program::view)
+    fonts::install();
+    let application = iced::daemon(boot, Program::update, Program::view)
         .title(|program: &Program, _| program.app.title())
         .theme(|program: &Program, _| program.app.theme())
         .scale_factor(|program: &Program, _| program.app.scale())
@@ -430,9 +424,6 @@ pub fn run(start: Start) -> Result<(), RunError> {
             default_text_size: iced::Pixels::from(size::BODY),
             ..iced::Settings::default()
         });
-    for font in FONTS {
-        application = application.font(font);
-    }
     application.run()?;
     Ok(())
 }

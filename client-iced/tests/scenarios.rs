@@ -312,7 +312,13 @@ fn a_disk_that_hangs_does_not_hang_the_window() {
     let pipe = home.join("vault");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
-    let (bridge, _told) = Bridge::start(Places { downloads: home.join("downloads"), home, preferences: None }).unwrap();
+    let (bridge, _told) = Bridge::start(Places {
+        downloads: home.join("downloads"),
+        played: home.join("played"),
+        home,
+        preferences: None,
+    })
+    .unwrap();
     // To read a pipe that nobody writes takes for ever.
     bridge.tell(Order::Enter(Box::new(Entry::Unlock(PASSWORD.to_owned().into())))).unwrap();
     let refused = (0..10_000).find_map(|_| bridge.tell(Order::Conversations).err()).unwrap();

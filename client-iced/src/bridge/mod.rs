@@ -8,12 +8,13 @@
 //! | `entering.rs` | from a password to an account |
 //! | `choosing.rs` | what comes from the rest of the desktop: chosen files, the clipboard |
 //! | `drawing.rs` | pictures of messages, unpacked |
-//! | `saving.rs` | a file that was received, to a place where nothing is yet |
+//! | `saving.rs`, `playing.rs` | a file that was received, to a place where nothing is yet; what was spoken, to be played |
 //! | `storage.rs` | what lies on the disk, and copies of it |
 
 mod choosing;
 mod drawing;
 mod entering;
+mod playing;
 mod saving;
 mod storage;
 mod wiring;
@@ -45,6 +46,8 @@ pub struct Places {
     pub preferences: Option<PathBuf>,
     /// Folder for files that are saved.
     pub downloads: PathBuf,
+    /// Folder for what another program is to play, which goes when the profile is closed.
+    pub played: PathBuf,
 }
 
 impl Places {
@@ -119,7 +122,12 @@ mod tests {
     #[test]
     fn a_window_that_reads_nothing_any_more_is_no_reason_not_to_close() {
         let home = tempfile::tempdir().unwrap();
-        let places = Places { home: home.path().join("profile"), preferences: None, downloads: home.path().to_owned() };
+        let places = Places {
+            home: home.path().join("profile"),
+            preferences: None,
+            downloads: home.path().to_owned(),
+            played: home.path().join("played"),
+        };
         let (bridge, _unread) = Bridge::start(places).unwrap();
         // Without a profile each is refused, until there is no room for another refusal.
         while bridge.tell(Order::Devices).is_ok() {}

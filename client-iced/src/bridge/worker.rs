@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use endtoend_client::database::{Draft, MessageRef, Question};
+use endtoend_client::database::{MessageRef, Question};
 use endtoend_client::engine::{AccountAnswer, AccountRequest, Attaching, Deed, Engine, EngineHandle, RequestError};
 use endtoend_client::files::{Manner, Source};
 use endtoend_client::handle::Handle;
@@ -12,7 +12,7 @@ use endtoend_protocol::MessageId;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::{Places, choosing, drawing, saving, storage, wiring};
+use super::{Places, choosing, drawing, playing, saving, storage, wiring};
 use crate::failure::Failure;
 use crate::order::{Load, News, Order};
 use crate::recent;
@@ -56,6 +56,7 @@ impl Worker {
         if let Some(engine) = self.engine.take() {
             engine.stop().await;
         }
+        playing::forget(&self.places.played);
     }
 
     /// A window that is gone needs no news, and one that closes reads none any more.
@@ -91,6 +92,7 @@ impl Worker {
                 let found = wiring::programs(settings).await;
                 self.say(News::Programs(found)).await;
             }
+            Order::ForgetPlayed => playing::forget(&self.places.played),
             Order::ReadCode(path) => self.spawn(async move { News::Code(choosing::code(path).await) }),
             order => match self.engine.as_ref().map(Engine::handle) {
                 None => self.say(News::Failed(Failure::new("engine-stopped"))).await,
@@ -149,6 +151,15 @@ impl Worker {
             Order::SaveFile(with, message, name) => {
                 let folder = self.places.downloads.clone();
                 self.spawn(async move { News::Saved(saving::save(&engine, with, message, &folder, &name).await) });
+            }
+            Order::Play(with, message) => {
+                let folder = self.places.played.clone();
+                self.spawn(async move {
+                    match playing::play(&engine, with, message, &folder).await {
+                        Ok(()) => News::Opened,
+                        Err(failure) => News::Failed(failure),
+                    }
+                });
             }
             Order::Backup(passphrase) => self.write(engine, Some(passphrase)),
             Order::Export => self.write(engine, None),
@@ -313,13 +324,10 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
             News::Removed(with, engine.remove(removing).await.map(|_| ()).map_err(Failure::from))
         }
         Order::Drafts => News::Drafts(engine.drafts(DRAFTS_MAX).await.map_err(Failure::from)),
-        Order::KeepDraft(with, text) => {
-            let draft = text.map(|text| Draft { text, answers: None });
-            match engine.set_draft(with, draft).await {
-                Ok(()) => return None,
-                Err(error) => News::Failed(error.into()),
-            }
-        }
+        Order::KeepDraft(with, draft) => match engine.set_draft(with, draft).await {
+            Ok(()) => return None,
+            Err(error) => News::Failed(error.into()),
+        },
         Order::Arrange(with, arrangement) => {
             News::Arranged(engine.arrange(with, arrangement).await.map_err(Failure::from))
         }
@@ -435,6 +443,8 @@ async fn in_order(engine: &EngineHandle, order: Order) -> Option<News> {
         | Order::Paste
         | Order::Picture(..)
         | Order::SaveFile(..)
+        | Order::Play(..)
+        | Order::ForgetPlayed
         | Order::Backup(_)
         | Order::Export
         | Order::Usage

@@ -12,4 +12,8 @@ mod snapshots_faces;
 mod snapshots_network;
 #[cfg(test)]
 mod snapshots_over;
+#[cfg(test)]
+mod snapshots_scripts;
+#[cfg(test)]
+mod snapshots_sizes;
 pub mod unlock;

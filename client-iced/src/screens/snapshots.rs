@@ -9,7 +9,10 @@ use endtoend_client::database::{
 };
 use endtoend_client::engine::{Change, ConnectionState, Event, FileStep, OfflineReason, OwnDevice, Verification};
 use endtoend_protocol::{DeviceId, Emoji, Lifetime, UnixMillis};
+use iced::advanced::renderer::Headless as _;
 use iced_test::Simulator;
+use iced_test::runtime::UserInterface;
+use iced_test::runtime::user_interface::Cache;
 use jiff::tz::TimeZone;
 
 use crate::app::{App, Message};
@@ -19,7 +22,7 @@ use crate::preferences::{Appearance, Preferences};
 use crate::screens::home::settings::{self, Grave, Section};
 use crate::screens::{first_run, home, unlock};
 use crate::testing::{NOW, conversation, handle, id, me, message, server};
-use crate::theme::{FONTS, REGULAR};
+use crate::theme::{REGULAR, fonts, size};
 
 /// A picture differs when more of its bytes than this, in a million, differ by more than [`STEP_MAX`].
 const DIFFERENT_MAX: usize = 1_000;
@@ -48,8 +51,8 @@ fn pixels(path: &Path) -> Vec<u8> {
 /// Compares with the picture of that name, or makes it.
 pub(super) fn compare(app: &App, name: &str, size: (f32, f32)) {
     let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images");
-    let fonts = FONTS.map(Into::into).to_vec();
-    let settings = iced::Settings { fonts, default_font: REGULAR, ..iced::Settings::default() };
+    fonts::install_for_pictures();
+    let settings = iced::Settings { default_font: REGULAR, ..iced::Settings::default() };
     let mut simulator: Simulator<'_, Message> = Simulator::with_size(settings, size, app.view());
     let snapshot = simulator.snapshot(&app.theme()).unwrap();
     if snapshot.matches_image(images.join(name)).unwrap() {
@@ -58,16 +61,46 @@ pub(super) fn compare(app: &App, name: &str, size: (f32, f32)) {
     let folder = tempfile::tempdir().unwrap();
     assert!(snapshot.matches_image(folder.path().join(name)).unwrap());
     let file = format!("{name}-tiny-skia.png");
-    let (is, was) = (pixels(&folder.path().join(&file)), pixels(&images.join(&file)));
-    assert_eq!(is.len(), was.len(), "{name} has another size");
+    alike(folder, &images, &file);
+}
+
+/// Fails, and keeps the folder, when the picture in it is another than that of this name.
+fn alike(folder: tempfile::TempDir, images: &Path, file: &str) {
+    let (is, was) = (pixels(&folder.path().join(file)), pixels(&images.join(file)));
+    assert_eq!(is.len(), was.len(), "{file} has another size");
     let different = is.iter().zip(&was).filter(|(is, was)| is.abs_diff(**was) > STEP_MAX).count();
-    let left = folder.keep().join(&file);
-    assert!(
-        different * 1_000_000 <= is.len() * DIFFERENT_MAX,
-        "{name}: {different} of {} bytes differ; it is now as in {}",
-        is.len(),
-        left.display()
-    );
+    if different * 1_000_000 > is.len() * DIFFERENT_MAX {
+        let left = folder.keep().join(file);
+        panic!("{file}: {different} of {} bytes differ; it is now as in {}", is.len(), left.display());
+    }
+}
+
+/// Compares what is drawn at this scale with the picture of that name, or makes it: iced's own way knows one scale.
+pub(super) fn compare_at(app: &App, name: &str, size: (f32, f32), scale: f32) {
+    fonts::install_for_pictures();
+    let theme = app.theme();
+    let mut renderer = iced::Renderer::new(REGULAR, size::BODY.into());
+    let mut interface = UserInterface::build(app.view(), size.into(), Cache::default(), &mut renderer);
+    let redraw =
+        iced::Event::Window(iced::window::Event::RedrawRequested(endtoend_client::clock::monotonic().into_std()));
+    let (away, mut messages) = (iced::mouse::Cursor::Unavailable, Vec::new());
+    let _ = interface.update(&[redraw], away, &mut renderer, &mut iced::advanced::clipboard::Null, &mut messages);
+    let style = iced::advanced::renderer::Style { text_color: theme.palette().text };
+    interface.draw(&mut renderer, &theme, &style, away);
+    let (width, height) = ((size.0 * scale).round() as u32, (size.1 * scale).round() as u32);
+    let pixels = renderer.screenshot(iced::Size::new(width, height), scale, theme.palette().background);
+    let file = format!("{name}.png");
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images");
+    let folder = tempfile::tempdir().unwrap();
+    let known = images.join(&file).exists();
+    let place = if known { folder.path() } else { images.as_path() }.join(&file);
+    let mut png = png::Encoder::new(File::create(place).unwrap(), width, height);
+    png.set_color(png::ColorType::Rgba);
+    png.set_compression(png::Compression::High);
+    png.write_header().unwrap().write_image_data(&pixels).unwrap();
+    if known {
+        alike(folder, &images, &file);
+    }
 }
 
 pub(super) fn both(name: &str, size: (f32, f32), profile: bool, told: impl Fn() -> Vec<Message>) {
@@ -202,18 +235,23 @@ pub(super) fn compare_talking(name: &str, size: (f32, f32), more: impl Fn() -> V
 /// The same with other messages.
 pub(super) fn compare_having(name: &str, size: (f32, f32), said: &[StoredMessage], more: impl Fn() -> Vec<Message>) {
     for (appearance, suffix) in [(Appearance::Light, "light"), (Appearance::Dark, "dark")] {
-        let mut app = app(appearance, true);
-        tell(&mut app, people());
-        tell(&mut app, [Message::Resized(size.0, size.1)]);
-        let actions = app.update(at_home(home::Message::Open(handle("bob"))));
-        let load = actions.into_iter().find_map(|action| match action {
-            crate::app::Action::Order(Order::Load(load)) => Some(load),
-            _ => None,
-        });
-        tell(&mut app, [news(News::Loaded(load.unwrap(), Ok((said.to_vec(), Vec::new()))))]);
+        let mut app = talking(app(appearance, true), people(), size, said);
         tell(&mut app, more());
         compare(&app, &format!("{name}-{suffix}"), size);
     }
+}
+
+/// The window with those people, of that size, where bob's conversation is open and has these messages.
+pub(super) fn talking(mut app: App, people: Vec<Message>, size: (f32, f32), said: &[StoredMessage]) -> App {
+    tell(&mut app, people);
+    tell(&mut app, [Message::Resized(size.0, size.1)]);
+    let actions = app.update(at_home(home::Message::Open(handle("bob"))));
+    let load = actions.into_iter().find_map(|action| match action {
+        crate::app::Action::Order(Order::Load(load)) => Some(load),
+        _ => None,
+    });
+    tell(&mut app, [news(News::Loaded(load.unwrap(), Ok((said.to_vec(), Vec::new()))))]);
+    app
 }
 
 #[test]

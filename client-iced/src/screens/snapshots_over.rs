@@ -17,15 +17,15 @@ use crate::screens::home::{ChatMessage, Message as Home, palette, picker};
 use crate::screens::{first_run, home};
 use crate::testing::{handle, id, message, server};
 
-fn of(number: u32, direction: Direction) -> MessageRef {
+pub(super) fn of(number: u32, direction: Direction) -> MessageRef {
     MessageRef { direction, id: id(number) }
 }
 
-fn in_chat(message: ChatMessage) -> Message {
+pub(super) fn in_chat(message: ChatMessage) -> Message {
     at_home(Home::Chat(message))
 }
 
-fn key(key: Named) -> Message {
+pub(super) fn key(key: Named) -> Message {
     Message::Key(Key::Named(key), Modifiers::empty())
 }
 
@@ -56,7 +56,7 @@ fn drawn(width: u32, height: u32) -> Drawn {
     Drawn { handle: Pixels::from_rgba(width, height, pixels), width, height }
 }
 
-fn pictures() -> Vec<StoredMessage> {
+pub(super) fn pictures() -> Vec<StoredMessage> {
     vec![
         message(1, Direction::In, "How does it look?"),
         picture(2, Direction::In, (640, 400), FileState::Here),
@@ -66,7 +66,7 @@ fn pictures() -> Vec<StoredMessage> {
     ]
 }
 
-fn came() -> Vec<Message> {
+pub(super) fn came() -> Vec<Message> {
     let came =
         |number, direction, drawn| news(News::Picture(handle("bob"), of(number, direction), Scale::Small, drawn));
     vec![
@@ -88,14 +88,19 @@ fn pictures_between_messages_and_alone() {
     });
 }
 
-#[test]
-fn what_was_spoken() {
-    let mut spoken = picture(1, Direction::In, (1, 1), FileState::Offered);
+/// What was spoken.
+pub(super) fn spoken(number: u32, state: FileState) -> StoredMessage {
+    let mut spoken = picture(number, Direction::In, (1, 1), state);
     if let Body::File(stored) = &mut spoken.body {
         let loud = (0_u16..100).map(|at| (at * 53 % 200 + at) as u8).collect();
         stored.file.shown = Shown::Voice(Voice::new(42_300, loud).unwrap());
     }
-    compare_having("spoken", (1_180.0, 420.0), &[spoken], Vec::new);
+    spoken
+}
+
+#[test]
+fn what_was_spoken() {
+    compare_having("spoken", (1_180.0, 420.0), &[spoken(1, FileState::Offered)], Vec::new);
 }
 
 #[test]

@@ -1,29 +1,16 @@
-//! How things look: colours, sizes, the styles of widgets.
+//! How things look: colours, typefaces, sizes, the styles of widgets.
 
 pub mod colors;
+pub mod fonts;
 pub mod styles;
 
-use iced::font::Weight;
+use iced::Theme;
 use iced::theme::Palette;
-use iced::{Font, Theme};
 
 pub use colors::Colors;
+pub use fonts::{ANY_EMOJI, EMOJI, FONTS, REGULAR, STRONG};
 
 use crate::preferences::{Accent, Appearance};
-
-/// The typeface that comes with the program: Latin, Greek, Cyrillic. Others are the system's.
-pub const REGULAR: Font = Font::with_name("Inter");
-/// For names and headings.
-pub const STRONG: Font = Font { weight: Weight::Semibold, ..REGULAR };
-/// For reactions: the most common emoji. The system has the others.
-pub const EMOJI: Font = Font::with_name("Endtoend Emoji");
-
-/// The files of all.
-pub const FONTS: [&[u8]; 3] = [
-    include_bytes!("../../fonts/Inter-Regular.otf"),
-    include_bytes!("../../fonts/Inter-SemiBold.otf"),
-    include_bytes!("../../fonts/EndtoendEmoji.ttf"),
-];
 
 /// Sizes of letters, in logical pixels.
 pub mod size {

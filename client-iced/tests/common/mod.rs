@@ -9,7 +9,7 @@ use endtoend_client_iced::app::{Action, App, Message};
 use endtoend_client_iced::bridge::{Bridge, Places};
 use endtoend_client_iced::order::News;
 use endtoend_client_iced::preferences::Preferences;
-use endtoend_client_iced::theme::{FONTS, REGULAR};
+use endtoend_client_iced::theme::{REGULAR, fonts};
 use endtoend_testkit::{PATIENCE, eventually};
 use iced::{Renderer, Settings, Theme, keyboard, widget};
 use iced_test::{Selector, Simulator, selector::Candidate};
@@ -98,6 +98,7 @@ impl Person {
             home: home.to_owned(),
             preferences: Some(home.join("desktop.toml")),
             downloads: home.join("downloads"),
+            played: home.join("played"),
         };
         let profile = Profile::exists(home);
         let (bridge, told) = Bridge::start(places).unwrap();
@@ -153,8 +154,8 @@ impl Person {
     }
 
     fn simulator(&self) -> Simulator<'_, Message, Theme, Renderer> {
-        let fonts = FONTS.map(Into::into).to_vec();
-        let settings = Settings { fonts, default_font: REGULAR, ..Settings::default() };
+        fonts::install();
+        let settings = Settings { default_font: REGULAR, ..Settings::default() };
         Simulator::with_size(settings, (1_200.0, 2_000.0), self.app.view())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use endtoend_crypto_e2e::export_identity;
-use endtoend_protocol::{AccountTag, Attached, Content, ContentKind, Emoji, Lifetime, Muted, Said, UnixMillis};
+use endtoend_protocol::{AccountTag, Attached, Content, ContentKind, Emoji, Lifetime, Muted, Said, Text, UnixMillis};
 
 use super::file::BackupError;
 use super::record::{
@@ -11,7 +11,7 @@ use super::record::{
     Reply, Sealed, Secrets, VERSION,
 };
 use crate::database::{
-    AccountState, Body, Contact, DatabaseError, Direction, FileState, MessageState, Store, StoredMessage,
+    AccountState, Body, Contact, DatabaseError, Direction, Draft, FileState, MessageState, Store, StoredMessage,
 };
 use crate::face::Face;
 use crate::handle::Handle;
@@ -89,6 +89,16 @@ fn face(store: &Store<'_>, of: AccountTag) -> Result<Option<FaceRecord>, Databas
     }))
 }
 
+fn draft_record(draft: Draft) -> DraftRecord {
+    let (edits, before) = draft.edits.map_or((None, None), |edits| (Some(edits.of), edits.before));
+    DraftRecord {
+        text: draft.text.into_string(),
+        answers: draft.answers.map(|id| id.to_string()),
+        edits: edits.map(|id| id.to_string()),
+        before: before.map(Text::into_string),
+    }
+}
+
 fn contact(store: &Store<'_>, contact: Contact, unaddressed: bool) -> Result<ContactRecord, DatabaseError> {
     let draft = contact.handle.as_ref().map(|handle| store.draft(handle)).transpose()?.flatten();
     Ok(ContactRecord {
@@ -106,10 +116,7 @@ fn contact(store: &Store<'_>, contact: Contact, unaddressed: bool) -> Result<Con
             Muted::Until(until) => Some(MutedRecord { until_ms: Some(until.get()) }),
             Muted::ForGood => Some(MutedRecord { until_ms: None }),
         },
-        draft: draft.map(|draft| DraftRecord {
-            text: draft.text.into_string(),
-            answers: draft.answers.map(|id| id.to_string()),
-        }),
+        draft: draft.map(draft_record),
         face: face(store, contact.tag)?,
     })
 }

@@ -153,6 +153,12 @@ pub struct DraftRecord {
     /// The message that it is to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<String>,
+    /// The message that has these words instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edits: Option<String>,
+    /// What was begun before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
 }
 
 impl fmt::Debug for DraftRecord {

@@ -15,8 +15,8 @@ use super::sealed::SealedReader;
 use crate::address::ServerAddress;
 use crate::card::Card;
 use crate::database::{
-    Body, Database, DatabaseError, Direction, Draft, FileFault, FileState, Marks, MessageRef, MessageState, Settings,
-    Standing, Store, StoredFile, StoredMessage,
+    Body, Database, DatabaseError, Direction, Draft, Edits, FileFault, FileState, Marks, MessageRef, MessageState,
+    Settings, Standing, Store, StoredFile, StoredMessage,
 };
 use crate::face::{Face, Portrait};
 use crate::handle::Handle;
@@ -206,9 +206,14 @@ fn put_contact(store: &Store<'_>, contact: &ContactRecord) -> Result<(), Restore
         .map_or(Muted::No, |muted| muted.until_ms.map_or(Muted::ForGood, |until| Muted::Until(UnixMillis::new(until))));
     store.set_arrangement(tag, Arrangement { pinned: contact.pinned, muted })?;
     if let (Some(draft), Some(handle)) = (&contact.draft, &handle) {
-        let text = Text::new(draft.text.clone()).map_err(|_| RestoreError::Damaged)?;
+        let text = |text: &String| Text::new(text.clone()).map_err(|_| RestoreError::Damaged);
+        let edits = match draft.edits.as_deref() {
+            Some(of) => Some(Edits { of: parsed(of)?, before: draft.before.as_ref().map(text).transpose()? }),
+            None => None,
+        };
         let answers = draft.answers.as_deref().map(parsed).transpose()?;
-        store.set_draft(handle, Some(&Draft { text, answers }), UnixMillis::new(0))?;
+        let draft = Draft { text: text(&draft.text)?, answers, edits };
+        store.set_draft(handle, Some(&draft), UnixMillis::new(0))?;
     }
     if let Some(face) = &contact.face {
         put_face(store, tag, face)?;

@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 use super::file::unfinished;
 use super::*;
 use crate::database::{
-    Account, AccountState, Body, Contact, DatabaseError, Direction, Draft, Marks, MessageRef, MessageState, Settings,
-    Standing, Store, StoredMessage,
+    Account, AccountState, Body, Contact, DatabaseError, Direction, Draft, Edits, Marks, MessageRef, MessageState,
+    Settings, Standing, Store, StoredMessage,
 };
 use crate::face::{Face, Portrait};
 use crate::profile::Profile;
@@ -75,7 +75,9 @@ fn fill(store: &Store<'_>) -> Result<(), DatabaseError> {
     store.set_verified(BOB, Some(&bob))?;
     store.set_nickname(BOB, Some(&"Bobby".parse().unwrap()))?;
     store.set_arrangement(BOB, Arrangement { pinned: true, muted: Muted::Until(at(99)) })?;
-    let draft = Draft { text: Text::new("half a thought".to_owned()).unwrap(), answers: Some(id(1)) };
+    let text = |words: &str| Text::new(words.to_owned()).unwrap();
+    let edits = Edits { of: id(2), before: Some(text("a whole one")) };
+    let draft = Draft { text: text("half a thought"), answers: Some(id(1)), edits: Some(edits) };
     store.set_draft(&"bob".parse().unwrap(), Some(&draft), at(6))?;
     let mut jpeg = Vec::new();
     let image = image::DynamicImage::ImageRgb8(image::RgbImage::from_pixel(8, 8, image::Rgb([9; 3])));
@@ -172,6 +174,8 @@ fn what_was_backed_up_is_there_again_and_no_device_with_it() {
     assert_eq!(store.unaddressed(9).unwrap().len(), 1);
     let draft = store.draft(&"bob".parse().unwrap()).unwrap().unwrap();
     assert_eq!((draft.text.as_str(), draft.answers), ("half a thought", Some(id(1))));
+    let edits = draft.edits.unwrap();
+    assert_eq!((edits.of, edits.before.unwrap().as_str()), (id(2), "a whole one"));
     let own = store.own_face(OWN).unwrap().unwrap();
     assert_eq!((own.face.name.unwrap().as_str(), own.face.portrait.is_some(), own.at), ("Alice A.", true, at(8)));
     assert_eq!(store.face(BOB).unwrap().portrait, own.face.portrait);

@@ -110,7 +110,7 @@ pub(crate) async fn draft(arguments: &Arguments, what: &args::Draft) -> Result<(
         .as_ref()
         .map(|text| {
             let text = Text::new(text.clone()).map_err(|error| Failure::new(Kind::Usage, error.to_string()))?;
-            Ok::<_, Failure>(Draft { text, answers: what.reply_to })
+            Ok::<_, Failure>(Draft { text, answers: what.reply_to, edits: None })
         })
         .transpose()?;
     let engine = open(arguments, false)?;
@@ -124,15 +124,16 @@ pub(crate) async fn draft(arguments: &Arguments, what: &args::Draft) -> Result<(
         Ok::<_, Failure>(kept.into_iter().map(|draft| (with.clone(), draft)).collect())
     }
     .await;
-    for (with, Draft { text, answers }) in stop(engine, kept).await? {
-        let answers = answers.map(|id| id.to_string());
-        show(arguments, &with, &text, answers.as_deref())?;
+    for (with, draft) in stop(engine, kept).await? {
+        show(arguments, &with, &draft)?;
     }
     Ok(())
 }
 
-fn show(arguments: &Arguments, with: &Handle, text: &Text, answers: Option<&str>) -> Result<(), Failure> {
-    let object = json!({ "event": "draft", "with": with.as_str(), "text": text.as_str(), "reply_to": answers });
+fn show(arguments: &Arguments, with: &Handle, Draft { text, answers, edits }: &Draft) -> Result<(), Failure> {
+    let (answers, edits) = (answers.map(|id| id.to_string()), edits.as_ref().map(|edits| edits.of.to_string()));
+    let object =
+        json!({ "event": "draft", "with": with.as_str(), "text": text.as_str(), "reply_to": answers, "edits": edits });
     let mark = if answers.is_some() { "\u{21b3} " } else { "" };
     done(arguments, &object, &format!("{with}: {mark}{}", output::harmless(text.as_str())))
 }

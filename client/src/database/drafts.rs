@@ -11,6 +11,7 @@ use crate::handle::Handle;
 pub const DRAFTS_MAX: u32 = 2_000;
 
 const KIND: &str = "draft";
+const BEFORE: &str = "draft before";
 
 /// What somebody has begun to write. `Debug` shows its length.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +20,31 @@ pub struct Draft {
     pub text: Text,
     /// The message that it is to answer.
     pub answers: Option<MessageId>,
+    /// The message that has these words instead.
+    pub edits: Option<Edits>,
 }
 
-type Row = (Vec<u8>, Option<Vec<u8>>);
+/// A message that is to have other words, and what waits until that is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edits {
+    /// The message.
+    pub of: MessageId,
+    /// What was begun before.
+    pub before: Option<Text>,
+}
+
+/// Of a draft: its words, what it answers, what it edits, and the words before.
+type Row = (Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+
+const COLUMNS: &str = "text, answers, edits, before";
+
+fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok((row.get("text")?, row.get("answers")?, row.get("edits")?, row.get("before")?))
+}
+
+fn named(id: Option<Vec<u8>>, column: &'static str) -> Result<Option<MessageId>, DatabaseError> {
+    id.map(|id| MessageId::from_slice(&id).map_err(|_| DatabaseError::Invalid(column))).transpose()
+}
 
 impl Store<'_> {
     /// Keeps what was begun for somebody in place of what was kept before, or with `None` nothing any more. He need not be known.
@@ -30,15 +53,18 @@ impl Store<'_> {
     /// `Limit` beyond [`DRAFTS_MAX`]; see [`DatabaseError`].
     pub fn set_draft(&self, with: &Handle, draft: Option<&Draft>, now: UnixMillis) -> Result<(), DatabaseError> {
         self.connection.prepare_cached("DELETE FROM drafts WHERE handle = ?")?.execute([with.as_str()])?;
-        let Some(Draft { text, answers }) = draft else { return Ok(()) };
+        let Some(Draft { text, answers, edits }) = draft else { return Ok(()) };
         let kept: u32 = self.connection.query_row("SELECT count(*) FROM drafts", [], |row| row.get(0))?;
         if kept >= DRAFTS_MAX {
             return Err(DatabaseError::Limit { table: "the table of drafts", max: DRAFTS_MAX as usize });
         }
-        let sealed = self.sealer.seal(KIND, with.as_str().as_bytes(), text.as_str().as_bytes());
+        let seal = |kind, words: &Text| self.sealer.seal(kind, with.as_str().as_bytes(), words.as_str().as_bytes());
+        let before = edits.as_ref().and_then(|edits| edits.before.as_ref()).map(|words| seal(BEFORE, words));
+        let id = |id: MessageId| id.as_bytes().to_vec();
+        let (answers, edits) = (answers.map(id), edits.as_ref().map(|edits| id(edits.of)));
         self.connection
-            .prepare_cached("INSERT INTO drafts (handle, text, answers, at) VALUES (?, ?, ?, ?)")?
-            .execute(params![with.as_str(), sealed, answers.map(|id| id.as_bytes().to_vec()), integer(now.get())])?;
+            .prepare_cached("INSERT INTO drafts (handle, text, answers, edits, before, at) VALUES (?, ?, ?, ?, ?, ?)")?
+            .execute(params![with.as_str(), seal(KIND, text), answers, edits, before, integer(now.get())])?;
         Ok(())
     }
 
@@ -49,8 +75,8 @@ impl Store<'_> {
     pub fn draft(&self, with: &Handle) -> Result<Option<Draft>, DatabaseError> {
         let row: Option<Row> = self
             .connection
-            .prepare_cached("SELECT text, answers FROM drafts WHERE handle = ?")?
-            .query_row([with.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM drafts WHERE handle = ?"))?
+            .query_row([with.as_str()], row)
             .optional()?;
         row.map(|row| self.read_draft(with, row)).transpose()
     }
@@ -62,8 +88,8 @@ impl Store<'_> {
     pub fn drafts(&self, limit: u32) -> Result<Vec<(Handle, Draft)>, DatabaseError> {
         let mut query = self
             .connection
-            .prepare_cached("SELECT handle, text, answers FROM drafts ORDER BY at DESC, rowid DESC LIMIT ?")?;
-        let rows = query.query_map([limit], |row| Ok((row.get::<_, String>(0)?, (row.get(1)?, row.get(2)?))))?;
+            .prepare_cached(&format!("SELECT handle, {COLUMNS} FROM drafts ORDER BY at DESC, rowid DESC LIMIT ?"))?;
+        let rows = query.query_map([limit], |of| Ok((of.get::<_, String>("handle")?, row(of)?)))?;
         rows.map(|row| {
             let (handle, row) = row?;
             let handle: Handle = handle.parse().map_err(|_| DatabaseError::Invalid("drafts.handle"))?;
@@ -73,24 +99,30 @@ impl Store<'_> {
         .collect()
     }
 
-    /// These words were sent to somebody: if they are what was begun for him, it is finished.
+    /// These words were sent to somebody: if they are what was begun for him, it is finished. Other words for a message are sent
+    /// otherwise.
     ///
     /// # Errors
     /// See [`DatabaseError`].
     pub fn finish_draft(&self, with: &Handle, sent: &Text) -> Result<(), DatabaseError> {
-        let same = self.draft(with)?.is_some_and(|draft| draft.text.as_str().trim_end() == sent.as_str().trim_end());
-        if same {
+        let is_it = |draft: Draft| draft.edits.is_none() && draft.text.as_str().trim_end() == sent.as_str().trim_end();
+        if self.draft(with)?.is_some_and(is_it) {
             self.connection.prepare_cached("DELETE FROM drafts WHERE handle = ?")?.execute([with.as_str()])?;
         }
         Ok(())
     }
 
-    fn read_draft(&self, with: &Handle, (sealed, answers): Row) -> Result<Draft, DatabaseError> {
-        let opened = self.sealer.open(KIND, with.as_str().as_bytes(), &sealed)?;
-        let text = String::from_utf8(opened.to_vec()).ok().and_then(|text| Text::new(text).ok());
-        let answers = answers
-            .map(|id| MessageId::from_slice(&id).map_err(|_| DatabaseError::Invalid("drafts.answers")))
-            .transpose()?;
-        Ok(Draft { text: text.ok_or(DatabaseError::Invalid("drafts.text"))?, answers })
+    fn read_draft(&self, with: &Handle, (text, answers, edits, before): Row) -> Result<Draft, DatabaseError> {
+        let open = |kind, sealed: &[u8], column| {
+            let opened = self.sealer.open(kind, with.as_str().as_bytes(), sealed)?;
+            let text = String::from_utf8(opened.to_vec()).ok().and_then(|text| Text::new(text).ok());
+            text.ok_or(DatabaseError::Invalid(column))
+        };
+        let before = before.map(|sealed| open(BEFORE, &sealed, "drafts.before")).transpose()?;
+        Ok(Draft {
+            text: open(KIND, &text, "drafts.text")?,
+            answers: named(answers, "drafts.answers")?,
+            edits: named(edits, "drafts.edits")?.map(|of| Edits { of, before }),
+        })
     }
 }

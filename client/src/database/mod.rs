@@ -54,7 +54,7 @@ pub use account::{Account, AccountState, Seed, StoredToken};
 pub use amendments::Amended;
 pub use contacts::{Contact, Standing};
 pub use conversations::{CONVERSATIONS_MAX, Conversation};
-pub use drafts::{DRAFTS_MAX, Draft};
+pub use drafts::{DRAFTS_MAX, Draft, Edits};
 pub use early::{EARLY_AGE_MAX, EARLY_MAX, EARLY_MAX_PER_PEER, SaidEarly};
 pub use faces::OwnFace;
 pub(crate) use files::KeptFile;

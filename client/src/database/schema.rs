@@ -304,6 +304,10 @@ INSERT INTO devices_seen (tag, device) SELECT tag, device FROM devices;
 ALTER TABLE contacts ADD COLUMN compared_devices BLOB;           -- a byte each: those that there were when the identity was compared; NULL: not known
 ALTER TABLE contacts ADD COLUMN gone INTEGER NOT NULL DEFAULT 0; -- 1: removed, but for that the server has to hear of it
 ",
+    "
+ALTER TABLE drafts ADD COLUMN edits BLOB;                -- the message that has these words instead
+ALTER TABLE drafts ADD COLUMN before BLOB;               -- sealed: what was begun before that
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -452,7 +456,7 @@ mod tests {
         old.execute_batch(MIGRATIONS[0]).unwrap();
         old.pragma_update(None, "user_version", 1).unwrap();
         old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-        // The last of them cannot be done.
+        // One of them cannot be done.
         old.execute_batch("CREATE TABLE faces (x)").unwrap();
         let before = shape(&old);
         assert!(migrate(&mut old).is_err());

@@ -472,7 +472,7 @@ fn a_newer_schema_is_left_alone() {
 #[test]
 fn another_draft_than_there_is_room_for_is_refused_and_none_is_lost() {
     let (_folder, mut database) = new();
-    let draft = Draft { text: Text::new("x".to_owned()).unwrap(), answers: None };
+    let draft = Draft { text: Text::new("x".to_owned()).unwrap(), answers: None, edits: None };
     let handle = |n: u32| format!("person{n}").parse().unwrap();
     write(&mut database, |store| (0..DRAFTS_MAX).try_for_each(|n| store.set_draft(&handle(n), Some(&draft), at(1))));
     let refused = database.write(|store| store.set_draft(&handle(DRAFTS_MAX), Some(&draft), at(2)));

@@ -1,4 +1,5 @@
-//! What lies over the conversation and asks one thing: whether a link is to be opened, which day is meant, which words to copy.
+//! What lies over the conversation and asks one thing: whether a link is to be opened or a recording given away, which day is meant,
+//! which words to copy.
 
 use endtoend_client::database::Body;
 use endtoend_client::database::MessageRef;
@@ -32,6 +33,8 @@ pub(super) enum Asked {
     Link(Link),
     /// This conversation is to go.
     Removal(Removing),
+    /// What was spoken in this message is to be played by another program.
+    Play(MessageRef),
     /// A part of these words.
     Words(Content),
 }
@@ -62,7 +65,15 @@ impl Home {
     pub(super) fn link_done(&mut self) -> Vec<Action> {
         match self.asked.take() {
             Some(Asked::Link(link)) => vec![Action::Order(Order::Open(link))],
-            Some(Asked::Day(_) | Asked::Words(_) | Asked::Removal(_)) | None => Vec::new(),
+            Some(Asked::Day(_) | Asked::Play(_) | Asked::Words(_) | Asked::Removal(_)) | None => Vec::new(),
+        }
+    }
+
+    /// It is meant.
+    pub(super) fn play_done(&mut self) -> Vec<Action> {
+        match (self.asked.take(), &self.chat) {
+            (Some(Asked::Play(of)), Some(chat)) => vec![Action::Order(Order::Play(chat.with.clone(), of.id))],
+            _ => Vec::new(),
         }
     }
 
@@ -119,6 +130,8 @@ impl Home {
                 .push(row![ui::plain(t.get("copy"), Message::Copy(link.address.clone()))])
                 .push(ui::foot(cancel(), ui::primary(t.get("open"), Some(Message::LinkDone))))
             }
+            Asked::Play(_) => column![ui::head(t.get("play-title")), ui::note(t.get("play-note"))]
+                .push(ui::foot(cancel(), ui::primary(t.get("play"), Some(Message::PlayDone)))),
             Asked::Words(words) => {
                 let field = text_editor::TextEditor::new(words)
                     .id(id::WORDS)

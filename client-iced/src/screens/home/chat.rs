@@ -9,6 +9,8 @@ use endtoend_client::handle::Handle;
 use endtoend_protocol::{Emoji, Lifetime, MessageId, Text, TextError, UnixMillis, limits};
 use iced::widget::text_editor::{self, Content};
 
+use super::begun::{Begun, Mark};
+use super::naming::Naming;
 use super::panel::Details;
 use super::pictures::Pictures;
 use super::timeline::{Question, Timeline};
@@ -27,15 +29,6 @@ const TYPING_EVERY_MS: u64 = 8_000;
 /// Letters that an answered message is quoted with.
 pub(super) const QUOTE_CHARS_MAX: usize = 120;
 
-/// What the words that are written belong to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
-    /// An answer to this.
-    Answer(MessageRef, String),
-    /// Other words for this; and what was being written before.
-    Edit(MessageRef, String),
-}
-
 /// The open conversation.
 #[derive(Debug)]
 pub(super) struct Chat {
@@ -43,6 +36,8 @@ pub(super) struct Chat {
     pub(super) timeline: Timeline,
     pub(super) content: Content,
     pub(super) mark: Option<Mark>,
+    /// The name of an emoji, while that is typed.
+    pub(super) naming: Option<Naming>,
     pub(super) chosen: Option<MessageRef>,
     pub(super) place: Place,
     /// What was said and is not on disk yet.
@@ -96,12 +91,13 @@ pub(super) fn quote(body: &Body) -> Option<String> {
 
 impl Chat {
     /// With somebody, what was being written to them, and how much from them was not read.
-    pub(super) fn open(with: Handle, draft: &str, unread: u64) -> (Self, Vec<Action>) {
+    pub(super) fn open(with: Handle, begun: Begun, unread: u64) -> (Self, Vec<Action>) {
         let mut chat = Self {
             with,
             timeline: Timeline::default(),
-            content: Content::with_text(draft),
-            mark: None,
+            content: Content::with_text(&begun.words),
+            mark: begun.mark,
+            naming: None,
             chosen: None,
             place: Place::default(),
             sending: Vec::new(),
@@ -155,10 +151,24 @@ impl Chat {
     }
 
     /// What is kept of what was being written.
-    pub(super) fn draft(&self) -> String {
-        match &self.mark {
-            Some(Mark::Edit(_, before)) => before.clone(),
-            Some(Mark::Answer(..)) | None => self.content.text(),
+    pub(super) fn begun(&self) -> Begun {
+        Begun::left(&self.content.text(), self.mark.as_ref())
+    }
+
+    /// Goes on with what was begun.
+    pub(super) fn go_on(&mut self, begun: Begun) {
+        self.content = Content::with_text(&begun.words);
+        self.content.perform(text_editor::Action::Move(text_editor::Motion::DocumentEnd));
+        self.mark = begun.mark;
+        self.quote_again();
+    }
+
+    /// What is answered is quoted as soon as it is here.
+    fn quote_again(&mut self) {
+        let Some(Mark::Answer(to, quoted)) = &mut self.mark else { return };
+        if quoted.is_empty() {
+            let answered = self.timeline.messages().iter().find(|message| message.id == *to);
+            *quoted = answered.and_then(|message| quote(&message.body)).unwrap_or_default();
         }
     }
 
@@ -173,13 +183,8 @@ impl Chat {
     /// What was written is kept, if it is otherwise than what is. What is too long for a message is kept here only.
     pub(super) fn keep_draft_now(&mut self) -> Option<Action> {
         std::mem::take(&mut self.unkept).changed.then_some(())?;
-        let words = self.draft();
-        let words = words.trim_end();
-        let text = match words.trim().is_empty() {
-            true => None,
-            false => Some(Text::new(words.to_owned()).ok()?),
-        };
-        Some(Action::Order(Order::KeepDraft(self.with.clone(), text)))
+        let draft = self.begun().draft().ok()?;
+        Some(Action::Order(Order::KeepDraft(self.with.clone(), draft)))
     }
 
     /// What is being written is otherwise than it was.
@@ -208,6 +213,8 @@ impl Chat {
     pub(super) fn update(&mut self, message: ChatMessage, now: UnixMillis) -> Result<Vec<Action>, Failure> {
         match message {
             ChatMessage::Edited(action) => return Ok(self.edited(action, now)),
+            ChatMessage::Named(emoji) => return Ok(self.named(emoji, now)),
+            ChatMessage::NextName(forward, count) => self.next_name(forward, count),
             ChatMessage::Send => return self.send(),
             ChatMessage::Scrolled(place) => return Ok(self.scrolled(place)),
             ChatMessage::ShowEnd => return Ok(self.show_end()),
@@ -216,7 +223,8 @@ impl Chat {
             ChatMessage::Answer(to) => {
                 self.step_back();
                 let quoted = self.timeline.find(to).and_then(|message| quote(&message.body)).unwrap_or_default();
-                self.mark = Some(Mark::Answer(to, quoted));
+                self.mark = Some(Mark::Answer(to.id, quoted));
+                self.unkept();
                 return Ok(vec![Action::Focus(id::COMPOSER)]);
             }
             ChatMessage::Edit(of) => {
@@ -224,7 +232,7 @@ impl Chat {
                 let Some(Body::Text(text)) = self.timeline.find(of).map(|message| message.body.clone()) else {
                     return Err(Failure::new("refused-no-text"));
                 };
-                self.mark = Some(Mark::Edit(of, self.content.text()));
+                self.mark = Some(Mark::Edit(of.id, self.content.text()));
                 self.write(text.as_str());
                 return Ok(vec![Action::Focus(id::COMPOSER)]);
             }
@@ -252,6 +260,7 @@ impl Chat {
             ChatMessage::Fetch(_)
             | ChatMessage::StopFile(_)
             | ChatMessage::Save(_)
+            | ChatMessage::Play(_)
             | ChatMessage::PictureSeen(_)
             | ChatMessage::OpenPicture(_)
             | ChatMessage::Words(_) => {}
@@ -270,18 +279,24 @@ impl Chat {
     /// Nothing is chosen, answered or edited.
     pub(super) fn step_back(&mut self) {
         self.chosen = None;
-        if let Some(Mark::Edit(_, before)) = self.mark.take() {
-            self.write(&before);
+        match self.mark.take() {
+            Some(Mark::Edit(_, before)) => self.write(&before),
+            Some(Mark::Answer(..)) => self.unkept(),
+            None => {}
         }
     }
 
     fn write(&mut self, text: &str) {
         self.unkept();
+        self.naming = None;
         self.content = Content::with_text(text);
         self.content.perform(text_editor::Action::Move(text_editor::Motion::DocumentEnd));
     }
 
-    fn edited(&mut self, action: text_editor::Action, now: UnixMillis) -> Vec<Action> {
+    pub(super) fn edited(&mut self, action: text_editor::Action, now: UnixMillis) -> Vec<Action> {
+        if let Some(actions) = self.name_ends(&action, now) {
+            return actions;
+        }
         let edits = action.is_edit();
         if let text_editor::Action::Edit(text_editor::Edit::Paste(text)) = &action {
             // What is much too long is not taken: the field would be slow, and nobody could send it.
@@ -292,6 +307,9 @@ impl Chat {
         self.content.perform(action);
         if edits {
             self.unkept();
+        }
+        if edits || self.naming.is_some() {
+            self.name_again();
         }
         let due = self.typing_told.is_none_or(|told| now.get().saturating_sub(told.get()) >= TYPING_EVERY_MS);
         if !edits || !due || self.content.is_empty() || self.timeline.messages().is_empty() {
@@ -318,12 +336,12 @@ impl Chat {
         let order = match self.mark.take() {
             Some(Mark::Edit(of, before)) => {
                 self.write(&before);
-                return Ok(vec![Action::Order(Order::Act(self.with.clone(), Deed::Edit(of.id, text)))]);
+                return Ok(vec![Action::Order(Order::Act(self.with.clone(), Deed::Edit(of, text)))]);
             }
-            Some(Mark::Answer(to, _)) => Order::Send { to: self.with.clone(), text: text.clone(), answer: Some(to.id) },
+            Some(Mark::Answer(to, _)) => Order::Send { to: self.with.clone(), text: text.clone(), answer: Some(to) },
             None => Order::Send { to: self.with.clone(), text: text.clone(), answer: None },
         };
-        self.content = Content::new();
+        (self.content, self.naming) = (Content::new(), None);
         self.unkept();
         // Whoever answers has read what there was.
         (self.divider, self.unread) = (None, 0);
@@ -370,6 +388,7 @@ impl Chat {
     pub(super) fn loaded(&mut self, number: u64, messages: Vec<StoredMessage>, notices: Vec<Notice>) -> Vec<Action> {
         let was_at_end = self.is_at_end();
         let Some(loaded) = self.timeline.loaded(number, messages, notices) else { return Vec::new() };
+        self.quote_again();
         let mut actions = Vec::new();
         if loaded.gone_to {
             return self.gone_to();

@@ -1,15 +1,23 @@
 //! Where one writes. Enter sends, Shift and Enter begins a line.
 
+use std::ops::Range;
+
+use endtoend_client::database::MessageRef;
+use iced::advanced::text::Highlighter;
+use iced::advanced::text::highlighter::Format;
 use iced::keyboard::{Key, key::Named};
 use iced::widget::text_editor::{self, Binding, KeyPress};
 use iced::widget::{button, column, container, row, text};
 use iced::{Bottom, Center, Element, Fill, Padding};
 
-use super::chat::{Chat, Mark};
+use super::begun::Mark;
+use super::chat::Chat;
 use super::picker::Purpose;
-use super::{ChatMessage, Home, Message, keys};
+use super::{ChatMessage, Home, Message, keys, naming};
+use crate::emoji;
+use crate::one_line::one_line;
 use crate::strings::Strings;
-use crate::theme::{EMOJI, STRONG, size, styles};
+use crate::theme::{ANY_EMOJI, EMOJI, STRONG, size, styles};
 use crate::ui::{self, id};
 
 /// With fewer bytes left than this, it is said how many.
@@ -17,11 +25,69 @@ const LEFT_SHOWN: usize = 2_000;
 /// Of the field, in logical pixels.
 const HEIGHT_MAX: f32 = 180.0;
 
+/// Finds the emoji that would be taken for letters, in every line each time: the field is given other words now and then, of which
+/// iced tells nobody.
+struct Signs;
+
+impl Highlighter for Signs {
+    type Settings = ();
+    type Highlight = ();
+    type Iterator<'a> = std::vec::IntoIter<(Range<usize>, ())>;
+
+    fn new((): &()) -> Self {
+        Self
+    }
+
+    fn update(&mut self, (): &()) {}
+
+    fn change_line(&mut self, _: usize) {}
+
+    fn highlight_line(&mut self, line: &str) -> Self::Iterator<'_> {
+        let mut at = 0;
+        let places = emoji::parts(line).map(|(part, alone)| {
+            at += part.len();
+            (at - part.len()..at, alone)
+        });
+        let found: Vec<_> = places.filter_map(|(place, alone)| alone.then_some((place, ()))).collect();
+        found.into_iter()
+    }
+
+    fn current_line(&self) -> usize {
+        0
+    }
+}
+
+/// What the meaning of a key depends on.
+#[derive(Clone, Copy)]
+struct Field {
+    last_own: Option<MessageRef>,
+    empty: bool,
+    /// A message is.
+    chosen: bool,
+    /// What is called as it is typed: the one that would be taken, and of how many.
+    named: Option<(&'static str, usize)>,
+}
+
+/// What a key does while emoji are offered by their name.
+fn while_naming(key: &Key, (emoji, count): (&'static str, usize)) -> Option<ChatMessage> {
+    match key.as_ref() {
+        Key::Named(Named::Enter | Named::Tab) => Some(ChatMessage::Named(emoji)),
+        Key::Named(way @ (Named::ArrowUp | Named::ArrowDown)) => {
+            Some(ChatMessage::NextName(way == Named::ArrowDown, count))
+        }
+        _ => None,
+    }
+}
+
 /// What a key does here.
-fn binding(press: KeyPress, last_own: Option<ChatMessage>, (empty, chosen): (bool, bool)) -> Option<Binding<Message>> {
+fn binding(press: KeyPress, field: Field) -> Option<Binding<Message>> {
     let focused = matches!(press.status, text_editor::Status::Focused { .. });
+    let named = field.named.filter(|_| focused && press.modifiers.is_empty());
+    if let Some(message) = named.and_then(|named| while_naming(&press.key, named)) {
+        return Some(Binding::Custom(Message::Chat(message)));
+    }
     let latin = press.key.to_latin(press.physical_key).map(|letter| Key::Character(letter.to_string().into()));
-    if keys::is_of_window(latin.as_ref().unwrap_or(&press.key), press.modifiers, chosen) {
+    if keys::is_of_window(latin.as_ref().unwrap_or(&press.key), press.modifiers, field.chosen) {
         return None;
     }
     match press.key {
@@ -29,8 +95,8 @@ fn binding(press: KeyPress, last_own: Option<ChatMessage>, (empty, chosen): (boo
             Some(Binding::Custom(Message::Chat(ChatMessage::Send)))
         }
         // As everywhere: up, in an empty field, goes back to one's last words.
-        Key::Named(Named::ArrowUp) if focused && empty => {
-            last_own.map(|message| Binding::Custom(Message::Chat(message)))
+        Key::Named(Named::ArrowUp) if focused && field.empty => {
+            field.last_own.map(|message| Binding::Custom(Message::Chat(ChatMessage::Edit(message))))
         }
         // Words are put in here, and a picture is asked about.
         Key::Character(_)
@@ -48,16 +114,21 @@ fn binding(press: KeyPress, last_own: Option<ChatMessage>, (empty, chosen): (boo
 impl Home {
     pub(super) fn composer<'a>(&'a self, t: &'a Strings, chat: &'a Chat) -> Element<'a, Message> {
         let empty = chat.content.is_empty();
-        let (last_own, chosen) = (chat.last_own(), chat.chosen.is_some());
+        let named = chat.naming.as_ref().and_then(|naming| {
+            let language = t.language();
+            Some((naming.chosen(language)?, naming.offered(language).len()))
+        });
+        let keys = Field { last_own: chat.last_own(), empty, chosen: chat.chosen.is_some(), named };
         let field = text_editor::TextEditor::new(&chat.content)
             .id(id::COMPOSER)
             .placeholder(t.with("write-to", [("name", chat.with.as_str())]))
             .on_action(|action| Message::Chat(ChatMessage::Edited(action)))
-            .key_binding(move |press| binding(press, last_own.map(ChatMessage::Edit), (empty, chosen)))
+            .key_binding(move |press| binding(press, keys))
             .padding([10, 12])
             .size(size::BODY)
             .max_height(HEIGHT_MAX)
-            .style(styles::editor);
+            .style(styles::editor)
+            .highlight_with::<Signs>((), |(), _| Format { color: None, font: Some(ANY_EMOJI) });
         // The text is made only where it may matter.
         let length = if chat.content.line_count() > 1 || !empty { chat.content.text().trim_end().len() } else { 0 };
         let max = chat.bytes_max();
@@ -77,7 +148,10 @@ impl Home {
             .style(styles::quiet)
             .on_press(Message::Pick(Some(Purpose::Write)));
         column![]
-            .push(ui::slot(chat.mark.as_ref().map(|mark| marked(t, mark))))
+            .push(column![
+                ui::slot(chat.mark.as_ref().map(|mark| marked(t, mark))),
+                ui::slot(chat.naming.as_ref().and_then(|naming| naming::view(t, naming))),
+            ])
             .push(row![file, face, field, send].spacing(10).align_y(Bottom))
             .push(left)
             .spacing(8)
@@ -93,16 +167,12 @@ fn marked<'a>(t: &'a Strings, mark: &'a Mark) -> Element<'a, Message> {
         Mark::Edit(..) => ("editing", ""),
     };
     let words = column![ui::small(t.get(key)).font(STRONG).style(styles::accent)]
-        .push((!quoted.is_empty()).then(|| ui::note(quoted).wrapping(text::Wrapping::None)))
+        .push((!quoted.is_empty()).then(|| one_line(quoted, size::NOTE).style(styles::muted)))
         .spacing(2)
         .width(Fill);
     let stop = button(text("×").size(size::HEAD))
         .padding([2, 10])
         .style(styles::plain)
         .on_press(Message::Chat(ChatMessage::StopMark));
-    container(row![container(words).clip(true).width(Fill), stop].spacing(8).align_y(Center))
-        .padding([6, 12])
-        .width(Fill)
-        .style(styles::boxed)
-        .into()
+    container(row![words, stop].spacing(8).align_y(Center)).padding([6, 12]).width(Fill).style(styles::boxed).into()
 }

@@ -1,15 +1,19 @@
 //! The open conversation: who, what has to be decided, the messages, where one writes.
 
 use endtoend_client::database::{Conversation, Standing};
-use iced::widget::{Column, button, column, container, row, scrollable, space, stack, text};
+use iced::widget::{Column, button, column, container, row, scrollable, stack, text};
 use iced::{Center, Element, Fill};
 
 use super::chat::Chat;
 use super::{ChatMessage, Home, Message, NARROW, Place};
 use crate::calendar::{Present, span};
+use crate::one_line::one_line;
 use crate::strings::Strings;
-use crate::theme::{size, styles};
+use crate::theme::{STRONG, size, styles};
 use crate::ui::{self, id};
+
+/// Of messages and of the field, in logical pixels.
+const WIDEST: f32 = 900.0;
 
 impl Home {
     pub(super) fn conversation<'a>(
@@ -20,13 +24,13 @@ impl Home {
     ) -> Element<'a, Message> {
         let known = self.contact(&chat.with);
         let foot = match self.may_write() {
-            true => self.composer(t, chat),
+            true => readable(self.composer(t, chat)),
             false => container(ui::note(t.get("cannot-write"))).padding(16).center_x(Fill).into(),
         };
         let all = column![self.chat_head(t, chat), ui::rule()]
             .push(ui::slot(known.and_then(|known| decision(t, chat, known))))
             .push(self.messages(t, present, chat))
-            .push(ui::slot(self.picker.as_ref().map(|picker| self.picker_view(t, picker))))
+            .push(ui::slot(self.picker.as_ref().map(|picker| readable(self.picker_view(t, picker)))))
             .push(foot);
         container(all).width(Fill).height(Fill).style(styles::surface).into()
     }
@@ -43,7 +47,8 @@ impl Home {
             (false, None) => known.and_then(|known| known.contact.name()).map(|_| ui::small(chat.with.as_str())),
         };
         let verified = known.is_some_and(|known| known.contact.verified);
-        let name = row![ui::strong(known.map_or_else(|| chat.with.to_string(), super::list::name))]
+        let name = known.map_or_else(|| chat.with.to_string(), super::list::name);
+        let name = row![one_line(name, size::BODY).font(STRONG)]
             .push(verified.then(|| ui::small("✓").style(styles::accent)))
             .spacing(6)
             .align_y(Center);
@@ -60,8 +65,7 @@ impl Home {
         .on_press(Message::Panel(!self.panel));
         row![]
             .push(back)
-            .push(who)
-            .push(space().width(Fill))
+            .push(container(who).width(Fill))
             .push(ui::plain(t.get("details"), Message::Panel(!self.panel)))
             .spacing(6)
             .padding([8, 12])
@@ -84,7 +88,7 @@ impl Home {
         let lines = Column::new()
             .push(container(ui::small(top)).center_x(Fill).padding([8, 0]))
             .extend(self.lines(t, present, chat));
-        let log = scrollable(container(lines.padding([8, 20])).max_width(900).center_x(Fill))
+        let log = scrollable(readable(lines.padding([8, 20]).into()))
             .id(id::TIMELINE)
             .anchor_bottom()
             .on_scroll(|viewport| {
@@ -115,6 +119,11 @@ impl Home {
             .push(unread)
             .into()
     }
+}
+
+/// In the middle, and no wider than lines of text can be read.
+fn readable(content: Element<'_, Message>) -> Element<'_, Message> {
+    container(container(content).width(Fill).max_width(WIDEST)).center_x(Fill).into()
 }
 
 /// What a person has to decide before anything else.

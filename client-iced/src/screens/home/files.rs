@@ -9,7 +9,8 @@ use endtoend_protocol::{MessageId, Shown};
 use iced::widget::{Column, Row, button, column, container, row, scrollable, space, text};
 use iced::{Center, Element, Fill};
 
-use super::chat::{Chat, Mark};
+use super::begun::Mark;
+use super::chat::Chat;
 use super::view::over;
 use super::{ChatMessage, Home, Message};
 use crate::app::Action;
@@ -125,7 +126,7 @@ impl Home {
         }
         let answered = chat.mark.take_if(|mark| matches!(mark, Mark::Answer(..)));
         let answered = answered.and_then(|mark| match mark {
-            Mark::Answer(to, _) => Some(to.id),
+            Mark::Answer(to, _) => Some(to),
             Mark::Edit(..) => None,
         });
         vec![Action::Order(Order::Attach(chat.with.clone(), files, answered)), Action::Focus(id::COMPOSER)]
@@ -213,6 +214,9 @@ pub(super) fn deeds_of(message: &StoredMessage, stored: &StoredFile) -> Vec<(&'s
     match stored.state {
         FileState::Sending | FileState::Fetching => vec![("cancel", ChatMessage::StopFile(of))],
         FileState::Offered => vec![("file-fetch", ChatMessage::Fetch(of))],
+        FileState::Here if matches!(stored.file.shown, Shown::Voice(_)) => {
+            vec![("play", ChatMessage::Play(of)), ("file-save", ChatMessage::Save(of))]
+        }
         FileState::Here => vec![("file-save", ChatMessage::Save(of))],
         // Whose message has not left: another device of one's own has nothing to stop.
         FileState::Failed(_) if own && message.state == MessageState::Queued => {

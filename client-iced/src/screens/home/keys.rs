@@ -5,7 +5,7 @@ use endtoend_client::handle::Handle;
 use endtoend_protocol::{Emoji, UnixMillis};
 use iced::keyboard::key::Named;
 use iced::keyboard::{Key, Modifiers};
-use iced::widget::{Column, column, container, row, scrollable, text};
+use iced::widget::{Column, button, column, container, row, scrollable, text};
 use iced::{Element, Fill};
 
 use super::lines::REACTIONS;
@@ -18,7 +18,7 @@ use crate::theme::{STRONG, size, styles};
 use crate::ui::{self, id};
 
 /// What the sheet says: keys, and what they do.
-pub(super) const SHEET: [(&str, &str); 27] = [
+pub(super) const SHEET: [(&str, &str); 28] = [
     ("Ctrl + K", "keys-palette"),
     ("Ctrl + F", "keys-list"),
     ("Ctrl + N", "keys-new"),
@@ -35,6 +35,7 @@ pub(super) const SHEET: [(&str, &str); 27] = [
     ("Ctrl + O", "keys-file"),
     ("Ctrl + V", "keys-paste"),
     ("Ctrl + E", "keys-emoji"),
+    (":", "keys-naming"),
     ("Ctrl + I", "details"),
     ("Ctrl + G", "to-day"),
     ("Ctrl + End", "to-the-end"),
@@ -166,6 +167,9 @@ impl Home {
         if self.attaching.take().is_some() || self.new_chat.take().is_some() || self.picker.take().is_some() {
             return back;
         }
+        if self.chat.as_mut().is_some_and(|chat| chat.naming.take().is_some()) {
+            return back;
+        }
         if self.settings.take().is_some() {
             return back;
         }
@@ -274,7 +278,9 @@ impl Home {
         };
         let lines = Column::with_children(SHEET.map(line)).spacing(7).padding(iced::padding::right(16)); // The bar is beside the words.
         let list = container(scrollable(lines).style(styles::scroll).width(Fill)).max_height(480);
-        let foot = ui::foot(iced::widget::space().into(), ui::quiet(t.get("dismiss"), Message::Sheet(false)));
-        over(column![ui::head(t.get("keys")), list, foot].spacing(16).into(), Message::Sheet(false))
+        // At the head: below the list there is no room in a low window.
+        let close = button(text("×").size(size::HEAD)).padding([2, 10]).style(styles::plain);
+        let head = row![ui::head(t.get("keys")).width(Fill), close.on_press(Message::Sheet(false))];
+        over(column![head, list].spacing(16).into(), Message::Sheet(false))
     }
 }

@@ -4,17 +4,18 @@ use endtoend_client::database::{Body, Direction, FileState, MessageRef, Standing
 use endtoend_client::handle::Handle;
 use endtoend_protocol::{self as protocol, MessageId};
 use iced::widget::{button, column, container, image, mouse_area, opaque, row, sensor, text};
-use iced::{Center, Color, ContentFit, Element, Fill};
+use iced::{Center, Color, ContentFit, Element, Fill, Length};
 
 use super::chat::Chat;
 use super::pictures::{FETCHED_BYTES_MAX, Shown};
 use super::{ChatMessage, Home, Message, files};
 use crate::app::Action;
 use crate::failure::Failure;
+use crate::one_line::one_line;
 use crate::order::Order;
 use crate::picture::{Drawn, Scale};
 use crate::strings::Strings;
-use crate::theme::{size, styles};
+use crate::theme::{STRONG, size, styles};
 use crate::ui;
 
 /// Longest side of a picture between messages, in logical pixels.
@@ -129,7 +130,7 @@ impl Home {
                 .on_press(Message::NextPicture(forward))
         };
         let bar = row![
-            container(ui::strong(name).wrapping(text::Wrapping::None)).width(Fill).clip(true),
+            one_line(name, size::BODY).font(STRONG).fill(),
             turn("←", false),
             turn("→", true),
             ui::quiet(t.get("file-save"), save),
@@ -176,6 +177,9 @@ pub(super) fn shown<'a>(
     };
     let content: Element<'a, Message> = match chat.pictures.get(of) {
         Some(Shown::Drawn(drawn)) if is_here(stored) => {
+            // In a window that is narrower than the picture, its height follows; a line stays something that can be pressed.
+            let follows = width > SIDE_MIN && height > SIDE_MIN;
+            let height = if follows { Length::Shrink } else { height.into() };
             let drawn = image(drawn.handle.clone()).content_fit(ContentFit::Contain).width(width).height(height);
             let drawn = mouse_area(drawn)
                 .on_press(Message::Chat(ChatMessage::OpenPicture(of)))

@@ -11,10 +11,11 @@ use super::timeline::Line;
 use super::{ChatMessage, Home, Message};
 use super::{files, lightbox};
 use crate::calendar::{self, Present};
+use crate::emoji;
 use crate::said::{self, Link, Piece};
 use crate::strings::Strings;
 use crate::theme::colors::CODE;
-use crate::theme::{EMOJI, STRONG, size, styles};
+use crate::theme::{ANY_EMOJI, EMOJI, STRONG, size, styles};
 use crate::ui::{self, id};
 
 /// Messages of one writer that are no farther apart than this stand together, in milliseconds.
@@ -95,22 +96,32 @@ fn divider<'a>(t: &Strings) -> Element<'a, Message> {
         .into()
 }
 
+/// A piece of what was said. Emoji in it are emoji, whatever is marked around them.
+fn spans(piece: Piece<'_>) -> impl Iterator<Item = text::Span<'_, Link>> {
+    let words = match piece {
+        Piece::Plain(words) | Piece::Strong(words) | Piece::Struck(words) | Piece::Code(words) => words,
+        Piece::Link(words, _) => words,
+    };
+    emoji::parts(words).map(move |(part, alone)| {
+        let span = match &piece {
+            Piece::Plain(_) => span(part),
+            Piece::Strong(_) => span(part).font(STRONG),
+            Piece::Struck(_) => span(part).strikethrough(true),
+            Piece::Code(_) => span(part).background(CODE).padding([0, 3]),
+            Piece::Link(_, link) => span(part).underline(true).link(link.clone()),
+        };
+        if alone { span.font(ANY_EMOJI) } else { span }
+    })
+}
+
 /// Words of a message, with what is marked in them.
 fn words<'a>(said: &'a str) -> Element<'a, Message> {
     let pieces = said::pieces(said);
-    if pieces.iter().all(|piece| matches!(piece, Piece::Plain(_))) {
+    let plain = pieces.iter().all(|piece| matches!(piece, Piece::Plain(_)));
+    if plain && !emoji::parts(said).any(|(_, alone)| alone) {
         return text(said).size(size::BODY).wrapping(text::Wrapping::WordOrGlyph).into();
     }
-    let spans: Vec<text::Span<'a, Link>> = pieces
-        .into_iter()
-        .map(|piece| match piece {
-            Piece::Plain(words) => span(words),
-            Piece::Strong(words) => span(words).font(STRONG),
-            Piece::Struck(words) => span(words).strikethrough(true),
-            Piece::Code(words) => span(words).background(CODE).padding([0, 3]),
-            Piece::Link(words, link) => span(words).underline(true).link(link),
-        })
-        .collect();
+    let spans: Vec<text::Span<'a, Link>> = pieces.into_iter().flat_map(spans).collect();
     rich_text(spans).on_link_click(Message::Link).size(size::BODY).wrapping(text::Wrapping::WordOrGlyph).into()
 }
 
@@ -126,9 +137,8 @@ fn to_side<'a>(own: bool, content: Element<'a, Message>) -> Element<'a, Message>
 }
 
 /// What is not on disk yet.
-fn on_its_way<'a>(words: &Text) -> Element<'a, Message> {
-    let inner =
-        row![text(words.as_str().to_owned()).size(size::BODY), text("○").size(size::SMALL).style(styles::muted)];
+fn on_its_way<'a>(words: &'a Text) -> Element<'a, Message> {
+    let inner = row![self::words(words.as_str()), text("○").size(size::SMALL).style(styles::muted)];
     let bubble = button(inner.spacing(8)).padding([8, 12]).style(styles::bubble(true, false));
     column![space().height(2), to_side(true, bubble.into())].into()
 }
@@ -186,7 +196,8 @@ fn answered<'a>(t: &'a Strings, chat: &'a Chat, message: &'a StoredMessage) -> O
         Direction::Out => t.get("you"),
     };
     let words = quoted.unwrap_or_else(|| t.get("answered-elsewhere"));
-    let content = column![ui::small(whose).style(styles::accent), ui::note(words)].spacing(1);
+    let words = ui::said(words, size::NOTE, styles::muted);
+    let content = column![ui::small(whose).style(styles::accent), words].spacing(1);
     let quoted = button(content).padding([5, 9]).style(styles::quoted);
     Some(quoted.on_press(Message::Chat(ChatMessage::GoTo(to))).into())
 }

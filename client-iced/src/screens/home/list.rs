@@ -13,6 +13,7 @@ use super::lines::mark_of;
 use super::{Home, Message, Place};
 use crate::calendar::{Present, span};
 use crate::failure::Failure;
+use crate::one_line::one_line;
 use crate::preferences::Density;
 use crate::screens::network;
 use crate::strings::Strings;
@@ -72,9 +73,7 @@ impl Home {
     pub(super) fn list<'a>(&'a self, t: &'a Strings, present: &'a Present) -> Element<'a, Message> {
         let me = row![
             self.own_avatar(36),
-            container(text(self.own_name()).size(size::BODY).font(STRONG).wrapping(text::Wrapping::None))
-                .width(Fill)
-                .clip(true),
+            one_line(self.own_name(), size::BODY).font(STRONG).fill(),
             button(text("+").size(size::HEAD)).padding([4, 12]).style(styles::quiet).on_press(Message::NewChat),
             button(text(t.get("settings")).size(size::NOTE))
                 .padding([8, 10])
@@ -171,11 +170,11 @@ impl Home {
             container(text(count).size(size::SMALL).font(STRONG)).padding([1, 7]).style(style)
         });
         let sign = |sign: &'static str| text(sign).size(size::SMALL).font(EMOJI);
-        let first = row![ui::strong(name.clone()).width(Fill).wrapping(text::Wrapping::None)]
+        let first = row![one_line(name.clone(), size::BODY).font(STRONG).fill()]
             .push(arrangement.pinned.then(|| sign("📌")))
             .push(time)
             .spacing(8);
-        let second = row![container(self.preview(t, conversation)).width(Fill).clip(true)]
+        let second = row![container(self.preview(t, conversation)).width(Fill)]
             .push(muted.then(|| sign("🔕")))
             .push(unread)
             .spacing(8)
@@ -200,12 +199,12 @@ impl Home {
         let name = known.map_or_else(|| hit.with.to_string(), name);
         let shown = self.chat.as_ref().is_some_and(|chat| chat.chosen == Some(hit.message) && chat.with == hit.with);
         let time = ui::small(present.brief(t, hit.sent_at));
-        let first = row![ui::strong(name).width(Fill).wrapping(text::Wrapping::None), time].spacing(8);
+        let first = row![one_line(name, size::BODY).font(STRONG).fill(), time].spacing(8);
         let words = match hit.message.direction {
             Direction::In => hit.words.clone(),
             Direction::Out => format!("{}: {}", t.get("you"), hit.words),
         };
-        let second = container(ui::note(words).wrapping(text::Wrapping::None)).width(Fill).clip(true);
+        let second = one_line(words, size::NOTE).style(styles::muted);
         let content = container(column![first, second].spacing(3)).center_y(Fill);
         button(content)
             .padding([4, 10])
@@ -219,7 +218,7 @@ impl Home {
 
     /// What stands under the name.
     fn preview<'a>(&self, t: &Strings, conversation: &Conversation) -> Element<'a, Message> {
-        let one_line = |words: String| ui::note(words).wrapping(text::Wrapping::None);
+        let one_line = |words: String| one_line(words, size::NOTE).style(styles::muted);
         let contact = &conversation.contact;
         let open = |handle: &&Handle| self.chat.as_ref().is_none_or(|chat| chat.with != **handle);
         let Some(handle) = &contact.handle else {
@@ -235,7 +234,7 @@ impl Home {
             return one_line(t.get("typing")).style(styles::accent).into();
         }
         if let Some(draft) = Some(handle).filter(open).and_then(|handle| self.drafts.get(handle)) {
-            let draft = draft.split_whitespace().collect::<Vec<_>>().join(" ");
+            let draft = draft.words.split_whitespace().collect::<Vec<_>>().join(" ");
             return one_line(t.with("draft", [("text", draft)])).style(styles::accent).into();
         }
         let Some(last) = &conversation.last else { return one_line(t.get("nothing-said")).into() };

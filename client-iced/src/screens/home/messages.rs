@@ -103,6 +103,8 @@ pub enum Message {
     LinkDone,
     /// Something was marked among words that can be copied.
     WordsEdited(text_editor::Action),
+    /// What was spoken is to be played by another program.
+    PlayDone,
     /// Nothing is asked any more.
     NotAsked,
     /// The panel about a person.
@@ -144,6 +146,10 @@ pub enum Message {
 pub enum ChatMessage {
     /// Something was typed.
     Edited(text_editor::Action),
+    /// This emoji, in place of the name that is being typed.
+    Named(&'static str),
+    /// The next of so many that are called so, or the one before.
+    NextName(bool, usize),
     /// It is to be said.
     Send,
     /// The messages were scrolled.
@@ -180,6 +186,8 @@ pub enum ChatMessage {
     Fetch(MessageRef),
     /// No further with it.
     StopFile(MessageRef),
+    /// What was spoken in that message is to be heard.
+    Play(MessageRef),
     /// Out of the profile.
     Save(MessageRef),
 }

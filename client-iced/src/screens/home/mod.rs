@@ -6,10 +6,10 @@
 //! | `messages.rs` | everything that can happen |
 //! | `keys.rs`, `palette.rs` | what keys do, and everything by its name |
 //! | `news.rs` | what the bridge tells |
-//! | `chat.rs` | the open conversation |
+//! | `chat.rs`, `begun.rs` | the open conversation, and what was begun in it |
 //! | `found.rs` | messages that were found |
 //! | `files.rs`, `lightbox.rs` | files: what is to be sent, and those of messages; pictures |
-//! | `picker.rs`, `asked.rs` | emoji to choose from; a link, a day, words to copy |
+//! | `picker.rs`, `naming.rs`, `asked.rs` | emoji to choose from, and by their names; a link, a day, words to copy |
 //! | `removing.rs` | a conversation that is to go |
 //! | [`timeline`], [`pictures`], [`shelf`] | rules: which part of its history is in memory, and which of its pictures |
 //! | `avatar.rs` | how people look |
@@ -19,6 +19,7 @@
 
 mod asked;
 mod avatar;
+mod begun;
 mod beside;
 mod chat;
 mod composer;
@@ -30,6 +31,7 @@ mod lightbox;
 mod lines;
 mod list;
 mod messages;
+mod naming;
 mod news;
 pub mod palette;
 mod panel;
@@ -65,6 +67,7 @@ use crate::preferences::Density;
 use crate::ui::id;
 use asked::Asked;
 use avatar::Faces;
+use begun::Begun;
 use chat::Chat;
 use files::Attaching;
 use found::Found;
@@ -131,7 +134,7 @@ pub struct Home {
     filter: String,
     found: Found,
     list_place: Place,
-    drafts: BTreeMap<Handle, String>,
+    drafts: BTreeMap<Handle, Begun>,
     typing: BTreeMap<Handle, UnixMillis>,
     chat: Option<Chat>,
     panel: bool,
@@ -232,11 +235,11 @@ impl Home {
     fn leave_chat(&mut self) -> Vec<Action> {
         let Some(mut chat) = self.chat.take() else { return Vec::new() };
         let kept = chat.keep_draft_now();
-        let words = chat.draft();
-        if words.trim().is_empty() {
+        let begun = chat.begun();
+        if begun.is_empty() {
             self.drafts.remove(&chat.with);
         } else if self.drafts.len() < DRAFTS_MAX || self.drafts.contains_key(&chat.with) {
-            self.drafts.insert(chat.with, words);
+            self.drafts.insert(chat.with, begun);
         }
         self.panel = false;
         (self.lightbox, self.picker, self.asked) = (None, None, None);
@@ -249,9 +252,9 @@ impl Home {
             return vec![Action::Focus(id::COMPOSER)];
         }
         let mut actions = self.leave_chat();
-        let draft = self.drafts.get(&with).map(String::as_str).unwrap_or_default();
+        let begun = self.drafts.get(&with).cloned().unwrap_or_default();
         let unread = self.contact(&with).map_or(0, |known| known.unread);
-        let (chat, opening) = Chat::open(with, draft, unread);
+        let (chat, opening) = Chat::open(with, begun, unread);
         self.chat = Some(chat);
         actions.extend(opening);
         actions.push(Action::Focus(id::COMPOSER));
@@ -394,6 +397,7 @@ impl Home {
             Message::DayDone(from) => return self.day_done(from),
             Message::Link(link) => self.asked = Some(Asked::Link(link)),
             Message::LinkDone => return self.link_done(),
+            Message::PlayDone => return self.play_done(),
             Message::WordsEdited(action) => return self.words_edited(action),
             Message::NotAsked => self.asked = None,
             Message::FaceSeen(of) => return self.face_seen(of),
@@ -431,6 +435,10 @@ impl Home {
             ChatMessage::PictureSeen(of) => return self.picture_seen(of),
             ChatMessage::OpenPicture(of) => return self.open_picture(of),
             ChatMessage::Words(of) => return self.ask_words(of),
+            ChatMessage::Play(of) => {
+                self.asked = Some(Asked::Play(of));
+                return Vec::new();
+            }
             _ => {}
         }
         let Some(chat) = &mut self.chat else { return Vec::new() };

@@ -5,6 +5,7 @@ use endtoend_client::engine::{Change, ConnectionState, Event, FileStep};
 use endtoend_client::handle::Handle;
 use endtoend_protocol::UnixMillis;
 
+use super::begun::Begun;
 use super::{DRAFTS_MAX, Home};
 use crate::app::Action;
 use crate::order::{News, Order};
@@ -67,10 +68,10 @@ impl Home {
                     // What was written meanwhile is later.
                     let open = self.chat.as_mut().filter(|chat| chat.with == with);
                     match open {
-                        Some(chat) if chat.content.is_empty() => chat.insert(draft.text.as_str()),
+                        Some(chat) if chat.content.is_empty() && chat.mark.is_none() => chat.go_on(draft.into()),
                         Some(_) => {}
                         None => {
-                            self.drafts.entry(with).or_insert_with(|| draft.text.as_str().to_owned());
+                            self.drafts.entry(with).or_insert_with(|| draft.into());
                         }
                     }
                 }
@@ -147,8 +148,8 @@ impl Home {
                 match self.chat.as_mut().filter(|chat| chat.with == with) {
                     Some(chat) => chat.not_queued(&text),
                     None => {
-                        let draft = self.drafts.entry(with).or_default();
-                        *draft = format!("{}\n{draft}", text.as_str()).trim_end().to_owned();
+                        let Begun { words, .. } = self.drafts.entry(with).or_default();
+                        *words = format!("{}\n{words}", text.as_str()).trim_end().to_owned();
                     }
                 }
                 self.failure = Some(failure);

@@ -3,7 +3,7 @@
 use endtoend_client::database::{Direction, MessageRef};
 use endtoend_client::handle::Handle;
 use iced::keyboard::{self, key};
-use iced::widget::{Column, button, column, container, row, scrollable, space, text, text_input};
+use iced::widget::{Column, button, column, container, row, scrollable, space, text_input};
 use iced::{Center, Element, Fill};
 
 use super::found::Found;
@@ -11,6 +11,7 @@ use super::view::above;
 use super::{FILTER_BYTES_MAX, Home, Message, SEARCH_CHARS_MIN, picker};
 use crate::app::Action;
 use crate::calendar::Present;
+use crate::one_line::one_line;
 use crate::order::Order;
 use crate::strings::Strings;
 use crate::theme::{size, styles};
@@ -242,7 +243,10 @@ impl Home {
         let list: Element<'a, Message> = match items.is_empty() {
             true => container(ui::note(t.get("none-here"))).padding(10).into(),
             false => {
-                let lines = scrollable(Column::with_children(items.into_iter().map(line)).spacing(1));
+                let lines = scrollable(
+                    // The bar is beside the lines.
+                    Column::with_children(items.into_iter().map(line)).spacing(1).padding(iced::padding::right(14)),
+                );
                 container(lines.id(id::PALETTE_LIST).style(styles::scroll).width(Fill)).max_height(HEIGHT_MAX).into()
             }
         };
@@ -257,11 +261,10 @@ impl Home {
         item: &Item,
     ) -> Element<'a, Message> {
         let named = |with: &Handle| self.contact(with).map_or_else(|| with.to_string(), super::list::name);
-        let one_line = |words: String| container(ui::note(words).wrapping(text::Wrapping::None)).width(Fill).clip(true);
         match item {
             Item::Conversation(with) => {
                 let unread = self.contact(with).map_or(0, |known| known.unread);
-                row![self.avatar(self.contact(with), with.as_str(), 24), ui::body(named(with)).width(Fill)]
+                row![self.avatar(self.contact(with), with.as_str(), 24), one_line(named(with), size::BODY).fill()]
                     .push((unread > 0).then(|| ui::small(unread.to_string()).style(styles::accent)))
                     .spacing(10)
                     .align_y(Center)
@@ -281,8 +284,10 @@ impl Home {
                     Direction::Out => format!("{}: {words}", t.get("you")),
                 };
                 let when = hit.map(|hit| ui::small(present.brief(t, hit.sent_at)));
-                let head = row![ui::small(named(with)).width(Fill)].push(when).spacing(8);
-                row![space().width(24), column![head, one_line(words)].spacing(1)].spacing(10).into()
+                let name = one_line(named(with), size::SMALL).style(styles::muted).fill();
+                let words = one_line(words, size::NOTE).style(styles::muted).fill();
+                let head = row![name].push(when).spacing(8);
+                row![space().width(24), column![head, words].spacing(1)].spacing(10).into()
             }
         }
     }

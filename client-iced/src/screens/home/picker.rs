@@ -13,12 +13,16 @@ use crate::strings::Strings;
 use crate::theme::{EMOJI, size, styles};
 use crate::ui::{self, id};
 
-/// Emoji beside each other.
-const COLUMNS: usize = 9;
+/// Emoji beside each other, where there is room for them.
+const COLUMNS_MAX: usize = 9;
 /// Of the list of them, in logical pixels.
 const HEIGHT: f32 = 190.0;
 /// Of one.
 const CELL: f32 = 38.0;
+/// Between two of them.
+const GAP: f32 = 2.0;
+/// What stands beside them: the edges of the conversation and of the card, and the bar.
+const BESIDE: f32 = 64.0;
 /// Longest words that are looked for, in bytes.
 const WORDS_BYTES_MAX: usize = 64;
 
@@ -37,6 +41,11 @@ pub(super) struct Picker {
     purpose: Purpose,
     words: String,
     chosen: usize,
+}
+
+/// Emoji that stand beside each other in a window of this width.
+fn columns(width: f32) -> usize {
+    (((width - BESIDE) / (CELL + GAP)) as usize).clamp(1, COLUMNS_MAX)
 }
 
 impl Picker {
@@ -92,8 +101,9 @@ impl Home {
         modifiers: keyboard::Modifiers,
         t: &Strings,
     ) -> Option<Vec<Action>> {
+        let columns = columns(self.width);
         let picker = self.picker.as_mut()?;
-        let row = COLUMNS.cast_signed();
+        let row = columns.cast_signed();
         let by = match pressed.as_ref() {
             keyboard::Key::Named(key::Named::ArrowDown) => row,
             keyboard::Key::Named(key::Named::ArrowUp) => -row,
@@ -103,8 +113,8 @@ impl Home {
         };
         let count = emoji::find(&picker.words, t.language()).len();
         picker.step(by, count);
-        let rows = count.div_ceil(COLUMNS).saturating_sub(1).max(1);
-        Some(vec![Action::Reveal(id::PICKER_LIST, (picker.chosen / COLUMNS) as f32 / rows as f32)])
+        let rows = count.div_ceil(columns).saturating_sub(1).max(1);
+        Some(vec![Action::Reveal(id::PICKER_LIST, (picker.chosen / columns) as f32 / rows as f32)])
     }
 
     pub(super) fn picker_view<'a>(&'a self, t: &'a Strings, picker: &'a Picker) -> Element<'a, Message> {
@@ -128,10 +138,11 @@ impl Home {
                 .on_press(Message::Picked(emoji))
                 .into()
         };
-        let rows = found.chunks(COLUMNS).map(|row| Row::with_children(row.iter().map(cell)).spacing(2).into());
+        let rows =
+            found.chunks(columns(self.width)).map(|row| Row::with_children(row.iter().map(cell)).spacing(GAP).into());
         let list: Element<'a, Message> = match found.is_empty() {
             true => container(ui::note(t.get("none-here"))).padding(12).into(),
-            false => scrollable(Column::with_children(rows).spacing(2))
+            false => scrollable(Column::with_children(rows).spacing(GAP))
                 .id(id::PICKER_LIST)
                 .style(styles::scroll)
                 .width(Fill)
@@ -146,6 +157,11 @@ impl Home {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_stand_beside_each_other_as_there_is_room_for() {
+        assert_eq!([0.0, 360.0, 424.0, 2_560.0].map(columns), [1, 7, 9, 9]);
+    }
 
     #[test]
     fn from_the_first_there_is_no_way_back_and_none_on_from_the_last() {

@@ -75,7 +75,7 @@ fn a_message_is_chosen_and_dealt_with_by_keys() {
     up(&mut home);
     up(&mut home);
     letter(&mut home, "r");
-    assert!(matches!(home.chat.as_ref().unwrap().mark, Some(super::chat::Mark::Answer(to, _)) if to == theirs(2)));
+    assert!(matches!(home.chat.as_ref().unwrap().mark, Some(super::begun::Mark::Answer(to, _)) if to == theirs(2).id));
     // Others' words are not changed.
     up(&mut home);
     up(&mut home);
@@ -155,6 +155,34 @@ fn an_emoji_is_put_where_one_writes_or_onto_a_message() {
 }
 
 #[test]
+fn an_emoji_is_put_in_place_of_its_name() {
+    let mut home = talking(vec![message(1, Direction::In, "hello")]);
+    let naming = |home: &Home| home.chat.as_ref().unwrap().naming.clone();
+    write(&mut home, "well :roc");
+    assert!(naming(&home).is_some());
+    chat(&mut home, ChatMessage::Named("🚀"));
+    assert_eq!((written(&home).as_str(), naming(&home)), ("well 🚀", None));
+    // The colon at its end is enough, if that is a whole name.
+    let typed = |home: &mut Home, letter| {
+        let edit = iced::widget::text_editor::Edit::Insert(letter);
+        chat(home, ChatMessage::Edited(iced::widget::text_editor::Action::Edit(edit)));
+    };
+    write(&mut home, " :rocket");
+    typed(&mut home, ':');
+    assert_eq!(written(&home), "well 🚀 🚀");
+    write(&mut home, " :rocke");
+    typed(&mut home, ':');
+    assert_eq!(written(&home), "well 🚀 🚀 :rocke:");
+    // Escape takes the offer away, and no word that was typed.
+    write(&mut home, "\n:heart");
+    assert!(naming(&home).is_some());
+    escape(&mut home);
+    assert_eq!((written(&home).as_str(), naming(&home)), ("well 🚀 🚀 :rocke:\n:heart", None));
+    chat(&mut home, ChatMessage::Named("🚀"));
+    assert_eq!(written(&home), "well 🚀 🚀 :rocke:\n:heart", "nothing is offered");
+}
+
+#[test]
 fn a_link_is_opened_when_that_is_meant_and_never_by_itself() {
     let mut home = talking(vec![message(1, Direction::In, "see https://example.org")]);
     let Some(Piece::Link(_, link)) = pieces("https://example.org").pop() else { panic!("no link") };
@@ -227,7 +255,7 @@ fn what_was_begun_is_kept_after_a_pause_and_comes_back() {
     let mut home = talking(vec![message(1, Direction::In, "hello")]);
     let kept = |actions: Vec<Action>| match actions.as_slice() {
         [] => None,
-        [Action::Order(Order::KeepDraft(_, text)), ..] => Some(text.as_ref().map(|text| text.as_str().to_owned())),
+        [Action::Order(Order::KeepDraft(_, kept)), ..] => Some(kept.as_ref().map(|kept| kept.text.as_str().to_owned())),
         _ => panic!("{actions:?}"),
     };
     write(&mut home, "well");
@@ -247,12 +275,46 @@ fn what_was_begun_is_kept_after_a_pause_and_comes_back() {
     chat(&mut home, ChatMessage::Send);
     home.tick(AT);
     assert_eq!(kept(home.tick(AT)), Some(None));
-    let draft = |text: &str| Draft { text: Text::new(text.to_owned()).unwrap(), answers: None };
+    let draft = |text: &str| Draft { text: Text::new(text.to_owned()).unwrap(), answers: None, edits: None };
     let drafts = vec![(handle("bob"), draft("for bob")), (handle("carol"), draft("for carol"))];
     home.news(News::Drafts(Ok(drafts)), AT);
     assert_eq!(written(&home), "for bob");
     home.update(Message::Open(handle("carol")), AT);
     assert_eq!(written(&home), "for carol");
+}
+
+#[test]
+fn what_was_begun_as_an_answer_or_as_other_words_is_so_when_it_comes_back() {
+    let said = || vec![message(1, Direction::In, "hello"), message(2, Direction::Out, "mine")];
+    let mut home = talking(said());
+    let own = MessageRef { direction: Direction::Out, id: message_id(2) };
+    chat(&mut home, ChatMessage::Answer(theirs(1)));
+    write(&mut home, "half");
+    home.update(Message::Open(handle("carol")), AT);
+    home.update(Message::Open(handle("bob")), AT);
+    let mark = |home: &Home| home.chat.as_ref().unwrap().mark.clone();
+    assert!(matches!(mark(&home), Some(super::begun::Mark::Answer(to, _)) if to == message_id(1)));
+    // The profile was closed between: what is answered is quoted once it is here.
+    let text = |words: &str| Text::new(words.to_owned()).unwrap();
+    let answer = Draft { text: text("half"), answers: Some(message_id(1)), edits: None };
+    let (mut home, _) = Home::new(crate::testing::me(), 1_200.0, true);
+    home.news(News::Drafts(Ok(vec![(handle("bob"), answer)])), AT);
+    let opened = home.update(Message::Open(handle("bob")), AT);
+    super::tests::answer(&mut home, &opened, said());
+    assert_eq!(mark(&home), Some(super::begun::Mark::Answer(message_id(1), "hello".to_owned())));
+    let actions = chat(&mut home, ChatMessage::Send);
+    assert!(actions.iter().any(|it| matches!(it, Action::Order(Order::Send { answer: Some(_), .. }))), "{actions:?}");
+    // Other words wait with what was begun before them.
+    write(&mut home, "before");
+    chat(&mut home, ChatMessage::Edit(own));
+    write(&mut home, "!");
+    let kept = home.update(Message::Open(handle("carol")), AT);
+    let [Action::Order(Order::KeepDraft(_, Some(kept))), ..] = kept.as_slice() else { panic!("{kept:?}") };
+    let edits = kept.edits.clone().unwrap();
+    assert_eq!((kept.text.as_str(), edits.of, edits.before), ("mine!", message_id(2), Some(text("before"))));
+    home.update(Message::Open(handle("bob")), AT);
+    chat(&mut home, ChatMessage::StopMark);
+    assert_eq!(written(&home), "before");
 }
 
 #[test]

@@ -17,9 +17,9 @@ const PANEL: f32 = 320.0;
 
 /// A card over everything else, which is closed by a press beside it.
 pub(super) fn over<'a>(card: Element<'a, Message>, closed: Message) -> Element<'a, Message> {
-    let card = container(card).padding(24).width(400).style(styles::card);
+    let card = container(card).padding(24).width(Fill).max_width(400).style(styles::card);
     let veil = |_: &iced::Theme| container::background(Color { a: 0.4, ..Color::BLACK });
-    opaque(mouse_area(container(opaque(card)).center(Fill).style(veil)).on_press(closed))
+    opaque(mouse_area(container(opaque(card)).padding(12).center(Fill).style(veil)).on_press(closed))
 }
 
 /// The same near the top of the window, and wider: what is typed in it changes how much stands below.

@@ -7,7 +7,7 @@ use super::messages::Device;
 use super::node::Node;
 use super::wiring::{PATIENCE, Person};
 use crate::contact_link::ContactLink;
-use crate::database::{Body, Contact, Direction, Draft, MessageState, Standing};
+use crate::database::{Body, Contact, Direction, Draft, Edits, MessageState, Standing};
 use crate::engine::account::{accept_identity, expect_identity};
 use crate::engine::receive::Learned;
 use crate::engine::seal::Opened;
@@ -181,7 +181,8 @@ async fn a_draft_stays_until_its_words_are_sent() {
     let handle = alice.engine.handle();
     let [bob, carol]: [Handle; 2] = ["bob", "carol"].map(|name| name.parse().unwrap());
     let said = alice.send("bob", "first").await;
-    let draft = |text: &str| Draft { text: Text::new(text.to_owned()).unwrap(), answers: Some(said) };
+    let text = |words: &str| Text::new(words.to_owned()).unwrap();
+    let draft = |words: &str| Draft { text: text(words), answers: Some(said), edits: None };
     handle.set_draft(bob.clone(), Some(draft("half a tho"))).await.unwrap();
     handle.set_draft(bob.clone(), Some(draft("half a thought\n"))).await.unwrap();
     handle.set_draft(carol.clone(), Some(draft("nobody knows her yet"))).await.unwrap();
@@ -195,7 +196,14 @@ async fn a_draft_stays_until_its_words_are_sent() {
     alice.send("bob", "something else").await;
     assert!(handle.draft(bob.clone()).await.unwrap().is_some(), "other words are no end of it");
     alice.send("bob", "half a thought").await;
-    assert_eq!(handle.draft(bob).await.unwrap(), None);
+    assert_eq!(handle.draft(bob.clone()).await.unwrap(), None);
+    // Other words for a message are not those that are sent, though they may be the same; and what was begun before waits.
+    let edits = Edits { of: said, before: Some(text("before")) };
+    let other = Draft { text: text("first of all"), answers: None, edits: Some(edits) };
+    handle.set_draft(bob.clone(), Some(other.clone())).await.unwrap();
+    alice.send("bob", "first of all").await;
+    assert_eq!(handle.draft(bob.clone()).await.unwrap(), Some(other));
+    handle.set_draft(bob.clone(), None).await.unwrap();
     handle.set_draft(carol.clone(), None).await.unwrap();
     assert_eq!(handle.drafts(9).await.unwrap(), []);
     assert!(node.ledger().sends.is_empty(), "nobody was told");
