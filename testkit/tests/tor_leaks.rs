@@ -9,7 +9,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use endtoend_testkit::{Cli, Enclosure, Node, NodeOptions, PATIENCE, Sent, eventually, sniff_if_asked};
+use endtoend_testkit::{Cli, Enclosure, Node, NodeOptions, PATIENCE, Running, Sent, eventually, sniff_if_asked};
 use endtoend_testkit_tor::{Addresses, Network};
 
 /// Known to the exits alone.
@@ -75,6 +75,16 @@ fn text(path: &Path) -> String {
     path.to_str().expect("a path of a test").to_owned()
 }
 
+/// How much of a file has gone, when the program says so next.
+fn moved(chat: &Running) -> u64 {
+    loop {
+        let file = chat.event("file");
+        if let Some(done) = file["done"].as_u64().filter(|done| *done > 0) {
+            return done;
+        }
+    }
+}
+
 #[test]
 fn a_client_sends_nothing_but_to_tor_whatever_it_does_and_whatever_is_done_to_it() {
     if !Enclosure::is_world("a_client_sends_nothing_but_to_tor_whatever_it_does_and_whatever_is_done_to_it") {
@@ -111,20 +121,41 @@ fn a_client_sends_nothing_but_to_tor_whatever_it_does_and_whatever_is_done_to_it
         scene.check(&server, &relays);
     }
 
-    // Tor goes away in the middle of a file, and comes back.
-    let listening = bob.spawn_listen();
-    let sending = alice.start(&["attach", "--to", BOB, "--file", &scene.file(1_500_000)]);
-    sending.event("file");
+    // Tor goes away in the middle of a file, which goes on from where it was cut when Tor is back.
+    let mut chat = alice.start(&["chat", "--with", BOB]);
+    chat.event("online");
+    chat.say(&format!("/attach {}", scene.file(3_000_000)));
+    let before = moved(&chat);
     network.stop();
-    eventually(PATIENCE, "no guard is left", || network.guards_of(listening.pid()).is_empty());
+    eventually(PATIENCE, "no guard is left", || network.guards_of(chat.pid()).is_empty());
     scene.check("Tor was away", &relays);
     network.resume();
-    drop((sending, listening));
-    eventually(3 * PATIENCE, "Tor is back", || alice.send(BOB, "I am back").code == Some(0));
+    chat.event_within(3 * PATIENCE, "online");
+    let after = moved(&chat);
+    assert!(after >= before, "it begins anew: {after} after {before}");
+    let id = chat.event("accepted")["message_id"].as_str().expect("an id").to_owned();
     bob.run(&["listen", "--count", "1", "--timeout", "45s"]).done();
+    let saved = text(&scene.folder.path().join("saved after all"));
+    bob.run(&["fetch", "--with", ALICE, "--message", &id, "--to", &saved]).done();
+    assert_eq!(fs::read(&saved).expect("it is saved"), vec![7; 3_000_000]);
     scene.check("Tor came back", &relays);
 
-    // A bridge from now on: relays are not spoken with any more.
+    // Another bridge in a client that runs: what was connected is closed, and no relay is spoken with any more.
+    let bridges = scene.folder.path().join("bridges");
+    fs::write(&bridges, network.obfs4_bridge()).expect("a file");
+    assert!(!network.guards_of(chat.pid()).is_empty(), "it is at a guard until then");
+    chat.say(&format!("/bridges {}", text(&bridges)));
+    eventually(PATIENCE, "its guards are left", || network.guards_of(chat.pid()).is_empty());
+    enclosure.forget();
+    chat.say("by a bridge, in the same program");
+    chat.event("accepted");
+    assert!(network.guards_of(chat.pid()).is_empty(), "and none is come back to");
+    scene.check("a bridge was taken in the middle", &network.bridge_addresses());
+    chat.interrupt();
+    assert_eq!(chat.end(), Some(0));
+    assert_eq!(bob.listen(1), ["by a bridge, in the same program"]);
+
+    // A bridge from the start: Bob takes one too, and now no relay is spoken with at all.
     for person in [alice, bob] {
         person.run(&["tor", "bridges", "--add", &network.obfs4_bridge()]).done();
     }

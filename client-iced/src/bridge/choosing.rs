@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use endtoend_client::files::{SHOWN_BYTES_MAX, Source};
+use endtoend_client::pictures;
 use endtoend_protocol::FileName;
 
 use crate::failure::Failure;
@@ -39,7 +40,8 @@ pub(super) async fn code(path: Option<PathBuf>) -> Result<Option<String>, Failur
             return Err(Failure::new("picture-bad"));
         }
         let bytes = std::fs::read(&path).map_err(|error| Failure::unreadable(&error))?;
-        picture::code_in(&bytes)?.map(Some).ok_or(Failure::new("code-none"))
+        let read = pictures::code_in(&bytes).map_err(|_| Failure::new("picture-bad"))?;
+        read.map(Some).ok_or(Failure::new("code-none"))
     });
     read.await.unwrap_or_else(|_| Err(Failure::new("picture-bad")))
 }
