@@ -274,8 +274,10 @@ fn for_some(host: &str) -> (Place, String, String) {
     if host == "node" {
         settings.push(("ENDTOEND_ONION__ARTI", &*arti));
     }
-    let place =
-        Place::start(&TOR, &settings, |node| status(node)["onion"]["address"].as_str().expect("one").to_owned());
+    let place = Place::start(&TOR, &settings, |node| {
+        let status = status(node);
+        status.pointer("/onion/address").and_then(Value::as_str).expect("an address").to_owned()
+    });
     (place, public, secret)
 }
 
