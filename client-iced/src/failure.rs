@@ -16,7 +16,7 @@ use endtoend_client::face::PortraitError;
 use endtoend_client::files::{PrepareError, SaveError};
 use endtoend_client::handle::BadHandle;
 use endtoend_client::profile::ProfileError;
-use endtoend_client::transport::TorTrouble;
+use endtoend_client::transport::{OnionKeyTrouble, TorTrouble};
 use endtoend_protocol::RefusalCode;
 
 use crate::picture::Undrawable;
@@ -102,6 +102,8 @@ impl From<OfflineReason> for Failure {
             OfflineReason::Protocol | OfflineReason::Misnumbered(_) => Self::new("offline-protocol"),
             OfflineReason::Storage(why) => Self::because("profile-failed", &why),
             OfflineReason::Tor(trouble) => trouble.into(),
+            OfflineReason::OnionKey(OnionKeyTrouble::Missing) => Self::new("onion-key-missing"),
+            OfflineReason::OnionKey(OnionKeyTrouble::Wrong) => Self::new("onion-key-wrong"),
             OfflineReason::Locked => Self::new("profile-is-locked"),
             OfflineReason::Stopped => Self::new("engine-stopped"),
         }

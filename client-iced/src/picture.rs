@@ -2,11 +2,10 @@
 
 use std::io::Cursor;
 
-use endtoend_client::files::images;
-use endtoend_protocol::limits::{PICTURE_PIXELS_MAX, PICTURE_SIDE_MAX};
+use endtoend_client::pictures::{NoPicture, unpack};
 use iced::widget::image::Handle;
+use image::ImageFormat;
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use zeroize::Zeroizing;
 
 /// Longest side of a picture between messages, in pixels: as wide as a bubble on a screen of high density.
@@ -17,8 +16,6 @@ pub const LARGE_SIDE_MAX: u32 = 2_048;
 const FACE_SIDES: [u32; 2] = [96, 176];
 /// How round its corners are, in parts of its side.
 pub const FACE_CORNER: f32 = 0.28;
-/// What a decoder may take, in bytes: the largest picture with 16 bits for each colour.
-const DECODER_BYTES_MAX: u64 = PICTURE_PIXELS_MAX * 8;
 
 /// How large a picture is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,21 +58,10 @@ pub enum Undrawable {
     Packing,
 }
 
-/// Unpacks a picture. What its file says of its size is looked at before anything is unpacked.
-fn unpack(bytes: &[u8]) -> Result<DynamicImage, Undrawable> {
-    let found = images::look(bytes).ok_or(Undrawable::NoPicture)?;
-    let format = ImageFormat::from_mime_type(found.media_type).ok_or(Undrawable::NoPicture)?;
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(PICTURE_SIDE_MAX);
-    limits.max_image_height = Some(PICTURE_SIDE_MAX);
-    limits.max_alloc = Some(DECODER_BYTES_MAX);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|_| Undrawable::NoPicture)?;
-    let turn = decoder.orientation().map_err(|_| Undrawable::NoPicture)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|_| Undrawable::NoPicture)?;
-    picture.apply_orientation(turn);
-    Ok(picture)
+impl From<NoPicture> for Undrawable {
+    fn from(NoPicture: NoPicture) -> Self {
+        Self::NoPicture
+    }
 }
 
 /// Unpacks a picture, no larger than it is to be. It takes long: see [`Scale`].
@@ -120,27 +106,6 @@ fn covered(x: u32, y: u32, side: u32) -> f32 {
         (radius - middle.min(side - middle)).max(0.0)
     };
     (radius + 0.5 - into(x).hypot(into(y))).clamp(0.0, 1.0)
-}
-
-/// What a code in a picture says; `None` when there is none that can be read.
-///
-/// # Errors
-/// See [`Undrawable`].
-pub fn code_in(bytes: &[u8]) -> Result<Option<String>, Undrawable> {
-    let picture = unpack(bytes)?;
-    // Codes are large on pictures of them, and the time grows with the pixels.
-    let side = LARGE_SIDE_MAX;
-    let fits = picture.width() <= side && picture.height() <= side;
-    let grey = if fits { picture.into_luma8() } else { picture.thumbnail(side, side).into_luma8() };
-    let (width, height) = grey.dimensions();
-    let at = |x: usize, y: usize| {
-        let (x, y) = (u32::try_from(x).unwrap_or(u32::MAX), u32::try_from(y).unwrap_or(u32::MAX));
-        grey.get_pixel_checked(x, y).map_or(u8::MAX, |pixel| pixel.0[0])
-    };
-    let (width, height) = (width.try_into().unwrap_or(0), height.try_into().unwrap_or(0));
-    let mut prepared = rqrr::PreparedImage::prepare_from_greyscale(width, height, at);
-    let codes = prepared.detect_grids();
-    Ok(codes.into_iter().find_map(|code| code.decode().ok()).map(|(_, text)| text))
 }
 
 /// Packs pixels, four bytes each, as a PNG that can be sent.
@@ -200,25 +165,5 @@ mod tests {
         assert_eq!(draw(&bomb, Scale::Small), Err(Undrawable::NoPicture));
         assert_eq!(pack(40, 30, vec![0; 7]), Err(Undrawable::NoPicture));
         assert_eq!(pack(16_385, 1, vec![0; 16_385 * 4]), Err(Undrawable::NoPicture));
-    }
-
-    #[test]
-    fn a_code_in_a_picture_is_read_and_where_there_is_none_nothing() {
-        let address = format!("endtoend://chat.example.org:8443/#pin={}", "5f".repeat(64));
-        let code = qrcode::QrCode::new(&address).unwrap();
-        let (side, colors) = (code.width() as u32, code.to_colors());
-        let (module, margin) = (5, 4);
-        let whole = (side + 2 * margin) * module;
-        let dark = |x: u32, y: u32| {
-            let (column, row) = (x / module, y / module);
-            let inside = (margin..margin + side).contains(&column) && (margin..margin + side).contains(&row);
-            inside && colors[((row - margin) * side + column - margin) as usize] == qrcode::Color::Dark
-        };
-        let level = |at: u32| if dark(at % whole, at / whole) { 0 } else { 255 };
-        let drawn = (0..whole * whole).flat_map(|at| [level(at), level(at), level(at), 255]).collect();
-        let packed = pack(whole, whole, drawn).unwrap();
-        assert_eq!(code_in(&packed), Ok(Some(address)));
-        assert_eq!(code_in(&pack(40, 30, pixels(40, 30)).unwrap()), Ok(None));
-        assert_eq!(code_in(b"no picture"), Err(Undrawable::NoPicture));
     }
 }

@@ -6,6 +6,7 @@
 //! | [`profile`] | a folder that one password opens |
 //! | [`database`] | what is kept in it |
 //! | [`files`] | what lies beside it: files that are sent and fetched, sealed |
+//! | [`pictures`] | pictures unpacked, and codes in them |
 //! | [`backup`] | all of it in one file |
 //! | [`chain`] | rules: which messages of a sender did not come |
 //! | [`amend`], [`life`] | rules: who may change what in a conversation; when messages disappear |
@@ -30,5 +31,6 @@ pub mod files;
 pub mod handle;
 pub mod life;
 pub mod nickname;
+pub mod pictures;
 pub mod profile;
 pub mod transport;

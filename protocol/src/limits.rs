@@ -102,8 +102,10 @@ pub const DELIVER_WINDOW: u32 = 64;
 /// Bytes of bodies in those frames: with large envelopes this is reached first.
 pub const DELIVER_WINDOW_BYTES: usize = 1024 * 1024;
 
-/// From the TCP connection to the `Hello`.
-pub const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+/// From the TCP connection to TLS, from there to the request, and from there to the `Hello`, each. A node does not know who comes through
+/// Tor, where an answer takes some seconds now and then, and the last of these steps has two. It costs nothing but time: guests have half of the
+/// places, and the oldest goes when those are taken.
+pub const HELLO_DEADLINE: Duration = Duration::from_secs(30);
 /// From the `Hello` to an authenticated connection: leaves a slow device time for Argon2id.
 pub const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
 /// A node pings a connection this often.

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::clock;
+use crate::clock::{self, PATIENCE};
 use crate::machine::{self, Machine};
 use crate::program::{self, Lines};
 
@@ -226,8 +227,17 @@ impl Running {
     /// # Panics
     /// When none comes.
     pub fn event(&self, event: &str) -> Value {
+        self.event_within(PATIENCE, event)
+    }
+
+    /// The same, where so long may pass without a word.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn event_within(&self, patience: Duration, event: &str) -> Value {
         loop {
-            let line = self.lines.next().unwrap_or_else(|| panic!("the command ended without {event}"));
+            let line = self.lines.next_within(patience);
+            let line = line.unwrap_or_else(|| panic!("the command ended without {event}"));
             let object = parse(&line);
             if object.get("event").is_some_and(|found| found == event) {
                 return object;

@@ -72,6 +72,12 @@ impl Enclosure {
         false
     }
 
+    /// Whether the world is that of a user who is no root: everything of root's looks as if it were nobody's there.
+    pub fn is_a_users() -> bool {
+        let mapped = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        mapped.split_whitespace().nth(2) == Some("1")
+    }
+
     /// In a world in which these addresses are this machine's. `sniffer`: the name of the test that calls
     /// [`crate::sniff_if_asked`].
     ///

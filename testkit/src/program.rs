@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use crate::clock::{PATIENCE, eventually};
 
@@ -78,10 +79,15 @@ impl Lines {
 
     /// The next line; `None` when the stream has ended.
     pub(crate) fn next(&self) -> Option<String> {
-        match self.0.recv_timeout(PATIENCE) {
+        self.next_within(PATIENCE)
+    }
+
+    /// The same, where it may take so long.
+    pub(crate) fn next_within(&self, patience: Duration) -> Option<String> {
+        match self.0.recv_timeout(patience) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("no line and no end of output in {PATIENCE:?}"),
+            Err(RecvTimeoutError::Timeout) => panic!("no line and no end of output in {patience:?}"),
         }
     }
 

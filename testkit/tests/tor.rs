@@ -5,14 +5,12 @@
 #![expect(clippy::expect_used, reason = "test code: what is missing fails the test")]
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::LazyLock;
 use std::thread;
 
-use endtoend_testkit::{Cli, Node, NodeOptions, Outcome, PATIENCE, eventually, operate};
+use endtoend_testkit::{Behind, Cli, Edge, Node, NodeOptions, Outcome, PATIENCE, eventually, find_in_trees, operate};
 use endtoend_testkit_tor::{Client, Network, Onion};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -41,7 +39,15 @@ struct Place {
 impl Place {
     /// With these settings of the node; `address` makes of the node's the one that people have.
     fn start(network: &Network, settings: &[(&'static str, &str)], address: impl FnOnce(&Node) -> String) -> Self {
-        let mut options = NodeOptions::without_limits();
+        Self::start_with(network, NodeOptions::without_limits(), settings, address)
+    }
+
+    fn start_with(
+        network: &Network,
+        mut options: NodeOptions,
+        settings: &[(&'static str, &str)],
+        address: impl FnOnce(&Node) -> String,
+    ) -> Self {
         options.environment.push(("ENDTOEND_GATEWAY__NAMES", format!("[\"{NAME}\"]")));
         options.environment.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let node = Node::start(options);
@@ -160,14 +166,39 @@ fn people_talk_through_the_nodes_own_onion_service() {
     assert_eq!(place.bob.listen(1), ["still there"]);
     // A copy of it is as good, and one without the key is no node.
     let backup = place.folder.path().join("backup");
-    let data = text(place.node.data_dir());
-    let made = operate(place.node.data_dir(), &["backup", "--data", data, "--to", text(&backup)], &[]).done();
+    let data = text(place.node.data_dir()).to_owned();
+    let made = operate(place.node.data_dir(), &["backup", "--data", &data, "--to", text(&backup)], &[]).done();
     let files = made.lines.last().expect("an outcome")["files"].as_array().expect("names").clone();
     assert!(files.contains(&Value::from("onion.key")), "{files:?}");
     assert!(place.node.terminate().success());
     fs::remove_file(place.node.data_dir().join("onion.key")).expect("it was there");
     let refused = place.node.try_restart().expect_err("it has no address any more");
     assert!(refused.stderr.contains("onion.key is missing"), "{refused:?}");
+    // What the copy makes on another disk is the same service.
+    fs::remove_dir_all(place.node.data_dir()).expect("it was there");
+    operate(place.folder.path(), &["restore", "--data", &data, "--from", text(&backup)], &[]).done();
+    place.node.restart();
+    assert_eq!(status(&place.node)["onion"]["address"], before);
+    until_done("the service of the copy", || place.bob.send(ALICE, "and from the copy"));
+    assert_eq!(place.alice.listen(1), ["and from the copy"]);
+}
+
+#[test]
+fn people_talk_through_an_onion_service_that_leads_to_the_edge() {
+    let mut edge = Edge::start("[limits]\nconnections_max = 300\n");
+    let (arti, target) = (TOR.arti_toml().display().to_string(), edge.listen().to_string());
+    let settings =
+        [("ENDTOEND_ONION__ENABLED", "true"), ("ENDTOEND_ONION__ARTI", &*arti), ("ENDTOEND_ONION__TARGET", &*target)];
+    let options = NodeOptions::without_limits().behind_an_edge();
+    let place = Place::start_with(&TOR, options, &settings, |node| {
+        status(node)["onion"]["address"].as_str().expect("an address").to_owned()
+    });
+    edge.apply(&[Behind::node("a", &place.node)]);
+    until_done("the service", || place.alice.register(ALICE));
+    place.bob.register(BOB).done();
+    place.converse();
+    let came = edge.server("a")["sessions_total"].as_u64();
+    assert!(came.is_some_and(|came| came >= 4), "everybody came through the edge: {came:?}");
 }
 
 #[test]
@@ -230,107 +261,90 @@ fn another_server_is_refused_however_it_is_reached() {
     assert!(refused.code != Some(0), "{refused:?}");
 }
 
-/// A bridge as Tor Browser has it, but for its address and its places, which are nobody's.
-const SNOWFLAKE: &str = "snowflake 192.0.2.3:80 2B280B23E1107BB62ABFC40DDCC8824814F80A72 \
-                         fingerprint=2B280B23E1107BB62ABFC40DDCC8824814F80A72 url=https://broker.invalid/ \
-                         fronts=front.invalid,other.invalid ice=stun:stun.invalid:3478 utls-imitate=hellorandomizedalpn";
-
-/// The address of a server that is not there.
-fn nobody() -> String {
-    format!("endtoend://{NAME}:8443/#pin={}", "0f".repeat(64))
-}
-
-/// A program of that name which writes down how it was started, and goes on with this script of the shell.
-fn stand_in(folder: &Path, script: &str) -> PathBuf {
-    let (program, told) = (folder.join("snowflake-client"), folder.join("told"));
-    let text = format!("#!/bin/sh\n{{ env | grep ^TOR_PT_; echo \"arguments:$*\"; }} >{}\n{script}\n", told.display());
-    fs::write(&program, text).expect("a file");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a program");
-    told
-}
-
-/// A profile with that bridge, whose PATH has the stand-in alone and what a shell needs.
-fn with_snowflake(folder: &Path, address: &str) -> (Cli, String) {
-    let bridges = folder.join("bridges");
-    fs::write(&bridges, format!("{SNOWFLAKE}\n")).expect("a file");
-    let arti = TOR.arti_toml().display().to_string();
-    let cli = Cli::new(folder.join("profile"), address).with_variable(NETWORK, arti);
-    (cli.with_variable("PATH", format!("{}:/usr/bin:/bin", folder.display())), text(&bridges).to_owned())
-}
-
-#[test]
-fn snowflake_is_started_as_it_has_to_be_and_told_what_the_bridge_says() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let at = listener.local_addr().expect("an address");
-    // It speaks SOCKS in the place of the program, and hears what is meant for it: RFC 1929.
-    let heard = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("Tor comes");
-        let mut head = [0; 2];
-        stream.read_exact(&mut head).expect("methods");
-        stream.read_exact(&mut vec![0; usize::from(head[1])]).expect("methods");
-        stream.write_all(&[5, 2]).expect("an answer");
-        let mut parts = Vec::new();
-        stream.read_exact(&mut [0; 1]).expect("a version");
-        for _ in 0..2 {
-            let mut length = [0; 1];
-            stream.read_exact(&mut length).expect("a length");
-            let mut part = vec![0; usize::from(length[0])];
-            stream.read_exact(&mut part).expect("a part");
-            parts.extend(part);
-        }
-        String::from_utf8_lossy(&parts).into_owned()
-    });
-    let script =
-        format!("echo 'VERSION 1'\necho 'CMETHOD snowflake socks5 {at}'\necho 'CMETHODS DONE'\nexec cat >/dev/null");
-    let told = stand_in(folder.path(), &script);
-    let (cli, bridges) = with_snowflake(folder.path(), &nobody());
-    let running = cli.start(&["register", "--handle", ALICE, "--bridges", &bridges]);
-    let heard = heard.join().expect("it was heard");
-    for part in ["url=https://broker.invalid/", "fronts=front.invalid,other.invalid", "ice=stun:stun.invalid:3478"] {
-        assert!(heard.contains(part), "{heard}");
-    }
-    drop(running);
-    let told = fs::read_to_string(&told).expect("it was started");
-    for line in ["TOR_PT_MANAGED_TRANSPORT_VER=1", "TOR_PT_CLIENT_TRANSPORTS=snowflake", "arguments:"] {
-        assert!(told.lines().any(|found| found == line), "{told}");
-    }
-    let state = told.lines().find_map(|line| line.strip_prefix("TOR_PT_STATE_LOCATION=")).expect("a folder for it");
-    assert!(Path::new(state).starts_with(folder.path()), "what it keeps is in the profile: {state}");
-}
-
-#[test]
-fn a_transports_program_that_is_missing_is_said() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (cli, bridges) = with_snowflake(folder.path(), &nobody());
-    let missing = cli.with_variable("PATH", folder.path().display().to_string());
-    let register = ["register", "--handle", ALICE, "--bridges", &bridges];
-    let refused = missing.run(&register);
-    assert!(refused.code != Some(0) && format!("{refused:?}").contains("no program speaks snowflake"), "{refused:?}");
-}
-
-#[test]
-fn only_who_has_a_key_finds_a_service_that_is_for_some() {
+/// A service for some: its node, and the secret of the one that is let in.
+fn for_some(host: &str) -> (Place, String, String) {
     let made = operate(Path::new("/"), &["onion", "client-key"], &[]).done();
     let [public, secret] = ["public", "secret"].map(|name| made.field(name).as_str().expect("a key").to_owned());
     let (arti, clients) = (TOR.arti_toml().display().to_string(), format!("[\"{public}\"]"));
-    let settings =
-        [("ENDTOEND_ONION__ENABLED", "true"), ("ENDTOEND_ONION__ARTI", &*arti), ("ENDTOEND_ONION__CLIENTS", &*clients)];
-    let place = Place::start(&TOR, &settings, |node| node.address().to_owned());
-    let address = status(&place.node)["onion"]["address"].as_str().expect("an address").to_owned();
-    let host = address.trim_start_matches("endtoend://").split(':').next().expect("a host").to_owned();
-    let known = Client::start_with(&TOR, &[(&*host, &*secret)]);
-    let by = |client: &Client, person: &Cli| {
-        person.with_server(&address).run(&[
-            "register",
-            "--handle",
-            ALICE,
-            "--network",
-            &format!("socks5://{}", client.socks()),
-        ])
+    let mut settings = vec![
+        ("ENDTOEND_ONION__ENABLED", "true"),
+        ("ENDTOEND_ONION__HOST", host),
+        ("ENDTOEND_ONION__CLIENTS", &*clients),
+    ];
+    if host == "node" {
+        settings.push(("ENDTOEND_ONION__ARTI", &*arti));
+    }
+    let place = Place::start(&TOR, &settings, |node| {
+        let status = status(node);
+        status.pointer("/onion/address").and_then(Value::as_str).expect("an address").to_owned()
+    });
+    (place, public, secret)
+}
+
+/// The one with the key gets in; whoever has none, or another one, is told that.
+fn only_the_key_opens(place: &Place, secret: &str) {
+    let key = place.folder.path().join("key");
+    fs::write(&key, format!("{secret}\n")).expect("a file");
+    until_done("the service", || place.alice.run(&["register", "--handle", ALICE, "--onion-key", text(&key)]));
+
+    let refused = place.bob.register(BOB);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(format!("{refused:?}").contains("this onion service is not for everybody"), "{refused:?}");
+    let other = operate(Path::new("/"), &["onion", "client-key"], &[]).done();
+    fs::write(&key, other.field("secret").as_str().expect("a key")).expect("a file");
+    let refused = place.bob.run(&["register", "--handle", BOB, "--onion-key", text(&key)]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(format!("{refused:?}").contains("does not know the key"), "{refused:?}");
+
+    let letters = secret.rsplit(':').next().expect("letters");
+    let words = [letters.as_bytes(), &*letters.to_lowercase().into_bytes()];
+    let found = find_in_trees(&[place.alice.home(), &place.alice.log_path()], &words).expect("what it keeps and says");
+    assert!(found.files > 2 && found.hits.is_empty(), "the key lies in the encrypted database alone: {found:?}");
+}
+
+#[test]
+fn only_who_has_a_key_finds_a_service_of_the_node_that_is_for_some() {
+    let (place, public, secret) = for_some("node");
+    only_the_key_opens(&place, &secret);
+
+    // By the proxy of a Tor that has it, too.
+    let host = place.alice.run(&["tor", "key", "list"]).done();
+    let kept = &host.field("keys")[0];
+    assert_eq!(kept["public"], public.as_str());
+    let known = Client::start_with(&TOR, &[(kept["onion"].as_str().expect("a name"), &*secret)]);
+    let by = |client: &Client, handle: &str| {
+        place.bob.run(&["register", "--handle", handle, "--network", &format!("socks5://{}", client.socks())])
     };
-    until_done("the service", || by(&known, &place.alice));
-    let stranger = Client::start(&TOR);
-    let refused = by(&stranger, &place.bob);
-    assert!(refused.code != Some(0), "{refused:?}");
+    until_done("the service", || by(&known, BOB));
+
+    // What is taken away opens nothing any more, and one that the operator does not know yet opens nothing yet.
+    place.alice.run(&["tor", "key", "remove"]).done();
+    let refused = place.alice.run(&["tor", "check"]);
+    assert!(format!("{refused:?}").contains("this onion service is not for everybody"), "{refused:?}");
+    let made = place.alice.run(&["tor", "key", "new"]).done();
+    assert_ne!(made.field("keys")[0]["public"], public.as_str());
+    let refused = place.alice.run(&["tor", "check"]);
+    assert!(format!("{refused:?}").contains("does not know the key"), "{refused:?}");
+    let key = place.folder.path().join("key");
+    fs::write(&key, &secret).expect("a file");
+    place.alice.run(&["tor", "key", "add", "--file", text(&key)]).done();
+    place.alice.run(&["tor", "check"]).done();
+}
+
+#[test]
+fn only_who_has_a_key_finds_a_service_of_a_tor_that_is_for_some() {
+    let (place, public, secret) = for_some("tor");
+    let _service = Onion::start_with(&TOR, &[(8443, place.node.listen())], |folder| {
+        fs::remove_dir(folder).expect("it is empty");
+        let (target, clients) = (place.node.listen().to_string(), format!("[\"{public}\"]"));
+        let variables = [
+            ("ENDTOEND_ONION__ENABLED", "true"),
+            ("ENDTOEND_ONION__HOST", "tor"),
+            ("ENDTOEND_ONION__TARGET", &*target),
+            ("ENDTOEND_ONION__CLIENTS", &*clients),
+        ];
+        let data = text(place.node.data_dir());
+        operate(place.node.data_dir(), &["onion", "export", "--data", data, "--to", text(folder)], &variables).done();
+    });
+    only_the_key_opens(&place, &secret);
 }

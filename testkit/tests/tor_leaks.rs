@@ -9,7 +9,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use endtoend_testkit::{Cli, Enclosure, Node, NodeOptions, PATIENCE, Sent, eventually, sniff_if_asked};
+use endtoend_testkit::{Cli, Enclosure, Node, NodeOptions, PATIENCE, Running, Sent, eventually, sniff_if_asked};
 use endtoend_testkit_tor::{Addresses, Network};
 
 /// Known to the exits alone.
@@ -21,6 +21,9 @@ const ALICE: &str = "alice.is.enclosed";
 const BOB: &str = "bob.is.enclosed";
 /// Where debug builds of clients find the network that is not the public one.
 const NETWORK: &str = "ENDTOEND_PRIVATE_TOR_NETWORK";
+
+/// Has Tor's library not mind whose the folders above its own are, as they seem to be nobody's where root is not known.
+const TRUSTING: &str = "ARTI_FS_DISABLE_PERMISSION_CHECKS";
 
 /// Not a test of its own: what listens within the enclosure.
 #[test]
@@ -49,11 +52,7 @@ impl Scene {
         options.environment.push(("ENDTOEND_GATEWAY__NAMES", format!("[\"{NAME}\"]")));
         let node = Node::start(options);
         let folder = tempfile::tempdir().expect("a folder");
-        let person = |name: &str| {
-            let arti = network.arti_toml().display().to_string();
-            let cli = Cli::new(folder.path().join(name), node.address()).with_variable(NETWORK, arti);
-            cli.launched_by(enclosure.launcher())
-        };
+        let person = |name: &str| enclosed(&enclosure, &network, &folder.path().join(name), node.address());
         let (alice, bob) = (person("alice"), person("bob"));
         Self { enclosure, network, node, alice, bob, folder }
     }
@@ -71,8 +70,25 @@ impl Scene {
     }
 }
 
+/// Somebody whose every command is started within.
+fn enclosed(enclosure: &Enclosure, network: &Network, home: &Path, server: &str) -> Cli {
+    let cli = Cli::new(home, server).with_variable(NETWORK, text(&network.arti_toml()));
+    let cli = if Enclosure::is_a_users() { cli.with_variable(TRUSTING, "true") } else { cli };
+    cli.launched_by(enclosure.launcher())
+}
+
 fn text(path: &Path) -> String {
     path.to_str().expect("a path of a test").to_owned()
+}
+
+/// How much of a file has gone, when the program says so next.
+fn moved(chat: &Running) -> u64 {
+    loop {
+        let file = chat.event("file");
+        if let Some(done) = file["done"].as_u64().filter(|done| *done > 0) {
+            return done;
+        }
+    }
 }
 
 #[test]
@@ -104,27 +120,47 @@ fn a_client_sends_nothing_but_to_tor_whatever_it_does_and_whatever_is_done_to_it
         format!("endtoend://nowhere.test:8443/#{pin}"),
         format!("endtoend://25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion:8443/#{pin}"),
     ] {
-        let stranger = Cli::new(scene.folder.path().join("stranger"), &server);
-        let stranger = stranger.with_variable(NETWORK, text(&network.arti_toml())).launched_by(enclosure.launcher());
+        let stranger = enclosed(enclosure, network, &scene.folder.path().join("stranger"), &server);
         let refused = stranger.register("stranger.at.the.door");
         assert!(refused.code != Some(0), "{refused:?}");
         scene.check(&server, &relays);
     }
 
-    // Tor goes away in the middle of a file, and comes back.
-    let listening = bob.spawn_listen();
-    let sending = alice.start(&["attach", "--to", BOB, "--file", &scene.file(1_500_000)]);
-    sending.event("file");
+    // Tor goes away in the middle of a file, which goes on from where it was cut when Tor is back.
+    let mut chat = alice.start(&["chat", "--with", BOB]);
+    chat.event("online");
+    chat.say(&format!("/attach {}", scene.file(3_000_000)));
+    let before = moved(&chat);
     network.stop();
-    eventually(PATIENCE, "no guard is left", || network.guards_of(listening.pid()).is_empty());
+    eventually(PATIENCE, "no guard is left", || network.guards_of(chat.pid()).is_empty());
     scene.check("Tor was away", &relays);
     network.resume();
-    drop((sending, listening));
-    eventually(3 * PATIENCE, "Tor is back", || alice.send(BOB, "I am back").code == Some(0));
+    chat.event_within(3 * PATIENCE, "online");
+    let after = moved(&chat);
+    assert!(after >= before, "it begins anew: {after} after {before}");
+    let id = chat.event("accepted")["message_id"].as_str().expect("an id").to_owned();
     bob.run(&["listen", "--count", "1", "--timeout", "45s"]).done();
+    let saved = text(&scene.folder.path().join("saved after all"));
+    bob.run(&["fetch", "--with", ALICE, "--message", &id, "--to", &saved]).done();
+    assert_eq!(fs::read(&saved).expect("it is saved"), vec![7; 3_000_000]);
     scene.check("Tor came back", &relays);
 
-    // A bridge from now on: relays are not spoken with any more.
+    // Another bridge in a client that runs: what was connected is closed, and no relay is spoken with any more.
+    let bridges = scene.folder.path().join("bridges");
+    fs::write(&bridges, network.obfs4_bridge()).expect("a file");
+    assert!(!network.guards_of(chat.pid()).is_empty(), "it is at a guard until then");
+    chat.say(&format!("/bridges {}", text(&bridges)));
+    eventually(PATIENCE, "its guards are left", || network.guards_of(chat.pid()).is_empty());
+    enclosure.forget();
+    chat.say("by a bridge, in the same program");
+    chat.event("accepted");
+    assert!(network.guards_of(chat.pid()).is_empty(), "and none is come back to");
+    scene.check("a bridge was taken in the middle", &network.bridge_addresses());
+    chat.interrupt();
+    assert_eq!(chat.end(), Some(0));
+    assert_eq!(bob.listen(1), ["by a bridge, in the same program"]);
+
+    // A bridge from the start: Bob takes one too, and now no relay is spoken with at all.
     for person in [alice, bob] {
         person.run(&["tor", "bridges", "--add", &network.obfs4_bridge()]).done();
     }

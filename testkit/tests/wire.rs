@@ -1,11 +1,19 @@
 //! What a node makes of clients that break the rules, and of those that use them up.
-#![expect(clippy::panic, reason = "test code: an answer that was not expected fails the test")]
+#![expect(clippy::expect_used, clippy::panic, reason = "test code: an answer that was not expected fails the test")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use endtoend_protocol::{
     AccountTag, ClientFrame, ClosingReason, DeliveryNumber, Envelope, EnvelopeId, Refusal, RefusalCode, Relation,
     Request, RetryReason, ServerFrame, UnixMillis, VERSION, limits,
 };
 use endtoend_testkit::{Device, Node, NodeOptions, PATIENCE, Wire};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 const ALICE: AccountTag = AccountTag::new([0xa; 32]);
 const BOB: AccountTag = AccountTag::new([0xb; 32]);
@@ -48,6 +56,47 @@ async fn frames_before_the_login_are_refused() {
     assert_eq!(refused(wire.recv().await), RefusalCode::NotAuthenticated);
     wire.send(&ClientFrame::Ack { up_to: DeliveryNumber(1) }).await;
     assert_eq!(refused(wire.recv().await), RefusalCode::NotAuthenticated);
+}
+
+/// A way to the node on which each byte takes this long, either way.
+async fn far_away(node: SocketAddr, delay: Duration) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let at = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let (client, _) = listener.accept().await.expect("a client");
+        let (there, back) = client.into_split();
+        let (from_node, to_node) = TcpStream::connect(node).await.expect("the node listens").into_split();
+        tokio::join!(carry(there, to_node, delay), carry(from_node, back, delay));
+    });
+    at
+}
+
+/// Hands on what comes so long after it has come.
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
+    let (on_its_way, mut arrives) = mpsc::unbounded_channel();
+    let leaves = async move {
+        let mut bytes = vec![0; 16 * 1024];
+        while let Ok(length @ 1..) = from.read(&mut bytes).await {
+            let _gone = on_its_way.send((Instant::now() + delay, bytes[..length].to_vec()));
+        }
+    };
+    let comes = async move {
+        while let Some((at, bytes)) = arrives.recv().await {
+            sleep_until(at).await;
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::join!(leaves, comes);
+}
+
+/// From the WebSocket to the hello it takes two round trips, which are 12 s here: as long as through Tor at its worst.
+#[tokio::test]
+async fn who_is_far_away_has_the_time_for_a_hello() {
+    let node = node();
+    let mut wire = Wire::connect(far_away(node.listen(), Duration::from_secs(3)).await).await;
+    wire.hello().await;
 }
 
 #[tokio::test]

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use endtoend_client::face;
 use endtoend_client::files::{SHOWN_BYTES_MAX, Source, images};
+use endtoend_client::pictures;
 use endtoend_client::transport::BridgeLine;
 use endtoend_protocol::FileName;
 
 use crate::failure::Failure;
 use crate::order::FaceSource;
-use crate::picture::{self, Scale};
+use crate::picture::{self, Scale, Undrawable};
 use crate::screens::network;
 
 /// What a picture is called that comes from a clipboard.
@@ -39,7 +40,7 @@ pub(super) async fn code(path: Option<PathBuf>) -> Result<Option<String>, Failur
     };
     let read = tokio::task::spawn_blocking(move || {
         let bytes = read(&path, "picture-bad")?;
-        picture::code_in(&bytes)?.map(Some).ok_or(Failure::new("code-none"))
+        pictures::code_in(&bytes).map_err(Undrawable::from)?.map(Some).ok_or(Failure::new("code-none"))
     });
     read.await.unwrap_or_else(|_| Err(Failure::new("picture-bad")))
 }
@@ -56,7 +57,7 @@ pub(super) async fn bridges(path: Option<PathBuf>) -> Result<Option<Vec<BridgeLi
     let read = tokio::task::spawn_blocking(move || {
         let bytes = read(&path, "bridges-none")?;
         let text = match images::look(&bytes) {
-            Some(_) => picture::code_in(&bytes)?.ok_or(Failure::new("code-none"))?,
+            Some(_) => pictures::code_in(&bytes).map_err(Undrawable::from)?.ok_or(Failure::new("code-none"))?,
             None => String::from_utf8(bytes).map_err(|_| Failure::new("bridges-none"))?,
         };
         network::lines(&text).map(Some)

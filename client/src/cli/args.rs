@@ -10,6 +10,7 @@ use endtoend_client::engine::Engine;
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::Nickname;
 use endtoend_client::profile::ProfileName;
+use endtoend_client::transport::keys::OnionName;
 use endtoend_client::transport::{BridgeLine, Choice, Way};
 use endtoend_protocol::{DeviceId, InviteCode, Lifetime, MessageId, UnixMillis};
 
@@ -55,9 +56,13 @@ pub(crate) struct Arguments {
     /// Do not ask about `--network direct`
     #[arg(long, global = true)]
     pub(crate) expose_address: bool,
-    /// File with bridges, one a line, at which Tor begins in the place of its public relays; remembered. none: at those
+    /// File with bridges, one a line or a picture of their QR code, at which Tor begins in the place of its public relays; remembered.
+    /// none: at those
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) bridges: Option<PathBuf>,
+    /// File with the key by which an onion service that is not for everybody lets this profile find it; remembered
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) onion_key: Option<PathBuf>,
     /// Give up after this long, like 30s or 2m [default: 30s, and 3m through Tor; attach and fetch: 30s in which nothing moves; listen and chat: never]
     #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
@@ -351,11 +356,43 @@ pub(crate) enum Tor {
     NewCircuit,
     /// Print or change the bridges at which Tor begins, and the programs that speak to them
     Bridges(Bridges),
+    /// Print or change the keys by which onion services that are not for everybody let this profile find them
+    Key {
+        #[command(subcommand)]
+        what: OnionKeys,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum OnionKeys {
+    /// Print the services, with the public key that each is to know
+    List,
+    /// Take a key that the service's operator has given, in the place of one that is there
+    Add {
+        /// File with it: descriptor:x25519:KEY, or NAME:descriptor:x25519:KEY [default: asks for it]
+        #[arg(long, value_name = "PATH")]
+        file: Option<PathBuf>,
+        /// Whose it is, where it does not say that itself [default: the server's]
+        #[arg(long, value_name = "NAME")]
+        onion: Option<OnionName>,
+    },
+    /// Make a key, in the place of one that is there, and print the public one for the service's operator
+    New {
+        /// For which service [default: the server's]
+        #[arg(long, value_name = "NAME")]
+        onion: Option<OnionName>,
+    },
+    /// Forget the key for a service
+    Remove {
+        /// Of which service [default: the server's]
+        #[arg(long, value_name = "NAME")]
+        onion: Option<OnionName>,
+    },
 }
 
 #[derive(Args)]
 pub(crate) struct Bridges {
-    /// Take those in a file, one a line, in the place of all others
+    /// Take those in a file, one a line or a picture of their QR code, in the place of all others
     #[arg(long, value_name = "PATH", conflicts_with = "clear")]
     pub(crate) set: Option<PathBuf>,
     /// Take one more

@@ -12,6 +12,7 @@ use endtoend_client::engine::{
 };
 use endtoend_client::files::{Manner, Source};
 use endtoend_client::handle::Handle;
+use endtoend_client::transport::NetworkSettings;
 use endtoend_protocol::MessageId;
 use rustyline::history::MemHistory;
 use rustyline::{Config, Editor, ExternalPrinter};
@@ -24,7 +25,7 @@ use crate::conversation::{self, Line, show_unread};
 use crate::failure::{Failure, Kind};
 use crate::opening::{open, stop};
 use crate::waiting::{News, Waiting};
-use crate::{files, messages, output, transfer};
+use crate::{files, messages, network, output, transfer};
 
 /// Lines of history shown on entering.
 const SHOWN_ON_ENTRY: u32 = 10;
@@ -144,6 +145,14 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
                             handle.new_circuits().await.map_err(|error| Failure::new(Kind::Failed, error.to_string()))?;
                             output::note("other circuits are used from now on");
                         }
+                        Meaning::Bridges(path) => match network::read_bridges(&path) {
+                            Err(failure) => output::note(failure.text()),
+                            Ok(bridges) => {
+                                let settings = NetworkSettings { bridges, ..handle.network().await? };
+                                handle.set_network(settings).await?;
+                                output::note("the connection is closed, and Tor begins anew");
+                            }
+                        },
                         Meaning::Say(text) => own.push(handle.send(with.clone(), text).await?),
                         Meaning::Answer(id, text) => match handle.answer(with.clone(), text, id).await {
                             Err(SendError::NotAllowed(why)) => output::note(&why.to_string()),

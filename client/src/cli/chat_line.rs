@@ -21,13 +21,15 @@ pub(crate) enum Meaning {
     Do(Deed),
     /// Other circuits through Tor.
     Circuit,
+    /// The bridges in a file, at which Tor begins from now on.
+    Bridges(PathBuf),
     /// What to tell whoever has typed it.
     Wrong(String),
 }
 
 /// How commands are written.
 pub(crate) const HELP: &str = "/reply WHICH TEXT, /edit WHICH TEXT, /delete WHICH, /hide WHICH, /react WHICH EMOJI, \
-     /unreact WHICH, /attach PATH, /save WHICH [PATH], /timer DURATION or off, /typing, /circuit. WHICH: a number of your lines, ^ for their last message, or an id. \
+     /unreact WHICH, /attach PATH, /save WHICH [PATH], /timer DURATION or off, /typing, /circuit, /bridges PATH or none. WHICH: a number of your lines, ^ for their last message, or an id. \
      A text that begins with / is written //";
 
 /// Reads a line. `own` are the messages of this chat, `last` is the last of the other side's.
@@ -39,10 +41,11 @@ pub(crate) fn meaning(line: &str, own: &[MessageId], last: Option<MessageId>) ->
     let (command, rest) = command.split_once(' ').unwrap_or((command, ""));
     let (which, rest) = match command {
         "timer" => return timer(rest.trim()),
-        "attach" => {
-            return match rest.trim() {
-                "" => Meaning::Wrong(HELP.to_owned()),
-                path => Meaning::Attach(PathBuf::from(path)),
+        "attach" | "bridges" => {
+            return match (command, rest.trim()) {
+                (_, "") => Meaning::Wrong(HELP.to_owned()),
+                ("attach", path) => Meaning::Attach(PathBuf::from(path)),
+                (_, path) => Meaning::Bridges(PathBuf::from(path)),
             };
         }
         "circuit" => return Meaning::Circuit,
@@ -127,7 +130,10 @@ mod tests {
     #[test]
     fn a_file_is_sent_by_its_path_and_saved_by_its_message() {
         assert_eq!(meaning("/attach a file.txt ", &[], None), Meaning::Attach("a file.txt".into()));
-        assert!(matches!(meaning("/attach ", &[], None), Meaning::Wrong(_)));
+        assert_eq!(meaning("/bridges none", &[], None), Meaning::Bridges("none".into()));
+        for line in ["/attach ", "/bridges"] {
+            assert!(matches!(meaning(line, &[], None), Meaning::Wrong(_)), "{line}");
+        }
         assert_eq!(meaning("/save ^", &[], Some(id(3))), Meaning::Save(id(3), None));
         assert_eq!(meaning("/save ^ other name", &[], Some(id(3))), Meaning::Save(id(3), Some("other name".into())));
         assert!(matches!(meaning("/save", &[], None), Meaning::Wrong(_)));

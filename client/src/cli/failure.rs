@@ -63,6 +63,11 @@ impl Failure {
         Self::new(kind, text)
     }
 
+    /// What went wrong, where the program goes on all the same.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(crate) const fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::OutputClosed => 0,
@@ -130,6 +135,7 @@ impl From<OfflineReason> for Failure {
             | OfflineReason::Misnumbered(_)
             | OfflineReason::Storage(_)
             | OfflineReason::Tor(_)
+            | OfflineReason::OnionKey(_)
             | OfflineReason::Locked
             | OfflineReason::Stopped => Kind::Failed,
         };

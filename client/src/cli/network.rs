@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use endtoend_client::address::{Host, ServerAddress};
 use endtoend_client::clock;
+use endtoend_client::files::SHOWN_BYTES_MAX;
+use endtoend_client::pictures::{self, NoPicture};
 use endtoend_client::profile::Profile;
-use endtoend_client::transport::bridges::{TEXT_BYTES_MAX, read_lines};
+use endtoend_client::transport::bridges::read_lines;
+use endtoend_client::transport::keys::{BadOnionKey, KEYS_MAX, OnionName, read_key};
 use endtoend_client::transport::{
     self, BridgeLine, Choice, ConnectError, Network, NetworkSettings, NetworkStatus, TOR_FOLDER, TorState, TorTrouble,
     Traffic, Way, programs,
 };
+use endtoend_crypto_core::visitor::VisitorSecret;
 use serde_json::{Value, json};
 
-use crate::args::{Arguments, Bridges, CONNECT_TIMEOUT, Tor};
+use crate::args::{Arguments, Bridges, CONNECT_TIMEOUT, OnionKeys, Tor};
 use crate::failure::{Failure, Kind};
 use crate::output::done;
 use crate::{output, password};
@@ -31,6 +35,10 @@ pub(crate) fn choose(
     }
     if let Some(path) = &arguments.bridges {
         chosen.bridges = read_bridges(path)?;
+    }
+    if let Some(path) = &arguments.onion_key {
+        let whose = server.and_then(|server| OnionName::of(&server.host));
+        take_key(&mut chosen, Some(path), whose.as_ref())?;
     }
     let exposes = |choice: Choice| server.is_none_or(|server| choice.exposes(&server.host));
     if chosen.choice != before.choice && chosen.choice == Choice::Direct && exposes(chosen.choice) {
@@ -59,19 +67,49 @@ fn confirm_exposure(arguments: &Arguments, host: Option<&Host>) -> Result<(), Fa
     if answer.trim() == "expose" { Ok(()) } else { Err(Failure::new(Kind::Failed, "nothing was changed")) }
 }
 
-/// The bridges in a file; of none, when the file is `none`.
-fn read_bridges(path: &Path) -> Result<Vec<BridgeLine>, Failure> {
+/// The bridges in a file, which has lines or is a picture of a code with them; of none, when the file is `none`.
+pub(crate) fn read_bridges(path: &Path) -> Result<Vec<BridgeLine>, Failure> {
     if path.as_os_str() == "none" {
         return Ok(Vec::new());
     }
-    let unreadable = |error: io::Error| Failure::new(Kind::Usage, format!("{}: {error}", path.display()));
-    let mut text = String::new();
-    let most = u64::try_from(TEXT_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
-    std::fs::File::open(path).map_err(unreadable)?.take(most).read_to_string(&mut text).map_err(unreadable)?;
+    let wrong = |why: String| Failure::new(Kind::Usage, format!("{}: {why}", path.display()));
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
+    file.take(SHOWN_BYTES_MAX).read_to_end(&mut bytes).map_err(|error| wrong(error.to_string()))?;
+    let text = match pictures::code_in(&bytes) {
+        Ok(Some(code)) => code,
+        Ok(None) => return Err(wrong("there is no code in this picture that can be read".to_owned())),
+        // Then it is text.
+        Err(NoPicture) => String::from_utf8(bytes).map_err(|_| wrong("neither text nor a picture".to_owned()))?,
+    };
     read_lines(&text).map_err(|(line, error)| {
         let place = line.map_or_else(String::new, |line| format!(", line {line}"));
         Failure::new(Kind::Usage, format!("{}{place}: {error}", path.display()))
     })
+}
+
+/// Takes the key in that file, or that somebody types.
+fn take_key(
+    settings: &mut NetworkSettings,
+    file: Option<&Path>,
+    whose: Option<&OnionName>,
+) -> Result<OnionName, Failure> {
+    let text = password::onion_key(file)?;
+    let (name, key) = read_key(&text, whose).map_err(bad_key)?;
+    keep_key(settings, name.clone(), key)?;
+    Ok(name)
+}
+
+fn keep_key(settings: &mut NetworkSettings, name: OnionName, key: VisitorSecret) -> Result<(), Failure> {
+    if settings.keys.len() >= KEYS_MAX && !settings.keys.contains_key(&name) {
+        return Err(bad_key(BadOnionKey::TooMany));
+    }
+    settings.keys.insert(name, key);
+    Ok(())
+}
+
+fn bad_key(error: BadOnionKey) -> Failure {
+    Failure::new(Kind::Usage, error.to_string())
 }
 
 /// Keeps in the profile what the command line says.
@@ -164,6 +202,7 @@ pub(crate) async fn tor(arguments: &Arguments, what: &Tor) -> Result<(), Failure
         Tor::Check => look(arguments, Look::Reach { anew: false }).await,
         Tor::NewCircuit => look(arguments, Look::Reach { anew: true }).await,
         Tor::Bridges(bridges) => self::bridges(arguments, bridges),
+        Tor::Key { what } => keys(arguments, what),
     }
 }
 
@@ -322,6 +361,44 @@ fn bridges(arguments: &Arguments, what: &Bridges) -> Result<(), Failure> {
         output::note(&missing.to_string());
     }
     Ok(())
+}
+
+fn keys(arguments: &Arguments, what: &OnionKeys) -> Result<(), Failure> {
+    let mut profile = open(arguments)?;
+    let mut settings = profile.database().read().network()?;
+    let before = settings.clone();
+    let account = profile.database().read().account()?.map(|account| account.server);
+    let own = arguments.server.as_ref().or(account.as_ref()).and_then(|server| OnionName::of(&server.host));
+    let named = |name: &Option<OnionName>| name.clone().or_else(|| own.clone());
+    match what {
+        OnionKeys::List => {}
+        OnionKeys::Add { file, onion } => {
+            take_key(&mut settings, file.as_deref(), named(onion).as_ref())?;
+        }
+        OnionKeys::New { onion } => {
+            let name = named(onion).ok_or_else(|| bad_key(BadOnionKey::Name))?;
+            keep_key(&mut settings, name, VisitorSecret::generate(&mut rand::rng()))?;
+        }
+        OnionKeys::Remove { onion } => {
+            let name = named(onion).ok_or_else(|| bad_key(BadOnionKey::Name))?;
+            if settings.keys.remove(&name).is_none() {
+                return Err(Failure::new(Kind::Failed, format!("there is no key for {name}")));
+            }
+        }
+    }
+    if settings != before {
+        profile.database().write(|store| store.set_network(&settings))?;
+    }
+    let known: Vec<_> = settings.keys.iter().map(|(name, key)| (name.as_str(), key.public().to_string())).collect();
+    let object = json!({
+        "event": "onion_keys",
+        "keys": known.iter().map(|(name, public)| json!({ "onion": name, "public": public })).collect::<Vec<_>>(),
+    });
+    let text = match known.as_slice() {
+        [] => "no keys: only onion services that are for everybody are found".to_owned(),
+        known => known.iter().map(|(name, public)| format!("{name}  {public}")).collect::<Vec<_>>().join("\n"),
+    };
+    done(arguments, &object, &text)
 }
 
 #[cfg(test)]

@@ -56,6 +56,11 @@ pub(crate) fn passphrase(path: Option<&Path>, new: bool) -> Result<Zeroizing<Str
     another("passphrase of the backup", "--passphrase-file", path, new)
 }
 
+/// The key by which an onion service is found.
+pub(crate) fn onion_key(path: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+    another("key of the onion service", "--file", path, false)
+}
+
 /// A secret beside the password.
 fn another(what: &str, option: &str, path: Option<&Path>, new: bool) -> Result<Zeroizing<String>, Failure> {
     let secret = match path {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use endtoend_protocol::{AccountTag, Lifetime, MessageId, Progress, UnixMillis, limits};
 use rusqlite::{OptionalExtension as _, params};
+use zeroize::Zeroizing;
 
 use super::{DatabaseError, Direction, MessageRef, Store, array, integer, unsigned};
 use crate::life::Kept;
@@ -50,7 +51,7 @@ impl Store<'_> {
     /// See [`DatabaseError`]. What cannot be read is no choice: nobody is connected by a way that he has not chosen.
     pub fn network(&self) -> Result<NetworkSettings, DatabaseError> {
         let Some(kept) = self.setting(NETWORK)? else { return Ok(NetworkSettings::default()) };
-        NetworkSettings::from_bytes(&kept).ok_or(DatabaseError::Invalid("settings.network"))
+        NetworkSettings::from_bytes(&Zeroizing::new(kept)).ok_or(DatabaseError::Invalid("settings.network"))
     }
 
     /// Keeps that.

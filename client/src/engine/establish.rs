@@ -106,6 +106,7 @@ impl EstablishError {
     pub(super) fn reason(&self) -> OfflineReason {
         match self {
             Self::Connect(ConnectError::Tor(trouble)) => OfflineReason::Tor(trouble.clone()),
+            Self::Connect(ConnectError::OnionKey(trouble)) => OfflineReason::OnionKey(*trouble),
             Self::Connect(
                 ConnectError::Unreachable(_)
                 | ConnectError::TimedOut

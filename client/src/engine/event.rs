@@ -9,7 +9,7 @@ use endtoend_protocol::{
 use super::acks::Misnumbered;
 use crate::database::{FileState, MessageRef, Notice};
 use crate::handle::Handle;
-use crate::transport::{NetworkStatus, TorTrouble};
+use crate::transport::{NetworkStatus, OnionKeyTrouble, TorTrouble};
 
 /// News. Whoever falls behind misses some: the database has everything that matters, so asking again is enough.
 #[derive(Clone, Debug)]
@@ -228,6 +228,9 @@ pub enum OfflineReason {
     /// Tor cannot be used.
     #[error(transparent)]
     Tor(TorTrouble),
+    /// The server is an onion service that is for some, and this profile is none of them.
+    #[error(transparent)]
+    OnionKey(OnionKeyTrouble),
     /// The profile is locked: unlock it.
     #[error("the profile is locked")]
     Locked,

@@ -8,9 +8,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use endtoend_crypto_core::visitor::VisitorSecret;
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize as _, Zeroizing};
 
-use super::bridges::{BRIDGES_MAX, BridgeLine};
+use super::bridges::{BRIDGES_MAX, BridgeLine, TEXT_BYTES_MAX};
+use super::keys::{KEYS_MAX, OnionName};
 use crate::address::Host;
 
 const SOCKS: &str = "socks5://";
@@ -121,7 +124,12 @@ pub struct NetworkSettings {
     pub bridges: Vec<BridgeLine>,
     /// Programs for transports of bridges, by the transport's name, where PATH has not the right one.
     pub programs: BTreeMap<String, PathBuf>,
+    /// By which onion services that are not for everybody let this profile find them. At most [`KEYS_MAX`].
+    pub keys: BTreeMap<OnionName, VisitorSecret>,
 }
+
+/// All of it as text: far above what the longest bridges, programs and keys take.
+const KEPT_BYTES_MAX: usize = 2 * TEXT_BYTES_MAX;
 
 /// [`NetworkSettings`] as they are written. What a later version has written is not guessed at.
 #[derive(Serialize, Deserialize)]
@@ -130,23 +138,45 @@ struct Kept {
     choice: String,
     bridges: Vec<String>,
     programs: BTreeMap<String, PathBuf>,
+    /// Not there with none, as in what earlier versions have written.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    keys: BTreeMap<String, Wiped>,
+}
+
+/// A text that is overwritten when it is not needed any more.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Wiped(String);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
 }
 
 impl NetworkSettings {
     /// For [`NetworkSettings::from_bytes`].
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let Self { choice, bridges, programs } = self;
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let Self { choice, bridges, programs, keys } = self;
         let bridges = bridges.iter().map(|line| line.as_str().to_owned()).collect();
-        let kept = Kept { choice: choice.to_string(), bridges, programs: programs.clone() };
-        serde_json::to_vec(&kept).unwrap_or_default()
+        let keys = keys.iter().map(|(name, key)| (name.to_string(), Wiped(key.to_text().to_string()))).collect();
+        let kept = Kept { choice: choice.to_string(), bridges, programs: programs.clone(), keys };
+        // With room from the start: what grows leaves copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(KEPT_BYTES_MAX));
+        if serde_json::to_writer(&mut *bytes, &kept).is_err() {
+            bytes.clear();
+        }
+        bytes
     }
 
     /// `None` for what this version has not written.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let Kept { choice, bridges, programs } = serde_json::from_slice(bytes).ok()?;
+        let Kept { choice, bridges, programs, keys } = serde_json::from_slice(bytes).ok()?;
         let bridges = bridges.iter().map(|line| line.parse().ok()).collect::<Option<Vec<BridgeLine>>>()?;
-        let within = bridges.len() <= BRIDGES_MAX && programs.len() <= PROGRAMS_MAX;
-        within.then_some(Self { choice: choice.parse().ok()?, bridges, programs })
+        let key = |(name, key): (String, Wiped)| Some((name.parse().ok()?, key.0.parse().ok()?));
+        let keys = keys.into_iter().map(key).collect::<Option<BTreeMap<_, _>>>()?;
+        let within = bridges.len() <= BRIDGES_MAX && programs.len() <= PROGRAMS_MAX && keys.len() <= KEYS_MAX;
+        within.then_some(Self { choice: choice.parse().ok()?, bridges, programs, keys })
     }
 
     /// Names the program for a transport. `false` when too many are named.
@@ -212,6 +242,18 @@ mod tests {
         {
             assert_eq!(text.parse::<Choice>(), Err(BadChoice), "{text}");
         }
+    }
+
+    #[test]
+    fn keys_are_kept_and_shown_to_nobody_and_where_there_are_none_an_earlier_version_reads_the_rest() {
+        let name = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion".parse().unwrap();
+        let key = VisitorSecret::generate(&mut rand::rng());
+        let settings = NetworkSettings { keys: [(name, key.clone())].into(), ..NetworkSettings::default() };
+        assert_eq!(NetworkSettings::from_bytes(&settings.to_bytes()).as_ref(), Some(&settings));
+        let letters = key.to_text().rsplit(':').next().unwrap().to_owned();
+        assert!(!format!("{settings:?}").contains(&letters));
+        let without = NetworkSettings::default().to_bytes();
+        assert!(!String::from_utf8_lossy(&without).contains("keys"));
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub enum ConnectError {
          --network direct if it stands in a network of your own"
     )]
     NotThroughTor,
+    /// The onion service is for those whose keys it knows. Do not retry.
+    #[error(transparent)]
+    OnionKey(OnionKeyTrouble),
 }
 
 impl ConnectError {
@@ -55,7 +58,7 @@ impl ConnectError {
                 error.kind(),
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::PermissionDenied
             ),
-            Self::Unavailable { .. } | Self::NotThroughTor => false,
+            Self::Unavailable { .. } | Self::NotThroughTor | Self::OnionKey(_) => false,
             Self::TimedOut
             | Self::Untrusted(_)
             | Self::Handshake(_)
@@ -69,10 +72,30 @@ impl ConnectError {
     pub const fn is_permanent(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::TimedOut | Self::Unavailable { .. } | Self::Proxy(_) => false,
-            Self::Untrusted(_) | Self::Handshake(_) | Self::NotAnEndtoendServer | Self::NotThroughTor => true,
+            Self::Untrusted(_)
+            | Self::Handshake(_)
+            | Self::NotAnEndtoendServer
+            | Self::NotThroughTor
+            | Self::OnionKey(_) => true,
             Self::Tor(trouble) => trouble.is_permanent(),
         }
     }
+}
+
+/// Why an onion service that is for some is not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OnionKeyTrouble {
+    /// This profile has no key for it.
+    #[error(
+        "this onion service is not for everybody: ask its operator for a key and give it with `tor key add`, or make one with \
+         `tor key new` and ask to be let in"
+    )]
+    Missing,
+    /// The key that this profile has is none of those that it knows.
+    #[error(
+        "this onion service does not know the key that this profile has for it: ask its operator, and give another one with `tor key add`"
+    )]
+    Wrong,
 }
 
 /// Why a server's certificates were refused.

@@ -10,6 +10,7 @@
 //! | [`choice`] | rules: which way leads to a server |
 //! | `circuits` | rules: which streams share a circuit, and when another one is tried |
 //! | [`bridges`], [`programs`] | where Tor begins when its public relays must not be seen, and who speaks to those |
+//! | [`keys`] | by which onion services that are not for everybody are found |
 //! | [`trouble`] | how it stands with Tor; rules: why it does not start |
 //! | `pace` | how long things may take |
 //! | `network` | the way out of one profile |
@@ -24,6 +25,7 @@ mod circuits;
 mod connect;
 mod direct;
 mod errors;
+pub mod keys;
 mod link;
 mod network;
 mod orders;
@@ -47,7 +49,7 @@ pub use bridges::BridgeLine;
 pub use choice::{BadChoice, Choice, NetworkSettings, Way};
 pub use circuits::{FAILURES_ANEW, FAILURES_RESTART, Traffic};
 pub use connect::connect;
-pub use errors::{ConnectError, LinkError, Said, Untrusted};
+pub use errors::{ConnectError, LinkError, OnionKeyTrouble, Said, Untrusted};
 pub use link::{Link, LinkReceiver, LinkSender};
 pub use network::{Network, NetworkStatus, TOR_FOLDER};
 pub use pace::Pace;

@@ -94,6 +94,9 @@ const fn meaning(status: SocksStatus) -> &'static str {
         SocksStatus::NETWORK_UNREACHABLE | SocksStatus::HOST_UNREACHABLE => "the server's network or name is not found",
         SocksStatus::CONNECTION_REFUSED => "nobody listens there",
         SocksStatus::TTL_EXPIRED => "it takes too long",
+        // With `ExtendedErrors` in its torrc a Tor says so.
+        SocksStatus::HS_MISSING_CLIENT_AUTH => "the onion service is not for everybody, and this Tor has no key for it",
+        SocksStatus::HS_WRONG_CLIENT_AUTH => "the onion service does not know the key that this Tor has for it",
         SocksStatus::ADDRTYPE_NOT_SUPPORTED => "it does not understand the address",
         _ => "it failed",
     }

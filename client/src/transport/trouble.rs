@@ -16,6 +16,10 @@ pub const STALL_MAX_REACHED: Duration = Duration::from_secs(75);
 pub const REFUSED_AFTER: Duration = Duration::from_secs(15);
 /// So soon it is known that there is no network, when no socket even leaves this machine.
 pub const OFFLINE_AFTER: Duration = Duration::from_secs(5);
+/// A start that gets no further for so long asks the relays at which it begins what is wrong, and again each time it has passed.
+pub const ASK_AFTER: Duration = Duration::from_secs(10);
+/// A clock that is off by less keeps nobody from Tor: a list of relays is taken from a day before it is good until three days after.
+pub const SKEW_MIN: Duration = Duration::from_secs(12 * 3600);
 /// A start that has been in trouble for so long begins anew: what was learnt about relays that did not answer is forgotten then.
 pub const ANEW_AFTER: Duration = Duration::from_secs(90);
 
@@ -214,6 +218,33 @@ pub enum Said {
     Other,
 }
 
+/// What one of the relays at which Tor begins has told when it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// So many seconds our clock is before its own; behind it, when there are less than none.
+    Clock(i64),
+    /// What it proves itself with has run out by our clock.
+    RunOut,
+    /// The program through which it is spoken to does not work.
+    Program,
+    /// Nothing.
+    Nothing,
+}
+
+/// What their answers come to. Clocks count when all that have one agree: a single relay may have the wrong one.
+pub fn conclude(told: &[Told]) -> Option<Said> {
+    let least = i64::try_from(SKEW_MIN.as_secs()).unwrap_or(i64::MAX);
+    let all = |holds: &dyn Fn(&Told) -> bool| {
+        told.iter().any(holds) && told.iter().all(|one| holds(one) || *one == Told::Nothing)
+    };
+    let fast = |one: &Told| matches!(one, Told::RunOut) || matches!(one, Told::Clock(by) if *by >= least);
+    let slow = |one: &Told| matches!(one, Told::Clock(by) if *by <= -least);
+    if all(&fast) || all(&slow) {
+        return Some(Said::Clock);
+    }
+    all(&|one| *one == Told::Program).then_some(Said::Program)
+}
+
 /// A start of Tor: what was heard, and since when nothing more was. Has no clock of its own.
 #[derive(Clone, Debug)]
 pub struct Start {
@@ -237,10 +268,20 @@ impl Start {
     /// The library has said how far it is, and what hinders it.
     pub fn heard(&mut self, now: Duration, percent: u8, ready: bool, said: Option<Said>) {
         if percent > self.percent || (ready && !self.ready) {
-            (self.moved, self.troubled) = (now, None);
+            (self.moved, self.troubled, self.said) = (now, None, None);
         }
         // What it has said once of a clock or a program it does not repeat.
         (self.percent, self.ready, self.said) = (percent.min(100), ready, said.or(self.said));
+    }
+
+    /// Relays were asked, and that is what their answers come to.
+    pub fn asked(&mut self, said: Said) {
+        self.said = Some(said);
+    }
+
+    /// For how long it has got no further.
+    pub fn silent(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.moved)
     }
 
     /// How it stands, by what the sockets have met.
@@ -267,7 +308,7 @@ impl Start {
             _ => STALL_MAX_REACHED,
         };
         let refused = self.bridged && !self.by_program && met.is_refused();
-        let (silent, age) = (now.saturating_sub(self.moved), now.saturating_sub(self.began));
+        let (silent, age) = (self.silent(now), now.saturating_sub(self.began));
         let offline = !self.by_program && met.is_offline();
         match self.said {
             _ if offline && age >= OFFLINE_AFTER => Some(TorTrouble::NoNetwork),
@@ -375,6 +416,36 @@ mod tests {
         let mut start = Start::new(Duration::ZERO, true, true);
         let state = start.state(STALL_MAX_BRIDGED - ONE, met(0, 0, 9, 0));
         assert_eq!(state, TorState::Starting { percent: 0 });
+    }
+
+    #[test]
+    fn what_relays_tell_counts_when_they_agree() {
+        let day = 24 * 3600;
+        let (clock, program) = (Some(Said::Clock), Some(Said::Program));
+        for (told, said) in [
+            (&[][..], None),
+            (&[Told::Nothing, Told::Nothing], None),
+            (&[Told::Clock(60)], None),
+            (&[Told::Clock(-2 * day)], clock),
+            (&[Told::Clock(-2 * day), Told::Nothing, Told::Clock(-2 * day)], clock),
+            (&[Told::Clock(5 * day), Told::RunOut], clock),
+            (&[Told::Clock(-2 * day), Told::Clock(2 * day)], None),
+            (&[Told::Clock(-2 * day), Told::Clock(0)], None),
+            (&[Told::Program, Told::Nothing], program),
+            (&[Told::Program, Told::Clock(0)], None),
+        ] {
+            assert_eq!(conclude(told), said, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_said_is_forgotten_when_it_gets_further() {
+        let mut start = Start::new(Duration::ZERO, true, true);
+        start.asked(Said::Program);
+        let failed = TorState::Trouble { percent: 0, trouble: TorTrouble::ProgramFailed };
+        assert_eq!(start.state(ASK_AFTER, met(0, 0, 0, 0)), failed);
+        start.heard(2 * ASK_AFTER, 5, false, None);
+        assert_eq!(start.state(3 * ASK_AFTER, met(1, 0, 0, 0)), TorState::Starting { percent: 5 });
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub mod aead;
 pub mod backup;
+pub mod base32;
 pub mod channel;
 pub mod handle;
 pub mod opaque;
@@ -20,4 +21,5 @@ pub mod sealing;
 pub mod signature;
 pub mod stream;
 pub mod token;
+pub mod visitor;
 pub mod work;

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use endtoend_crypto_core::visitor::VisitorSecret;
 use serde_json::json;
 
 use super::admin::AtNode;
 use super::{Environment, Failure, Out};
 use crate::config::{Config, ListenOn};
 use crate::node::{Outside, found_onion_key};
-use crate::onion::{export, new_client, torrc};
+use crate::onion::{export, torrc};
 
 /// `endtoend onion`
 #[derive(Args, Debug)]
@@ -57,7 +58,8 @@ pub fn run(options: &Options, environment: &Environment) -> Result<(), Failure> 
     match &options.command {
         Command::Export(options) => write(options, environment),
         Command::ClientKey(ClientKey { json }) => {
-            let (public, secret) = new_client();
+            let secret = VisitorSecret::generate(&mut rand::rng());
+            let (public, secret) = (secret.public(), secret.to_text());
             let text = format!("for [onion] clients   {public}\nfor the client        {}", *secret);
             let object = json!({ "event": "client_key", "public": public.to_string(), "secret": *secret });
             Ok(Out { json: *json }.say(&object, &text)?)

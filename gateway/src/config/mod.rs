@@ -43,7 +43,6 @@ pub use redis_url::{NoRedisUrl, RedisUrl};
 pub use store_url::StoreUrl;
 
 use crate::limits::{Limit, LimitsConfig};
-pub use crate::onion::NoClientKey;
 use crate::services::Registration;
 
 /// Prefix of environment variables: `ENDTOEND_GATEWAY__LISTEN` is `listen` in `[gateway]`.

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use endtoend_crypto_core::visitor::{NoVisitorKey, VisitorKey};
 use serde::{Deserialize, Serialize};
 
 use super::listen;
-use crate::onion::{ClientKey, NoClientKey};
 
 /// A descriptor has room for some hundreds of clients in all; each of them makes it longer for everybody.
 const CLIENTS_MAX: usize = 128;
@@ -70,7 +70,7 @@ impl OnionConfig {
     ///
     /// # Errors
     /// When one is no key, which [`super::Config`] has refused when it was read.
-    pub(crate) fn client_keys(&self) -> Result<Vec<ClientKey>, NoClientKey> {
+    pub(crate) fn client_keys(&self) -> Result<Vec<VisitorKey>, NoVisitorKey> {
         self.clients.iter().map(|text| text.parse()).collect()
     }
 
@@ -88,8 +88,9 @@ impl OnionConfig {
             broken.push(("clients", text, "a device of a person needs one; without any, the address is the secret"));
         }
         // Not the text: a mistaken line may be the secret one.
-        for (number, _) in (1..).zip(&self.clients).filter(|(_, text)| text.parse::<ClientKey>().is_err()) {
-            broken.push(("clients", format!("number {number}: {NoClientKey}"), "the secret line is the client's"));
+        for (number, _) in (1..).zip(&self.clients).filter(|(_, text)| text.parse::<VisitorKey>().is_err()) {
+            let hint = "`endtoend onion client-key` prints one, and the secret line, which is the client's";
+            broken.push(("clients", format!("number {number}: {NoVisitorKey}"), hint));
         }
         if self.host == OnionHost::Tor && !self.arti.as_os_str().is_empty() {
             broken.push(("arti", "is for host = \"node\"".to_owned(), "the tor beside the node has a torrc for that"));

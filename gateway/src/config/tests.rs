@@ -356,7 +356,7 @@ fn an_onion_service_has_a_port_a_way_and_keys_that_are_some() {
     for (text, wrong) in [
         ("[onion]\nport = 0\n", "port: must be at least 1"),
         ("[onion]\ntarget = \"0.0.0.0:443\"\n", "target: must be one address"),
-        ("[onion]\nclients = [\"descriptor:x25519:secret\"]\n", "number 1: not a client's public key"),
+        ("[onion]\nclients = [\"descriptor:x25519:secret\"]\n", "number 1: not a key of an onion service's client"),
         ("[onion]\nhost = \"tor\"\narti = \"arti.toml\"\n", "arti: is for host = \"node\""),
         ("[gateway]\nproxy_from = [\"127.0.0.0/8\"]\n[onion]\nenabled = true\n", "needs a `target`"),
     ] {

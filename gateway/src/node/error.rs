@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use endtoend_crypto_core::visitor::NoVisitorKey;
 use endtoend_storage::StoreError;
 
 use super::certificates::CertificateError;
@@ -13,7 +14,6 @@ use super::open_files::TooFewFiles;
 use super::store::OpenStoreError;
 use crate::blobs::BlobsError;
 use crate::config::RedisFileError;
-use crate::onion::NoClientKey;
 
 /// Why a node does not run. Each text says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +70,7 @@ pub enum ServeError {
     )]
     AdminExposed(SocketAddr),
     #[error("[onion] clients")]
-    OnionClients(#[source] NoClientKey),
+    OnionClients(#[source] NoVisitorKey),
     #[error("the system has no thread for the onion service")]
     OnionThread(#[source] io::Error),
     #[error(transparent)]

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use super::clients::ClientKey;
+use endtoend_crypto_core::visitor::VisitorKey;
+
 use super::key::OnionKey;
 
 const SECRET_HEAD: &[u8; 32] = b"== ed25519v1-secret: type0 ==\0\0\0";
@@ -17,7 +18,7 @@ const CLIENTS: &str = "authorized_clients";
 ///
 /// # Errors
 /// When the directory is there, or cannot be made. What was begun stays, without a key.
-pub(crate) fn export(to: &Path, key: &OnionKey, clients: &[ClientKey]) -> io::Result<()> {
+pub(crate) fn export(to: &Path, key: &OnionKey, clients: &[VisitorKey]) -> io::Result<()> {
     let folder = |path: &Path| DirBuilder::new().mode(0o700).create(path);
     let file = |name: &str, parts: &[&[u8]]| {
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(to.join(name))?;
@@ -44,14 +45,15 @@ pub(crate) fn torrc(folder: &Path, port: u16, target: SocketAddr) -> String {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::super::clients::new_client;
+    use endtoend_crypto_core::visitor::VisitorSecret;
+
     use super::*;
 
     #[test]
     fn a_directory_is_as_tor_makes_it_and_nothing_is_written_over() {
         let place = tempfile::tempdir().unwrap();
         let (folder, key) = (place.path().join("onion"), OnionKey::from_seed(&[7; 32]).unwrap());
-        let client = new_client().0;
+        let client = VisitorSecret::generate(&mut rand::rng()).public();
         export(&folder, &key, &[client]).unwrap();
         let read = |name: &str| fs::read(folder.join(name)).unwrap();
         assert_eq!(read("hostname"), format!("{}\n", key.host()).into_bytes());

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arti_client::config::onion_service::OnionServiceConfigBuilder;
 use arti_client::config::{CfgPath, TorClientConfigBuilder};
 use arti_client::{TorClient, TorClientConfig};
+use endtoend_crypto_core::visitor::VisitorKey;
 use futures_util::StreamExt as _;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
@@ -23,7 +24,6 @@ use tor_llcrypto::pk::ed25519;
 use tor_proto::stream::IncomingStreamRequest;
 use tor_rtcompat::tokio::TokioRustlsRuntime;
 
-use super::clients::ClientKey;
 use super::key::OnionKey;
 use super::state::OnionState;
 
@@ -47,7 +47,7 @@ pub(crate) struct Hosting {
     pub(crate) port: u16,
     pub(crate) target: SocketAddr,
     /// Who may find it; everybody, when none is named.
-    pub(crate) clients: Vec<ClientKey>,
+    pub(crate) clients: Vec<VisitorKey>,
     /// What arti keeps.
     pub(crate) folder: PathBuf,
     /// A configuration of arti, for all but that.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ed25519_dalek::SigningKey;
+use endtoend_crypto_core::base32;
 use sha2::{Digest as _, Sha512};
 use sha3::Sha3_256;
 use zeroize::Zeroizing;
@@ -11,8 +12,6 @@ use zeroize::Zeroizing;
 pub(crate) const KEY_BYTES: usize = 32;
 const VERSION: u8 = 3;
 const CHECKSUM_BYTES: usize = 2;
-/// RFC 4648, in small letters as people know it.
-const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// The key of a service, by its Ed25519 seed.
 pub(crate) struct OnionKey(SigningKey);
@@ -42,7 +41,7 @@ impl OnionKey {
         let mut bytes = public.to_vec();
         bytes.extend(checksum.iter().take(CHECKSUM_BYTES));
         bytes.push(VERSION);
-        base32(&bytes) + ".onion"
+        base32::encode(&bytes) + ".onion"
     }
 
     pub(crate) fn public(&self) -> [u8; 32] {
@@ -67,27 +66,6 @@ impl OnionKey {
     }
 }
 
-/// Five bits a letter, the last ones filled up with zeros.
-pub(super) fn base32(bytes: &[u8]) -> String {
-    let bit = |at: usize| bytes.get(at / 8).is_some_and(|byte| byte >> (7 - at % 8) & 1 == 1);
-    let letter = |first: usize| (first..first + 5).fold(0, |value: usize, at| value << 1 | usize::from(bit(at)));
-    let letters = (0..bytes.len() * 8).step_by(5).filter_map(|first| ALPHABET.get(letter(first)));
-    letters.map(|letter| char::from(*letter)).collect()
-}
-
-/// The same backwards, in letters of either size; `None` for what [`base32`] does not make.
-pub(super) fn from_base32<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    for (place, letter) in text.bytes().enumerate() {
-        let value = ALPHABET.iter().position(|known| *known == letter.to_ascii_lowercase())?;
-        for bit in (0..5).filter(|bit| value >> (4 - bit) & 1 == 1) {
-            let at = place * 5 + bit;
-            *bytes.get_mut(at / 8)? |= 1 << (7 - at % 8);
-        }
-    }
-    (text.len() == (N * 8).div_ceil(5)).then_some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,20 +82,5 @@ mod tests {
         assert_eq!(key.expanded()[31], 0x4f);
         assert_eq!(format!("{key:?}"), "OnionKey(..)");
         assert!(OnionKey::from_seed(&[1; 31]).is_none());
-    }
-
-    #[test]
-    fn letters_are_the_bytes_they_were_made_of_and_others_are_none() {
-        assert_eq!(base32(b"foobar"), "mzxw6ytboi");
-        for bytes in [[0; 32], [255; 32], [0x5a; 32]] {
-            let text = base32(&bytes);
-            assert_eq!(
-                (text.len(), from_base32(&text), from_base32(&text.to_uppercase())),
-                (52, Some(bytes), Some(bytes))
-            );
-        }
-        for text in ["", "a", &"a".repeat(51), &"a".repeat(53), &"1".repeat(52), &"é".repeat(26)] {
-            assert_eq!(from_base32::<32>(text), None, "{text}");
-        }
     }
 }

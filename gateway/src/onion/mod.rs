@@ -1,19 +1,15 @@
 //! The node as an onion service of the Tor network: reached without its address being known, and by nobody who is not told.
 //!
-//! `key` is who it is, `clients` whom it lets find it, `files` what a `tor` beside the node is given to host it; all three are
-//! rules. `host` hosts it within the node, by arti, on a thread and a runtime of its own: building circuits takes nothing from
+//! `key` is who it is, `files` what a `tor` beside the node is given to host it; both are rules. `host` hosts it within the node, by arti, on a thread and a runtime of its own: building circuits takes nothing from
 //! the actors. Whoever connects comes out at `[onion] target` as a connection of this machine; TLS and the secure channel end
 //! where they always do.
 
-mod clients;
 mod files;
 #[cfg(feature = "onion")]
 mod host;
 mod key;
 mod state;
 
-pub use clients::NoClientKey;
-pub(crate) use clients::{ClientKey, new_client};
 pub(crate) use files::{export, torrc};
 #[cfg(feature = "onion")]
 pub(crate) use host::{Hosted, Hosting};

@@ -13,7 +13,7 @@ use crate::keys::{Authority, ed25519_identity, fingerprint};
 use crate::names::Names;
 use crate::process::{Process, program};
 use crate::sockets;
-use crate::torrc::{self, DIRECTORY, OBFS4, OR, Period};
+use crate::torrc::{self, CALM, DIRECTORY, OBFS4, OR, Period, RESTLESS, Rhythm};
 
 /// Relays beside the authority, which is one too. Three would do for a circuit to an onion service; of five, two may fail.
 pub const RELAYS: usize = 5;
@@ -28,6 +28,7 @@ const OTHERS: u8 = NAMES + 1;
 pub struct Network {
     addresses: Addresses,
     authority: Authority,
+    rhythm: Rhythm,
     /// The authority first.
     relays: Vec<Process>,
     bridge: Process,
@@ -44,17 +45,29 @@ impl Network {
         Self::start_on(Addresses::loopback())
     }
 
+    /// On loopback, with an authority that votes every 20 s: what a client learns is old after that, and has run out after 40 s.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_restless() -> Self {
+        Self::start_with(Addresses::loopback(), RESTLESS)
+    }
+
     /// On these addresses.
     ///
     /// # Panics
     /// As [`Self::start`].
     pub fn start_on(addresses: Addresses) -> Self {
+        Self::start_with(addresses, CALM)
+    }
+
+    fn start_with(addresses: Addresses, rhythm: Rhythm) -> Self {
         let names = Names::serve(addresses.at(NAMES, OR));
         let relays: Vec<_> = (0..=RELAYS).map(|place| Process::new(&name(place))).collect();
         let first = relays.first().expect("the authority");
         let authority = Authority::make(&first.data(), addresses.at(0, OR), addresses.at(0, DIRECTORY));
         let bridge = Process::new("bridge");
-        let network = Self { addresses, authority, relays, bridge, names, others: AtomicU8::new(OTHERS) };
+        let network = Self { addresses, authority, rhythm, relays, bridge, names, others: AtomicU8::new(OTHERS) };
         fs::write(network.resolv(), format!("nameserver {}\n", network.names.at())).expect("room for a file");
         network.configure();
         network.found();
@@ -81,7 +94,7 @@ impl Network {
     fn configure_authority(&self, votes: Period) {
         let process = self.authority_process();
         let own = self.relay(&name(0), 0, process);
-        process.configure(&(own + &torrc::authority(self.authority.directory, votes)));
+        process.configure(&(own + &torrc::authority(self.authority.directory, self.rhythm, votes)));
     }
 
     fn relay(&self, name: &str, place: u8, process: &Process) -> String {
@@ -97,12 +110,12 @@ impl Network {
     /// A client that asks for a consensus too early waits ten seconds before it asks again: so each waits for what it needs.
     fn found(&self) {
         let authority = self.authority_process();
-        self.configure_authority(Period::far_away());
+        self.configure_authority(self.rhythm.far_away());
         authority.start();
         authority.until("directory", |_| is_open(self.authority.directory));
         self.relays.iter().skip(1).for_each(Process::start);
         authority.until("descriptor of every relay", |authority| described(authority) > RELAYS);
-        self.configure_authority(Period::soon());
+        self.configure_authority(self.rhythm.soon());
         authority.hang_up();
         authority.until("consensus", has_consensus);
         // They would wait up to ten seconds before they ask again.

@@ -3,9 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use arti_client::TorClientConfig;
 use arti_client::config::pt::TransportConfigBuilder;
 use arti_client::config::{BoolOrAuto, CfgPath, TorClientConfigBuilder};
+use arti_client::{HsId, KeystoreSelector, TorClient, TorClientConfig};
+use tor_hscrypto::pk::HsClientDescEncSecretKey;
+use tor_keymgr::config::ArtiKeystoreKind;
+use tor_llcrypto::pk::curve25519::StaticSecret;
+use tor_rtcompat::Runtime;
 
 use crate::transport::choice::NetworkSettings;
 use crate::transport::programs::Program;
@@ -44,6 +48,8 @@ pub(super) fn config(
     let mut builder = network().map_err(failed)?;
     let below = |name: &str| CfgPath::new_literal(folder.join(name));
     builder.storage().state_dir(below("state")).cache_dir(below("cache"));
+    // Keys lie in the profile's database alone.
+    builder.storage().keystore().primary().kind(ArtiKeystoreKind::Ephemeral.into());
     builder.stream_timeouts().connect_timeout(STREAM_TIMEOUT);
     if !settings.bridges.is_empty() {
         // Without them it does not start: whoever gave bridges must not be seen at a public relay.
@@ -61,6 +67,21 @@ pub(super) fn config(
         builder.bridges().transports().push(program);
     }
     builder.build().map_err(|error| failed(error.to_string()))
+}
+
+/// Gives it the keys of onion services, before it starts.
+///
+/// # Errors
+/// What it does not take.
+pub(super) fn give_keys<R: Runtime>(client: &TorClient<R>, settings: &NetworkSettings) -> Result<(), TorTrouble> {
+    let failed = |why: &str| TorTrouble::Failed { why: why.to_owned() };
+    for (name, key) in &settings.keys {
+        let name: HsId = name.as_str().parse().map_err(|_| failed("the name of an onion service is not understood"))?;
+        let key = HsClientDescEncSecretKey::from(StaticSecret::from(*key.as_bytes()));
+        let given = client.insert_service_discovery_key(KeystoreSelector::Primary, name, key);
+        given.map_err(|_| failed("a key of an onion service is not taken"))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,13 +4,17 @@
 //! |---|---|
 //! | `serve` | its life: start, orders, end |
 //! | `config` | what it is told of folder, bridges and programs |
+//! | `ask` | asks relays why it gets no further |
 //! | `observe` | counts what its sockets meet |
 //! | `reasons` | its errors in our words |
+//! | `tokens` | which streams may share a circuit, in its words |
 
+mod ask;
 mod config;
 mod observe;
 mod reasons;
 mod serve;
+mod tokens;
 
 use std::thread::JoinHandle;
 

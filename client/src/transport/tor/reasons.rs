@@ -5,8 +5,8 @@ use std::io;
 use arti_client::status::{BlockageKind, BootstrapStatus};
 use arti_client::{ErrorKind, HasKind as _};
 
-use crate::transport::ConnectError;
 use crate::transport::trouble::{Said, TorTrouble};
+use crate::transport::{ConnectError, OnionKeyTrouble};
 
 /// Why no stream was opened.
 pub(super) fn of_stream(error: &arti_client::Error, bridged: bool) -> ConnectError {
@@ -32,9 +32,8 @@ pub(super) fn of_stream(error: &arti_client::Error, bridged: bool) -> ConnectErr
         ErrorKind::OnionServiceConnectionFailed | ErrorKind::OnionServiceProtocolViolation => {
             away(io::ErrorKind::ConnectionAborted, "the onion service does not answer")
         }
-        ErrorKind::OnionServiceMissingClientAuth | ErrorKind::OnionServiceWrongClientAuth => {
-            away(io::ErrorKind::PermissionDenied, "the onion service wants a key from its visitors")
-        }
+        ErrorKind::OnionServiceMissingClientAuth => ConnectError::OnionKey(OnionKeyTrouble::Missing),
+        ErrorKind::OnionServiceWrongClientAuth => ConnectError::OnionKey(OnionKeyTrouble::Wrong),
         ErrorKind::LocalNetworkError => ConnectError::Tor(TorTrouble::NoNetwork),
         ErrorKind::TorAccessFailed if bridged => ConnectError::Tor(TorTrouble::BridgeRefused),
         ErrorKind::TorAccessFailed => ConnectError::Tor(TorTrouble::Blocked),

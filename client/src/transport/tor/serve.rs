@@ -1,20 +1,22 @@
 //! Tor's life: it starts, opens streams when told to, and begins anew when it has been in trouble for too long.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arti_client::status::BootstrapStatus;
-use arti_client::{BootstrapBehavior, IsolationToken, StreamPrefs, TorClient};
+use arti_client::{BootstrapBehavior, StreamPrefs, TorClient};
 use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tor_linkspec::OwnedChanTarget;
 use tor_rtcompat::{PreferredRuntime, Runtime, RuntimeSubstExt as _};
 
-use super::config::config;
+use super::ask::{ask, first};
+use super::config::{config, give_keys};
 use super::observe::{Counted, Counts};
 use super::reasons;
+use super::tokens::Tokens;
 use crate::clock;
 use crate::profile::private_folder;
 use crate::transport::ConnectError;
@@ -22,7 +24,7 @@ use crate::transport::circuits::Circuit;
 use crate::transport::orders::{Order, Plan};
 use crate::transport::programs;
 use crate::transport::stream::Stream;
-use crate::transport::trouble::{Said, Start, TorState, TorTrouble};
+use crate::transport::trouble::{ASK_AFTER, Said, Start, TorState, TorTrouble};
 
 /// Threads that do Tor's work.
 const THREADS: usize = 2;
@@ -32,8 +34,6 @@ const END_MAX: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(1);
 /// After a start that has failed at once.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Circuits that are known by name. At the bound they are forgotten, and streams get other ones.
-const CIRCUITS_MAX: usize = 64;
 /// Who waits for the start. At the bound the oldest hears that it takes too long.
 const WAITING_MAX: usize = 32;
 
@@ -93,14 +93,16 @@ async fn live(plan: &Plan, orders: &mut mpsc::Receiver<Order>) -> Next {
         let config = config(&plan.folder, &plan.settings, &programs)?;
         let runtime = PreferredRuntime::current().map_err(|error| TorTrouble::Failed { why: error.to_string() })?;
         let counts = Counts::default();
+        let first = first(&plan.settings, &config);
         let runtime = runtime.clone().with_tcp_provider(Counted { inner: runtime, counts: counts.clone() });
         // Started below, once: an attempt that is given up leaves it unusable.
         let builder = TorClient::with_runtime(runtime).config(config).bootstrap_behavior(BootstrapBehavior::Manual);
         let client = builder.create_unbootstrapped_async().await.map_err(|error| reasons::of_making(&error))?;
-        Ok((client, counts))
+        give_keys(&client, &plan.settings)?;
+        Ok((client, counts, first))
     };
     match made.await {
-        Ok((client, counts)) => Life::new(plan, client, counts).live(orders).await,
+        Ok((client, counts, first)) => Life::new(plan, client, counts, first).live(orders).await,
         Err(trouble) => refuse(plan, orders, trouble).await,
     }
 }
@@ -122,24 +124,29 @@ struct Life<'a, R: Runtime> {
     plan: &'a Plan,
     client: Arc<TorClient<R>>,
     counts: Counts,
+    first: Vec<OwnedChanTarget>,
     start: Start,
     began: clock::Instant,
+    /// When relays were asked last.
+    asked: Duration,
     waiting: Vec<oneshot::Sender<Result<(), TorTrouble>>>,
-    circuits: HashMap<Circuit, IsolationToken>,
+    tokens: Tokens,
 }
 
 impl<'a, R: Runtime> Life<'a, R> {
-    fn new(plan: &'a Plan, client: Arc<TorClient<R>>, counts: Counts) -> Self {
+    fn new(plan: &'a Plan, client: Arc<TorClient<R>>, counts: Counts, first: Vec<OwnedChanTarget>) -> Self {
         let bridges = &plan.settings.bridges;
         let by_program = bridges.iter().any(|line| line.transport().is_some());
         let start = Start::new(Duration::ZERO, !bridges.is_empty(), by_program);
-        let (began, circuits) = (clock::monotonic(), HashMap::new());
-        Self { plan, client, counts, start, began, waiting: Vec::new(), circuits }
+        let (began, asked, tokens) = (clock::monotonic(), Duration::ZERO, Tokens::default());
+        Self { plan, client, counts, first, start, began, asked, waiting: Vec::new(), tokens }
     }
 
     async fn live(mut self, orders: &mut mpsc::Receiver<Order>) -> Next {
         let mut events = self.client.bootstrap_events();
         let mut attempt = attempt(Arc::clone(&self.client), Duration::ZERO);
+        // Room for one answer, and so for one question at a time.
+        let (tell, mut told) = mpsc::channel(1);
         let mut state = TorState::Starting { percent: 0 };
         loop {
             let starting = state != TorState::Ready;
@@ -159,7 +166,11 @@ impl<'a, R: Runtime> Life<'a, R> {
                     }
                     Err(_) => return Next::Anew,
                 },
+                Some(said) = told.recv(), if starting => self.start.asked(said),
                 () = sleep(LOOK), if starting => {}
+            }
+            if starting {
+                self.ask(&tell);
             }
             let now = self.start.state(self.age(), self.counts.met());
             if now != state {
@@ -182,6 +193,22 @@ impl<'a, R: Runtime> Life<'a, R> {
         let percent = (event.as_frac() * 100.0).clamp(0.0, 99.0) as u8;
         let said = reasons::of_status(event);
         self.start.heard(self.age(), percent, false, said);
+    }
+
+    /// Asks relays what is wrong, when it is time for that.
+    fn ask(&mut self, tell: &mpsc::Sender<Said>) {
+        let age = self.age();
+        if self.start.silent(age) < ASK_AFTER || age.saturating_sub(self.asked) < ASK_AFTER {
+            return;
+        }
+        let Ok(place) = tell.clone().try_reserve_owned() else { return };
+        self.asked = age;
+        let (client, first) = (Arc::clone(&self.client), self.first.clone());
+        tokio::spawn(async move {
+            if let Some(said) = ask(client, first).await {
+                place.send(said);
+            }
+        });
     }
 
     fn wait(&mut self, reply: oneshot::Sender<Result<(), TorTrouble>>, state: &TorState) {
@@ -213,11 +240,8 @@ impl<'a, R: Runtime> Life<'a, R> {
         circuit: Circuit,
         mut reply: oneshot::Sender<Result<Stream, ConnectError>>,
     ) {
-        if self.circuits.len() >= CIRCUITS_MAX && !self.circuits.contains_key(&circuit) {
-            self.circuits.clear();
-        }
         let mut preferences = StreamPrefs::new();
-        preferences.set_isolation(*self.circuits.entry(circuit).or_insert_with(IsolationToken::new));
+        preferences.set_isolation(self.tokens.of(circuit));
         let (client, bridged) = (Arc::clone(&self.client), !self.plan.settings.bridges.is_empty());
         tokio::spawn(async move {
             tokio::select! {
