@@ -270,7 +270,8 @@ impl Form {
         if self.exposes(host) && !self.exposed {
             return Err(Failure::new("exposure-unconfirmed"));
         }
-        Ok(NetworkSettings { choice, bridges: self.lines()?, programs: self.programs.clone() })
+        let (programs, keys) = (self.programs.clone(), self.kept.keys.clone());
+        Ok(NetworkSettings { choice, bridges: self.lines()?, programs, keys })
     }
 
     /// Whether something else is chosen than what counts.
