@@ -32,7 +32,7 @@ fn another_way_counts_at_once_and_back_again() {
     alice.wait_for("Directly, within this machine.");
     alice.click("Ask the server");
     alice.wait_until("an answer", |alice| alice.sees_beginning("The server has answered after "));
-    alice.wait_for("Through a proxy");
+    alice.wait_for("Bridges");
     choose(&mut alice, Kind::Proxy);
     let proxy = nowhere();
     alice.write("proxy", &proxy);
@@ -58,8 +58,8 @@ fn bridges_come_from_a_file_or_a_code_and_what_speaks_to_them_is_looked_for() {
     alice.click("Network");
     alice.wait_for("Bridges");
     alice.happens(Message::Dropped(file));
-    let unknown = "Nothing known here speaks to this kind of bridge. Say where its program lies, or take other bridges: \
-                   Settings, Network. (novel)";
+    let unknown = "Nothing known here speaks to this kind of bridge. Say where its program lies, or take other bridges. \
+                   (novel)";
     alice.wait_for(unknown);
     alice.write("program", "/bin/sh");
     alice.wait_for("novel is spoken by /bin/sh");
@@ -81,7 +81,7 @@ fn the_way_is_chosen_before_anything_is_reached_by_another() {
     alice.click("Create account");
     alice.write("address", node.address());
     alice.click("Way to the network: Automatic…");
-    alice.wait_for("Without Tor");
+    alice.wait_for("Bridges");
     let way = |message| Message::FirstRun(first_run::Message::Network(message));
     alice.happens(way(network::Message::Choose(Kind::Proxy)));
     alice.write("proxy", &nowhere());
