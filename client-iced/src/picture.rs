@@ -2,10 +2,11 @@
 
 use std::io::Cursor;
 
+use endtoend_client::face::Cut;
 use endtoend_client::pictures::{NoPicture, unpack};
 use iced::widget::image::Handle;
-use image::ImageFormat;
-use image::imageops::FilterType;
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, ImageFormat, RgbaImage};
 use zeroize::Zeroizing;
 
 /// Longest side of a picture between messages, in pixels: as wide as a bubble on a screen of high density.
@@ -88,13 +89,29 @@ pub fn draw_face(bytes: &[u8], scale: Scale) -> Result<Drawn, Undrawable> {
         Scale::Small => small,
         Scale::Large => large,
     };
-    let mut pixels = picture.resize_to_fill(side, side, FilterType::Triangle).into_rgba8();
-    for (x, y, pixel) in pixels.enumerate_pixels_mut() {
+    Ok(rounded(picture.resize_to_fill(side, side, FilterType::Triangle).into_rgba8()))
+}
+
+/// A square of a picture that is drawn already, as [`draw_face`] would draw it alone. Small enough for the window's thread: that picture is
+/// no larger than [`SMALL_SIDE_MAX`]. `None` for one that has no pixels here.
+pub fn cut_face(picture: &Drawn, cut: Cut) -> Option<Drawn> {
+    let Handle::Rgba { width, height, pixels, .. } = &picture.handle else { return None };
+    let whole = RgbaImage::from_raw(*width, *height, pixels.to_vec())?;
+    let (left, top, side) = cut.square(*width, *height);
+    let square = imageops::crop_imm(&whole, left, top, side, side).to_image();
+    let [_, large] = FACE_SIDES;
+    Some(rounded(imageops::resize(&square, large, large, FilterType::Triangle)))
+}
+
+/// The same with round corners.
+fn rounded(mut square: RgbaImage) -> Drawn {
+    let (side, _) = square.dimensions();
+    for (x, y, pixel) in square.enumerate_pixels_mut() {
         let [.., alpha] = &mut pixel.0;
         // From 0 to 1, of a byte.
         *alpha = (f32::from(*alpha) * covered(x, y, side)) as u8;
     }
-    Ok(Drawn { handle: Handle::from_rgba(side, side, pixels.into_raw()), width: side, height: side })
+    Drawn { handle: Handle::from_rgba(side, side, square.into_raw()), width: side, height: side }
 }
 
 /// How much of a pixel lies in a square of this side whose corners are round.
@@ -114,7 +131,7 @@ fn covered(x: u32, y: u32, side: u32) -> f32 {
 /// `NoPicture` for what is larger than what is ever shown, or has not as many bytes as pixels.
 pub fn pack(width: u32, height: u32, pixels: Vec<u8>) -> Result<Zeroizing<Vec<u8>>, Undrawable> {
     endtoend_protocol::Picture::new(width, height).ok_or(Undrawable::NoPicture)?;
-    let picture = image::RgbaImage::from_raw(width, height, pixels).ok_or(Undrawable::NoPicture)?;
+    let picture = RgbaImage::from_raw(width, height, pixels).ok_or(Undrawable::NoPicture)?;
     let mut packed = Zeroizing::new(Vec::new());
     picture.write_to(&mut Cursor::new(&mut *packed), ImageFormat::Png).map_err(|_| Undrawable::Packing)?;
     Ok(packed)
@@ -152,6 +169,20 @@ mod tests {
             assert_eq!([alpha(side / 2, 0), alpha(0, side / 2), alpha(side / 2, side / 2)], [255; 3]);
         }
         assert_eq!(draw_face(&packed[..packed.len() / 2], Scale::Small), Err(Undrawable::NoPicture));
+    }
+
+    #[test]
+    fn a_square_is_cut_out_of_what_is_drawn() {
+        // Black on the left, white on the right.
+        let halves: Vec<u8> =
+            (0..200 * 100).flat_map(|at| if at % 200 < 100 { [0, 0, 0, 255] } else { [255; 4] }).collect();
+        let drawn = Drawn { handle: Handle::from_rgba(200, 100, halves), width: 200, height: 100 };
+        for (left, level) in [(0, 0), (Cut::WHOLE, 255)] {
+            let cut = cut_face(&drawn, Cut { left, ..Cut::default() }).unwrap();
+            let Handle::Rgba { pixels, .. } = &cut.handle else { panic!("it has no pixels") };
+            assert!(pixels.chunks_exact(4).all(|pixel| pixel[0] == level), "{left}");
+            assert_eq!((cut.width, cut.height), (176, 176));
+        }
     }
 
     #[test]

@@ -126,6 +126,32 @@ fn a_node_without_its_bucket_says_why_and_shows_no_key() {
     assert!(!said.contains("not-the-secret"), "{said}");
 }
 
+#[test]
+fn a_node_whose_bucket_is_not_there_or_whose_server_is_away_says_what_to_do() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start(&["attachments"]);
+    let start = |name: &'static str, value: String| {
+        let mut environment = bucket(&server, folder.path(), Server::SECRET_KEY);
+        environment.retain(|(other, _)| *other != name);
+        environment.extend([(name, value), ("ENDTOEND_GATEWAY__LISTEN", "127.0.0.1:0".to_owned())]);
+        let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let outcome = operate(folder.path(), &["serve"], &environment);
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        format!("{} {:?}", outcome.stderr, outcome.lines)
+    };
+    let said = start("ENDTOEND_BLOBS__S3_BUCKET", "elsewhere".to_owned());
+    for word in ["no bucket elsewhere", &server.endpoint(), "make it", "s3_bucket"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert!(!said.contains(Server::SECRET_KEY) && !said.contains("probe-"), "{said}");
+    // A port that nobody has any more.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let said = start("ENDTOEND_BLOBS__S3_ENDPOINT", format!("http://{nobody}"));
+    for word in ["does not answer", "is it running", "s3_endpoint"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+}
+
 async fn leave_and_fetch(mut node: Node, directory: &Path) {
     let (mut alice, alices) = Wire::register(node.listen(), ALICE).await;
     let (_, bobs) = Wire::register(node.listen(), BOB).await;

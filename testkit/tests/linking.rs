@@ -69,6 +69,12 @@ fn said(direction: &str, text: &str) -> (String, String) {
     (direction.to_owned(), text.to_owned())
 }
 
+/// What one device knows of somebody, but for what each decides alone.
+fn contact(cli: &Cli, with: &str) -> Value {
+    let lines = cli.run(&["contacts"]).done().lines;
+    lines.into_iter().find(|line| line["with"] == with).unwrap_or(Value::Null)
+}
+
 /// Numbers of what a device was told to be missing.
 fn missing(cli: &Cli, count: usize) -> (Vec<String>, Vec<(Value, Value)>) {
     let heard = cli.run(&["listen", "--count", &count.to_string(), "--timeout", "45s"]).done();
@@ -334,5 +340,104 @@ fn a_note_to_oneself_is_on_all_devices() {
     for device in [laptop, &scene.alice] {
         let known = device.run(&["contacts"]).done();
         assert!(known.lines.iter().all(|contact| contact["with"] != alice), "{known:?}");
+    }
+}
+
+/// Everything that one device can settle before another is linked, and the engine that lets it in is killed before it has told.
+#[test]
+fn a_new_device_hears_what_was_settled_before_it_came_though_the_old_one_was_killed() {
+    let linking = Linking::start();
+    let Linking { scene, laptop, .. } = &linking;
+    let [alice, bob] = scene.handles();
+    scene.alice_says("before");
+    assert_eq!(scene.bob.listen(1), ["before"]);
+    scene.bob.run(&["face", "--name", "Bob B."]).done();
+    scene.bob_says("pleased to meet you");
+    let come = || contact(&scene.alice, bob)["face_name"] == "Bob B.";
+    eventually(PATIENCE, "Bob's face", || {
+        scene.bob.run(&["--timeout", "1s", "listen"]);
+        scene.alice.run(&["--timeout", "1s", "listen"]);
+        come()
+    });
+    scene.alice.run(&["face", "--name", "Alice A."]).done();
+    scene.alice.run(&["contacts", "--nickname", bob, "Bobby"]).done();
+    scene.alice.run(&["conversations", "--with", bob, "--pin", "on", "--mute", "on"]).done();
+    scene.alice.run(&["verify", "--with", bob, "--mark"]).done();
+    scene.alice.run(&["settings", "--receipts", "on", "--typing", "off"]).done();
+    scene.alice.run(&["timer", "--with", bob, "--after", "7d"]).done();
+
+    let (new, mut existing, digits) = linking.meet();
+    existing.say(&digits);
+    existing.event("let_in");
+    drop(existing);
+    assert_eq!(new.end(), Some(0));
+    // Killed once more as soon as it is connected.
+    let listening = scene.alice.spawn_listen();
+    drop(listening);
+    assert_eq!(contact(laptop, bob)["nickname"], Value::Null, "nobody has told it yet");
+    eventually(PATIENCE, "what was settled", || {
+        // Each is online for a moment.
+        scene.alice.run(&["devices"]).done();
+        laptop.run(&["devices"]).done();
+        contact(laptop, bob) == contact(&scene.alice, bob)
+            && laptop.run(&["face"]).done().field("name") == "Alice A."
+            && laptop.run(&["settings"]).done().field("receipts") == true
+    });
+    let known = contact(laptop, bob);
+    assert_eq!((&known["nickname"], &known["verified"]), (&"Bobby".into(), &true.into()));
+    assert_eq!((&known["face_name"], &known["standing"]), (&"Bob B.".into(), &"accepted".into()));
+    let kept = laptop.run(&["conversations", "--with", bob]).done();
+    assert_eq!((kept.field("pinned"), kept.field("muted")), (&true.into(), &true.into()));
+    assert_eq!(laptop.run(&["settings"]).done().field("typing"), false);
+    assert_eq!(laptop.run(&["timer", "--with", bob]).done().field("lives_for_s"), 7 * 24 * 3600);
+    // What is settled there comes back.
+    laptop.run(&["contacts", "--nickname", bob, "Robert"]).done();
+    eventually(PATIENCE, "the new name", || {
+        laptop.run(&["devices"]).done();
+        scene.alice.run(&["devices"]).done();
+        contact(&scene.alice, bob)["nickname"] == "Robert"
+    });
+    assert_eq!(contact(&scene.bob, alice)["standing"], "accepted");
+}
+
+#[test]
+fn a_conversation_that_is_removed_on_one_device_goes_from_the_other_and_its_contact_too_if_that_is_said() {
+    let linking = Linking::start();
+    let Linking { scene, laptop, .. } = &linking;
+    let [_, bob] = scene.handles();
+    linking.link();
+    scene.bob_says("to both");
+    scene.alice.run(&["contacts", "--accept", bob]).done();
+    for device in [laptop, &scene.alice] {
+        assert_eq!(device.listen(1), ["to both"]);
+        assert_eq!(history(device, bob).len(), 1);
+    }
+    let both = |wanted: &dyn Fn(&Cli) -> bool| {
+        eventually(PATIENCE, "both devices to know", || {
+            scene.alice.run(&["devices"]).done();
+            laptop.run(&["devices"]).done();
+            wanted(laptop) && wanted(&scene.alice)
+        });
+    };
+    let remove = ["conversations", "--with", bob, "--remove"];
+    let asked = scene.alice.run(&remove);
+    assert_eq!(asked.code, Some(2), "nobody was asked: {asked:?}");
+    assert_eq!(history(&scene.alice, bob).len(), 1);
+    let removed = scene.alice.run(&[&remove[..], &["--yes"]].concat()).done();
+    assert_eq!((removed.field("messages"), removed.field("contact")), (&1.into(), &false.into()));
+    both(&|device| history(device, bob).is_empty() && contact(device, bob)["standing"] == "accepted");
+    scene.bob_says("again");
+    for device in [laptop, &scene.alice] {
+        assert_eq!(device.listen(1), ["again"]);
+    }
+    let devices = laptop.run(&["contacts", "--devices", bob]).done();
+    assert_eq!((devices.field("device"), devices.field("compared")), (&1.into(), &false.into()));
+    laptop.run(&[&remove[..], &["--contact", "--yes"]].concat()).done();
+    both(&|device| contact(device, bob).is_null());
+    // He is a stranger now, whose words are read.
+    scene.bob_says("who am I to you?");
+    for device in [laptop, &scene.alice] {
+        assert_eq!(device.listen(1), ["who am I to you?"]);
+        assert_eq!(contact(device, bob)["standing"], "request");
     }
 }

@@ -245,10 +245,17 @@ impl Worker {
     /// From now on what the engine tells is told to the window.
     pub(super) fn listen(&self, engine: &Engine) {
         let (mut events, mut connection) = (engine.events(), engine.connection());
+        // Whoever waited for an account was told that, and not the window that there is now.
+        let network = engine.network();
         let news = self.news.clone();
         tokio::task::spawn_local(async move {
             let now = connection.borrow_and_update().clone();
             let mut told = news.send(News::Connection(now)).await;
+            if told.is_ok() {
+                let now = network.borrow().clone();
+                told = news.send(News::Network(now)).await;
+            }
+            drop(network);
             while told.is_ok() {
                 let next = tokio::select! {
                     changed = connection.changed() => match changed {

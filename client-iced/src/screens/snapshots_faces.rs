@@ -114,7 +114,7 @@ fn compared() -> Vec<Message> {
 
 #[test]
 fn devices_of_a_person_and_a_conversation_that_is_to_go() {
-    compare_talking("devices-of", (1_180.0, 1_640.0), || compared());
+    compare_talking("devices-of", (1_180.0, 1_640.0), compared);
     compare_talking("removal", WINDOW, || {
         let mut all = compared();
         all.extend([at_home(home::Message::Remove), at_home(home::Message::RemoveContactToo(true))]);

@@ -49,6 +49,8 @@ mod tests;
 mod tests_files;
 #[cfg(test)]
 mod tests_keys;
+#[cfg(test)]
+mod tests_people;
 
 use std::collections::BTreeMap;
 

@@ -265,6 +265,10 @@ impl Home {
             Item::Conversation(with) => {
                 let unread = self.contact(with).map_or(0, |known| known.unread);
                 row![self.avatar(self.contact(with), with.as_str(), 24), one_line(named(with), size::BODY).fill()]
+                    // Names prove nothing: the handle is who it is.
+                    .push(
+                        self.contact(with).and_then(|known| known.contact.name()).map(|_| ui::small(with.to_string())),
+                    )
                     .push((unread > 0).then(|| ui::small(unread.to_string()).style(styles::accent)))
                     .spacing(10)
                     .align_y(Center)

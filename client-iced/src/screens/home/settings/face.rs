@@ -3,7 +3,7 @@
 use endtoend_client::face::Cut;
 use endtoend_client::nickname::{NICKNAME_BYTES_MAX, Nickname};
 use iced::widget::{Column, button, column, container, image, row, slider, space, text};
-use iced::{Center, Element, Fill, Rectangle};
+use iced::{Center, Element, Fill};
 
 use super::view::card;
 use super::{Message as M, SettingsPage};
@@ -11,6 +11,7 @@ use crate::app::Action;
 use crate::failure::Failure;
 use crate::identicon::identicon;
 use crate::order::{FaceChange, FaceSource, Order, OwnFace, PictureChange};
+use crate::picture::{self, Drawn};
 use crate::screens::home::{Home, Message as Above};
 use crate::strings::Strings;
 use crate::theme::{size, styles};
@@ -42,6 +43,8 @@ pub(super) struct FaceForm {
     /// As it is typed; `None` while nothing is.
     name: Option<String>,
     picture: PictureChange,
+    /// The square of it that others would see.
+    seen: Option<Drawn>,
     /// The system's window is open.
     choosing: bool,
     /// It is being told.
@@ -64,8 +67,8 @@ impl FaceForm {
             }
             Message::Remove => self.picture = PictureChange::Remove,
             Message::Cut(cut) => {
-                if let PictureChange::New(_, before) = &mut self.picture {
-                    *before = cut;
+                if let PictureChange::New(source, before) = &mut self.picture {
+                    (*before, self.seen) = (cut, picture::cut_face(&source.drawn, cut));
                 }
             }
             Message::Save if self.busy => {}
@@ -94,7 +97,11 @@ impl FaceForm {
     pub(super) fn source_came(&mut self, source: Result<Option<FaceSource>, Failure>) {
         self.choosing = false;
         match source {
-            Ok(Some(source)) => self.picture = PictureChange::New(source, Cut::default()),
+            Ok(Some(source)) => {
+                let cut = Cut::default();
+                self.seen = picture::cut_face(&source.drawn, cut);
+                self.picture = PictureChange::New(source, cut);
+            }
             Ok(None) => {}
             Err(failure) => self.failure = Some(failure),
         }
@@ -170,7 +177,10 @@ impl Home {
         let picture = match &form.picture {
             PictureChange::None => self.own_avatar(SEEN),
             PictureChange::Remove => identicon(handle, SEEN),
-            PictureChange::New(source, cut) => square(source, *cut),
+            PictureChange::New(..) => match &form.seen {
+                Some(seen) => image(seen.handle.clone()).width(u32::from(SEEN)).height(u32::from(SEEN)).into(),
+                None => identicon(handle, SEEN),
+            },
         };
         let name = typed.trim();
         let shown = if name.is_empty() { handle } else { name };
@@ -182,20 +192,6 @@ impl Home {
         let row = row![picture, words.width(Fill)].spacing(16).align_y(Center);
         container(row).padding(14).width(Fill).style(styles::boxed).into()
     }
-}
-
-/// That square of a picture.
-fn square<'a>(source: &FaceSource, cut: Cut) -> Element<'a, Above> {
-    let (x, y, side) = cut.square(source.drawn.width, source.drawn.height);
-    let side = side.max(1);
-    let seen = u32::from(SEEN);
-    let cropped = image(source.drawn.handle.clone())
-        .crop(Rectangle { x, y, width: side, height: side })
-        .content_fit(iced::ContentFit::Fill)
-        .width(seen)
-        .height(seen);
-    // What draws here paints all of the picture.
-    container(cropped).width(seen).height(seen).clip(true).into()
 }
 
 /// Which square of the picture is shown.
@@ -221,7 +217,6 @@ mod tests {
     use iced::widget::image::Handle as Pixels;
 
     use super::*;
-    use crate::picture::Drawn;
 
     fn source() -> FaceSource {
         let drawn = Drawn { handle: Pixels::from_rgba(2, 1, vec![0; 8]), width: 2, height: 1 };
@@ -256,11 +251,12 @@ mod tests {
         let mut form = FaceForm::default();
         assert!(matches!(form.update(Message::Choose).as_slice(), [Action::Order(Order::FaceSource(None))]));
         assert!(form.update(Message::Choose).is_empty(), "one window");
-        form.source_came(Ok(Some(source())));
+        let source = source();
+        form.source_came(Ok(Some(source.clone())));
         let cut = Cut { side: 400, left: 0, top: 900 };
         form.update(Message::Cut(cut));
         let actions = form.update(Message::Save);
-        assert_eq!(set(&actions).unwrap().picture, PictureChange::New(source(), cut));
+        assert_eq!(set(&actions).unwrap().picture, PictureChange::New(source, cut));
         form.was_set(Err(Failure::new("portrait-bad")));
         assert_eq!(form.failure.as_ref().unwrap().key, "portrait-bad");
         assert!(form.is_changed(None), "it can be tried again");
