@@ -1,6 +1,7 @@
 //! Attachments, as the node has them: left by one, fetched by another, gone on with after a break, and bounded.
 #![expect(clippy::expect_used, clippy::panic, reason = "test code: an answer that was not expected fails the test")]
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -126,27 +127,52 @@ fn a_node_without_its_bucket_says_why_and_shows_no_key() {
     assert!(!said.contains("not-the-secret"), "{said}");
 }
 
+/// What AWS answers to a request about a bucket that nobody has. The S3 server of these tests makes whatever bucket it is asked for.
+fn without_buckets() -> String {
+    const BODY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not \
+                        exist</Message><BucketName>elsewhere</BucketName><RequestId>1</RequestId></Error>";
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            // The head and its 16 bytes are less than what one read takes.
+            let _read = client.read(&mut [0; 16 * 1024]);
+            let length = BODY.len();
+            let _written = write!(
+                client,
+                "HTTP/1.1 404 Not Found\r\ncontent-type: application/xml\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{BODY}"
+            );
+        }
+    });
+    endpoint
+}
+
 #[test]
 fn a_node_whose_bucket_is_not_there_or_whose_server_is_away_says_what_to_do() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let server = Server::start(&["attachments"]);
-    let start = |name: &'static str, value: String| {
+    let start = |endpoint: &str| {
         let mut environment = bucket(&server, folder.path(), Server::SECRET_KEY);
-        environment.retain(|(other, _)| *other != name);
-        environment.extend([(name, value), ("ENDTOEND_GATEWAY__LISTEN", "127.0.0.1:0".to_owned())]);
+        environment.retain(|(name, _)| *name != "ENDTOEND_BLOBS__S3_ENDPOINT");
+        environment.extend([
+            ("ENDTOEND_BLOBS__S3_ENDPOINT", endpoint.to_owned()),
+            ("ENDTOEND_GATEWAY__LISTEN", "127.0.0.1:0".to_owned()),
+        ]);
         let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let outcome = operate(folder.path(), &["serve"], &environment);
         assert_eq!(outcome.code, Some(1), "{outcome:?}");
-        format!("{} {:?}", outcome.stderr, outcome.lines)
+        let said = format!("{} {:?}", outcome.stderr, outcome.lines);
+        assert!(!said.contains(Server::SECRET_KEY) && !said.contains("probe-"), "{said}");
+        said
     };
-    let said = start("ENDTOEND_BLOBS__S3_BUCKET", "elsewhere".to_owned());
-    for word in ["no bucket elsewhere", &server.endpoint(), "make it", "s3_bucket"] {
+    let endpoint = without_buckets();
+    let said = start(&endpoint);
+    for word in ["no bucket attachments", &endpoint, "make it", "s3_bucket"] {
         assert!(said.contains(word), "{word}: {said}");
     }
-    assert!(!said.contains(Server::SECRET_KEY) && !said.contains("probe-"), "{said}");
     // A port that nobody has any more.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
-    let said = start("ENDTOEND_BLOBS__S3_ENDPOINT", format!("http://{nobody}"));
+    let said = start(&format!("http://{nobody}"));
     for word in ["does not answer", "is it running", "s3_endpoint"] {
         assert!(said.contains(word), "{word}: {said}");
     }

@@ -119,6 +119,7 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
         let theirs = |message: &&StoredMessage| message.direction == Direction::In;
         let last: Cell<Option<MessageId>> = Cell::new(earlier.iter().rev().find(theirs).map(|message| message.id));
         let (mut typing, mut acted, mut saves) = (true, false, HashMap::new());
+        let (mut may_have_come, mut may_be_done) = (true, true);
         loop {
             let shown = |line: &Line<'_>| {
                 if let Line::Message(message) = line {
@@ -126,13 +127,21 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
                 }
                 say(&line.spoken(), line.received_object())
             };
-            show_unread(&handle, Some(with), u64::MAX, &shown).await?;
+            // Each of these asks the engine, which seals many messages at a time before it answers: not for each line and each event.
+            if std::mem::take(&mut may_have_come) {
+                show_unread(&handle, Some(with), u64::MAX, &shown).await?;
+            }
             waiting.check_connection()?;
             if !typing
+                && std::mem::take(&mut may_be_done)
                 && saves.is_empty()
                 && own.all_settled(&handle).await?
                 && (!acted || handle.waiting_for(with.clone()).await? == 0)
             {
+                // What has become of the last of them was said meanwhile.
+                while let Some(event) = waiting.happened() {
+                    mark(&own, with, &event, &say)?;
+                }
                 return Ok(());
             }
             tokio::select! {
@@ -192,8 +201,10 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
                     News::Interrupted => return Ok(()),
                     News::TimedOut if typing => return Ok(()),
                     News::TimedOut => return Err(waiting.timed_out()),
-                    News::Event(None) => {}
+                    News::Event(None) => (may_have_come, may_be_done) = (true, true),
                     News::Event(Some(event)) => {
+                        may_have_come |= matches!(event, Event::Received { .. } | Event::Noticed(_) | Event::Changed { .. });
+                        may_be_done |= !matches!(event, Event::Sent { .. });
                         mark(&own, with, &event, &say)?;
                         if matches!(event, Event::File { step: FileStep::Is(_), .. }) {
                             waiting.unless_interrupted(save_those_here(&handle, with, &mut saves, &say)).await??;

@@ -77,6 +77,17 @@ impl Waiting {
         }
     }
 
+    /// What has happened already, without waiting; so much that some of it was missed is passed over. `None` when nothing more has.
+    pub(crate) fn happened(&mut self) -> Option<Event> {
+        loop {
+            match self.events.try_recv() {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => return None,
+            }
+        }
+    }
+
     /// Does something that takes its time, within this wait's time.
     pub(crate) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
         let deadline = self.deadline;

@@ -22,17 +22,24 @@ pub(super) enum Copy {
 
 /// A file that is being written. Dropping it gives that up and waits for the end, so that nothing is open afterwards.
 #[derive(Default)]
-pub(super) struct Copying(Option<(Arc<AtomicBool>, JoinHandle<()>)>);
+pub(super) struct Copying(Option<Writing>);
+
+struct Writing {
+    given_up: Arc<AtomicBool>,
+    /// Said before whoever asked hears of it, who may ask for the next one at once.
+    done: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
 
 impl Copying {
     fn is_under_way(&self) -> bool {
-        self.0.as_ref().is_some_and(|(_, thread)| !thread.is_finished())
+        self.0.as_ref().is_some_and(|writing| !writing.done.load(Ordering::Relaxed) && !writing.thread.is_finished())
     }
 }
 
 impl Drop for Copying {
     fn drop(&mut self) {
-        if let Some((given_up, thread)) = self.0.take() {
+        if let Some(Writing { given_up, thread, .. }) = self.0.take() {
             given_up.store(true, Ordering::Relaxed);
             // One that has panicked has nothing open either.
             let _ended = thread.join();
@@ -49,8 +56,8 @@ impl Runner {
             Ok(database) => database,
             Err(error) => return answer(reply, Err(error.into())),
         };
-        let given_up = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&given_up);
+        let (given_up, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (asked, says) = (Arc::clone(&given_up), Arc::clone(&done));
         let writes = move || {
             let stop = || asked.load(Ordering::Relaxed);
             let written = match what {
@@ -61,11 +68,12 @@ impl Runner {
                 }
             };
             drop(database);
+            says.store(true, Ordering::Relaxed);
             answer(reply, written);
         };
         // Without a thread whoever asked hears that there is no answer.
         if let Ok(thread) = std::thread::Builder::new().name("endtoend-copy".to_owned()).spawn(writes) {
-            self.copying = Copying(Some((given_up, thread)));
+            self.copying = Copying(Some(Writing { given_up, done, thread }));
         }
     }
 }

@@ -17,6 +17,7 @@
 mod cost;
 mod files;
 mod lock;
+mod memory;
 mod names;
 pub mod vault;
 mod wipe;
@@ -168,6 +169,7 @@ impl Profile {
         params: Params,
         fill: impl FnOnce(&mut Database) -> Result<T, E>,
     ) -> Result<(Self, T), E> {
+        memory::stays_in_memory();
         files::private_folder(home).map_err(unusable(home))?;
         let lock = ProfileLock::take(&home.join(LOCK_FILE))?;
         if Self::exists(home) {
@@ -208,6 +210,7 @@ impl Profile {
         if !Self::exists(home) {
             return Err(ProfileError::Missing(home.to_owned()));
         }
+        memory::stays_in_memory();
         let lock = ProfileLock::take(&home.join(LOCK_FILE))?;
         let (vault, key) = unlock(home, password)?;
         let path = home.join(DATABASE_FILE);
