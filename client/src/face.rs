@@ -5,16 +5,17 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read as _};
+use std::io::{BufReader, Read as _};
 use std::path::Path;
 
-use endtoend_protocol::{Picture, limits};
+use endtoend_protocol::limits;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageDecoder as _, ImageReader, Rgb, RgbImage};
+use image::{DynamicImage, Rgb, RgbImage};
 
 use crate::files::images;
 use crate::nickname::Nickname;
+use crate::pictures::{self, NoPicture};
 
 /// Longest file that a picture of one's own is made of, in bytes.
 pub const SOURCE_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -117,17 +118,7 @@ impl Portrait {
     /// # Errors
     /// See [`PortraitError`].
     pub fn made_of(bytes: &[u8], cut: Cut) -> Result<Self, PortraitError> {
-        // Before a decoder sees it: this also bounds what it unpacks.
-        images::look(bytes).ok_or(PortraitError::NoPicture)?;
-        let mut decoder = ImageReader::new(Cursor::new(bytes))
-            .with_guessed_format()?
-            .into_decoder()
-            .map_err(|_| PortraitError::NoPicture)?;
-        let (width, height) = decoder.dimensions();
-        Picture::new(width, height).ok_or(PortraitError::NoPicture)?;
-        let turn = decoder.orientation().map_err(|_| PortraitError::NoPicture)?;
-        let mut image = DynamicImage::from_decoder(decoder).map_err(|_| PortraitError::NoPicture)?;
-        image.apply_orientation(turn);
+        let image = pictures::unpack(bytes).map_err(|NoPicture| PortraitError::NoPicture)?;
         let (left, top, side) = cut.square(image.width(), image.height());
         let square = image.crop_imm(left, top, side, side);
         for side in SIDES {
