@@ -40,6 +40,8 @@ package: setup ## a Debian package of the window and the command line, into targ
 	@scripts/setup desktop
 	scripts/package
 
+# The programs are built with the tests, so that both have the same features: on their own they would have fewer, of tokio and
+# futures, and what stands on those, which is Tor, would be built twice.
 test: setup ## every check and every test
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -48,7 +50,7 @@ test: setup ## every check and every test
 	scripts/sabotage --check
 	scripts/s3-server
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
-	$(CARGO) build --locked --workspace --bins
+	$(CARGO) build --locked --workspace --bins --tests
 	$(CARGO) test --locked --workspace
 
 bench: setup ## figures, printed and not judged: constructions against primitives, then what `make load` does

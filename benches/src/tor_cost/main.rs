@@ -15,6 +15,7 @@ use clap::Parser;
 use endtoend_benches::{Percentiles, Stopwatch, cpu, resident_kib};
 use endtoend_testkit::{Cli, Node, NodeOptions, PATIENCE, eventually, operate};
 use endtoend_testkit_tor::Network;
+use serde_json::Value;
 
 const NAME: &str = "chat.test";
 const NETWORK: &str = "ENDTOEND_PRIVATE_TOR_NETWORK";
@@ -133,7 +134,11 @@ impl Pair {
         let sent = alice.run(&["attach", "--to", to, "--file", &path(&file)]).done();
         let up = watch.elapsed();
         let id = sent.lines.last().expect("an outcome")["message_id"].as_str().expect("an id").to_owned();
-        bob.run(&["listen", "--count", "1", "--timeout", "60s"]).done();
+        // Of what the chat has shown last, some may come once more: it was ended as a crash would.
+        let listening = bob.spawn_listen();
+        while listening.next_object().get("message_id").and_then(Value::as_str) != Some(&*id) {}
+        listening.interrupt();
+        listening.end();
         let saved = path(&folder.join(format!("{}.saved", self.way)));
         let watch = Stopwatch::start();
         bob.run(&["fetch", "--with", from, "--message", &id, "--to", &saved]).done();

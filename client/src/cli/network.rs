@@ -421,6 +421,32 @@ mod tests {
     }
 
     #[test]
+    fn bridges_come_as_lines_or_as_a_picture_of_their_code() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bridges");
+        let bridges = ["192.0.2.3:443", "192.0.2.4:443"].map(|at| format!("{at} {}", "0".repeat(40)));
+        std::fs::write(&file, bridges.join("\n")).unwrap();
+        let lines = read_bridges(&file).unwrap();
+        assert_eq!(lines.iter().map(BridgeLine::as_str).collect::<Vec<_>>(), bridges);
+
+        // As Tor's own service draws them.
+        let code = qrcode::QrCode::new(format!("['{}', '{}']", bridges[0], bridges[1])).unwrap();
+        let (side, colors) = (code.width() as u32, code.to_colors());
+        let drawn = image::GrayImage::from_fn((side + 8) * 5, (side + 8) * 5, |x, y| {
+            let at = |place: u32| (place / 5).checked_sub(4).filter(|module| *module < side);
+            let dark = |(x, y)| colors[(y * side + x) as usize] == qrcode::Color::Dark;
+            image::Luma([if at(x).zip(at(y)).is_some_and(dark) { 0 } else { 255 }])
+        });
+        drawn.save_with_format(&file, image::ImageFormat::Png).unwrap();
+        assert_eq!(read_bridges(&file).unwrap(), lines);
+
+        image::GrayImage::new(9, 9).save_with_format(&file, image::ImageFormat::Png).unwrap();
+        assert!(read_bridges(&file).unwrap_err().text().contains("no code in this picture"));
+        std::fs::write(&file, [0xff, 0xfe]).unwrap();
+        assert!(read_bridges(&file).unwrap_err().text().contains("neither text nor a picture"));
+    }
+
+    #[test]
     fn trouble_is_told_once() {
         let trouble = |percent| TorState::Trouble { percent, trouble: TorTrouble::NoNetwork };
         let told = lines(&[TorState::Starting { percent: 0 }, trouble(0), trouble(1), TorState::Ready]);

@@ -90,7 +90,6 @@ impl Onion {
 }
 
 /// What goes on until the node ends.
-#[cfg_attr(not(feature = "onion"), expect(dead_code, reason = "this build hosts nothing"))]
 pub(super) struct Running(#[cfg(feature = "onion")] Hosted);
 
 impl Running {
