@@ -191,6 +191,8 @@ impl Face {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
     fn picture(width: u32, height: u32, format: image::ImageFormat) -> Vec<u8> {
