@@ -13,7 +13,8 @@ use endtoend_client::database::{
     Body, Contact, Conversation, Direction, Marks, MessageState, Page, Standing, StoredMessage,
 };
 use endtoend_client::engine::{ConnectionState, Event};
-use endtoend_client_iced::app::{Action, App, Message};
+use endtoend_client_iced::action::Action;
+use endtoend_client_iced::app::{App, Message};
 use endtoend_client_iced::order::{Load, Me, News, Order};
 use endtoend_client_iced::preferences::Preferences;
 use endtoend_client_iced::screens::home;

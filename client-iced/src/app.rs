@@ -7,8 +7,9 @@ use endtoend_protocol::UnixMillis;
 use iced::{Element, Theme, keyboard};
 use jiff::tz::TimeZone;
 
+use crate::action::Action;
 use crate::calendar::Present;
-use crate::clipboard::{Clearing, Trace};
+use crate::clipboard::Clearing;
 use crate::desktop::beside::Beside;
 use crate::desktop::notice::notice;
 use crate::desktop::{self, Sign};
@@ -48,41 +49,6 @@ pub enum Message {
     Close,
     /// The desktop tells something.
     Desktop(desktop::News),
-}
-
-/// What is to be done outside of this value.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// By the bridge.
-    Order(Order),
-    /// Keys go to this field.
-    Focus(&'static str),
-    /// Keys go to the next field, or with `true` to the one before.
-    FocusNext(bool),
-    /// The end of the messages is shown.
-    ShowEnd,
-    /// The first of the messages that are here is shown.
-    ShowFirst,
-    /// This part of a list of this name is shown: from 0, its beginning, to 1, its end.
-    Reveal(&'static str, f32),
-    /// The chosen message is shown.
-    ShowChosen,
-    /// Something was put after the last message, or taken from there: what is read stays where it is.
-    KeepPlace(home::Place),
-    /// Into the clipboard.
-    Copy(String),
-    /// The same, and it does not stay there.
-    CopySecret(String),
-    /// Out of the clipboard, if that is still there.
-    ClearClipboard(Trace),
-    /// By the desktop.
-    Desktop(desktop::Order),
-    /// The window is there and in front.
-    ShowWindow,
-    /// The window goes, and the program stays.
-    HideWindow,
-    /// The program ends.
-    Quit,
 }
 
 /// What is shown.

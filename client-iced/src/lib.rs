@@ -2,7 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`app`] | the window as a value: messages in, actions out. Start reading here |
+//! | [`app`], [`action`] | the window as a value: messages in, actions out. Start reading here |
 //! | [`screens`] | what there is to see: the way to an account, the password, the main window |
 //! | [`order`] | what the window asks for, and what it is told |
 //! | [`bridge`] | carries that out, on a thread of its own |
@@ -15,6 +15,7 @@
 //! | [`preferences`], [`recent`] | what was chosen; which servers were used |
 //! | [`secret`], [`clipboard`], [`fault`] | what nobody else may read; what does not stay where others look; what a fault may say |
 
+pub mod action;
 pub mod app;
 pub mod bridge;
 pub mod calendar;

@@ -6,7 +6,7 @@ use endtoend_client::face::Cut;
 use endtoend_client::pictures::{NoPicture, unpack};
 use iced::widget::image::Handle;
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, ImageFormat, RgbaImage};
+use image::{ImageFormat, RgbaImage};
 use zeroize::Zeroizing;
 
 /// Longest side of a picture between messages, in pixels: as wide as a bubble on a screen of high density.

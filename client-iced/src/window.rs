@@ -16,14 +16,14 @@ use iced::{Rectangle, Subscription, Task, Vector, clipboard, event, keyboard, mo
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
-use crate::app::{Action, App, Message};
+use crate::action::{Action, Place};
+use crate::app::{App, Message};
 use crate::bridge::{Bridge, CLOSING_MAX, Places};
 use crate::clipboard::Trace;
 use crate::desktop::{self, Desktop, Reach};
 use crate::geometry::{Geometry, SIZE_MIN};
 use crate::order::News;
 use crate::preferences::Preferences;
-use crate::screens::home::Place;
 use crate::screens::unlock;
 use crate::secret::Secret;
 use crate::strings::Language;

@@ -4,7 +4,8 @@
 
 use endtoend_client::database::{Body, Contact, Conversation, Direction, Marks, MessageState, Standing, StoredMessage};
 use endtoend_client::engine::{Change, Event};
-use endtoend_client_iced::app::{Action, App, Message};
+use endtoend_client_iced::action::Action;
+use endtoend_client_iced::app::{App, Message};
 use endtoend_client_iced::desktop;
 use endtoend_client_iced::order::{Me, News, Order};
 use endtoend_client_iced::preferences::{Notices, Preferences};

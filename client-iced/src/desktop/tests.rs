@@ -8,7 +8,8 @@ use endtoend_protocol::UnixMillis;
 use jiff::tz::TimeZone;
 
 use super::{News as Told, Order as Asked};
-use crate::app::{Action, App, Message, Screen};
+use crate::action::Action;
+use crate::app::{App, Message, Screen};
 use crate::order::{News, Order};
 use crate::preferences::{Notices, Preferences};
 use crate::screens::home;

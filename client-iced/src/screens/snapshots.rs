@@ -247,7 +247,7 @@ pub(super) fn talking(mut app: App, people: Vec<Message>, size: (f32, f32), said
     tell(&mut app, [Message::Resized(size.0, size.1)]);
     let actions = app.update(at_home(home::Message::Open(handle("bob"))));
     let load = actions.into_iter().find_map(|action| match action {
-        crate::app::Action::Order(Order::Load(load)) => Some(load),
+        crate::action::Action::Order(Order::Load(load)) => Some(load),
         _ => None,
     });
     tell(&mut app, [news(News::Loaded(load.unwrap(), Ok((said.to_vec(), Vec::new()))))]);

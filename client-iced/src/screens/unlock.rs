@@ -3,7 +3,7 @@
 use iced::Element;
 use iced::widget::{column, text};
 
-use crate::app::Action;
+use crate::action::Action;
 use crate::failure::Failure;
 use crate::order::{Entry, News, Order};
 use crate::secret::Secret;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use endtoend_client::clock;
 use endtoend_client::profile::Profile;
-use endtoend_client_iced::app::{Action, App, Message};
+use endtoend_client_iced::action::Action;
+use endtoend_client_iced::app::{App, Message};
 use endtoend_client_iced::bridge::{Bridge, Places};
 use endtoend_client_iced::order::News;
 use endtoend_client_iced::preferences::Preferences;

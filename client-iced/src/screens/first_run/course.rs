@@ -1,7 +1,7 @@
 //! Rules: which stage follows which, and where a failure can be mended.
 
 use super::{FirstRun, Stage, Way};
-use crate::app::Action;
+use crate::action::Action;
 use crate::failure::Failure;
 use crate::order::{Order, Step};
 use crate::ui::id;

@@ -21,7 +21,7 @@ use endtoend_client::address::ServerAddress;
 use endtoend_client::transport::NetworkStatus;
 
 use super::network::{self, Form};
-use crate::app::Action;
+use crate::action::Action;
 use crate::failure::Failure;
 use crate::order::{Order, Step};
 use crate::secret::Secret;

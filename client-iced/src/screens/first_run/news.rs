@@ -4,7 +4,7 @@ use endtoend_client::files::Source;
 
 use super::course::stage_of;
 use super::{FirstRun, Stage, Way, take};
-use crate::app::Action;
+use crate::action::Action;
 use crate::order::News;
 
 impl FirstRun {

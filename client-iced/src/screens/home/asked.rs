@@ -11,7 +11,7 @@ use iced::widget::{column, container, row, text, text_input};
 
 use super::view::over;
 use super::{Home, Message};
-use crate::app::Action;
+use crate::action::Action;
 use crate::calendar::Present;
 use crate::order::Order;
 use crate::said::Link;

@@ -8,7 +8,7 @@ use iced::widget::{image, sensor};
 
 use super::shelf::Shelf;
 use super::{Home, Message};
-use crate::app::Action;
+use crate::action::Action;
 use crate::failure::Failure;
 use crate::identicon::identicon;
 use crate::order::{FaceRef, Order, OwnFace};

@@ -9,13 +9,13 @@ use endtoend_client::handle::Handle;
 use endtoend_protocol::{Emoji, Lifetime, MessageId, Text, TextError, UnixMillis, limits};
 use iced::widget::text_editor::{self, Content};
 
+use super::ChatMessage;
 use super::begun::{Begun, Mark};
 use super::naming::Naming;
 use super::panel::Details;
 use super::pictures::Pictures;
 use super::timeline::{Question, Timeline};
-use super::{ChatMessage, Place};
-use crate::app::Action;
+use crate::action::{Action, Place};
 use crate::failure::Failure;
 use crate::order::{Load, Order};
 use crate::ui::id;

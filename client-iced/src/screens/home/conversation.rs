@@ -5,7 +5,8 @@ use iced::widget::{Column, button, column, container, row, scrollable, stack, te
 use iced::{Center, Element, Fill};
 
 use super::chat::Chat;
-use super::{ChatMessage, Home, Message, NARROW, Place};
+use super::{ChatMessage, Home, Message, NARROW};
+use crate::action::Place;
 use crate::calendar::{Present, span};
 use crate::one_line::one_line;
 use crate::strings::Strings;

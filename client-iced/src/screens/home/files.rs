@@ -13,7 +13,7 @@ use super::begun::Mark;
 use super::chat::Chat;
 use super::view::over;
 use super::{ChatMessage, Home, Message};
-use crate::app::Action;
+use crate::action::Action;
 use crate::calendar;
 use crate::failure::{Failure, fault};
 use crate::order::Order;

@@ -12,7 +12,7 @@ use super::lines::REACTIONS;
 use super::palette::Command;
 use super::view::over;
 use super::{ChatMessage, Home, Message, NARROW, files};
-use crate::app::Action;
+use crate::action::Action;
 use crate::strings::Strings;
 use crate::theme::{STRONG, size, styles};
 use crate::ui::{self, id};

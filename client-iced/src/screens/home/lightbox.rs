@@ -9,7 +9,7 @@ use iced::{Center, Color, ContentFit, Element, Fill, Length};
 use super::chat::Chat;
 use super::pictures::{FETCHED_BYTES_MAX, Shown};
 use super::{ChatMessage, Home, Message, files};
-use crate::app::Action;
+use crate::action::Action;
 use crate::failure::Failure;
 use crate::one_line::one_line;
 use crate::order::Order;

@@ -9,20 +9,10 @@ use iced::widget::text_editor;
 use super::palette::Item;
 use super::picker::Purpose;
 use super::settings;
+use crate::action::Place;
 use crate::order::FaceRef;
 use crate::preferences::Preferences;
 use crate::said::Link;
-
-/// Where a scrolled thing stands, in logical pixels.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Place {
-    /// From what is shown to where it is anchored.
-    pub offset: f32,
-    /// Of what is shown.
-    pub height: f32,
-    /// Of everything.
-    pub content: f32,
-}
 
 /// What happened.
 #[derive(Clone, Debug)]

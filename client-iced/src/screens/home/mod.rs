@@ -62,7 +62,7 @@ use endtoend_client::nickname::{BadNickname, NICKNAME_BYTES_MAX, Nickname};
 use endtoend_client::transport::NetworkStatus;
 use endtoend_protocol::UnixMillis;
 
-use crate::app::Action;
+use crate::action::{Action, Place};
 use crate::failure::Failure;
 use crate::order::{Me, Order, OwnFace};
 use crate::preferences::Density;
@@ -74,7 +74,7 @@ use chat::Chat;
 use files::Attaching;
 use found::Found;
 use lightbox::LightBox;
-pub use messages::{ChatMessage, Message, Place};
+pub use messages::{ChatMessage, Message};
 use palette::Palette;
 use picker::Picker;
 use settings::SettingsPage;

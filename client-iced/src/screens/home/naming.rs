@@ -7,7 +7,7 @@ use iced::{Center, Element, Fill};
 
 use super::chat::Chat;
 use super::{ChatMessage, Message};
-use crate::app::Action;
+use crate::action::Action;
 use crate::emoji;
 use crate::one_line::one_line;
 use crate::strings::{Language, Strings};

@@ -7,7 +7,7 @@ use endtoend_protocol::UnixMillis;
 
 use super::begun::Begun;
 use super::{DRAFTS_MAX, Home};
-use crate::app::Action;
+use crate::action::Action;
 use crate::order::{News, Order};
 
 impl Home {

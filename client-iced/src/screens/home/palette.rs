@@ -9,7 +9,7 @@ use iced::{Center, Element, Fill};
 use super::found::Found;
 use super::view::above;
 use super::{FILTER_BYTES_MAX, Home, Message, SEARCH_CHARS_MIN, picker};
-use crate::app::Action;
+use crate::action::Action;
 use crate::calendar::Present;
 use crate::one_line::one_line;
 use crate::order::Order;

@@ -10,7 +10,7 @@ use iced::{Center, Element, Fill};
 
 use super::chat::Chat;
 use super::{Home, Message, files};
-use crate::app::Action;
+use crate::action::Action;
 use crate::calendar::{Present, span};
 use crate::failure::Failure;
 use crate::order::Order;

@@ -7,7 +7,7 @@ use iced::widget::{Column, Row, button, column, container, scrollable, text, tex
 use iced::{Element, Fill};
 
 use super::{Home, Message};
-use crate::app::Action;
+use crate::action::Action;
 use crate::emoji;
 use crate::strings::Strings;
 use crate::theme::{EMOJI, size, styles};

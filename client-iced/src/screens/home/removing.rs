@@ -10,7 +10,7 @@ use iced::{Center, Fill};
 use super::asked::Asked;
 use super::view::over;
 use super::{Home, Message};
-use crate::app::Action;
+use crate::action::Action;
 use crate::failure::Failure;
 use crate::order::Order;
 use crate::strings::Strings;

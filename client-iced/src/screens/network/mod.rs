@@ -11,7 +11,7 @@ use endtoend_client::transport::programs::Program;
 use endtoend_client::transport::{BridgeLine, Choice, NetworkSettings, TorTrouble};
 use iced::widget::text_editor::{self, Content};
 
-use crate::app::Action;
+use crate::action::Action;
 use crate::failure::Failure;
 use crate::order::Order;
 pub use view::{meter, state_words, status};

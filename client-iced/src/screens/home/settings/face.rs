@@ -7,7 +7,7 @@ use iced::{Center, Element, Fill};
 
 use super::view::card;
 use super::{Message as M, SettingsPage};
-use crate::app::Action;
+use crate::action::Action;
 use crate::failure::Failure;
 use crate::identicon::identicon;
 use crate::order::{FaceChange, FaceSource, Order, OwnFace, PictureChange};

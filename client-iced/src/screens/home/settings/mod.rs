@@ -29,7 +29,7 @@ use endtoend_client::engine::OwnDevice;
 use endtoend_protocol::DeviceId;
 
 use super::{FILTER_BYTES_MAX, Home};
-use crate::app::Action;
+use crate::action::Action;
 use crate::failure::Failure;
 use crate::order::{Order, Usage, Written};
 use crate::qr::Code;

@@ -9,7 +9,7 @@ use iced::{Center, Fill};
 
 use super::view::card;
 use super::{Message as M, SettingsPage};
-use crate::app::Action;
+use crate::action::Action;
 use crate::calendar::Present;
 use crate::failure::Failure;
 use crate::order::Order;

@@ -1,7 +1,7 @@
 //! What the bridge tells the settings.
 
 use super::{Home, Linking, OwnLink, SettingsPage, Work};
-use crate::app::Action;
+use crate::action::Action;
 use crate::order::{News, Order};
 use crate::qr::Code;
 
