@@ -6,7 +6,7 @@ use iced::advanced::text::{self, Paragraph as _, Span};
 use iced::advanced::widget::{self, Tree, Widget, tree};
 use iced::advanced::{mouse, renderer};
 use iced::widget::text as styled;
-use iced::{Element, Font, Length, Rectangle, Size, Theme};
+use iced::{Element, Font, Length, Point, Rectangle, Size, Theme};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use crate::emoji;
@@ -14,6 +14,8 @@ use crate::theme::{ANY_EMOJI, REGULAR};
 
 /// More letters than this, in bytes, stand in no line.
 const BYTES_MAX: usize = 2_048;
+/// Places that are tried one by one.
+const TRIES: usize = 3;
 
 /// How words are to be written.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,6 +83,21 @@ fn paragraph<P: text::Paragraph<Font = Font>>(words: &str, format: Format) -> P 
     })
 }
 
+/// Whether words are read from right to left: as the first letter is that has a direction, by the blocks of those scripts.
+fn from_the_right(words: &str) -> bool {
+    let first = words.chars().find(|letter| letter.is_alphabetic());
+    first.is_some_and(
+        |letter| matches!(letter, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}'),
+    )
+}
+
+/// Where words are to be cut, by where the letters stand: exact where all of them have one direction.
+fn near<P: text::Paragraph<Font = Font>>(words: &str, whole: &P, format: Format) -> usize {
+    let room = format.room - paragraph::<P>("…", format).min_bounds().width;
+    let x = if from_the_right(words) { whole.min_bounds().width - room } else { room };
+    whole.hit_test(Point::new(x, 1.0)).map_or(0, text::Hit::cursor)
+}
+
 /// The words, or as many of their letters as there is room for. Which side they are cut on is for their direction to say.
 fn fitted<P: text::Paragraph<Font = Font>>(words: &str, format: Format) -> P {
     let fits = |paragraph: &P| paragraph.min_bounds().width <= format.room;
@@ -90,6 +107,15 @@ fn fitted<P: text::Paragraph<Font = Font>>(words: &str, format: Format) -> P {
     }
     let begun = |end: &usize| format!("{}…", words.get(..*end).unwrap_or_default().trim_end());
     let ends: Vec<usize> = words.grapheme_indices(true).map(|(at, _)| at).collect();
+    // To lay a line out costs most of what a window does, so the places near there are tried before all of them are.
+    let place = near(words, &whole, format);
+    let count = ends.partition_point(|end| *end <= place);
+    for end in ends.iter().take(count).rev().take(TRIES) {
+        let cut = paragraph(&begun(end), format);
+        if fits(&cut) {
+            return cut;
+        }
+    }
     let count = ends.partition_point(|end| fits(&paragraph(&begun(end), format)));
     let end = ends.get(count.saturating_sub(1)).copied().unwrap_or_default();
     paragraph(&begun(&end), format)
@@ -167,6 +193,12 @@ mod tests {
                 assert!(cut <= whole * part && cut > 0.0, "{words}: {cut} of {whole}");
             }
         }
+        assert!(
+            from_the_right("1. שלום a")
+                && from_the_right("مرحبا")
+                && !from_the_right("a שלום")
+                && !from_the_right("14:30")
+        );
         // Nothing but the sign that there is more.
         assert!(width("hello", 1.0) > 1.0);
         assert_eq!(one_line("ü".repeat(BYTES_MAX), 15).words.len(), BYTES_MAX);
