@@ -11,6 +11,7 @@ use std::path::Path;
 
 use endtoend_testkit::{Cli, Enclosure, Node, NodeOptions, PATIENCE, Running, Sent, eventually, sniff_if_asked};
 use endtoend_testkit_tor::{Addresses, Network};
+use serde_json::Value;
 
 /// Known to the exits alone.
 const NAME: &str = "chat.test";
@@ -85,7 +86,7 @@ fn text(path: &Path) -> String {
 fn moved(chat: &Running) -> u64 {
     loop {
         let file = chat.event("file");
-        if let Some(done) = file["done"].as_u64().filter(|done| *done > 0) {
+        if let Some(done) = file.get("done").and_then(Value::as_u64).filter(|done| *done > 0) {
             return done;
         }
     }

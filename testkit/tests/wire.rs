@@ -1,5 +1,10 @@
 //! What a node makes of clients that break the rules, and of those that use them up.
-#![expect(clippy::expect_used, clippy::panic, reason = "test code: an answer that was not expected fails the test")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "test code: an answer that was not expected fails the test"
+)]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
