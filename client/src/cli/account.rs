@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::args::Arguments;
 use crate::failure::{Failure, Kind};
 use crate::opening::{open, open_with_password, start, stop};
-use crate::output::done;
+use crate::outcome::done;
 use crate::waiting::Waiting;
 use crate::{network, output, password};
 

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::args::{self, Arguments};
 use crate::failure::{Failure, Kind};
 use crate::opening::{open, stop};
-use crate::output::done;
+use crate::outcome::done;
 use crate::sending::settled;
 use crate::waiting::Waiting;
 use crate::{messages, people};

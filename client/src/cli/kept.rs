@@ -12,7 +12,8 @@ use crate::account::confirm;
 use crate::args::{self, Arguments, Mute};
 use crate::failure::{Failure, Kind};
 use crate::opening::{open, stop};
-use crate::output::{self, done};
+use crate::outcome::done;
+use crate::output;
 use crate::{messages, people};
 
 /// Drafts that `draft` prints: as many as there may be.

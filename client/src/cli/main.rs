@@ -14,6 +14,7 @@ mod kept;
 mod messages;
 mod network;
 mod opening;
+mod outcome;
 mod output;
 mod password;
 mod people;

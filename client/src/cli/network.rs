@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Arguments, Bridges, CONNECT_TIMEOUT, OnionKeys, Tor};
 use crate::failure::{Failure, Kind};
-use crate::output::done;
+use crate::outcome::done;
 use crate::{output, password};
 
 /// The settings with what the command line says. Asks a person before his address is shown to anybody.

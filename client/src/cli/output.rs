@@ -6,9 +6,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use endtoend_protocol::UnixMillis;
 use serde_json::{Value, json};
 
-use crate::args::Arguments;
-use crate::failure::Failure;
-
 /// One object, one line, at once.
 pub(crate) fn json_line(object: &Value) -> io::Result<()> {
     line(&object.to_string())
@@ -24,15 +21,6 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
 /// One line on standard error. If that is closed, nobody wants it.
 pub(crate) fn note(text: &str) {
     let _written = writeln!(io::stderr().lock(), "{text}");
-}
-
-/// What has come of a command: the object for programs, the text for people.
-pub(crate) fn done(arguments: &Arguments, object: &Value, text: &str) -> Result<(), Failure> {
-    match arguments.json {
-        true => json_line(object)?,
-        false => line(text)?,
-    }
-    Ok(())
 }
 
 /// Words from outside as they may go to a terminal: no control characters but line ends and tabs, so that a message

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::args::{Arguments, Contacts, Verify};
 use crate::failure::{Failure, IDENTITY, Kind};
 use crate::opening::{open, stop};
-use crate::output::done;
+use crate::outcome::done;
 use crate::waiting::{News, Waiting};
 use crate::{output, qr};
 

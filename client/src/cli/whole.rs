@@ -13,7 +13,7 @@ use crate::account::{LATE, confirm};
 use crate::args::Arguments;
 use crate::failure::{Failure, Kind};
 use crate::opening::{open, stop};
-use crate::output::done;
+use crate::outcome::done;
 use crate::{network, output, password};
 
 pub(crate) async fn backup(arguments: &Arguments, to: &Path, passphrase: Option<&Path>) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use iced::Fill;
 use iced::widget::{Column, column, row, space, text};
 
 use super::licences::{self, Part};
-use super::view::card;
+use super::parts::card;
 use super::{Message as M, SettingsPage};
 use crate::screens::home::Message;
 use crate::screens::home::keys::SHEET;

@@ -3,7 +3,7 @@
 use iced::widget::{Row, button, column, container, row, space};
 use iced::{Center, Element, Fill};
 
-use super::view::{Named, card, choice};
+use super::parts::{Named, card, choice};
 use crate::preferences::{Accent, Appearance, Density, Preferences, Scale};
 use crate::screens::home::Message;
 use crate::strings::{Language, Strings};

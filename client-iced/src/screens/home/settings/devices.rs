@@ -4,7 +4,7 @@ use endtoend_client::engine::OwnDevice;
 use iced::widget::{column, container, row, space, text};
 use iced::{Center, Element, Fill};
 
-use super::view::{card, grave};
+use super::parts::{card, grave};
 use super::{Grave, Linking, Message as M, SettingsPage};
 use crate::calendar::Present;
 use crate::screens::home::{Home, Message};

@@ -5,7 +5,7 @@ use endtoend_client::nickname::{NICKNAME_BYTES_MAX, Nickname};
 use iced::widget::{Column, button, column, container, image, row, slider, space, text};
 use iced::{Center, Element, Fill};
 
-use super::view::card;
+use super::parts::card;
 use super::{Message as M, SettingsPage};
 use crate::action::Action;
 use crate::failure::Failure;

@@ -16,6 +16,7 @@ pub mod licences;
 pub mod network;
 mod news;
 mod notices;
+mod parts;
 mod privacy;
 mod profile;
 mod storage;

@@ -7,7 +7,7 @@ use iced::Element;
 use iced::widget::{button, column, container, row, space, text};
 use iced::{Center, Fill};
 
-use super::view::card;
+use super::parts::card;
 use super::{Message as M, SettingsPage};
 use crate::action::Action;
 use crate::calendar::Present;

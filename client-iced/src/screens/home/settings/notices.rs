@@ -3,7 +3,7 @@
 use iced::Element;
 use iced::widget::column;
 
-use super::view::{Named, card, choice, switch};
+use super::parts::{Named, card, choice, switch};
 use crate::preferences::{Notices, Preferences};
 use crate::screens::home::Message;
 use crate::strings::Strings;

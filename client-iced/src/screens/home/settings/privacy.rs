@@ -6,7 +6,7 @@ use endtoend_client::database::Settings;
 use iced::Element;
 use iced::widget::{column, row, space};
 
-use super::view::{Named, card, choice, switch};
+use super::parts::{Named, card, choice, switch};
 use super::{Message as M, SettingsPage};
 use crate::calendar::span;
 use crate::preferences::Preferences;

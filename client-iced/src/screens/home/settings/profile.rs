@@ -4,7 +4,7 @@ use iced::widget::{column, container};
 use iced::{Element, Fill};
 
 use super::SettingsPage;
-use super::view::card;
+use super::parts::card;
 use crate::screens::home::{Home, Message};
 use crate::strings::Strings;
 use crate::ui;

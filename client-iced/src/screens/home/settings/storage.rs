@@ -4,7 +4,7 @@ use iced::Element;
 use iced::widget::{column, row, space};
 use iced::{Center, Fill};
 
-use super::view::{card, grave};
+use super::parts::{card, grave};
 use super::{Grave, Message as M, SettingsPage, Work};
 use crate::screens::home::Message;
 use crate::screens::home::files::length;

@@ -1,9 +1,10 @@
-//! The sections, and the parts that they are made of.
+//! The sections: a list of them, and the one that is shown.
 
-use iced::widget::{Column, button, column, container, pick_list, row, scrollable, text, toggler};
+use iced::widget::{Column, button, column, container, pick_list, row, scrollable, text};
 use iced::{Center, Element, Fill};
 
-use super::{Grave, Message as M, Section, SettingsPage};
+use super::parts::Named;
+use super::{Message as M, Section, SettingsPage};
 use crate::calendar::Present;
 use crate::preferences::Preferences;
 use crate::screens::home::{Home, Message, NARROW};
@@ -13,25 +14,6 @@ use crate::ui;
 
 /// Of the list of sections, in logical pixels.
 const SECTIONS: f32 = 200.0;
-
-/// A value with its name in the language that is spoken.
-#[derive(Clone, PartialEq)]
-pub(super) struct Named<T> {
-    pub(super) value: T,
-    words: String,
-}
-
-impl<T> Named<T> {
-    pub(super) fn new(value: T, words: String) -> Self {
-        Self { value, words }
-    }
-}
-
-impl<T> std::fmt::Display for Named<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.words)
-    }
-}
 
 const fn name(section: Section) -> &'static str {
     match section {
@@ -44,67 +26,6 @@ const fn name(section: Section) -> &'static str {
         Section::Storage => "storage",
         Section::Keyboard => "keys",
         Section::About => "about",
-    }
-}
-
-/// A card, with what it is about at its head.
-pub(super) fn card<'a>(title: String, content: Column<'a, Message>) -> Element<'a, Message> {
-    container(column![ui::head(title), content.spacing(14)].spacing(16))
-        .padding(22)
-        .width(Fill)
-        .style(styles::card)
-        .into()
-}
-
-/// A choice of one of several, with what it is about before it, or above it where there is no room.
-pub(super) fn choice<'a, T: ToString + PartialEq + Clone + 'a>(
-    narrow: bool,
-    label: String,
-    all: Vec<T>,
-    now: T,
-    chosen: impl Fn(T) -> Message + 'a,
-) -> Element<'a, Message> {
-    let list = pick_list(all, Some(now), chosen)
-        .text_size(size::BODY)
-        .padding([8, 12])
-        .style(styles::choice)
-        .menu_style(styles::menu);
-    match narrow {
-        true => column![ui::body(label), list.width(Fill)].spacing(6).into(),
-        false => row![ui::body(label).width(Fill), list.width(200)].align_y(Center).spacing(12).into(),
-    }
-}
-
-/// On or off, with what it is about and what follows from it before it.
-pub(super) fn switch<'a>(
-    t: &Strings,
-    label: &'static str,
-    note: &'static str,
-    on: bool,
-    chosen: impl Fn(bool) -> Message + 'a,
-) -> Element<'a, Message> {
-    let switch = toggler(on).size(22).on_toggle(chosen).style(styles::switch);
-    row![column![ui::body(t.get(label)), ui::note(t.get(note))].spacing(2).width(Fill), switch]
-        .spacing(16)
-        .align_y(Center)
-        .into()
-}
-
-/// A button that asks once more before it does something grave.
-pub(super) fn grave<'a>(
-    t: &Strings,
-    page: &SettingsPage,
-    grave: Grave,
-    (ask, meant): (&'static str, &'static str),
-) -> Element<'a, Message> {
-    let small = |key: &'static str, style: fn(&iced::Theme, button::Status) -> button::Style, message| {
-        button(text(t.get(key)).size(size::NOTE)).padding([6, 12]).style(style).on_press(Message::Setting(message))
-    };
-    match page.asked == Some(grave) {
-        false => small(ask, styles::quiet, M::Ask(Some(grave))).into(),
-        true => {
-            row![small("cancel", styles::quiet, M::Ask(None)), small(meant, styles::danger, M::Meant)].spacing(8).into()
-        }
     }
 }
 
