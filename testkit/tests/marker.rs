@@ -99,7 +99,7 @@ async fn works_in(folder: &Path) {
                 handle.act(bob.clone(), Deed::Edit(id, text(&marker))).await.expect("edited");
             }
             "draft" => {
-                let draft = Draft { text: text(&marker), answers };
+                let draft = Draft { text: text(&marker), answers, edits: None };
                 handle.set_draft(bob.clone(), Some(draft)).await.expect("kept");
             }
             "nickname" => {

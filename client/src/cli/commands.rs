@@ -17,8 +17,8 @@ use crate::failure::{Failure, IDENTITY, Kind};
 use crate::opening::{open, stop};
 use crate::waiting::{News, Waiting};
 use crate::{
-    account, chat, deeds, faces, files, kept, messages, network, output, password, people, sending, shells, transfer,
-    whole,
+    account, chat, deeds, faces, files, kept, messages, network, output, password, people, sending, shells, tor,
+    transfer, whole,
 };
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -81,7 +81,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Profiles => profiles(arguments),
         Command::Completions { shell } => shells::completions(*shell),
         Command::Man { to } => shells::man(to.as_deref()),
-        Command::Tor { what } => network::tor(arguments, what).await,
+        Command::Tor { what } => tor::tor(arguments, what).await,
         Command::Status => status(arguments).await,
         Command::Wipe { yes } => wipe(arguments, *yes),
     }

@@ -21,6 +21,7 @@ mod people;
 mod qr;
 mod sending;
 mod shells;
+mod tor;
 mod transfer;
 mod waiting;
 mod whole;

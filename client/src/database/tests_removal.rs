@@ -52,7 +52,11 @@ fn fill(store: &Store<'_>, with: AccountTag, handle: &str, first: u8) -> Result<
     let emoji = Emoji::new("+1".to_owned()).unwrap();
     let to = MessageRef { direction: Direction::Out, id: id(2) };
     store.react(with, to, Direction::In, Some(&emoji), at(9))?.unwrap();
-    store.set_draft(&handle, Some(&Draft { text: Text::new("marm".to_owned()).unwrap(), answers: None }), at(1))?;
+    store.set_draft(
+        &handle,
+        Some(&Draft { text: Text::new("marm".to_owned()).unwrap(), answers: None, edits: None }),
+        at(1),
+    )?;
     store.set_settings(Settings { receipts: true, typing: true })?;
     store.mark_shown(&store.unread(Some(with), 9)?.iter().map(|message| message.seq).collect::<Vec<_>>())?;
     store.put_early(with, MessageRef { direction: Direction::In, id: id(9) }, Direction::In, b"early", at(u64::MAX))?;

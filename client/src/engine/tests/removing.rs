@@ -34,7 +34,7 @@ async fn a_conversation_goes_and_another_begins_with_the_same_person() {
     bob_there.unread(1).await;
     bob_there.send("alice", "another to be forgotten").await;
     alice.unread(1).await;
-    let begun = Draft { text: Text::new("forgotten, too".to_owned()).unwrap(), answers: None };
+    let begun = Draft { text: Text::new("forgotten, too".to_owned()).unwrap(), answers: None, edits: None };
     handle.set_draft(bob(), Some(begun)).await.unwrap();
     let mut events = alice.engine.events();
     assert_eq!(handle.remove(removing(false)).await.unwrap(), 2);
