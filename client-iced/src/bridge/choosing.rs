@@ -23,46 +23,54 @@ pub(super) async fn files() -> Vec<Source> {
     chosen.into_iter().map(|file| Source::File(file.path().to_owned())).collect()
 }
 
-/// The same for a single file.
-async fn file() -> Option<PathBuf> {
-    let chosen = rfd::AsyncFileDialog::new().pick_file().await?;
-    Some(chosen.path().to_owned())
+/// What is made of a file: of that one, or of one that is chosen, on a thread that nobody waits for but who asked. `None` when none was;
+/// `stumbled` when what makes it stumbles.
+async fn of_file<T: Send + 'static>(
+    path: Option<PathBuf>,
+    stumbled: &'static str,
+    make: impl FnOnce(&Path) -> Result<T, Failure> + Send + 'static,
+) -> Result<Option<T>, Failure> {
+    let path = match path {
+        Some(path) => path,
+        None => match rfd::AsyncFileDialog::new().pick_file().await {
+            Some(chosen) => chosen.path().to_owned(),
+            None => return Ok(None),
+        },
+    };
+    let made = tokio::task::spawn_blocking(move || make(&path).map(Some));
+    made.await.unwrap_or_else(|_| Err(Failure::new(stumbled)))
 }
 
-/// What a code in a picture says: in that file, or in one that is chosen. `None` when none was.
+/// What a code in a picture says. `None` when no file was chosen.
 pub(super) async fn code(path: Option<PathBuf>) -> Result<Option<String>, Failure> {
-    let path = match path {
-        Some(path) => path,
-        None => match file().await {
-            Some(path) => path,
-            None => return Ok(None),
-        },
-    };
-    let read = tokio::task::spawn_blocking(move || {
-        let bytes = read(&path, "picture-bad")?;
-        pictures::code_in(&bytes).map_err(Undrawable::from)?.map(Some).ok_or(Failure::new("code-none"))
-    });
-    read.await.unwrap_or_else(|_| Err(Failure::new("picture-bad")))
+    of_file(path, "picture-bad", |path| code_in(&read(path, "picture-bad")?)).await
 }
 
-/// Bridges: in that file, or in one that is chosen, as lines or as a picture of a code. `None` when none was.
+/// Bridges, as lines or as a picture of a code. `None` when no file was chosen.
 pub(super) async fn bridges(path: Option<PathBuf>) -> Result<Option<Vec<BridgeLine>>, Failure> {
-    let path = match path {
-        Some(path) => path,
-        None => match file().await {
-            Some(path) => path,
-            None => return Ok(None),
-        },
-    };
-    let read = tokio::task::spawn_blocking(move || {
-        let bytes = read(&path, "bridges-none")?;
+    let make = |path: &Path| {
+        let bytes = read(path, "bridges-none")?;
         let text = match images::look(&bytes) {
-            Some(_) => pictures::code_in(&bytes).map_err(Undrawable::from)?.ok_or(Failure::new("code-none"))?,
+            Some(_) => code_in(&bytes)?,
             None => String::from_utf8(bytes).map_err(|_| Failure::new("bridges-none"))?,
         };
-        network::lines(&text).map(Some)
-    });
-    read.await.unwrap_or_else(|_| Err(Failure::new("bridges-none")))
+        network::lines(&text)
+    };
+    of_file(path, "bridges-none", make).await
+}
+
+/// A picture to show oneself by. `None` when no file was chosen.
+pub(super) async fn face(path: Option<PathBuf>) -> Result<Option<FaceSource>, Failure> {
+    let make = |path: &Path| {
+        let bytes = face::source(path)?;
+        let drawn = picture::draw(&bytes, Scale::Small).map_err(|_| Failure::new("portrait-bad"))?;
+        Ok(FaceSource { bytes: Arc::new(bytes), drawn })
+    };
+    of_file(path, "portrait-bad", make).await
+}
+
+fn code_in(picture: &[u8]) -> Result<String, Failure> {
+    pictures::code_in(picture).map_err(Undrawable::from)?.ok_or(Failure::new("code-none"))
 }
 
 /// Nobody waits for a pipe, and nothing is read that is larger than any picture that is shown.
@@ -72,23 +80,6 @@ fn read(path: &Path, too_large: &'static str) -> Result<Vec<u8>, Failure> {
         return Err(Failure::new(too_large));
     }
     std::fs::read(path).map_err(|error| Failure::unreadable(&error))
-}
-
-/// A picture to show oneself by: in that file, or in one that is chosen. `None` when none was.
-pub(super) async fn face(path: Option<PathBuf>) -> Result<Option<FaceSource>, Failure> {
-    let path = match path {
-        Some(path) => path,
-        None => match file().await {
-            Some(path) => path,
-            None => return Ok(None),
-        },
-    };
-    let read = tokio::task::spawn_blocking(move || {
-        let bytes = face::source(&path)?;
-        let drawn = picture::draw(&bytes, Scale::Small).map_err(|_| Failure::new("portrait-bad"))?;
-        Ok(Some(FaceSource { bytes: Arc::new(bytes), drawn }))
-    });
-    read.await.unwrap_or_else(|_| Err(Failure::new("portrait-bad")))
 }
 
 /// The picture in the clipboard, packed to be sent. `None` when there is none, or words are: they were pasted as words.
