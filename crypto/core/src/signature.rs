@@ -22,10 +22,21 @@ pub const SIGNATURE_BYTES: usize = ED25519_SIGNATURE_BYTES + 4627;
 #[error("the signature does not verify")]
 pub struct BadSignature;
 
-/// Two signing keys. Wiped when dropped; `Debug` shows nothing of them.
+/// Bytes of stack that are overwritten once keys are made: more than making them takes.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// Two signing keys. Wiped when dropped; `Debug` shows nothing of them. They stay where they are in memory when this is moved, because a
+/// move leaves the bytes behind.
 pub struct SigningKey {
-    ed25519: ed25519_dalek::SigningKey,
-    ml_dsa: ml_dsa::SigningKey<MlDsa87>,
+    ed25519: Box<ed25519_dalek::SigningKey>,
+    ml_dsa: Box<ml_dsa::SigningKey<MlDsa87>>,
+}
+
+/// Overwrites what lies below on the stack.
+#[inline(never)]
+fn sweep_stack() {
+    let mut below = [0_u8; STACK_BYTES];
+    std::hint::black_box(&mut below);
 }
 
 impl SigningKey {
@@ -38,13 +49,21 @@ impl SigningKey {
 
     /// The keys of a seed: 32 bytes for Ed25519, 32 for ML-DSA-87 (the seed of FIPS 204, algorithm 6).
     pub fn from_seed(seed: &[u8; SEED_BYTES]) -> Self {
+        let made = Self::make(seed);
+        sweep_stack();
+        made
+    }
+
+    /// Apart, so that all that making the keys leaves on the stack lies below whoever sweeps it.
+    #[inline(never)]
+    fn make(seed: &[u8; SEED_BYTES]) -> Self {
         let (mut ed25519, mut ml_dsa) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
         let (first, second) = seed.split_at(32);
         ed25519.copy_from_slice(first);
         ml_dsa.copy_from_slice(second);
         Self {
-            ed25519: ed25519_dalek::SigningKey::from_bytes(&ed25519),
-            ml_dsa: ml_dsa::SigningKey::from_seed((&*ml_dsa).into()),
+            ed25519: Box::new(ed25519_dalek::SigningKey::from_bytes(&ed25519)),
+            ml_dsa: Box::new(ml_dsa::SigningKey::from_seed((&*ml_dsa).into())),
         }
     }
 
@@ -59,7 +78,7 @@ impl SigningKey {
 
     /// The keys that verify.
     pub fn verifying_key(&self) -> VerifyingKey {
-        VerifyingKey { ed25519: self.ed25519.verifying_key(), ml_dsa: ml_dsa::Keypair::verifying_key(&self.ml_dsa) }
+        VerifyingKey { ed25519: self.ed25519.verifying_key(), ml_dsa: ml_dsa::Keypair::verifying_key(&*self.ml_dsa) }
     }
 
     /// Signs with both keys: Ed25519 over `le64(|domain|) || domain || message`, ML-DSA-87 (deterministic) over
