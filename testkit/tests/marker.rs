@@ -26,6 +26,8 @@ use zeroize::Zeroizing;
 /// The folder that the process works in. Nothing else sets it.
 const WORKS_IN: &str = "ENDTOEND_TEST_WORKS_IN";
 const MASK: u8 = 0xa5;
+/// Between two looks at what is waited for.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What a marker stands in.
 const PLACES: [&str; 10] =
@@ -57,9 +59,21 @@ fn stage(name: &str) {
 }
 
 async fn until_settled(engine: &EngineHandle, id: MessageId) {
-    while engine.find(id).await.expect("read").expect("it is there").state == MessageState::Queued {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let settles = async {
+        while engine.find(id).await.expect("read").expect("it is there").state == MessageState::Queued {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, settles).await.expect("the server takes it");
+}
+
+async fn until_something_comes(engine: &EngineHandle, from: &Handle) {
+    let comes = async {
+        while engine.unread(Some(from.clone()), 1).await.expect("read").is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, comes).await.expect("something comes");
 }
 
 #[test]
@@ -119,9 +133,7 @@ async fn works_in(folder: &Path) {
             "file-content" => {}
             // Bob says it.
             "answer" => {
-                while handle.unread(Some(bob.clone()), 1).await.expect("read").is_empty() {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
+                until_something_comes(&handle, &bob).await;
                 let unread = handle.unread(Some(bob.clone()), 9).await.expect("read");
                 handle.mark_shown(unread.iter().map(|message| message.seq).collect()).await.expect("shown");
             }

@@ -226,7 +226,7 @@ pub(crate) enum Command {
     /// Show or change how this account shows itself to those whom it has accepted, or how one of them does
     #[command(visible_alias = "profile")]
     Face(Face),
-    /// List the conversations; keep one above the others, or tell nobody of its messages
+    /// List the conversations; keep one above the others, tell nobody of its messages, or remove it
     Conversations(Conversations),
     /// Show, keep or drop what was begun for somebody and not sent; without `--with` list all of it
     Draft(Draft),
