@@ -51,7 +51,7 @@ test: setup ## every check and every test
 	scripts/s3-server
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	$(CARGO) build --locked --workspace --bins --tests
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --no-fail-fast
 
 bench: setup ## figures, printed and not judged: constructions against primitives, then what `make load` does
 	$(CARGO) bench --locked --workspace --bench envelope --bench channel --bench primitives --bench allocations
