@@ -4,12 +4,12 @@
 use iced::advanced::layout::{self, Layout};
 use iced::advanced::widget::{Operation, Tree, Widget, tree};
 use iced::advanced::{Clipboard, Shell, mouse, overlay, renderer};
+use iced::keyboard::Modifiers;
 use iced::keyboard::key::Named;
-use iced::keyboard::{self, Key, Modifiers};
 use iced::overlay::menu::{self, Menu};
 use iced::{Element, Event, Length, Padding, Rectangle, Renderer, Size, Theme, Vector, widget};
 
-use super::{State as Focus, presses, ring};
+use super::{State as Focus, is_held, named, presses, ring};
 use crate::theme::styles;
 
 /// Around the words, in logical pixels.
@@ -68,18 +68,18 @@ enum Deed {
 }
 
 /// What a key does to a menu of so many that is open at one of them, or that is closed.
-fn deed(key: Key<&str>, modifiers: Modifiers, open: Option<Option<usize>>, count: usize) -> Option<Deed> {
+fn deed(key: Named, modifiers: Modifiers, open: Option<Option<usize>>, count: usize) -> Option<Deed> {
     let last = count.saturating_sub(1);
     match (key, open) {
-        (Key::Named(Named::ArrowDown | Named::ArrowUp), None) if modifiers.is_empty() => Some(Deed::Open),
-        (key, None) if presses(&key, modifiers) => Some(Deed::Open),
+        (Named::ArrowDown | Named::ArrowUp, None) if modifiers.is_empty() => Some(Deed::Open),
+        (key, None) if presses(key, modifiers) => Some(Deed::Open),
         (_, None) => None,
-        (key, Some(_)) if presses(&key, modifiers) => Some(Deed::Take),
-        (Key::Named(Named::ArrowDown), Some(at)) => Some(Deed::Go(at.map_or(0, |at| (at + 1).min(last)))),
-        (Key::Named(Named::ArrowUp), Some(at)) => Some(Deed::Go(at.map_or(last, |at| at.saturating_sub(1)))),
-        (Key::Named(Named::Home), Some(_)) => Some(Deed::Go(0)),
-        (Key::Named(Named::End), Some(_)) => Some(Deed::Go(last)),
-        (Key::Named(Named::Escape), Some(_)) => Some(Deed::Close),
+        (key, Some(_)) if presses(key, modifiers) => Some(Deed::Take),
+        (Named::ArrowDown, Some(at)) => Some(Deed::Go(at.map_or(0, |at| (at + 1).min(last)))),
+        (Named::ArrowUp, Some(at)) => Some(Deed::Go(at.map_or(last, |at| at.saturating_sub(1)))),
+        (Named::Home, Some(_)) => Some(Deed::Go(0)),
+        (Named::End, Some(_)) => Some(Deed::Go(last)),
+        (Named::Escape, Some(_)) => Some(Deed::Close),
         (_, Some(_)) => None,
     }
 }
@@ -87,10 +87,12 @@ fn deed(key: Key<&str>, modifiers: Modifiers, open: Option<Option<usize>>, count
 impl<T: Clone + 'static, Message> Choice<'_, T, Message> {
     /// A key, while this has the keyboard. Tab leaves, and closes.
     fn key(&self, state: &mut State<T>, event: &Event, shell: &mut Shell<'_, Message>) {
-        let Event::Keyboard(keyboard::Event::KeyPressed { key, modifiers, .. }) = event else { return };
+        let Some((key, modifiers)) = named(event) else { return };
         let open = state.open.then_some(state.at);
-        let Some(deed) = deed(key.as_ref(), *modifiers, open, self.all.len()) else {
-            state.open &= !matches!(key, Key::Named(Named::Tab));
+        let Some(deed) =
+            deed(key, modifiers, open, self.all.len()).filter(|_| !presses(key, modifiers) || !is_held(event))
+        else {
+            state.open &= key != Named::Tab;
             return;
         };
         match deed {
@@ -250,7 +252,7 @@ mod tests {
 
     #[test]
     fn keys_go_through_a_menu_and_others_are_the_windows() {
-        let press = |named, open| deed(Key::Named(named), Modifiers::empty(), open, 3);
+        let press = |named, open| deed(named, Modifiers::empty(), open, 3);
         for opens in [Named::Enter, Named::Space, Named::ArrowDown] {
             assert_eq!(press(opens, None), Some(Deed::Open));
         }
@@ -260,7 +262,7 @@ mod tests {
         assert_eq!(press(Named::End, Some(None)), Some(Deed::Go(2)));
         assert_eq!(press(Named::Escape, Some(Some(1))), Some(Deed::Close));
         assert_eq!(press(Named::Enter, Some(Some(1))), Some(Deed::Take));
-        let with_control = deed(Key::Character("k"), Modifiers::CTRL, Some(Some(1)), 3);
+        let with_control = deed(Named::F1, Modifiers::CTRL, Some(Some(1)), 3);
         assert_eq!(with_control, None);
     }
 }

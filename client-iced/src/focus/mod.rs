@@ -57,6 +57,9 @@ impl Focusable for State {
     }
 }
 
+/// What is made of a key.
+type Made<'a, Message> = Box<dyn Fn(Named, Modifiers) -> Option<Message> + 'a>;
+
 /// What keys are for something.
 enum Keys<'a, Message> {
     /// Nothing at present.
@@ -64,7 +67,7 @@ enum Keys<'a, Message> {
     /// Enter and the space bar press it.
     Press(Message),
     /// As this says.
-    Made(Box<dyn Fn(Key<&str>, Modifiers) -> Option<Message> + 'a>),
+    Made(Made<'a, Message>),
 }
 
 /// Something that can have the keyboard.
@@ -87,7 +90,7 @@ impl<'a, Message> Stop<'a, Message> {
     }
 
     /// Keys say what this makes of them; others go on to the window.
-    pub fn keys(self, keys: impl Fn(Key<&str>, Modifiers) -> Option<Message> + 'a) -> Self {
+    pub fn keys(self, keys: impl Fn(Named, Modifiers) -> Option<Message> + 'a) -> Self {
         Self { keys: Keys::Made(Box::new(keys)), ..self }
     }
 
@@ -106,9 +109,24 @@ impl<'a, Message> Stop<'a, Message> {
     }
 }
 
+/// The key of that name which an event presses, if any, and what is held with it.
+fn named(event: &Event) -> Option<(Named, Modifiers)> {
+    let Event::Keyboard(keyboard::Event::KeyPressed { key, modifiers, .. }) = event else { return None };
+    match key.as_ref() {
+        Key::Named(named) => Some((named, *modifiers)),
+        Key::Character(" ") => Some((Named::Space, *modifiers)),
+        Key::Character(_) | Key::Unidentified => None,
+    }
+}
+
 /// Whether this key presses what has the keyboard.
-fn presses(key: &Key<&str>, modifiers: Modifiers) -> bool {
-    modifiers.is_empty() && matches!(key, Key::Named(Named::Enter | Named::Space) | Key::Character(" "))
+fn presses(key: Named, modifiers: Modifiers) -> bool {
+    modifiers.is_empty() && matches!(key, Named::Enter | Named::Space)
+}
+
+/// Held, a key would press what comes in the place of what it has pressed.
+const fn is_held(event: &Event) -> bool {
+    matches!(event, Event::Keyboard(keyboard::Event::KeyPressed { repeat: true, .. }))
 }
 
 /// Finds a container, and where it is shown.
@@ -160,16 +178,12 @@ fn ring(renderer: &mut Renderer, theme: &Theme, around: Rectangle, viewport: &Re
 impl<Message: Clone> Stop<'_, Message> {
     /// What a key says here, and whether it is one of ours at all.
     fn answer(&self, event: &Event) -> (Option<Message>, bool) {
-        let Event::Keyboard(keyboard::Event::KeyPressed { key, modifiers, repeat, .. }) = event else {
-            return (None, false);
-        };
+        let Some((key, modifiers)) = named(event) else { return (None, false) };
         match &self.keys {
-            Keys::None => (None, false),
-            // Held, it would press what comes in the place of this.
-            Keys::Press(message) if presses(&key.as_ref(), *modifiers) => ((!repeat).then(|| message.clone()), true),
-            Keys::Press(_) => (None, false),
+            Keys::Press(message) if presses(key, modifiers) => ((!is_held(event)).then(|| message.clone()), true),
+            Keys::None | Keys::Press(_) => (None, false),
             Keys::Made(made) => {
-                let message = made(key.as_ref(), *modifiers);
+                let message = made(key, modifiers);
                 let ours = message.is_some();
                 (message, ours)
             }

@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use iced::keyboard::Key;
 use iced::keyboard::key::Named;
 use iced::{Element, widget};
 
@@ -24,7 +23,7 @@ pub fn switch<'a, Message: Clone + 'a>(on: bool, chosen: impl Fn(bool) -> Messag
 /// One of several that [`one_of`] stands around.
 pub fn radio<'a, Message: Clone + 'a>(words: String, chosen: bool, message: Message) -> Element<'a, Message> {
     #[expect(clippy::disallowed_methods, reason = "keys are given to it by what stands around it")]
-    let inner = widget::radio(words, true, Some(chosen), move |_| message.clone());
+    let inner = widget::radio(words, true, Some(chosen), move |_| message);
     inner.size(18).text_size(size::BODY).spacing(10).style(styles::one_of).into()
 }
 
@@ -36,23 +35,23 @@ pub fn one_of<'a, Message: Clone + 'a>(
 ) -> Stop<'a, Message> {
     stop(content).keys(move |key, modifiers| match key {
         _ if !modifiers.is_empty() => None,
-        Key::Named(Named::ArrowUp | Named::ArrowLeft) => before.clone(),
-        Key::Named(Named::ArrowDown | Named::ArrowRight) => next.clone(),
+        Named::ArrowUp | Named::ArrowLeft => before.clone(),
+        Named::ArrowDown | Named::ArrowRight => next.clone(),
         _ => None,
     })
 }
 
 /// Where an arrow, a page key or an end takes a slider.
-fn slid(key: Key<&str>, range: &RangeInclusive<u16>, now: u16) -> Option<u16> {
+fn slid(key: Named, range: &RangeInclusive<u16>, now: u16) -> Option<u16> {
     let (start, end) = (*range.start(), *range.end());
     let [step, page] = STEPS.map(|steps| (end.saturating_sub(start) / steps).max(1));
     let to = match key {
-        Key::Named(Named::ArrowLeft | Named::ArrowDown) => now.saturating_sub(step),
-        Key::Named(Named::ArrowRight | Named::ArrowUp) => now.saturating_add(step),
-        Key::Named(Named::PageDown) => now.saturating_sub(page),
-        Key::Named(Named::PageUp) => now.saturating_add(page),
-        Key::Named(Named::Home) => start,
-        Key::Named(Named::End) => end,
+        Named::ArrowLeft | Named::ArrowDown => now.saturating_sub(step),
+        Named::ArrowRight | Named::ArrowUp => now.saturating_add(step),
+        Named::PageDown => now.saturating_sub(page),
+        Named::PageUp => now.saturating_add(page),
+        Named::Home => start,
+        Named::End => end,
         _ => return None,
     };
     Some(to.clamp(start, end.max(start)))
@@ -75,12 +74,12 @@ mod tests {
 
     #[test]
     fn keys_take_a_slider_from_one_end_to_the_other_and_no_further() {
-        let slid = |named, now| slid(Key::Named(named), &(200..=1_000), now);
+        let slid = |named, now| slid(named, &(200..=1_000), now);
         assert_eq!(slid(Named::ArrowRight, 200), Some(216));
         assert_eq!(slid(Named::PageDown, 600), Some(520));
         assert_eq!([slid(Named::ArrowLeft, 205), slid(Named::PageUp, 990)], [Some(200), Some(1_000)]);
         assert_eq!([slid(Named::Home, 600), slid(Named::End, 600)], [Some(200), Some(1_000)]);
         assert_eq!(slid(Named::Tab, 600), None);
-        assert_eq!(super::slid(Key::Named(Named::ArrowUp), &(0..=3), 0), Some(1), "never less than one");
+        assert_eq!(super::slid(Named::ArrowUp, &(0..=3), 0), Some(1), "never less than one");
     }
 }

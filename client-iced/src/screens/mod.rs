@@ -16,4 +16,6 @@ mod snapshots_over;
 mod snapshots_scripts;
 #[cfg(test)]
 mod snapshots_sizes;
+#[cfg(test)]
+mod tests_reach;
 pub mod unlock;

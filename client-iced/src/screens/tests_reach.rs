@@ -1,22 +1,35 @@
 //! Keys get at everything that can be pressed, on every page, and say what a press says there.
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use iced::advanced::widget::operation::Focusable;
+use iced::advanced::widget::operation::{Focusable, Scrollable};
 use iced::advanced::widget::{Id, Operation};
 use iced::keyboard::key::Named;
 use iced::keyboard::{Key, Modifiers};
-use iced::{Point, Rectangle, Size};
+use iced::{Point, Rectangle, Size, Vector};
 
+use endtoend_client::database::{Direction, Settings, StoredMessage};
+use endtoend_client::files::Source;
+
+use super::home::settings::{self, Grave, Section};
+use super::home::{self, ChatMessage, picker};
+use super::network::{self, Kind};
 use super::snapshots::{self, CARD, WINDOW};
+use super::snapshots::{at_home, first, news};
+use super::snapshots_over::{self, in_chat, of};
+use super::{first_run, unlock};
 use crate::action::Action;
-use crate::app::{App, Hand, Message};
+use crate::app::{App, Hand, Message, Screen};
+use crate::failure::Failure;
 use crate::focus::walk;
+use crate::order::{News, Step};
 use crate::preferences::Appearance;
+use crate::said::{Piece, pieces};
+use crate::testing::{handle, server};
 use crate::testing_glass::{Glass, pressed};
-use crate::theme::{Colors, REGULAR, fonts, size};
+use crate::theme::{Colors, REGULAR, fonts};
+use crate::ui::id;
 
 /// Between two places that are tried, in logical pixels: less than anything that can be pressed is wide or high.
 const STEP: f32 = 9.0;
@@ -27,44 +40,47 @@ const STOPS_MAX: usize = 80;
 pub(super) struct Fingers {
     pub(super) app: App,
     glass: Glass,
+    first: Option<usize>,
 }
 
-/// Where the keyboard is: as it lies, and as it is seen.
-struct Here(Arc<Mutex<Option<Rectangle>>>, iced::Vector, iced::Vector);
+/// Which of all stops has the keyboard, and where it is seen.
+type Found = Arc<Mutex<Option<(usize, Rectangle)>>>;
+
+/// Finds that.
+#[derive(Default)]
+struct Here {
+    found: Found,
+    count: usize,
+    moved: Vector,
+    entering: Vector,
+}
 
 impl Operation for Here {
     fn traverse(&mut self, operate: &mut dyn FnMut(&mut dyn Operation)) {
-        let before = self.1;
-        self.1 = before + std::mem::take(&mut self.2);
+        let before = self.moved;
+        self.moved = before + std::mem::take(&mut self.entering);
         operate(self);
-        self.1 = before;
+        self.moved = before;
     }
 
-    fn scrollable(
-        &mut self,
-        _: Option<&Id>,
-        _: Rectangle,
-        _: Rectangle,
-        translation: iced::Vector,
-        _: &mut dyn iced::advanced::widget::operation::Scrollable,
-    ) {
-        self.2 = translation;
+    fn scrollable(&mut self, _: Option<&Id>, _: Rectangle, _: Rectangle, moved: Vector, _: &mut dyn Scrollable) {
+        self.entering = moved;
     }
 
     fn focusable(&mut self, _: Option<&Id>, bounds: Rectangle, state: &mut dyn Focusable) {
         if state.is_focused() {
-            let before = self.0.lock().unwrap().replace(bounds - self.1);
+            let before = self.found.lock().unwrap().replace((self.count, bounds - self.moved));
             assert_eq!(before, None, "two have the keyboard");
         }
+        self.count += 1;
     }
-
-    fn custom(&mut self, _: Option<&Id>, _: Rectangle, _: &mut dyn Any) {}
 }
 
 impl Fingers {
     pub(super) fn new(app: App, size: (f32, f32)) -> Self {
         fonts::install_for_pictures();
-        let mut fingers = Self { app, glass: Glass::new(Size::from(size), REGULAR, size::BODY) };
+        let mut fingers =
+            Self { app, glass: Glass::new(Size::from(size), REGULAR, crate::theme::size::BODY), first: None };
         fingers.happens(Message::Active(Hand::Keys));
         fingers
     }
@@ -90,18 +106,18 @@ impl Fingers {
         }
     }
 
-    /// What a key says, without its being so.
-    fn would_say(&mut self, key: Named) -> Vec<String> {
+    /// What a key says, without its being so; and whether something takes it.
+    fn would_say(&mut self, key: Named) -> (String, bool) {
         let event = pressed(Key::Named(key), Modifiers::empty());
-        let (said, _) = self.glass.happen(self.app.view(), &[event]);
-        said.iter().map(|said| format!("{said:?}")).collect()
+        let (said, taken) = self.glass.happen(self.app.view(), &[event]);
+        (format!("{said:?}"), taken)
     }
 
     /// A key is pressed; what came of it, and whether something took it.
-    pub(super) fn press(&mut self, key: Named, modifiers: Modifiers) -> (Vec<String>, bool) {
+    pub(super) fn press(&mut self, key: Named, modifiers: Modifiers) -> (String, bool) {
         let event = pressed(Key::Named(key), modifiers);
         let (said, taken) = self.glass.happen(self.app.view(), &[event]);
-        let words = said.iter().map(|said| format!("{said:?}")).collect();
+        let words = format!("{said:?}");
         said.into_iter().for_each(|said| self.happens(said));
         if !taken {
             self.happens(Message::Key(Key::Named(key), modifiers));
@@ -113,11 +129,10 @@ impl Fingers {
         self.press(Named::Tab, Modifiers::empty());
     }
 
-    /// Where the keyboard is, as it is seen.
-    pub(super) fn here(&mut self) -> Option<Rectangle> {
-        let found = Arc::new(Mutex::new(None));
-        let zero = iced::Vector::ZERO;
-        self.glass.operate(self.app.view(), Here(Arc::clone(&found), zero, zero));
+    /// Which stop has the keyboard, and where that is seen.
+    pub(super) fn here(&mut self) -> Option<(usize, Rectangle)> {
+        let found = Found::default();
+        self.glass.operate(self.app.view(), Here { found: Arc::clone(&found), ..Here::default() });
         let found = *found.lock().unwrap();
         found
     }
@@ -137,27 +152,26 @@ impl Fingers {
         found.into_iter().map(|(place, said)| (format!("{said:?}"), place)).collect()
     }
 
-    /// Goes once around with Tab: what each stop says to the keys that press and choose, and whether it is seen.
-    fn around(&mut self, size: (f32, f32), said: &mut BTreeSet<String>) {
-        let mut known: Vec<Rectangle> = Vec::new();
-        for _ in 0..STOPS_MAX {
+    /// Goes once around with Tab, and calls this at each stop. Everything that has the keyboard is before the eyes.
+    fn around(&mut self, size: (f32, f32), mut at: impl FnMut(&mut Self, Rectangle)) {
+        for stop in 0..STOPS_MAX {
             self.tab();
-            let Some(here) = self.here() else { return };
-            let window = Rectangle::with_size(Size::from(size)).expand(1.0);
-            assert!(here.intersects(&window), "what has the keyboard is out of sight: {here:?}");
-            self.ring_is_seen(here, size);
-            for key in [Named::Enter, Named::Space] {
-                said.extend(self.would_say(key).into_iter().map(|said| format!("[{said}]")));
-            }
-            if known.first() == Some(&here) && known.len() > 1 {
+            let Some((number, here)) = self.here() else { return };
+            if stop > 0 && Some(number) == self.first {
                 return;
             }
-            known.push(here);
+            if stop == 0 {
+                self.first = Some(number);
+            }
+            let window = Rectangle::with_size(Size::from(size)).expand(1.0);
+            assert!(here.intersects(&window), "what has the keyboard is out of sight: {here:?}");
+            at(self, here);
         }
+        panic!("keys go round without an end");
     }
 
     /// Something of the accent's colour is around what has the keyboard, or within its edge.
-    fn ring_is_seen(&mut self, here: Rectangle, (width, height): (f32, f32)) {
+    fn shows_a_ring(&mut self, here: Rectangle, (width, height): (f32, f32)) {
         let accent = Colors::of(&self.app.theme()).accent.into_rgba8();
         let picture = self.picture();
         let window = Rectangle::with_size(Size::new(width, height));
@@ -171,45 +185,270 @@ impl Fingers {
     }
 }
 
-/// A page: what it is called, how large its window is, and how one gets there.
+/// A page: how large its window is, how one gets there, and which keys lead through it beside Tab.
 struct Page {
-    name: &'static str,
     size: (f32, f32),
-    app: fn() -> App,
+    profile: bool,
+    told: fn() -> Vec<Message>,
+    /// Messages of an open conversation.
+    said: fn() -> Vec<StoredMessage>,
+    /// Where keys are at first.
+    field: Option<&'static str>,
+    /// Keys that lead on from there, which the field does not take.
+    keys: &'static [Named],
+    /// Only what says something with this in it: the keys of the rest are another page's.
+    only: &'static str,
 }
 
-/// What keys say on this page, in every place that they get to.
-fn said_by_keys(page: &Page) -> BTreeSet<String> {
-    let begin = || Fingers::new((page.app)(), page.size);
-    let mut said = BTreeSet::new();
-    begin().around(page.size, &mut said);
-    // In each stop, what arrows lead to.
-    let mut stops = 0;
-    let mut fingers = begin();
-    let mut first = None;
-    while stops < STOPS_MAX {
-        fingers.tab();
-        let here = fingers.here();
-        if here.is_none() || (stops > 0 && here == first) {
-            break;
-        }
-        first = first.or(here);
-        stops += 1;
+impl Page {
+    const fn new(size: (f32, f32), profile: bool, told: fn() -> Vec<Message>) -> Self {
+        Self { size, profile, told, said: Vec::new, field: None, keys: &[], only: "" }
     }
-    for stop in 1..=stops {
-        for arrow in [Named::ArrowDown, Named::ArrowRight, Named::ArrowUp, Named::ArrowLeft] {
-            let mut fingers = begin();
-            (0..stop).for_each(|_| fingers.tab());
-            for _ in 0..12 {
-                let (words, taken) = fingers.press(arrow, Modifiers::empty());
-                said.extend(words.iter().map(|words| format!("[{words}]")));
-                let pressed = fingers.would_say(Named::Enter);
-                said.extend(pressed.iter().map(|words| format!("[{words}]")));
-                if words.is_empty() && !taken && pressed.is_empty() {
-                    break;
+
+    /// Of the way to an account.
+    const fn first(told: fn() -> Vec<Message>) -> Self {
+        Self::new(CARD, false, told)
+    }
+
+    /// Of the main window, where nothing is open yet.
+    const fn home(told: fn() -> Vec<Message>) -> Self {
+        Self::new(WINDOW, true, told)
+    }
+
+    /// With bob's conversation open.
+    const fn talking(said: fn() -> Vec<StoredMessage>, told: fn() -> Vec<Message>) -> Self {
+        Self { said, ..Self::new(WINDOW, true, told) }
+    }
+
+    fn begin(&self) -> Fingers {
+        let mut app = snapshots::app(Appearance::Light, self.profile);
+        let said = (self.said)();
+        match (self.profile, said.is_empty()) {
+            (true, false) => app = snapshots::talking(app, snapshots::people(), self.size, &said),
+            _ => snapshots::tell(&mut app, [Message::Resized(self.size.0, self.size.1)]),
+        }
+        let mut fingers = Fingers::new(app, self.size);
+        (self.told)().into_iter().for_each(|message| fingers.happens(message));
+        if let Some(field) = self.field {
+            fingers.glass.operate(fingers.app.view(), walk::walk(walk::Way::To(field)));
+        }
+        fingers
+    }
+
+    /// Everything that keys say here, and where they get to.
+    fn by_keys(&self) -> (BTreeSet<String>, Vec<Rectangle>) {
+        let (mut said, mut stops, mut led) = (BTreeSet::new(), Vec::new(), Vec::new());
+        if self.field.is_none() {
+            self.begin().around(self.size, |fingers, here| {
+                fingers.shows_a_ring(here, self.size);
+                stops.push(here);
+                said.extend([Named::Enter, Named::Space].map(|key| fingers.would_say(key).0));
+                let leads = |fingers: &mut Fingers, key| fingers.would_say(key).1;
+                for pair in [[Named::ArrowDown, Named::ArrowUp], [Named::ArrowRight, Named::ArrowLeft]] {
+                    if pair.into_iter().any(|key| leads(fingers, key)) {
+                        led.push((stops.len(), pair));
+                    }
                 }
+            });
+        }
+        for (stop, pair) in led {
+            let mut fingers = self.begin();
+            (0..stop).for_each(|_| fingers.tab());
+            // There, back, and there again: what was chosen at first is chosen once more.
+            for key in pair.into_iter().chain(pair).take(3).flat_map(|key| [key; 10]) {
+                said.insert(fingers.press(key, Modifiers::empty()).0);
+                said.insert(fingers.would_say(Named::Enter).0);
             }
         }
+        let mut fingers = self.begin();
+        for key in self.keys.iter().flat_map(|key| [*key; 50]) {
+            said.insert(fingers.would_say(Named::Enter).0);
+            fingers.press(key, Modifiers::empty());
+        }
+        for _ in 0..(self.said)().len() {
+            fingers.press(Named::ArrowUp, Modifiers::CTRL);
+            let Screen::Home(home) = &fingers.app.screen else { break };
+            let chosen = home.chosen().map(|of| snapshots::at_home(home::Message::Chat(ChatMessage::Choose(Some(of)))));
+            said.extend(chosen.map(|chosen| format!("{:?}", [chosen])));
+            fingers.around(self.size, |fingers, _| {
+                said.insert(fingers.would_say(Named::Enter).0);
+            });
+            fingers.happens(Message::Key(Key::Named(Named::Tab), Modifiers::empty()));
+        }
+        (said, stops)
     }
-    said
+
+    #[track_caller]
+    fn check(&self) {
+        let touched = self.begin().touched(self.size);
+        assert!(!touched.is_empty(), "nothing can be pressed");
+        let (said, stops) = self.by_keys();
+        for (words, place) in touched.iter().filter(|(words, _)| words.contains(self.only)) {
+            // A menu says nothing before something is chosen in it.
+            let opens = words == "[]" && stops.iter().any(|stop| stop.contains(*place));
+            assert!(said.contains(words) || opens, "keys do not get at {words} at {place:?}; they say {said:#?}");
+        }
+    }
+}
+
+#[test]
+fn on_the_way_to_an_account() {
+    use first_run::{Message as M, Way};
+    fn server_given() -> Vec<Message> {
+        vec![first(M::Begin(Way::Create)), first(M::AddressEdited(server().to_string()))]
+    }
+    fn named() -> Vec<Message> {
+        let mut all = server_given();
+        all.extend([first(M::Next), first(M::HandleEdited("alice".to_owned()))]);
+        all
+    }
+    fn waiting() -> Vec<Message> {
+        let mut all = named();
+        let secret = || "stapler gravel quorum".to_owned().into();
+        all.extend([first(M::Next), first(M::PasswordEdited(secret())), first(M::AgainEdited(secret()))]);
+        all.extend([first(M::Next), news(News::Step(Step::Code("0123456789abcdef".repeat(6))))]);
+        all
+    }
+    for page in [
+        Page::first(Vec::new),
+        Page::first(|| vec![first(M::SignIn)]),
+        Page::first(|| vec![first(M::Begin(Way::Create)), news(News::Servers(vec![server()]))]),
+        Page::first(server_given),
+        Page::first(|| {
+            let mut all = server_given();
+            all.extend([first(M::ShowNetwork), first(M::Network(network::Message::Choose(Kind::Direct)))]);
+            all
+        }),
+        Page::first(|| {
+            let mut all = server_given();
+            all.extend([first(M::ShowNetwork), first(M::Network(network::Message::Choose(Kind::Tor)))]);
+            all
+        }),
+        Page::first(|| vec![first(M::Begin(Way::Restore))]),
+        Page::first(named),
+        Page::first(|| {
+            let mut all = named();
+            all.extend([first(M::Next), first(M::PasswordEdited("stapler gravel quorum".to_owned().into()))]);
+            all
+        }),
+        Page::first(waiting),
+        Page::new(CARD, true, || vec![Message::Unlock(unlock::Message::Edited("guess".to_owned().into()))]),
+    ] {
+        page.check();
+    }
+}
+
+#[test]
+fn among_conversations() {
+    for page in [
+        Page::home(snapshots::people),
+        Page::home(|| {
+            let mut all = snapshots::people();
+            all.push(at_home(home::Message::Open(handle("niko"))));
+            all
+        }),
+        Page::talking(snapshots::said, Vec::new),
+        Page::talking(snapshots::said, || vec![news(News::Failed(Failure::new("file-unreadable")))]),
+        Page::talking(snapshots_over::pictures, snapshots_over::came),
+        Page {
+            field: Some(id::COMPOSER),
+            keys: &[Named::ArrowDown],
+            only: "Named",
+            ..Page::talking(snapshots::said, || {
+                let typed = iced::widget::text_editor::Edit::Paste(":smi".to_owned().into());
+                vec![in_chat(ChatMessage::Edited(iced::widget::text_editor::Action::Edit(typed)))]
+            })
+        },
+        Page { size: (360.0, 640.0), ..Page::talking(snapshots::said, Vec::new) },
+        Page {
+            size: (1_180.0, 1_800.0),
+            only: "",
+            ..Page::talking(|| snapshots::said().split_off(8), || vec![at_home(home::Message::Panel(true))])
+        },
+    ] {
+        page.check();
+    }
+}
+
+#[test]
+fn over_a_conversation() {
+    fn link() -> Message {
+        let Some(Piece::Link(_, link)) = pieces("http://example.org/login").pop() else { panic!("no link") };
+        at_home(home::Message::Link(link))
+    }
+    let over = |told| Page::talking(|| snapshots::said().split_off(9), told);
+    for page in [
+        over(|| vec![at_home(home::Message::NewChat), at_home(home::Message::NewChatEdited("dora".to_owned()))]),
+        over(|| {
+            let chosen = ["/tmp/plans.pdf", "/tmp/tides.txt"].map(|path| Source::File(path.into())).to_vec();
+            vec![at_home(home::Message::Attach(true)), news(News::Chosen(chosen))]
+        }),
+        over(|| vec![link()]),
+        over(|| vec![at_home(home::Message::Day), at_home(home::Message::DayEdited("24.11.2026".to_owned()))]),
+        over(|| vec![at_home(home::Message::Remove)]),
+        over(|| vec![in_chat(ChatMessage::Words(of(10, Direction::In)))]),
+        over(|| vec![at_home(home::Message::Sheet(true))]),
+        Page::talking(snapshots_over::pictures, || {
+            let mut all = snapshots_over::came();
+            all.push(in_chat(ChatMessage::OpenPicture(of(2, Direction::In))));
+            all
+        }),
+        Page {
+            field: Some(id::PALETTE),
+            keys: &[Named::ArrowDown],
+            ..over(|| vec![at_home(home::Message::Palette(true))])
+        },
+        Page {
+            field: Some(id::PICKER),
+            keys: &[Named::Tab],
+            only: "Picked",
+            ..over(|| vec![at_home(home::Message::Pick(Some(picker::Purpose::Write)))])
+        },
+    ] {
+        page.check();
+    }
+}
+
+#[test]
+fn in_the_settings() {
+    use settings::Message as M;
+    const SIZE: (f32, f32) = (900.0, 1_200.0);
+    fn setting(message: M) -> Message {
+        at_home(home::Message::Setting(message))
+    }
+    fn show(section: Section) -> Vec<Message> {
+        let mut all = snapshots::people();
+        all.extend([
+            Message::Resized(SIZE.0, SIZE.1),
+            at_home(home::Message::Settings(true)),
+            setting(M::Show(section)),
+            news(News::Settings(Ok(Settings { receipts: true, typing: false }))),
+            news(News::LockAfter(Ok(None))),
+            news(News::OwnLink(Ok(format!("{}&handle=alice&identity={}", server(), "05".repeat(33))))),
+            news(News::NetworkChosen(Ok(Box::default()))),
+        ]);
+        all
+    }
+    for page in [
+        Page::new(SIZE, true, || show(Section::Profile)),
+        Page::new(SIZE, true, || show(Section::Devices)),
+        Page::new(SIZE, true, || show(Section::Privacy)),
+        Page::new(SIZE, true, || show(Section::Network)),
+        Page::new(SIZE, true, || show(Section::Notices)),
+        Page::new(SIZE, true, || show(Section::Appearance)),
+        Page::new(SIZE, true, || show(Section::Storage)),
+        Page::new(SIZE, true, || show(Section::About)),
+        Page::new(SIZE, true, || {
+            let mut all = show(Section::Storage);
+            all.push(setting(M::Ask(Some(Grave::Export))));
+            all
+        }),
+        Page::new((360.0, 640.0), true, || {
+            let mut all = show(Section::Appearance);
+            all.push(Message::Resized(360.0, 640.0));
+            all
+        }),
+    ] {
+        page.check();
+    }
 }

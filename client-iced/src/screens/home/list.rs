@@ -4,8 +4,8 @@ use endtoend_client::database::{Body, Conversation, Direction, MessageRef, Stand
 use endtoend_client::engine::ConnectionState;
 use endtoend_client::handle::Handle;
 use endtoend_client::transport::{TorState, Way};
+use iced::keyboard::Modifiers;
 use iced::keyboard::key::Named;
-use iced::keyboard::{Key, Modifiers};
 use iced::widget::{Column, column, container, row, scrollable, space, text, text_input};
 use iced::{Center, Element, Fill};
 
@@ -85,14 +85,14 @@ pub enum Step {
 }
 
 impl Step {
-    const fn of(key: Key<&str>) -> Option<Self> {
+    const fn of(key: Named) -> Option<Self> {
         Some(match key {
-            Key::Named(Named::ArrowUp) => Self::Up,
-            Key::Named(Named::ArrowDown) => Self::Down,
-            Key::Named(Named::Home) => Self::First,
-            Key::Named(Named::End) => Self::Last,
-            Key::Named(Named::PageUp) => Self::PageUp,
-            Key::Named(Named::PageDown) => Self::PageDown,
+            Named::ArrowUp => Self::Up,
+            Named::ArrowDown => Self::Down,
+            Named::Home => Self::First,
+            Named::End => Self::Last,
+            Named::PageUp => Self::PageUp,
+            Named::PageDown => Self::PageDown,
             _ => return None,
         })
     }
@@ -265,9 +265,9 @@ impl Home {
             .height(Fill)
             .width(Fill);
         // One stop, however many there are; arrow keys go on in it.
-        let keys = move |key: Key<&str>, modifiers: Modifiers| match key {
+        let keys = move |key, modifiers: Modifiers| match key {
             _ if !modifiers.is_empty() => None,
-            Key::Named(Named::Enter | Named::Space) => open.clone(),
+            Named::Enter | Named::Space => open.clone(),
             key => Step::of(key).map(Message::ListStep),
         };
         focus::stop(list).keys(keys).ringed(id::LIST_AT).into()

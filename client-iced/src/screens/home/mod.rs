@@ -227,6 +227,12 @@ impl Home {
         self.conversations.iter().filter(counted).map(|conversation| conversation.unread).sum()
     }
 
+    /// Which message is.
+    #[cfg(test)]
+    pub(crate) fn chosen(&self) -> Option<MessageRef> {
+        self.chat.as_ref()?.chosen
+    }
+
     /// The window has another width.
     pub fn resized(&mut self, width: f32) {
         self.width = width;
