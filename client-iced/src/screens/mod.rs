@@ -9,6 +9,8 @@ mod snapshots;
 #[cfg(test)]
 mod snapshots_faces;
 #[cfg(test)]
+mod snapshots_keys;
+#[cfg(test)]
 mod snapshots_network;
 #[cfg(test)]
 mod snapshots_over;

@@ -280,9 +280,11 @@ fn links<'a>(t: &Strings, said: &'a str) -> impl Iterator<Item = Element<'a, Mes
         Piece::Link(_, link) => Some(link),
         Piece::Plain(_) | Piece::Strong(_) | Piece::Struck(_) | Piece::Code(_) => None,
     });
-    links
-        .take(LINKS_MAX)
-        .map(|link| ui::plain(t.with("link-open", [("host", link.host.as_str())]), Message::Link(link)))
+    let press = |link: Link| {
+        let words = text(t.with("link-open", [("host", link.host.as_str())])).size(size::NOTE);
+        button(words).padding([5, 9]).style(styles::plain).on_press(Message::Link(link)).into()
+    };
+    links.take(LINKS_MAX).map(press)
 }
 
 fn notice_line<'a>(t: &'a Strings, chat: &'a Chat, notice: &'a Notice) -> Element<'a, Message> {

@@ -14,6 +14,8 @@ use crate::ui::{self, id};
 
 /// Of the field with bridges, in logical pixels.
 const BRIDGES_HEIGHT: f32 = 96.0;
+/// Right of a name, so that a ring around it leaves it legible.
+const RING_ROOM: iced::Padding = iced::Padding { right: 6.0, ..iced::Padding::ZERO };
 /// Of the line that shows how far something is.
 const METER: f32 = 4.0;
 
@@ -74,7 +76,7 @@ impl Form {
         let ways = Kind::ALL.into_iter().map(|kind| {
             let (name, note) = kind.words();
             let choice = focus::radio(t.get(name), kind == self.kind, on(Message::Choose(kind)));
-            let choice = container(choice).id(if kind == self.kind { id::WAY } else { name });
+            let choice = container(choice).id(if kind == self.kind { id::WAY } else { name }).padding(RING_ROOM);
             let note = container(ui::note(t.get(note))).padding(iced::Padding::default().left(28));
             column![choice, note].spacing(3).into()
         });
