@@ -19,5 +19,7 @@ mod snapshots_scripts;
 #[cfg(test)]
 mod snapshots_sizes;
 #[cfg(test)]
+mod tests_focus;
+#[cfg(test)]
 mod tests_reach;
 pub mod unlock;

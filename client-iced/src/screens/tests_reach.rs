@@ -7,7 +7,7 @@ use iced::advanced::widget::operation::{Focusable, Scrollable};
 use iced::advanced::widget::{Id, Operation};
 use iced::keyboard::key::Named;
 use iced::keyboard::{Key, Modifiers};
-use iced::{Point, Rectangle, Size, Vector};
+use iced::{Event, Point, Rectangle, Size, Vector};
 
 use endtoend_client::database::{Direction, Settings, StoredMessage};
 use endtoend_client::files::Source;
@@ -107,7 +107,7 @@ impl Fingers {
     }
 
     /// What a key says, without its being so; and whether something takes it.
-    fn would_say(&mut self, key: Named) -> (String, bool) {
+    pub(super) fn would_say(&mut self, key: Named) -> (String, bool) {
         let event = pressed(Key::Named(key), Modifiers::empty());
         let (said, taken) = self.glass.happen(self.app.view(), &[event]);
         (format!("{said:?}"), taken)
@@ -137,6 +137,12 @@ impl Fingers {
         found
     }
 
+    /// Something happens to the window, by an event of the system; what came of it, without its being so.
+    pub(super) fn happen(&mut self, event: Event) -> (String, bool) {
+        let (said, taken) = self.glass.happen(self.app.view(), &[event]);
+        (format!("{said:?}"), taken)
+    }
+
     pub(super) fn picture(&mut self) -> Vec<u8> {
         self.glass.picture(self.app.view(), &self.app.theme())
     }
@@ -153,7 +159,7 @@ impl Fingers {
     }
 
     /// Goes once around with Tab, and calls this at each stop. Everything that has the keyboard is before the eyes.
-    fn around(&mut self, size: (f32, f32), mut at: impl FnMut(&mut Self, Rectangle)) {
+    pub(super) fn around(&mut self, size: (f32, f32), mut at: impl FnMut(&mut Self, Rectangle)) {
         for stop in 0..STOPS_MAX {
             self.tab();
             let Some((number, here)) = self.here() else { return };
@@ -171,7 +177,7 @@ impl Fingers {
     }
 
     /// Something of the accent's colour is around what has the keyboard, or within its edge.
-    fn shows_a_ring(&mut self, here: Rectangle, (width, height): (f32, f32)) {
+    pub(super) fn shows_a_ring(&mut self, here: Rectangle, (width, height): (f32, f32)) {
         let accent = Colors::of(&self.app.theme()).accent.into_rgba8();
         let picture = self.picture();
         let window = Rectangle::with_size(Size::new(width, height));

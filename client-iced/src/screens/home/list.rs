@@ -50,6 +50,16 @@ impl Line<'_> {
         }
     }
 
+    fn is(&self, at: &At) -> bool {
+        match (self, at) {
+            (Line::Conversation(conversation), At::Conversation(with)) => {
+                conversation.contact.handle.as_ref() == Some(with)
+            }
+            (Line::Found(hit), At::Found(with, message)) => hit.with == *with && hit.message == *message,
+            (Line::Heading(_) | Line::Conversation(_) | Line::Found(_), _) => false,
+        }
+    }
+
     /// By which it is known from now on; `None`: it cannot be opened.
     fn at(&self) -> Option<At> {
         match self {
@@ -181,7 +191,7 @@ impl Home {
 
     /// Where keys are among these lines: where they were, else at the open conversation, else at the first.
     fn list_at(&self, lines: &[Line<'_>]) -> Option<At> {
-        let is_there = |at: &&At| lines.iter().any(|line| line.at().as_ref() == Some(*at));
+        let is_there = |at: &&At| lines.iter().any(|line| line.is(at));
         let open = self.chat.as_ref().map(|chat| At::Conversation(chat.with.clone()));
         let known = self.list_at.iter().chain(&open).find(is_there).cloned();
         known.or_else(|| lines.iter().find_map(Line::at))
@@ -242,7 +252,7 @@ impl Home {
                     Line::Conversation(conversation) => self.row(t, present, conversation),
                     Line::Found(hit) => self.found_row(t, present, hit),
                 };
-                let is_at = now.is_some() && line.at() == now;
+                let is_at = now.as_ref().is_some_and(|now| line.is(now));
                 made.push(if is_at { container(shown).id(id::LIST_AT).into() } else { container(shown).into() });
             }
             at = end;

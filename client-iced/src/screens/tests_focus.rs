@@ -1,0 +1,151 @@
+//! Where the keyboard goes when something comes, goes, or moves.
+
+use iced::keyboard::key::Named;
+use iced::keyboard::{self, Key, Modifiers};
+use iced::{Event, mouse};
+
+use super::home::settings::{self, Section};
+use super::home::{self, ChatMessage};
+use super::snapshots::{self, WINDOW, at_home, news};
+use super::snapshots_over::in_chat;
+use super::tests_reach::Fingers;
+use crate::app::{Hand, Message};
+use crate::order::News;
+use crate::preferences::Appearance;
+use crate::testing::conversation;
+use crate::testing_glass::pressed;
+
+/// With bob's conversation open, and the keyboard nowhere.
+fn talking() -> Fingers {
+    let app = snapshots::app(Appearance::Light, true);
+    Fingers::new(snapshots::talking(app, snapshots::people(), WINDOW, &snapshots::said()), WINDOW)
+}
+
+/// Tab, until a press would say something with this in it.
+fn go(fingers: &mut Fingers, words: &str) {
+    for _ in 0..40 {
+        fingers.tab();
+        if fingers.would_say(Named::Enter).0.contains(words) {
+            return;
+        }
+    }
+    panic!("Tab does not come to {words}");
+}
+
+fn plain(fingers: &mut Fingers, key: Named) {
+    fingers.press(key, Modifiers::empty());
+}
+
+#[test]
+fn a_dialog_keeps_the_keyboard_and_gives_it_back() {
+    let mut fingers = talking();
+    go(&mut fingers, "Attach(true)");
+    let before = fingers.here();
+    plain(&mut fingers, Named::Enter);
+    let card = |here: iced::Rectangle| (390.0..790.0).contains(&here.x);
+    let mut stops = 0;
+    fingers.around(WINDOW, |_, here| {
+        assert!(card(here), "out of the dialog, at {here:?}");
+        stops += 1;
+    });
+    assert!(stops >= 3, "the button, the field, and away: {stops}");
+    plain(&mut fingers, Named::Escape);
+    assert_eq!(fingers.here(), before, "where it was");
+
+    // By a shortcut, out of the field: and back into it.
+    let mut fingers = talking();
+    fingers.happens(in_chat(ChatMessage::StopMark));
+    plain(&mut fingers, Named::Escape);
+    let field = fingers.here();
+    assert!(field.is_some());
+    fingers.press(Named::F1, Modifiers::empty());
+    fingers.happens(at_home(home::Message::Sheet(true)));
+    assert_ne!(fingers.here(), field, "in the sheet");
+    plain(&mut fingers, Named::Enter);
+    assert_eq!(fingers.here(), field);
+}
+
+#[test]
+fn what_a_pointer_has_opened_takes_no_keyboard_and_a_click_takes_it_away() {
+    let mut fingers = talking();
+    go(&mut fingers, "Attach(true)");
+    fingers.happen(Event::Mouse(mouse::Event::ButtonPressed(mouse::Button::Left)));
+    assert_eq!(fingers.here(), None);
+    fingers.happens(Message::Active(Hand::Pointer));
+    fingers.happens(at_home(home::Message::Sheet(true)));
+    assert_eq!(fingers.here(), None, "no ring for somebody who clicks");
+    fingers.tab();
+    assert!(fingers.here().is_some(), "but keys begin there");
+}
+
+#[test]
+fn a_key_that_is_held_presses_once_and_keys_with_others_are_the_windows() {
+    let mut fingers = talking();
+    go(&mut fingers, "Attach(true)");
+    let Event::Keyboard(keyboard::Event::KeyPressed {
+        key, modified_key, physical_key, location, modifiers, text, ..
+    }) = pressed(Key::Named(Named::Enter), Modifiers::empty())
+    else {
+        panic!("no key")
+    };
+    let held = keyboard::Event::KeyPressed { key, modified_key, physical_key, location, modifiers, text, repeat: true };
+    assert_eq!(fingers.happen(Event::Keyboard(held)), ("[]".to_owned(), true));
+    for (key, modifiers) in [
+        (Key::Character("k".into()), Modifiers::CTRL),
+        (Key::Named(Named::Enter), Modifiers::CTRL),
+        (Key::Named(Named::Escape), Modifiers::empty()),
+        (Key::Named(Named::Tab), Modifiers::SHIFT),
+        (Key::Named(Named::ArrowUp), Modifiers::ALT),
+    ] {
+        assert_eq!(fingers.happen(pressed(key.clone(), modifiers)), ("[]".to_owned(), false), "{key:?}");
+    }
+}
+
+#[test]
+fn escape_closes_a_menu_and_nothing_else() {
+    let mut fingers = talking();
+    fingers.happens(at_home(home::Message::Settings(true)));
+    fingers.happens(at_home(home::Message::Setting(settings::Message::Show(Section::Appearance))));
+    fingers.tab();
+    fingers.tab();
+    let menu = fingers.here();
+    plain(&mut fingers, Named::Enter);
+    plain(&mut fingers, Named::ArrowDown);
+    let (said, taken) = fingers.press(Named::Escape, Modifiers::empty());
+    assert_eq!((said.as_str(), taken), ("[]", true));
+    assert_eq!(fingers.here(), menu, "still in the settings");
+    plain(&mut fingers, Named::Enter);
+    plain(&mut fingers, Named::End);
+    assert!(fingers.would_say(Named::Enter).0.contains("appearance: Dark"));
+    plain(&mut fingers, Named::Escape);
+    assert_ne!(fingers.here(), menu, "one step back");
+}
+
+#[test]
+fn the_list_is_one_stop_however_long_and_keys_stay_with_the_person() {
+    let mut fingers = talking();
+    let person = |number: u32| conversation(&format!("person{number:04}"), None, 0);
+    fingers.happens(news(News::Conversations(Ok((0..1_000).map(person).collect()))));
+    let mut stops = 0;
+    fingers.around(WINDOW, |_, _| stops += 1);
+    assert!(stops < 20, "{stops} stops");
+    let mut fingers = talking();
+    fingers.happens(news(News::Conversations(Ok((0..1_000).map(person).collect()))));
+    go(&mut fingers, "person0000");
+    plain(&mut fingers, Named::End);
+    fingers.picture();
+    plain(&mut fingers, Named::ArrowUp);
+    assert!(fingers.would_say(Named::Enter).0.contains("person0998"));
+    // Somebody comes before all others: the keyboard stays with whom it was at.
+    let mut all: Vec<_> = (0..1_000).map(person).collect();
+    all.insert(0, conversation("newcomer", None, 1));
+    fingers.happens(news(News::Conversations(Ok(all))));
+    assert!(fingers.would_say(Named::Enter).0.contains("person0998"));
+    let (_, list) = fingers.here().unwrap();
+    fingers.shows_a_ring(list, WINDOW);
+    plain(&mut fingers, Named::Home);
+    assert!(fingers.would_say(Named::Enter).0.contains("newcomer"));
+    let (said, _) = fingers.press(Named::Space, Modifiers::empty());
+    assert!(said.contains("newcomer"));
+    assert_ne!(fingers.here().map(|(_, here)| here), Some(list), "where one writes");
+}
