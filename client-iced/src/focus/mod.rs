@@ -194,7 +194,8 @@ impl<Message: Clone> Stop<'_, Message> {
     fn look(&mut self, tree: &mut Tree, layout: Layout<'_>, renderer: &Renderer) -> Option<Rectangle> {
         let mut find = Find { name: self.ringed.as_ref()?, found: None, moved: Vector::ZERO, entering: Vector::ZERO };
         self.content.as_widget_mut().operate(tree.children.first_mut()?, layout, renderer, &mut find);
-        find.found.filter(|part| part.is_within(&layout.bounds()))
+        // Nearly: it is moved by parts of a pixel.
+        find.found.filter(|part| part.is_within(&layout.bounds().expand(1.0)))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::order::News;
 use crate::preferences::Appearance;
 use crate::testing::conversation;
 use crate::testing_glass::pressed;
+use crate::ui::id;
 
 /// With bob's conversation open, and the keyboard nowhere.
 fn talking() -> Fingers {
@@ -131,9 +132,18 @@ fn the_list_is_one_stop_however_long_and_keys_stay_with_the_person() {
     assert!(stops < 20, "{stops} stops");
     let mut fingers = talking();
     fingers.happens(news(News::Conversations(Ok((0..1_000).map(person).collect()))));
+    fingers.looks();
     go(&mut fingers, "person0000");
+    let (_, list) = fingers.here().unwrap();
+    for (key, person) in [(Named::ArrowDown, 1), (Named::End, 999), (Named::PageUp, 991), (Named::ArrowUp, 990)] {
+        plain(&mut fingers, key);
+        fingers.looks();
+        let line = fingers.seen(id::LIST_AT).unwrap();
+        assert!(line.is_within(&list.expand(1.0)), "{person} is out of sight: {line:?} in {list:?}");
+        let says = fingers.would_say(Named::Enter).0;
+        assert!(says.contains(&format!("person{person:04}")), "{says}");
+    }
     plain(&mut fingers, Named::End);
-    fingers.picture();
     plain(&mut fingers, Named::ArrowUp);
     assert!(fingers.would_say(Named::Enter).0.contains("person0998"));
     // Somebody comes before all others: the keyboard stays with whom it was at.
@@ -141,7 +151,6 @@ fn the_list_is_one_stop_however_long_and_keys_stay_with_the_person() {
     all.insert(0, conversation("newcomer", None, 1));
     fingers.happens(news(News::Conversations(Ok(all))));
     assert!(fingers.would_say(Named::Enter).0.contains("person0998"));
-    let (_, list) = fingers.here().unwrap();
     fingers.shows_a_ring(list, WINDOW);
     plain(&mut fingers, Named::Home);
     assert!(fingers.would_say(Named::Enter).0.contains("newcomer"));

@@ -46,10 +46,11 @@ pub(super) struct Fingers {
 /// Which of all stops has the keyboard, and where it is seen.
 type Found = Arc<Mutex<Option<(usize, Rectangle)>>>;
 
-/// Finds that.
+/// Finds that, or with a name the container that has it.
 #[derive(Default)]
 struct Here {
     found: Found,
+    name: Option<Id>,
     count: usize,
     moved: Vector,
     entering: Vector,
@@ -67,8 +68,14 @@ impl Operation for Here {
         self.entering = moved;
     }
 
+    fn container(&mut self, name: Option<&Id>, bounds: Rectangle) {
+        if self.name.is_some() && self.name.as_ref() == name {
+            self.found.lock().unwrap().replace((self.count, bounds - self.moved));
+        }
+    }
+
     fn focusable(&mut self, _: Option<&Id>, bounds: Rectangle, state: &mut dyn Focusable) {
-        if state.is_focused() {
+        if state.is_focused() && self.name.is_none() {
             let before = self.found.lock().unwrap().replace((self.count, bounds - self.moved));
             assert_eq!(before, None, "two have the keyboard");
         }
@@ -89,19 +96,19 @@ impl Fingers {
         for action in self.app.update(message) {
             match action.way() {
                 Some(way) => self.glass.operate(self.app.view(), walk::walk(way)),
-                None => self.acts(action),
+                None => self.acts(&action),
             }
         }
     }
 
-    fn acts(&mut self, action: Action) {
+    fn acts(&mut self, action: &Action) {
         use iced::advanced::widget::operation::scrollable::{AbsoluteOffset, scroll_to};
         match action {
             Action::Scroll(list, y) => {
-                let to = AbsoluteOffset { x: None, y: Some(y) };
+                let to = AbsoluteOffset { x: None, y: Some(*y) };
                 self.glass.operate(self.app.view(), scroll_to(Id::new(list), to));
             }
-            Action::TurnPage(down) => self.glass.operate(self.app.view(), walk::turn(down)),
+            Action::TurnPage(down) => self.glass.operate(self.app.view(), walk::turn(*down)),
             _ => {}
         }
     }
@@ -131,16 +138,32 @@ impl Fingers {
 
     /// Which stop has the keyboard, and where that is seen.
     pub(super) fn here(&mut self) -> Option<(usize, Rectangle)> {
+        self.find(None)
+    }
+
+    /// Where the container of this name is seen, if there is one.
+    pub(super) fn seen(&mut self, name: &'static str) -> Option<Rectangle> {
+        self.find(Some(Id::new(name))).map(|(_, seen)| seen)
+    }
+
+    fn find(&mut self, name: Option<Id>) -> Option<(usize, Rectangle)> {
         let found = Found::default();
-        self.glass.operate(self.app.view(), Here { found: Arc::clone(&found), ..Here::default() });
-        let found = *found.lock().unwrap();
-        found
+        self.glass.operate(self.app.view(), Here { found: Arc::clone(&found), name, ..Here::default() });
+        *found.lock().unwrap()
     }
 
     /// Something happens to the window, by an event of the system; what came of it, without its being so.
     pub(super) fn happen(&mut self, event: Event) -> (String, bool) {
         let (said, taken) = self.glass.happen(self.app.view(), &[event]);
         (format!("{said:?}"), taken)
+    }
+
+    /// The window is drawn: lists say how far they are scrolled.
+    pub(super) fn looks(&mut self) {
+        let now = endtoend_client::clock::monotonic().into_std();
+        let event = Event::Window(iced::window::Event::RedrawRequested(now));
+        let (said, _) = self.glass.happen(self.app.view(), &[event]);
+        said.into_iter().for_each(|said| self.happens(said));
     }
 
     pub(super) fn picture(&mut self) -> Vec<u8> {
@@ -183,11 +206,11 @@ impl Fingers {
         let window = Rectangle::with_size(Size::new(width, height));
         let Some(seen) = here.expand(4.0).intersection(&window) else { panic!("{here:?} is not seen") };
         let rows = (seen.y as usize)..((seen.y + seen.height) as usize);
-        let columns = (seen.x as usize)..((seen.x + seen.width) as usize);
+        let mut columns = (seen.x as usize)..((seen.x + seen.width) as usize);
         let of = |x: usize, y: usize| picture.get((y * width as usize + x) * 4..).and_then(|rest| rest.first_chunk());
         // A line of it upright, as long as a line of words is high.
         let line = |x: usize| rows.clone().filter(|y| of(x, *y) == Some(&accent)).count();
-        assert!(columns.clone().any(|x| line(x) > 12), "no ring around {here:?}");
+        assert!(columns.any(|x| line(x) > 12), "no ring around {here:?}");
     }
 }
 

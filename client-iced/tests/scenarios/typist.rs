@@ -129,7 +129,7 @@ impl Typist {
     /// With Tab to where this holds.
     fn go(&mut self, what: &str, holds: impl Fn(&Here) -> bool) {
         let mut seen = Vec::new();
-        for _ in 0..STOPS_MAX {
+        while seen.len() < STOPS_MAX {
             let here = self.here();
             if holds(&here) {
                 return;
@@ -137,7 +137,7 @@ impl Typist {
             seen.push(here);
             self.press(Named::Tab);
         }
-        panic!("Tab does not come to {what}; it comes to {seen:?}");
+        assert_eq!(seen, [], "Tab does not come to {what}");
     }
 
     /// With Tab to this field.
