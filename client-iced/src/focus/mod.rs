@@ -39,7 +39,7 @@ pub struct State {
     left: bool,
     /// It answers no key now: keys go on from here, and never come here.
     idle: bool,
-    /// Where the ring is drawn, when not around everything: within this, in the coordinates of the window.
+    /// What the ring is drawn around, when not around everything: as it is laid out, and moved by what is scrolled in between.
     part: Option<Rectangle>,
 }
 
