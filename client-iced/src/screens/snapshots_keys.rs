@@ -16,7 +16,7 @@ use crate::testing::server;
 use endtoend_client::database::Direction;
 
 /// What is told to a window of that size, and the keys that are pressed then.
-fn ringed(name: &str, size: (f32, f32), profile: bool, told: &[Message], tabs: usize, then: &[Named]) {
+pub(super) fn ringed(name: &str, size: (f32, f32), profile: bool, told: &[Message], tabs: usize, then: &[Named]) {
     for (appearance, suffix) in [(Appearance::Light, "light"), (Appearance::Dark, "dark")] {
         let mut app = snapshots::app(appearance, profile);
         if profile {

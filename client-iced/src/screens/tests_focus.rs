@@ -123,6 +123,18 @@ fn escape_closes_a_menu_and_nothing_else() {
 }
 
 #[test]
+fn who_asks_for_something_grave_with_a_key_is_at_the_way_back_then() {
+    let mut fingers = talking();
+    fingers.happens(at_home(home::Message::Settings(true)));
+    fingers.happens(at_home(home::Message::Setting(settings::Message::Show(Section::Storage))));
+    go(&mut fingers, "Ask(Some(ClearFiles))");
+    plain(&mut fingers, Named::Enter);
+    assert_eq!(fingers.would_say(Named::Enter).0, "[Home(Setting(Ask(None)))]");
+    fingers.tab();
+    assert_eq!(fingers.would_say(Named::Enter).0, "[Home(Setting(Meant))]");
+}
+
+#[test]
 fn the_list_is_one_stop_however_long_and_keys_stay_with_the_person() {
     let mut fingers = talking();
     let person = |number: u32| conversation(&format!("person{number:04}"), None, 0);

@@ -80,8 +80,9 @@ pub(super) fn grave<'a>(
     let small = |key: &'static str, style: fn(&iced::Theme, Status) -> Style, message| {
         button(text(t.get(key)).size(size::NOTE)).padding([6, 12]).style(style).on_press(Message::Setting(message))
     };
+    // The keyboard stays where it was, and that is no more than a way back then.
     match page.asked == Some(grave) {
-        false => small(ask, styles::quiet, M::Ask(Some(grave))).into(),
+        false => row![small(ask, styles::quiet, M::Ask(Some(grave)))].into(),
         true => {
             row![small("cancel", styles::quiet, M::Ask(None)), small(meant, styles::danger, M::Meant)].spacing(8).into()
         }
