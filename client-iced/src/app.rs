@@ -13,6 +13,7 @@ use crate::clipboard::Clearing;
 use crate::desktop::beside::Beside;
 use crate::desktop::notice::notice;
 use crate::desktop::{self, Sign};
+use crate::focus;
 use crate::order::{News, Order};
 use crate::preferences::Preferences;
 use crate::screens::{first_run, home, unlock};
@@ -394,10 +395,10 @@ impl App {
 
     /// What is to be seen.
     pub fn view(&self) -> Element<'_, Message> {
-        match &self.screen {
+        focus::ground(match &self.screen {
             Screen::FirstRun(screen) => screen.view(&self.strings).map(Message::FirstRun),
             Screen::Unlock(screen) => screen.view(&self.strings).map(Message::Unlock),
             Screen::Home(screen) => screen.view(&self.strings, &self.present, self.preferences).map(Message::Home),
-        }
+        })
     }
 }

@@ -5,6 +5,7 @@
 mod button;
 mod choice;
 mod field;
+mod ground;
 mod parts;
 pub mod walk;
 
@@ -22,6 +23,7 @@ use iced::{
 pub use button::{Button, button};
 pub use choice::{Choice, choice};
 pub use field::field;
+pub use ground::ground;
 pub use parts::{one_of, radio, slider, switch};
 
 use crate::theme::{CORNER_SMALL, Colors};

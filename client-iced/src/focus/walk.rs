@@ -8,7 +8,7 @@ use iced::advanced::widget::operation::{Focusable, Outcome, Scrollable, scrollab
 use iced::advanced::widget::{Id, Operation};
 use iced::{Rectangle, Vector};
 
-use super::State;
+use super::{State, ground};
 use crate::ui::id;
 
 /// Of containers that lie over everything before them.
@@ -31,6 +31,8 @@ pub enum Way {
     To(&'static str),
     /// To what had it before something came over it, else to the field of this name, else to the first.
     Return(&'static str),
+    /// To the stop of this number, counted from the first of all, but only when nothing has the keyboard.
+    Keep(usize),
 }
 
 /// Something that scrolls: what is shown of it, all of it, and how far it is.
@@ -112,6 +114,7 @@ impl Look {
             }
             Way::First => Some(first),
             Way::To(_) => self.named,
+            Way::Keep(last) => Some(last.clamp(first, end.saturating_sub(1))),
             Way::Return(_) => of_layer(self.left).or_else(|| of_layer(self.named)).or(Some(first)),
         }
     }
@@ -154,6 +157,9 @@ impl<T: Send + 'static> Operation<T> for Look {
     }
 
     fn finish(&self) -> Outcome<T> {
+        if matches!(self.way, Way::Keep(_)) && self.here.or(self.before).is_some() {
+            return Outcome::None;
+        }
         let (first, target) = (self.first, self.target());
         Outcome::Chain(Box::new(Land { met: Met::default(), first, target, bring: Vec::new() }))
     }
@@ -223,6 +229,9 @@ impl<T: Send + 'static> Operation<T> for Land {
 
     /// Comes before the same as something that can have the keyboard.
     fn custom(&mut self, _: Option<&Id>, _: Rectangle, state: &mut dyn Any) {
+        if let Some(ground) = state.downcast_mut::<ground::State>() {
+            ground.last = self.target;
+        }
         let Some(state) = state.downcast_mut::<State>() else { return };
         let covered = self.met.stops < self.first;
         state.left = covered && (state.left || state.has_keys);

@@ -135,6 +135,26 @@ fn who_asks_for_something_grave_with_a_key_is_at_the_way_back_then() {
 }
 
 #[test]
+fn what_goes_when_it_is_pressed_leaves_the_keyboard_to_what_is_there() {
+    let mut fingers = talking();
+    fingers.happens(at_home(home::Message::Panel(true)));
+    fingers.happens(at_home(home::Message::NameEdited("Robert".to_owned())));
+    go(&mut fingers, "NameDone");
+    while !fingers.would_say(Named::Space).0.contains("NameDone") {
+        fingers.tab();
+    }
+    let (button, _) = fingers.here().unwrap();
+    plain(&mut fingers, Named::Enter);
+    assert_eq!(fingers.here(), None, "it has gone");
+    fingers.looks();
+    assert_eq!(fingers.here().map(|(at, _)| at), Some(button), "the next one");
+    // A click has no such wish.
+    fingers.happen(Event::Mouse(mouse::Event::ButtonPressed(mouse::Button::Left)));
+    fingers.looks();
+    assert_eq!(fingers.here(), None);
+}
+
+#[test]
 fn the_list_is_one_stop_however_long_and_keys_stay_with_the_person() {
     let mut fingers = talking();
     let person = |number: u32| conversation(&format!("person{number:04}"), None, 0);
