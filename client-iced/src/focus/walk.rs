@@ -329,3 +329,44 @@ impl<T: Send + 'static> Operation<T> for Turn {
         Outcome::Chain(Box::new(Scroll { met: Met::default(), by: vec![(pane.number, by)] }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of 100 pixels' height at this place, with 1 000 in it.
+    fn pane(number: usize, y: f32, moved: f32, from_end: bool) -> Pane {
+        let all = Rectangle { x: 0.0, y, width: 50.0, height: 1_000.0 };
+        Pane { number, shown: Rectangle { height: 100.0, ..all }, all, moved: Vector::new(0.0, moved), from_end }
+    }
+
+    fn at(y: f32, height: f32) -> Rectangle {
+        Rectangle { x: 0.0, y, width: 50.0, height }
+    }
+
+    #[test]
+    fn what_has_the_keyboard_is_scrolled_into_sight_and_no_further() {
+        let brings = |y: f32, moved: f32| bring(at(y, 20.0), &[pane(3, 10.0, moved, false)]);
+        assert_eq!(brings(40.0, 0.0), [], "it is seen");
+        assert_eq!(brings(210.0, 0.0), [(3, 210.0 + 20.0 + MARGIN - 110.0)], "its foot at the foot");
+        assert_eq!(brings(210.0, 400.0), [(3, 210.0 - MARGIN - 400.0 - 10.0)], "its head at the head");
+        assert_eq!(brings(10.0, 5.0), [(3, -5.0)], "there is nothing above the first");
+        assert_eq!(brings(1_005.0, 880.0), [(3, 20.0)], "nor below the last");
+        let high = bring(at(310.0, 500.0), &[pane(3, 10.0, 0.0, false)]);
+        assert_eq!(high, [(3, 300.0 - MARGIN)], "of what is higher than the pane, its head");
+    }
+
+    #[test]
+    fn places_that_are_counted_from_the_end_go_the_other_way() {
+        assert_eq!(bring(at(210.0, 20.0), &[pane(0, 10.0, 0.0, true)]), [(0, -132.0)]);
+    }
+
+    #[test]
+    fn what_is_around_a_pane_is_scrolled_too() {
+        // The inner pane begins 400 pixels down in the outer one, and what is looked for 300 down in the inner one.
+        let around = [pane(0, 0.0, 0.0, false), pane(1, 400.0, 0.0, false)];
+        let inner = 700.0 + 20.0 + MARGIN - 500.0;
+        let outer = 400.0 + 100.0 - 100.0;
+        assert_eq!(bring(at(700.0, 20.0), &around), [(1, inner), (0, outer)]);
+    }
+}
