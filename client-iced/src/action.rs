@@ -2,7 +2,9 @@
 
 use crate::clipboard::Trace;
 use crate::desktop;
+use crate::focus::walk::Way;
 use crate::order::Order;
+use crate::ui::id;
 
 /// What is to be done outside of [`App`](crate::app::App).
 #[derive(Clone, Debug)]
@@ -11,8 +13,16 @@ pub enum Action {
     Order(Order),
     /// Keys go to this field.
     Focus(&'static str),
-    /// Keys go to the next field, or with `true` to the one before.
+    /// Keys go to what is read next, or with `true` to what is read before.
     FocusNext(bool),
+    /// Keys go to the first thing of what has come.
+    FocusFirst,
+    /// Keys go back to where they were before something came over it, or else to where a message is written.
+    FocusBack,
+    /// A page further, or with `false` back, in what is scrolled.
+    TurnPage(bool),
+    /// The part of a list of this name that begins there is shown, in logical pixels from its beginning.
+    Scroll(&'static str, f32),
     /// The end of the messages is shown.
     ShowEnd,
     /// The first of the messages that are here is shown.
@@ -37,6 +47,20 @@ pub enum Action {
     HideWindow,
     /// The program ends.
     Quit,
+}
+
+impl Action {
+    /// Where keys go by it.
+    pub const fn way(&self) -> Option<Way> {
+        match self {
+            Self::Focus(field) => Some(Way::To(field)),
+            Self::FocusNext(false) => Some(Way::Next),
+            Self::FocusNext(true) => Some(Way::Back),
+            Self::FocusFirst => Some(Way::First),
+            Self::FocusBack => Some(Way::Return(id::COMPOSER)),
+            _ => None,
+        }
+    }
 }
 
 /// Where a scrolled thing stands, in logical pixels.

@@ -13,6 +13,7 @@ use crate::clipboard::Clearing;
 use crate::desktop::beside::Beside;
 use crate::desktop::notice::notice;
 use crate::desktop::{self, Sign};
+use crate::focus;
 use crate::order::{News, Order};
 use crate::preferences::Preferences;
 use crate::screens::{first_run, home, unlock};
@@ -44,11 +45,29 @@ pub enum Message {
     /// The system is dark, or light.
     SystemDark(bool),
     /// A person does something, whatever it is.
-    Active,
+    Active(Hand),
     /// The window is to be closed.
     Close,
     /// The desktop tells something.
     Desktop(desktop::News),
+}
+
+/// What a person has the hand on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hand {
+    /// A mouse, or the glass itself.
+    #[default]
+    Pointer,
+    /// Keys: what comes gets the keyboard, so that they go on there.
+    Keys,
+}
+
+/// What is shown, as far as it matters to where keys go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sight {
+    page: (u8, u8),
+    /// What lies over it.
+    over: home::Over,
 }
 
 /// What is shown.
@@ -85,6 +104,7 @@ pub struct App {
     signed: Option<(u64, Language, bool)>,
     clearing: Clearing,
     active: Option<UnixMillis>,
+    hand: Hand,
 }
 
 impl App {
@@ -108,6 +128,7 @@ impl App {
             signed: None,
             clearing: Clearing::default(),
             active: None,
+            hand: Hand::default(),
         };
         (app, focus)
     }
@@ -134,7 +155,9 @@ impl App {
 
     /// Something happened.
     pub fn update(&mut self, message: Message) -> Vec<Action> {
-        let actions = self.happened(message);
+        let before = self.sight();
+        let mut actions = self.happened(message);
+        self.keys_follow(before, &mut actions);
         for action in &actions {
             match action {
                 Action::CopySecret(text) if self.preferences.clear_clipboard => {
@@ -147,6 +170,30 @@ impl App {
         actions
     }
 
+    fn sight(&self) -> Sight {
+        match &self.screen {
+            Screen::FirstRun(screen) => Sight { page: (0, screen.page()), over: home::Over::default() },
+            Screen::Unlock(_) => Sight { page: (1, 0), over: home::Over::default() },
+            Screen::Home(screen) => Sight { page: (2, screen.page()), over: screen.over() },
+        }
+    }
+
+    /// Keys go into what has come, and out of what has gone, when nobody has said better.
+    fn keys_follow(&self, before: Sight, actions: &mut Vec<Action>) {
+        let now = self.sight();
+        if now == before || actions.iter().any(|action| action.way().is_some()) {
+            return;
+        }
+        let comes = (now.page != before.page && now.page != home::CHATS) || now.over.layers > before.over.layers;
+        let goes = now.page != before.page || now.over.is_less(before.over);
+        match self.hand {
+            Hand::Keys if comes => actions.push(Action::FocusFirst),
+            Hand::Keys if goes => actions.push(Action::FocusBack),
+            Hand::Pointer if goes && !comes => actions.push(Action::Focus(crate::ui::id::COMPOSER)),
+            Hand::Keys | Hand::Pointer => {}
+        }
+    }
+
     fn happened(&mut self, message: Message) -> Vec<Action> {
         match (message, &mut self.screen) {
             (Message::FirstRun(message), Screen::FirstRun(screen)) => screen.update(message),
@@ -156,9 +203,7 @@ impl App {
             (Message::Key(key, modifiers), Screen::Home(screen)) => {
                 screen.key(&key, modifiers, self.present.at, &self.strings)
             }
-            (Message::Key(keyboard::Key::Named(keyboard::key::Named::Tab), modifiers), _) => {
-                vec![Action::FocusNext(modifiers.shift())]
-            }
+            (Message::Key(keyboard::Key::Named(key), modifiers), _) => home::everywhere(key, modifiers),
             (Message::News(news), _) => self.news(news),
             (Message::Resized(width, height), screen) => {
                 self.size = (width, height);
@@ -180,7 +225,10 @@ impl App {
                 self.dark = dark;
                 Vec::new()
             }
-            (Message::Active, _) => self.somebody_is_there(),
+            (Message::Active(hand), _) => {
+                self.hand = hand;
+                self.somebody_is_there()
+            }
             (Message::Close, _) => self.close(),
             (Message::Desktop(news), _) => self.desktop_news(news),
             // What a screen was told that is not shown any more.
@@ -347,10 +395,10 @@ impl App {
 
     /// What is to be seen.
     pub fn view(&self) -> Element<'_, Message> {
-        match &self.screen {
+        focus::ground(match &self.screen {
             Screen::FirstRun(screen) => screen.view(&self.strings).map(Message::FirstRun),
             Screen::Unlock(screen) => screen.view(&self.strings).map(Message::Unlock),
             Screen::Home(screen) => screen.view(&self.strings, &self.present, self.preferences).map(Message::Home),
-        }
+        })
     }
 }

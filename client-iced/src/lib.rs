@@ -8,6 +8,7 @@
 //! | [`bridge`] | carries that out, on a thread of its own |
 //! | [`window`], [`geometry`] | the same as an iced program: actions become tasks, the system's events messages; where it was |
 //! | [`desktop`] | what the program has beside its window: notifications and the tray |
+//! | [`focus`] | keys for what can be pressed, and how the keyboard goes from one thing to the next |
 //! | [`timings`] | how long things take, for measurements |
 //! | [`theme`], [`ui`], [`identicon`], [`qr`], [`square`], [`picture`], [`waveform`], [`one_line`] | how things look |
 //! | [`strings`], [`failure`], [`calendar`], [`strength`] | what is said: words, what went wrong, moments, passwords |
@@ -24,6 +25,7 @@ pub mod desktop;
 pub mod emoji;
 pub mod failure;
 pub mod fault;
+pub mod focus;
 pub mod geometry;
 pub mod identicon;
 pub mod one_line;
@@ -40,6 +42,8 @@ pub mod strength;
 pub mod strings;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod testing_glass;
 pub mod theme;
 pub mod timings;
 pub mod ui;

@@ -1,10 +1,11 @@
 //! Parts that several screens are made of.
 
-use iced::widget::{Column, button, column, container, rich_text, row, span, text, text_input};
+use iced::widget::{Column, column, container, rich_text, row, span, text, text_input};
 use iced::{Center, Element, Fill, Length, Theme};
 
 use crate::emoji;
 use crate::failure::Failure;
+use crate::focus::{self, button};
 use crate::strings::Strings;
 use crate::theme::{ANY_EMOJI, STRONG, size, styles};
 
@@ -60,6 +61,14 @@ pub mod id {
     pub const PICKER_LIST: &str = "picker-list";
     /// A day.
     pub const DAY: &str = "day";
+    /// The conversation that keys are at.
+    pub const LIST_AT: &str = "list-at";
+    /// The way to the network that is chosen.
+    pub const WAY: &str = "way";
+    /// The section that is shown.
+    pub const SECTION: &str = "section";
+    /// The accent that is chosen.
+    pub const ACCENT: &str = "accent";
     /// Words to copy a part of.
     pub const WORDS: &str = "words";
     /// The chosen message.
@@ -121,7 +130,7 @@ pub fn field<'a, Message: Clone + 'a>(
         .padding([10, 12])
         .size(size::BODY)
         .style(styles::field);
-    column![note(label), input].spacing(6)
+    column![note(label), focus::field(input)].spacing(6)
 }
 
 /// A field that shows nothing of what is typed.
@@ -140,7 +149,7 @@ pub fn secret<'a, Message: Clone + 'a>(
         .padding([10, 12])
         .size(size::BODY)
         .style(styles::field);
-    column![note(label), input].spacing(6)
+    column![note(label), focus::field(input)].spacing(6)
 }
 
 /// The one thing that a page leads to; grey while it cannot be pressed.
@@ -200,9 +209,12 @@ pub fn groups<'a, Message: 'a>(digits: &str, group: usize, line: usize, letters:
     Column::with_children(lines).spacing(4).into()
 }
 
+/// Between what stands on a page, in logical pixels.
+pub const PAGE_SPACING: u32 = 18;
+
 /// A page of its own: a card in the middle of the window.
 pub fn page<'a, Message: 'a>(content: Column<'a, Message>) -> Element<'a, Message> {
-    let card = container(content.spacing(18).width(Fill)).padding(36).max_width(520).style(styles::card);
+    let card = container(content.spacing(PAGE_SPACING).width(Fill)).padding(36).max_width(520).style(styles::card);
     let middle = iced::widget::scrollable(container(card).padding(24).center_x(Fill)).style(styles::scroll).width(Fill);
     container(middle).width(Fill).height(Fill).align_y(Center).style(styles::ground).into()
 }

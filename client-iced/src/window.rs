@@ -17,10 +17,11 @@ use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
 use crate::action::{Action, Place};
-use crate::app::{App, Message};
+use crate::app::{App, Hand, Message};
 use crate::bridge::{Bridge, CLOSING_MAX, Places};
 use crate::clipboard::Trace;
 use crate::desktop::{self, Desktop, Reach};
+use crate::focus::walk;
 use crate::geometry::{Geometry, SIZE_MIN};
 use crate::order::News;
 use crate::preferences::Preferences;
@@ -180,13 +181,12 @@ fn named(key: keyboard::Key, physical: keyboard::key::Physical, modifiers: keybo
     Message::Key(key, modifiers)
 }
 
-/// Keys that no field has taken, and Escape in any case: a field only gives the keyboard away by it.
+/// Keys that nothing has taken.
 fn keys(event: iced::Event, status: iced::event::Status, _window: window::Id) -> Option<Message> {
     let iced::Event::Keyboard(keyboard::Event::KeyPressed { key, physical_key, modifiers, .. }) = event else {
         return None;
     };
-    let escape = key == keyboard::Key::Named(keyboard::key::Named::Escape);
-    (escape || status == iced::event::Status::Ignored).then(|| named(key, physical_key, modifiers))
+    (status == iced::event::Status::Ignored).then(|| named(key, physical_key, modifiers))
 }
 
 impl Program {
@@ -239,15 +239,19 @@ impl Program {
     }
 
     fn act(&mut self, action: Action) -> Task<Happened> {
+        if let Some(way) = action.way() {
+            return iced::advanced::widget::operate(walk::walk(way));
+        }
         match action {
             Action::Order(order) => match self.bridge.as_ref().map(|bridge| bridge.tell(order)) {
                 Some(Ok(())) => Task::none(),
                 Some(Err(failure)) => Task::done(Happened::App(Message::News(News::Failed(failure)))),
                 None => Task::none(),
             },
-            Action::Focus(field) => widget::operation::focus(field),
-            Action::FocusNext(false) => widget::operation::focus_next(),
-            Action::FocusNext(true) => widget::operation::focus_previous(),
+            // They are ways of the keyboard.
+            Action::Focus(_) | Action::FocusNext(_) | Action::FocusFirst | Action::FocusBack => Task::none(),
+            Action::TurnPage(down) => iced::advanced::widget::operate(walk::turn(down)),
+            Action::Scroll(list, y) => widget::operation::scroll_to(list, AbsoluteOffset { x: None, y: Some(y) }),
             Action::ShowEnd => widget::operation::scroll_to(id::TIMELINE, AbsoluteOffset { x: None, y: Some(0.0) }),
             // Counted from the end, like every place in the messages: farther than any of them.
             Action::ShowFirst => widget::operation::snap_to(id::TIMELINE, RelativeOffset { x: None, y: Some(1.0) }),
@@ -314,9 +318,9 @@ impl Program {
 #[expect(clippy::needless_pass_by_value, reason = "as iced calls it")]
 fn somebody_is_there(event: iced::Event, _: event::Status, _: window::Id) -> Option<Message> {
     match event {
-        iced::Event::Keyboard(keyboard::Event::KeyPressed { .. })
-        | iced::Event::Mouse(mouse::Event::ButtonPressed(_) | mouse::Event::WheelScrolled { .. })
-        | iced::Event::Touch(_) => Some(Message::Active),
+        iced::Event::Keyboard(keyboard::Event::KeyPressed { .. }) => Some(Message::Active(Hand::Keys)),
+        iced::Event::Mouse(mouse::Event::ButtonPressed(_) | mouse::Event::WheelScrolled { .. })
+        | iced::Event::Touch(_) => Some(Message::Active(Hand::Pointer)),
         _ => None,
     }
 }

@@ -2,6 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "test code: a failed step fails the test")]
 
 mod common;
+#[expect(dead_code, reason = "tests beside the code use the rest of it")]
+#[path = "../src/testing_glass.rs"]
+mod glass;
+#[path = "scenarios/keys.rs"]
+mod keys;
 #[path = "scenarios/looking.rs"]
 mod looking;
 #[path = "scenarios/network.rs"]
@@ -10,6 +15,8 @@ mod network;
 mod removing;
 #[path = "scenarios/showing.rs"]
 mod showing;
+#[path = "scenarios/typist.rs"]
+mod typist;
 
 use std::time::Duration;
 

@@ -170,10 +170,10 @@ fn a_locked_profile_leaves_nothing_on_the_screen() {
 fn the_engine_hears_now_and_then_that_somebody_is_there() {
     let mut scene = Scene::new(Preferences::default());
     let active = |actions: Vec<Action>| actions.iter().any(|action| matches!(action, Action::Order(Order::Active)));
-    assert!(!active(scene.app.update(Message::Active)), "said when the profile was opened");
+    assert!(!active(scene.app.update(Message::Active(crate::app::Hand::Pointer))), "said when the profile was opened");
     scene.after(Duration::from_secs(5));
-    assert!(active(scene.app.update(Message::Active)));
-    assert!(!active(scene.app.update(Message::Active)));
+    assert!(active(scene.app.update(Message::Active(crate::app::Hand::Pointer))));
+    assert!(!active(scene.app.update(Message::Active(crate::app::Hand::Pointer))));
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod snapshots;
 #[cfg(test)]
 mod snapshots_faces;
 #[cfg(test)]
+mod snapshots_keys;
+#[cfg(test)]
 mod snapshots_network;
 #[cfg(test)]
 mod snapshots_over;
@@ -16,4 +18,8 @@ mod snapshots_over;
 mod snapshots_scripts;
 #[cfg(test)]
 mod snapshots_sizes;
+#[cfg(test)]
+mod tests_focus;
+#[cfg(test)]
+mod tests_reach;
 pub mod unlock;

@@ -89,6 +89,11 @@ pub(super) fn compare_at(app: &App, name: &str, size: (f32, f32), scale: f32) {
     interface.draw(&mut renderer, &theme, &style, away);
     let (width, height) = ((size.0 * scale).round() as u32, (size.1 * scale).round() as u32);
     let pixels = renderer.screenshot(iced::Size::new(width, height), scale, theme.palette().background);
+    compare_pixels(&pixels, (width, height), name);
+}
+
+/// Compares these points with the picture of that name, or makes it.
+pub(super) fn compare_pixels(pixels: &[u8], (width, height): (u32, u32), name: &str) {
     let file = format!("{name}.png");
     let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images");
     let folder = tempfile::tempdir().unwrap();
@@ -97,7 +102,7 @@ pub(super) fn compare_at(app: &App, name: &str, size: (f32, f32), scale: f32) {
     let mut png = png::Encoder::new(File::create(place).unwrap(), width, height);
     png.set_color(png::ColorType::Rgba);
     png.set_compression(png::Compression::High);
-    png.write_header().unwrap().write_image_data(&pixels).unwrap();
+    png.write_header().unwrap().write_image_data(pixels).unwrap();
     if known {
         alike(folder, &images, &file);
     }

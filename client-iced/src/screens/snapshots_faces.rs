@@ -6,9 +6,11 @@ use endtoend_client::database::{Conversation, Direction, PeerDevice};
 use endtoend_client::engine::Verification;
 use endtoend_client::face::Cut;
 use endtoend_protocol::{DeviceId, UnixMillis};
+use iced::keyboard::key::Named;
 use iced::widget::image::Handle as Pixels;
 
 use super::snapshots::{WINDOW, at_home, both, compare_talking, news, people};
+use super::snapshots_keys::ringed;
 use crate::app::Message;
 use crate::order::{FaceRef, FaceSource, News, OwnFace};
 use crate::picture::{Drawn, Scale, draw_face, pack};
@@ -140,6 +142,9 @@ fn how_this_person_shows_itself() {
         let cut = Cut { side: 700, left: 900, top: 300 };
         page(vec![face::Message::NameEdited("Alice".to_owned()), face::Message::Cut(cut)], true)
     });
+    // On to the square of it, with keys, which make it smaller.
+    let smaller = [Named::ArrowLeft; 4];
+    ringed("ring-slider", (900.0, 760.0), true, &page(Vec::new(), true), 5, &smaller);
     both("face-removed", (360.0, 760.0), true, || {
         let mut all = page(vec![face::Message::Remove, face::Message::NameEdited(String::new())], false);
         all.push(Message::Resized(360.0, 760.0));

@@ -196,6 +196,12 @@ mod tests {
                 ("edge on surface", c.edge, c.surface),
                 ("edge on ground", c.edge, c.ground),
                 ("accent on surface", c.accent, c.surface),
+                // The ring around what has the keyboard, and the line within it.
+                ("accent on raised", c.accent, c.raised),
+                ("accent on chosen", c.accent, c.chosen),
+                ("accent on warning", c.accent, c.warning),
+                ("surface on accent", c.surface, c.accent),
+                ("surface on danger", c.surface, c.danger),
             ] {
                 let contrast = contrast(edge, ground);
                 assert!(contrast >= EDGES, "{name}: {what} has {contrast:.2}");

@@ -89,7 +89,7 @@ impl Selector for Nth {
 pub(crate) struct Person {
     pub(crate) app: App,
     bridge: Option<Bridge>,
-    told: mpsc::Receiver<News>,
+    pub(crate) told: mpsc::Receiver<News>,
 }
 
 impl Person {
@@ -134,7 +134,7 @@ impl Person {
         assert!(self.bridge.take().is_some_and(|bridge| bridge.stop(PATIENCE)), "the profile is closed");
     }
 
-    fn act(&mut self, actions: Vec<Action>) {
+    pub(crate) fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
             if let (Action::Order(order), Some(bridge)) = (action, &self.bridge) {
                 bridge.tell(order).unwrap();

@@ -19,7 +19,7 @@ fn packed() -> Vec<u8> {
 }
 
 /// How many points before the eyes are magenta.
-fn magenta(person: &mut Person) -> usize {
+pub(super) fn magenta(person: &mut Person) -> usize {
     person.looks();
     person.hear();
     let folder = tempfile::tempdir().unwrap();

@@ -177,6 +177,11 @@ fn take(field: &mut String, typed: String) {
 }
 
 impl FirstRun {
+    /// Which of its pages is shown.
+    pub const fn page(&self) -> u8 {
+        self.stage as u8
+    }
+
     /// With a profile that has no account, and its password.
     pub fn with_profile(password: Secret) -> Self {
         Self { password, profile: true, ..Self::default() }

@@ -2,11 +2,12 @@
 
 use endtoend_client::address::ServerAddress;
 use endtoend_client::transport::{TorState, Way as Route};
-use iced::widget::{Column, button, column, container, row, space, text};
+use iced::widget::{Column, column, container, row, space, text};
 use iced::{Center, Element, Fill};
 
 use super::{FirstRun, Message, Stage, Way};
 use crate::failure::Failure;
+use crate::focus::button;
 use crate::identicon::identicon;
 use crate::order::Step;
 use crate::screens::network;
@@ -71,11 +72,11 @@ impl FirstRun {
             Column::new().push(ui::note(t.get("servers-recent"))).extend(self.servers.iter().map(line)).spacing(6)
         });
         let links = row![code, self.network_link(t)].spacing(4).wrap();
-        column![title(t.get("server-title")), ui::note(t.get("server-note")), field, links]
+        let content = column![title(t.get("server-title")), ui::note(t.get("server-note")), field, links]
             .push(known)
             .push(found)
-            .push(ui::failure(t, self.failure.as_ref()))
-            .push(foot(t, "next", read.is_ok()))
+            .push(ui::failure(t, self.failure.as_ref()));
+        with_foot(content, foot(t, "next", read.is_ok()))
     }
 
     /// Leads to the way to the server.
@@ -85,10 +86,10 @@ impl FirstRun {
     }
 
     fn at_network<'a>(&'a self, t: &'a Strings) -> Column<'a, Message> {
-        column![title(t.get("way")), ui::note(t.get("way-note"))]
+        let content = column![title(t.get("way")), ui::note(t.get("way-note"))]
             .push(ui::failure(t, self.failure.as_ref()))
-            .push(self.network.view(t, self.host().as_ref(), Message::Network))
-            .push(foot(t, "next", self.chosen_way().is_ok()))
+            .push(self.network.view(t, self.host().as_ref(), Message::Network));
+        with_foot(content, foot(t, "next", self.chosen_way().is_ok()))
     }
 
     fn at_backup<'a>(&self, t: &Strings) -> Column<'a, Message> {
@@ -104,15 +105,15 @@ impl FirstRun {
             secret_of(self.passphrase.clone(), Message::PassphraseEdited),
             Message::Next,
         );
-        column![
+        let content = column![
             title(t.get("backup-title")),
             ui::note(t.get("restore-note")),
             row![path.width(Fill), choose].spacing(10).align_y(iced::Bottom),
             passphrase,
             row![self.network_link(t)],
         ]
-        .push(ui::failure(t, self.failure.as_ref()))
-        .push(foot(t, "next", self.backup().is_ok()))
+        .push(ui::failure(t, self.failure.as_ref()));
+        with_foot(content, foot(t, "next", self.backup().is_ok()))
     }
 
     fn at_who<'a>(&self, t: &Strings) -> Column<'a, Message> {
@@ -129,9 +130,8 @@ impl FirstRun {
                 Way::Restore => ("backup-title", "backup-server-note"),
                 Way::Create | Way::Link | Way::Recover => ("link-title", "link-note"),
             };
-            return column![title(t.get(head)), ui::note(t.get(note)), password]
-                .push(failure)
-                .push(foot(t, "next", true));
+            let content = column![title(t.get(head)), ui::note(t.get(note)), password].push(failure);
+            return with_foot(content, foot(t, "next", true));
         }
         let create = self.way == Way::Create;
         let handle = ui::field(t.get("handle"), id::HANDLE, "", &self.handle, Message::HandleEdited, Message::Next);
@@ -143,7 +143,7 @@ impl FirstRun {
         };
         let face = if name.is_empty() { space().width(44).into() } else { identicon(name, 44) };
         let invite = ui::field(t.get("invite"), id::INVITE, "", &self.invite, Message::InviteEdited, Message::Next);
-        column![
+        let content = column![
             title(t.get(if create { "who-title" } else { "recover-title" })),
             row![face, handle.width(Fill)].spacing(16).align_y(iced::Bottom),
             hint,
@@ -151,8 +151,8 @@ impl FirstRun {
         .push(create.then(|| ui::note(t.get("optional-note"))))
         .push(create.then_some(invite))
         .push(password)
-        .push(failure)
-        .push(foot(t, "next", good.is_ok()))
+        .push(failure);
+        with_foot(content, foot(t, "next", good.is_ok()))
     }
 
     fn at_password<'a>(&self, t: &Strings) -> Column<'a, Message> {
@@ -181,7 +181,7 @@ impl FirstRun {
             true => t.get("password-advice"),
             false => t.get(strength.key()),
         };
-        column![
+        let content = column![
             title(t.get("password-title")),
             password,
             iced::widget::Row::with_children(bars).spacing(6),
@@ -189,8 +189,8 @@ impl FirstRun {
             field(t.get("password-again"), id::AGAIN, &self.again, Message::AgainEdited),
             container(ui::note(t.get("password-honest"))).padding([10, 12]).width(Fill).style(styles::boxed),
         ]
-        .push(ui::failure(t, self.failure.as_ref()))
-        .push(foot(t, go, !self.password.is_empty()))
+        .push(ui::failure(t, self.failure.as_ref()));
+        with_foot(content, foot(t, go, !self.password.is_empty()))
     }
 
     /// What is waited for: Tor first, where it is on the way.
@@ -235,6 +235,11 @@ fn secret_of(old: crate::secret::Secret, edited: fn(crate::secret::Secret) -> Me
 
 fn title<'a>(words: String) -> iced::widget::Text<'a> {
     text(words).size(size::TITLE).font(STRONG)
+}
+
+/// What may come and go, and two buttons that keep their place below it.
+fn with_foot<'a>(content: Column<'a, Message>, foot: Element<'a, Message>) -> Column<'a, Message> {
+    column![content.spacing(ui::PAGE_SPACING), foot]
 }
 
 fn foot<'a>(t: &Strings, forward: &'static str, ready: bool) -> Element<'a, Message> {

@@ -13,6 +13,7 @@ use super::view::over;
 use super::{Home, Message};
 use crate::action::Action;
 use crate::calendar::Present;
+use crate::focus;
 use crate::order::Order;
 use crate::said::Link;
 use crate::strings::Strings;
@@ -113,7 +114,7 @@ impl Home {
                     .size(size::BODY)
                     .style(styles::field);
                 let told = day.map_or_else(|| t.get("day-note"), |day| present.separator(t, day));
-                column![ui::head(t.get("to-day")), field, ui::note(told)]
+                column![ui::head(t.get("to-day")), focus::field(field), ui::note(told)]
                     .push(ui::foot(cancel(), ui::primary(t.get("next"), done)))
             }
             Asked::Link(link) => {
@@ -142,7 +143,12 @@ impl Home {
                     .style(styles::editor);
                 let all = ui::quiet(t.get("copy-all"), Message::Copy(words.text().trim_end().to_owned()));
                 let done = ui::quiet(t.get("dismiss"), Message::NotAsked);
-                column![ui::head(t.get("select-words")), ui::note(t.get("select-note")), field, ui::foot(all, done)]
+                column![
+                    ui::head(t.get("select-words")),
+                    ui::note(t.get("select-note")),
+                    focus::field(field),
+                    ui::foot(all, done)
+                ]
             }
         };
         over(card.spacing(14).into(), Message::NotAsked)

@@ -7,7 +7,7 @@ use iced::advanced::text::Highlighter;
 use iced::advanced::text::highlighter::Format;
 use iced::keyboard::{Key, key::Named};
 use iced::widget::text_editor::{self, Binding, KeyPress};
-use iced::widget::{button, column, container, row, text};
+use iced::widget::{column, container, row, text};
 use iced::{Bottom, Center, Element, Fill, Padding};
 
 use super::begun::Mark;
@@ -15,6 +15,7 @@ use super::chat::Chat;
 use super::picker::Purpose;
 use super::{ChatMessage, Home, Message, keys, naming};
 use crate::emoji;
+use crate::focus::button;
 use crate::one_line::one_line;
 use crate::strings::Strings;
 use crate::theme::{ANY_EMOJI, EMOJI, STRONG, size, styles};

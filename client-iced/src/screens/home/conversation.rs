@@ -1,13 +1,14 @@
 //! The open conversation: who, what has to be decided, the messages, where one writes.
 
 use endtoend_client::database::{Conversation, Standing};
-use iced::widget::{Column, button, column, container, row, scrollable, stack, text};
+use iced::widget::{Column, column, container, row, scrollable, stack, text};
 use iced::{Center, Element, Fill};
 
 use super::chat::Chat;
 use super::{ChatMessage, Home, Message, NARROW};
 use crate::action::Place;
 use crate::calendar::{Present, span};
+use crate::focus::button;
 use crate::one_line::one_line;
 use crate::strings::Strings;
 use crate::theme::{STRONG, size, styles};

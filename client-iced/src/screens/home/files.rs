@@ -6,7 +6,7 @@ use endtoend_client::database::{Body, Direction, FileState, MessageRef, MessageS
 use endtoend_client::engine::Way;
 use endtoend_client::files::Source;
 use endtoend_protocol::{MessageId, Shown};
-use iced::widget::{Column, Row, button, column, container, row, scrollable, space, text};
+use iced::widget::{Column, Row, column, container, row, scrollable, space, text};
 use iced::{Center, Element, Fill};
 
 use super::begun::Mark;
@@ -16,6 +16,7 @@ use super::{ChatMessage, Home, Message};
 use crate::action::Action;
 use crate::calendar;
 use crate::failure::{Failure, fault};
+use crate::focus::button;
 use crate::order::Order;
 use crate::strings::Strings;
 use crate::theme::{size, styles};
@@ -247,9 +248,10 @@ pub(super) fn shown<'a>(
 ) -> Element<'a, Message> {
     let (words, bad) = standing(t, chat, message, stored);
     let style = if bad { styles::bad } else { styles::muted };
+    let chosen = chat.chosen == Some(MessageRef { direction: message.direction, id: message.id });
     let deeds = deeds_of(message, stored).into_iter().map(|(key, message)| {
         let deed = button(text(t.get(key)).size(size::NOTE)).padding([5, 12]).style(styles::quiet);
-        deed.on_press(Message::Chat(message)).into()
+        deed.on_press(Message::Chat(message)).by_tab(chosen).into()
     });
     let deeds = Row::with_children(deeds).spacing(6);
     if let Shown::Voice(voice) = &stored.file.shown {

@@ -5,20 +5,21 @@ use endtoend_client::handle::Handle;
 use endtoend_protocol::{Emoji, UnixMillis};
 use iced::keyboard::key::Named;
 use iced::keyboard::{Key, Modifiers};
-use iced::widget::{Column, button, column, container, row, scrollable, text};
+use iced::widget::{Column, column, container, row, scrollable, text};
 use iced::{Element, Fill};
 
 use super::lines::REACTIONS;
 use super::palette::Command;
 use super::view::over;
-use super::{ChatMessage, Home, Message, NARROW, files};
+use super::{ChatMessage, Home, MEDIUM, Message, NARROW, Over, files};
 use crate::action::Action;
+use crate::focus::button;
 use crate::strings::Strings;
 use crate::theme::{STRONG, size, styles};
 use crate::ui::{self, id};
 
 /// What the sheet says: keys, and what they do.
-pub(super) const SHEET: [(&str, &str); 28] = [
+pub(super) const SHEET: [(&str, &str); 31] = [
     ("Ctrl + K", "keys-palette"),
     ("Ctrl + F", "keys-list"),
     ("Ctrl + N", "keys-new"),
@@ -47,12 +48,16 @@ pub(super) const SHEET: [(&str, &str); 28] = [
     ("Ctrl + Enter", "keys-open"),
     ("Ctrl + Delete", "delete-here"),
     ("Tab", "keys-field"),
+    ("↑ ↓ ← →", "keys-arrows"),
+    ("Enter, Space", "keys-press"),
+    ("Page ↑ ↓", "keys-page"),
 ];
 
 /// Whether a key is the window's, also while a message is written. `chosen`: so is a message.
 pub(super) fn is_of_window(key: &Key, modifiers: Modifiers, chosen: bool) -> bool {
     match key.as_ref() {
         Key::Named(Named::Tab | Named::Escape) => true,
+        Key::Named(Named::PageUp | Named::PageDown) => modifiers.is_empty(),
         Key::Named(Named::ArrowUp | Named::ArrowDown) => modifiers.command() || modifiers.alt(),
         Key::Named(Named::End) => modifiers.command(),
         Key::Named(Named::Enter | Named::Delete) => modifiers.command() && chosen,
@@ -64,6 +69,15 @@ pub(super) fn is_of_window(key: &Key, modifiers: Modifiers, chosen: bool) -> boo
         }
         Key::Character(letter) if modifiers.alt() => chosen && digit(letter).is_some(),
         _ => false,
+    }
+}
+
+/// What keys do on every page, where nothing has taken them.
+pub fn everywhere(key: Named, modifiers: Modifiers) -> Vec<Action> {
+    match key {
+        Named::Tab if !modifiers.command() && !modifiers.alt() => vec![Action::FocusNext(modifiers.shift())],
+        Named::PageUp | Named::PageDown if modifiers.is_empty() => vec![Action::TurnPage(key == Named::PageDown)],
+        _ => Vec::new(),
     }
 }
 
@@ -85,11 +99,11 @@ impl Home {
             return match pressed.as_ref() {
                 Key::Named(Named::ArrowLeft) => self.next_picture(false),
                 Key::Named(Named::ArrowRight) => self.next_picture(true),
+                Key::Named(Named::Tab) => everywhere(Named::Tab, modifiers),
                 _ => Vec::new(),
             };
         }
         match pressed.as_ref() {
-            Key::Named(Named::Tab) => vec![Action::FocusNext(modifiers.shift())],
             Key::Named(way @ (Named::ArrowUp | Named::ArrowDown)) if modifiers.alt() => {
                 match (way == Named::ArrowDown, modifiers.shift()) {
                     (true, true) => self.next_unread(),
@@ -117,6 +131,7 @@ impl Home {
                 let face = face.and_then(|face| Emoji::new((*face).to_owned()));
                 self.with_chosen(now, |of| face.map(|face| ChatMessage::React(of, face)))
             }
+            Key::Named(key) => everywhere(key, modifiers),
             _ => Vec::new(),
         }
     }
@@ -143,6 +158,31 @@ impl Home {
         }
     }
 
+    /// What is shown below everything that lies over it. It is [`CHATS`](super::CHATS) at last.
+    pub fn page(&self) -> u8 {
+        match (&self.settings, &self.chat) {
+            (Some(_), _) => 1,
+            (None, Some(_)) if self.panel && self.width < MEDIUM => 2,
+            (None, Some(_)) if self.width < NARROW => 3,
+            (None, _) => super::CHATS.1,
+        }
+    }
+
+    /// What lies over that, and beside it.
+    pub fn over(&self) -> Over {
+        let layers = [
+            self.new_chat.is_some(),
+            self.attaching.is_some(),
+            self.lightbox.is_some(),
+            self.asked.is_some(),
+            self.palette.is_some(),
+            self.sheet,
+        ];
+        let count = |all: &[bool]| all.iter().map(|there| u8::from(*there)).sum();
+        let told = self.failure.is_some() || self.saved.is_some();
+        Over { layers: count(&layers), beside: count(&[self.panel, self.picker.is_some(), told]) }
+    }
+
     /// Whether something lies over the conversation.
     pub(super) fn is_covered(&self) -> bool {
         self.settings.is_some()
@@ -156,7 +196,7 @@ impl Home {
 
     /// One step back from wherever this is.
     pub(super) fn escape(&mut self) -> Vec<Action> {
-        let back = vec![Action::Focus(id::COMPOSER)];
+        let back = vec![Action::FocusBack];
         if self.sheet {
             self.sheet = false;
             return back;

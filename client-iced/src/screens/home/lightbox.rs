@@ -3,7 +3,7 @@
 use endtoend_client::database::{Body, Direction, FileState, MessageRef, Standing, StoredFile, StoredMessage};
 use endtoend_client::handle::Handle;
 use endtoend_protocol::{self as protocol, MessageId};
-use iced::widget::{button, column, container, image, mouse_area, opaque, row, sensor, text};
+use iced::widget::{column, container, image, mouse_area, opaque, row, sensor, text};
 use iced::{Center, Color, ContentFit, Element, Fill, Length};
 
 use super::chat::Chat;
@@ -11,6 +11,8 @@ use super::pictures::{FETCHED_BYTES_MAX, Shown};
 use super::{ChatMessage, Home, Message, files};
 use crate::action::Action;
 use crate::failure::Failure;
+use crate::focus::walk::LAYER;
+use crate::focus::{button, stop};
 use crate::one_line::one_line;
 use crate::order::Order;
 use crate::picture::{Drawn, Scale};
@@ -151,7 +153,7 @@ impl Home {
             text_color: Some(Color::WHITE),
             ..container::background(Color { a: 0.9, ..Color::BLACK })
         };
-        opaque(container(all).width(Fill).height(Fill).style(veil))
+        opaque(container(all).id(LAYER).width(Fill).height(Fill).style(veil))
     }
 }
 
@@ -181,9 +183,9 @@ pub(super) fn shown<'a>(
             let follows = width > SIDE_MIN && height > SIDE_MIN;
             let height = if follows { Length::Shrink } else { height.into() };
             let drawn = image(drawn.handle.clone()).content_fit(ContentFit::Contain).width(width).height(height);
-            let drawn = mouse_area(drawn)
-                .on_press(Message::Chat(ChatMessage::OpenPicture(of)))
-                .interaction(iced::mouse::Interaction::Pointer);
+            let open = Message::Chat(ChatMessage::OpenPicture(of));
+            let drawn = mouse_area(drawn).on_press(open.clone()).interaction(iced::mouse::Interaction::Pointer);
+            let drawn = stop(drawn).press(Some(open)).by_tab(chat.chosen == Some(of));
             match stored.state {
                 FileState::Sending => column![drawn, files::shown(t, chat, message, stored)].spacing(6).into(),
                 _ => drawn.into(),

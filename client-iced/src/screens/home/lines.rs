@@ -2,7 +2,7 @@
 
 use endtoend_client::database::{Body, Direction, MessageRef, MessageState, Notice, NoticeKind, StoredMessage};
 use endtoend_protocol::{Emoji, Text};
-use iced::widget::{Row, button, column, container, mouse_area, rich_text, row, space, span, text};
+use iced::widget::{Row, column, container, mouse_area, rich_text, row, space, span, text};
 use iced::{Element, Fill, Length};
 
 use super::chat::{Chat, quote};
@@ -12,6 +12,7 @@ use super::{ChatMessage, Home, Message};
 use super::{files, lightbox};
 use crate::calendar::{self, Present};
 use crate::emoji;
+use crate::focus::button;
 use crate::said::{self, Link, Piece};
 use crate::strings::Strings;
 use crate::theme::colors::CODE;
@@ -22,6 +23,8 @@ use crate::ui::{self, id};
 const TOGETHER_MS: u64 = 5 * 60 * 1000;
 /// Widest bubble, in logical pixels.
 const WIDEST: f32 = 560.0;
+/// So many links of one message keys get at.
+const LINKS_MAX: usize = 8;
 /// What one reacts with most.
 pub(super) const REACTIONS: [&str; 6] = ["👍", "❤️", "😂", "😮", "😢", "🙏"];
 
@@ -154,7 +157,8 @@ fn bubble<'a>(t: &'a Strings, present: &Present, chat: &'a Chat, message: &'a St
         Body::Card(card) => {
             let about = ui::body(t.with("message-card", [("name", card.link.handle.as_str())]));
             let write = button(text(t.get("write")).size(size::NOTE)).padding([5, 12]).style(styles::quiet);
-            column![about, write.on_press(Message::WriteTo(Box::new(card.link.clone())))].spacing(5).into()
+            let write = write.on_press(Message::WriteTo(Box::new(card.link.clone()))).by_tab(chosen);
+            column![about, write].spacing(5).into()
         }
         Body::Deleted => ui::body(t.get("message-deleted")).style(styles::muted).into(),
         Body::Unknown => ui::body(t.get("message-unknown")).style(styles::muted).into(),
@@ -175,7 +179,8 @@ fn bubble<'a>(t: &'a Strings, present: &Present, chat: &'a Chat, message: &'a St
     let bubble = button(content)
         .padding([8, 12])
         .style(styles::bubble(own, chosen))
-        .on_press(Message::Chat(ChatMessage::Choose(choose)));
+        .on_press(Message::Chat(ChatMessage::Choose(choose)))
+        .by_tab(false);
     // Its menu, as everywhere.
     let bubble = mouse_area(bubble).on_right_press(Message::Chat(ChatMessage::Choose(choose)));
     let bubble = if chosen { container(bubble).id(id::CHOSEN) } else { container(bubble) };
@@ -199,7 +204,8 @@ fn answered<'a>(t: &'a Strings, chat: &'a Chat, message: &'a StoredMessage) -> O
     let words = ui::said(words, size::NOTE, styles::muted);
     let content = column![ui::small(whose).style(styles::accent), words].spacing(1);
     let quoted = button(content).padding([5, 9]).style(styles::quoted);
-    Some(quoted.on_press(Message::Chat(ChatMessage::GoTo(to))).into())
+    let chosen = chat.chosen == Some(name_of(message));
+    Some(quoted.on_press(Message::Chat(ChatMessage::GoTo(to))).by_tab(chosen).into())
 }
 
 fn reactions<'a>(message: &'a StoredMessage) -> Option<Element<'a, Message>> {
@@ -249,6 +255,9 @@ fn deeds<'a>(t: &'a Strings, message: &'a StoredMessage) -> Element<'a, Message>
         all.push(deed("copy", ChatMessage::CopyText(name)));
         all.push(deed("select-words", ChatMessage::Words(name)));
     }
+    if let Body::Text(text) = &message.body {
+        all.extend(links(t, text.as_str()));
+    }
     if let Body::File(stored) = &message.body {
         all.extend(files::deeds_of(message, stored).into_iter().map(|(key, message)| deed(key, message)));
     }
@@ -263,6 +272,19 @@ fn deeds<'a>(t: &'a Strings, message: &'a StoredMessage) -> Element<'a, Message>
     faces.extend(says.then(|| more.on_press(Message::Pick(Some(Purpose::React(name)))).into()));
     let lines = column![].push((!faces.is_empty()).then(|| Row::with_children(faces).spacing(2)));
     container(lines.push(Row::with_children(all).spacing(2).wrap())).padding(4).style(styles::boxed).into()
+}
+
+/// The links in what was said, for keys: they do not come into a text.
+fn links<'a>(t: &Strings, said: &'a str) -> impl Iterator<Item = Element<'a, Message>> {
+    let links = said::pieces(said).into_iter().filter_map(|piece| match piece {
+        Piece::Link(_, link) => Some(link),
+        Piece::Plain(_) | Piece::Strong(_) | Piece::Struck(_) | Piece::Code(_) => None,
+    });
+    let press = |link: Link| {
+        let words = text(t.with("link-open", [("host", link.host.as_str())])).size(size::NOTE);
+        button(words).padding([5, 9]).style(styles::plain).on_press(Message::Link(link)).into()
+    };
+    links.take(LINKS_MAX).map(press)
 }
 
 fn notice_line<'a>(t: &'a Strings, chat: &'a Chat, notice: &'a Notice) -> Element<'a, Message> {

@@ -1,19 +1,22 @@
 //! The list of conversations. Only the lines that are before the eyes are made, however many there are.
 
-use endtoend_client::database::{Body, Conversation, Direction, Standing};
+use endtoend_client::database::{Body, Conversation, Direction, MessageRef, Standing};
 use endtoend_client::engine::ConnectionState;
 use endtoend_client::handle::Handle;
 use endtoend_client::transport::{TorState, Way};
-use iced::widget::{Column, Row, button, column, container, row, scrollable, space, text, text_input};
+use iced::keyboard::Modifiers;
+use iced::keyboard::key::Named;
+use iced::widget::{Column, Row, column, container, row, scrollable, space, text, text_input};
 use iced::{Center, Element, Fill};
 
 use super::chat::quote;
 use super::found::Hit;
 use super::lines::mark_of;
 use super::{Home, Message};
-use crate::action::Place;
+use crate::action::{Action, Place};
 use crate::calendar::{Present, span};
 use crate::failure::Failure;
+use crate::focus::{self, button};
 use crate::one_line::one_line;
 use crate::preferences::Density;
 use crate::screens::network;
@@ -45,6 +48,76 @@ impl Line<'_> {
             Line::Heading(_) => HEADING,
             Line::Conversation(_) | Line::Found(_) => row,
         }
+    }
+
+    fn is(&self, at: &At) -> bool {
+        match (self, at) {
+            (Line::Conversation(conversation), At::Conversation(with)) => {
+                conversation.contact.handle.as_ref() == Some(with)
+            }
+            (Line::Found(hit), At::Found(with, message)) => hit.with == *with && hit.message == *message,
+            (Line::Heading(_) | Line::Conversation(_) | Line::Found(_), _) => false,
+        }
+    }
+
+    /// By which it is known from now on; `None`: it cannot be opened.
+    fn at(&self) -> Option<At> {
+        match self {
+            Line::Heading(_) => None,
+            Line::Conversation(conversation) => conversation.contact.handle.clone().map(At::Conversation),
+            Line::Found(hit) => Some(At::Found(hit.with.clone(), hit.message)),
+        }
+    }
+}
+
+/// Where keys are in the list.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum At {
+    Conversation(Handle),
+    Found(Handle, MessageRef),
+}
+
+/// How keys go through the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// To the line above.
+    Up,
+    /// To the line below.
+    Down,
+    /// To the first.
+    First,
+    /// To the last.
+    Last,
+    /// So far up as there are lines to be seen.
+    PageUp,
+    /// So far down.
+    PageDown,
+}
+
+impl Step {
+    const fn of(key: Named) -> Option<Self> {
+        Some(match key {
+            Named::ArrowUp => Self::Up,
+            Named::ArrowDown => Self::Down,
+            Named::Home => Self::First,
+            Named::End => Self::Last,
+            Named::PageUp => Self::PageUp,
+            Named::PageDown => Self::PageDown,
+            _ => return None,
+        })
+    }
+
+    /// From this one of so many, where so many make a page.
+    fn from(self, at: usize, count: usize, page: usize) -> usize {
+        let to = match self {
+            Self::Up => at.saturating_sub(1),
+            Self::Down => at + 1,
+            Self::First => 0,
+            Self::Last => count,
+            Self::PageUp => at.saturating_sub(page),
+            Self::PageDown => at + page,
+        };
+        to.min(count.saturating_sub(1))
     }
 }
 
@@ -90,23 +163,16 @@ impl Home {
             .padding([8, 12])
             .size(size::NOTE)
             .style(styles::field);
-        let head = column![me, filter].spacing(12).padding([14, 14]);
+        let head = column![me, focus::field(filter)].spacing(12).padding([14, 14]);
         let all = column![head, self.rows(t, present), ui::rule(), self.connection_line(t, present)];
         container(all.height(Fill)).style(styles::ground).height(Fill).width(Fill).into()
     }
 
-    fn rows<'a>(&'a self, t: &'a Strings, present: &'a Present) -> Element<'a, Message> {
+    /// Everything that is listed.
+    fn list_lines(&self) -> Vec<Line<'_>> {
         let is_request = |it: &&Conversation| Self::is_request(it);
         let (requests, others): (Vec<&Conversation>, Vec<&Conversation>) = self.listed().partition(is_request);
         let found = &self.found.hits;
-        if requests.is_empty() && others.is_empty() && found.is_empty() {
-            let told = match (self.listed, self.filter.is_empty()) {
-                (false, _) => "loading",
-                (true, true) => "no-conversations",
-                (true, false) => "none-found",
-            };
-            return container(ui::note(t.get(told))).padding(24).center_x(Fill).height(Fill).into();
-        }
         let mut lines = Vec::with_capacity(requests.len() + others.len() + found.len() + 3);
         if !requests.is_empty() {
             lines.push(Line::Heading("requests"));
@@ -120,7 +186,55 @@ impl Home {
             lines.push(Line::Heading("messages-found"));
             lines.extend(found.iter().map(Line::Found));
         }
+        lines
+    }
 
+    /// Where keys are among these lines: where they were, else at the open conversation, else at the first.
+    fn list_at(&self, lines: &[Line<'_>]) -> Option<At> {
+        let is_there = |at: &&At| lines.iter().any(|line| line.is(at));
+        let open = self.chat.as_ref().map(|chat| At::Conversation(chat.with.clone()));
+        let known = self.list_at.iter().chain(&open).find(is_there).cloned();
+        known.or_else(|| lines.iter().find_map(Line::at))
+    }
+
+    /// Keys go on in the list, and what they are at is shown.
+    pub(super) fn list_step(&mut self, step: Step) -> Vec<Action> {
+        let lines = self.list_lines();
+        let (row, _) = measures(self.density);
+        let mut end = 0.0;
+        let mut stops = Vec::with_capacity(lines.len());
+        for line in &lines {
+            end += line.height(row);
+            stops.extend(line.at().map(|at| (at, end)));
+        }
+        let now = self.list_at(&lines);
+        let at = stops.iter().position(|(at, _)| Some(at) == now.as_ref()).unwrap_or_default();
+        let Place { offset, height, .. } = self.list_place;
+        let page = ((height / row) as usize).max(1);
+        let to = step.from(at, stops.len(), page);
+        let Some((next, bottom)) = stops.into_iter().nth(to) else { return Vec::new() };
+        self.list_at = Some(next);
+        // What stands above the first is shown with it.
+        let top = if to == 0 { 0.0 } else { bottom - row };
+        let shown = match (height > 0.0, top < offset, bottom > offset + height) {
+            (false, _, _) | (true, true, _) => Some(top),
+            (true, false, true) => Some(bottom - height),
+            (true, false, false) => None,
+        };
+        shown.map(|y| Action::Scroll(id::LIST, y)).into_iter().collect()
+    }
+
+    fn rows<'a>(&'a self, t: &'a Strings, present: &'a Present) -> Element<'a, Message> {
+        let lines = self.list_lines();
+        if lines.is_empty() {
+            let told = match (self.listed, self.filter.is_empty()) {
+                (false, _) => "loading",
+                (true, true) => "no-conversations",
+                (true, false) => "none-found",
+            };
+            return container(ui::note(t.get(told))).padding(24).center_x(Fill).height(Fill).into();
+        }
+        let now = self.list_at(&lines);
         let height = if self.list_place.height > 0.0 { self.list_place.height } else { HEIGHT_AT_FIRST };
         let (from, to) = (self.list_place.offset - BEYOND, self.list_place.offset + height + BEYOND);
         let (mut above, mut below, mut at) = (0.0, 0.0, 0.0);
@@ -133,16 +247,22 @@ impl Home {
             } else if at > to {
                 below += line.height(row);
             } else {
-                made.push(match line {
+                let shown = match line {
                     Line::Heading(key) => heading(t, key),
                     Line::Conversation(conversation) => self.row(t, present, conversation),
                     Line::Found(hit) => self.found_row(t, present, hit),
-                });
+                };
+                let is_at = now.as_ref().is_some_and(|now| line.is(now));
+                made.push(if is_at { container(shown).id(id::LIST_AT).into() } else { container(shown).into() });
             }
             at = end;
         }
         let shown = Column::new().push(space().height(above)).extend(made).push(space().height(below));
-        scrollable(shown.padding([0, 8]))
+        let open = now.map(|at| match at {
+            At::Conversation(with) => Message::Open(with),
+            At::Found(with, message) => Message::OpenAt(with, message),
+        });
+        let list = scrollable(shown.padding([0, 8]))
             .id(id::LIST)
             .on_scroll(|viewport| {
                 Message::ListScrolled(Place {
@@ -153,8 +273,14 @@ impl Home {
             })
             .style(styles::scroll)
             .height(Fill)
-            .width(Fill)
-            .into()
+            .width(Fill);
+        // One stop, however many there are; arrow keys go on in it.
+        let keys = move |key, modifiers: Modifiers| match key {
+            _ if !modifiers.is_empty() => None,
+            Named::Enter | Named::Space => open.clone(),
+            key => Step::of(key).map(Message::ListStep),
+        };
+        focus::stop(list).keys(keys).ringed(id::LIST_AT).into()
     }
 
     fn row<'a>(&'a self, t: &'a Strings, present: &'a Present, conversation: &'a Conversation) -> Element<'a, Message> {
@@ -191,6 +317,7 @@ impl Home {
             .clip(true)
             .style(styles::line(open))
             .on_press_maybe(handle.cloned().map(Message::Open))
+            .by_tab(false)
             .into()
     }
 
@@ -210,6 +337,7 @@ impl Home {
             .clip(true)
             .style(styles::line(shown))
             .on_press(Message::OpenAt(hit.with.clone(), hit.message))
+            .by_tab(false)
             .into()
     }
 

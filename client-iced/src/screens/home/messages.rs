@@ -6,6 +6,7 @@ use endtoend_client::handle::Handle;
 use endtoend_protocol::{Arrangement, Emoji, Lifetime, UnixMillis};
 use iced::widget::text_editor;
 
+use super::list::Step;
 use super::palette::Item;
 use super::picker::Purpose;
 use super::settings;
@@ -23,6 +24,8 @@ pub enum Message {
     OpenFirst,
     /// The list was scrolled.
     ListScrolled(Place),
+    /// Keys go on in the list.
+    ListStep(Step),
     /// A conversation.
     Open(Handle),
     /// A message that was found.

@@ -73,7 +73,10 @@ use begun::Begun;
 use chat::Chat;
 use files::Attaching;
 use found::Found;
+pub use keys::everywhere;
 use lightbox::LightBox;
+use list::At;
+pub use list::Step;
 pub use messages::{ChatMessage, Message};
 use palette::Palette;
 use picker::Picker;
@@ -93,6 +96,25 @@ const SCHEME: &str = "endtoend:";
 const FILTER_BYTES_MAX: usize = 256;
 /// That somebody is writing is shown for so long after the last sign of it, in milliseconds.
 const TYPING_MS: u64 = 15_000;
+
+/// The page with the conversations, as the application tells pages apart.
+pub const CHATS: (u8, u8) = (2, 0);
+
+/// How many things lie over a page, and beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Over {
+    /// Which have all keys while they are there.
+    pub layers: u8,
+    /// Which can be left alone.
+    pub beside: u8,
+}
+
+impl Over {
+    /// Whether something has gone since then.
+    pub const fn is_less(self, before: Self) -> bool {
+        self.layers < before.layers || self.beside < before.beside
+    }
+}
 
 /// Somebody to write to.
 #[derive(Debug, Default)]
@@ -136,6 +158,8 @@ pub struct Home {
     filter: String,
     found: Found,
     list_place: Place,
+    /// Where keys are in it.
+    list_at: Option<At>,
     drafts: BTreeMap<Handle, Begun>,
     typing: BTreeMap<Handle, UnixMillis>,
     chat: Option<Chat>,
@@ -172,6 +196,7 @@ impl Home {
             filter: String::new(),
             found: Found::default(),
             list_place: Place::default(),
+            list_at: None,
             drafts: BTreeMap::new(),
             typing: BTreeMap::new(),
             chat: None,
@@ -200,6 +225,12 @@ impl Home {
             matches!(conversation.contact.standing, Standing::Accepted | Standing::Request)
         };
         self.conversations.iter().filter(counted).map(|conversation| conversation.unread).sum()
+    }
+
+    /// Which message is.
+    #[cfg(test)]
+    pub(crate) fn chosen(&self) -> Option<MessageRef> {
+        self.chat.as_ref()?.chosen
     }
 
     /// The window has another width.
@@ -339,6 +370,7 @@ impl Home {
             // The search stays, so that the next one can be looked at.
             Message::OpenAt(with, message) => return self.open_at(with, message),
             Message::ListScrolled(place) => self.list_place = place,
+            Message::ListStep(step) => return self.list_step(step),
             Message::Open(with) => return self.open(with),
             Message::CloseChat => return self.leave_chat(),
             Message::NewChat => return self.open_new_chat(),

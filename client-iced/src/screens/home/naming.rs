@@ -2,13 +2,14 @@
 
 use endtoend_protocol::UnixMillis;
 use iced::widget::text_editor::{Action as Typed, Content, Cursor, Edit, Position};
-use iced::widget::{Row, button, container, row, text};
+use iced::widget::{Row, container, row, text};
 use iced::{Center, Element, Fill};
 
 use super::chat::Chat;
 use super::{ChatMessage, Message};
 use crate::action::Action;
 use crate::emoji;
+use crate::focus::button;
 use crate::one_line::one_line;
 use crate::strings::{Language, Strings};
 use crate::theme::{EMOJI, size, styles};
@@ -119,6 +120,7 @@ pub(super) fn view<'a>(t: &Strings, naming: &Naming) -> Option<Element<'a, Messa
             .height(CELL)
             .style(styles::line(emoji == chosen))
             .on_press(Message::Chat(ChatMessage::Named(emoji)))
+            .by_tab(false)
             .into()
     };
     let words = one_line(emoji::words(chosen, t.language()), size::SMALL).style(styles::muted).fill();

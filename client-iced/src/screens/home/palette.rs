@@ -3,7 +3,7 @@
 use endtoend_client::database::MessageRef;
 use endtoend_client::handle::Handle;
 use iced::keyboard::{self, key};
-use iced::widget::{Column, button, column, container, row, scrollable, space, text_input};
+use iced::widget::{Column, column, container, row, scrollable, space, text_input};
 use iced::{Center, Element, Fill};
 
 use super::found::Found;
@@ -11,6 +11,7 @@ use super::view::above;
 use super::{FILTER_BYTES_MAX, Home, Message, SEARCH_CHARS_MIN, picker};
 use crate::action::Action;
 use crate::calendar::Present;
+use crate::focus::{self, button};
 use crate::one_line::one_line;
 use crate::order::Order;
 use crate::strings::Strings;
@@ -140,7 +141,7 @@ impl Home {
     pub(super) fn show_palette(&mut self, open: bool) -> Vec<Action> {
         if !open {
             self.palette = None;
-            return vec![Action::Focus(id::COMPOSER)];
+            return vec![Action::FocusBack];
         }
         self.palette = Some(Palette { typed: String::new(), found: Found::from(NUMBERS_FROM), chosen: 0 });
         vec![Action::Focus(id::PALETTE)]
@@ -238,6 +239,7 @@ impl Home {
                 .clip(true)
                 .style(styles::line(is_chosen))
                 .on_press(Message::PaletteDone(item))
+                .by_tab(false)
                 .into()
         };
         let list: Element<'a, Message> = match items.is_empty() {
@@ -250,7 +252,7 @@ impl Home {
                 container(lines.id(id::PALETTE_LIST).style(styles::scroll).width(Fill)).max_height(HEIGHT_MAX).into()
             }
         };
-        above(column![field, list].spacing(10).into(), Message::Palette(false))
+        above(column![focus::field(field), list].spacing(10).into(), Message::Palette(false))
     }
 
     fn palette_line<'a>(

@@ -5,7 +5,7 @@ use endtoend_client::database::{Body, MessageRef, PeerDevice, Standing, StoredMe
 use endtoend_client::handle::Handle;
 use endtoend_client::nickname::Nickname;
 use endtoend_protocol::{Arrangement, Lifetime, Muted, UnixMillis};
-use iced::widget::{Column, button, column, container, pick_list, row, scrollable, space, text, toggler};
+use iced::widget::{Column, column, container, row, scrollable, space, text};
 use iced::{Center, Element, Fill};
 
 use super::chat::Chat;
@@ -13,6 +13,7 @@ use super::{Home, Message, files};
 use crate::action::Action;
 use crate::calendar::{Present, span};
 use crate::failure::Failure;
+use crate::focus::{self, button};
 use crate::order::Order;
 use crate::qr::Code;
 use crate::strings::Strings;
@@ -165,12 +166,7 @@ impl Home {
         let timer = column![
             ui::strong(t.get("timer-title")),
             ui::note(t.get("timer-note")),
-            pick_list(lives, Some(life_now), |life| Message::SetTimer(life.lifetime))
-                .text_size(size::NOTE)
-                .padding([8, 12])
-                .width(Fill)
-                .style(styles::choice)
-                .menu_style(styles::menu),
+            focus::choice(lives, life_now, size::NOTE, Fill, |life| Message::SetTimer(life.lifetime)),
         ]
         .spacing(6);
         let writes = known.is_some_and(|known| known.last.is_some());
@@ -298,10 +294,7 @@ impl std::fmt::Display for Mute {
 
 /// Whether the conversation stands above the others, and whether anybody is told of its messages.
 fn arranging<'a>(t: &'a Strings, present: &'a Present, now: Arrangement) -> Element<'a, Message> {
-    let pinned = toggler(now.pinned)
-        .size(22)
-        .on_toggle(move |pinned| Message::Arrange(Arrangement { pinned, ..now }))
-        .style(styles::switch);
+    let pinned = focus::switch(now.pinned, |pinned| Message::Arrange(Arrangement { pinned, ..now }));
     let mute = |seconds: Option<u64>| match seconds {
         Some(seconds) => {
             let until = UnixMillis::new(present.at.get().saturating_add(seconds.saturating_mul(1_000)));
@@ -322,12 +315,9 @@ fn arranging<'a>(t: &'a Strings, present: &'a Present, now: Arrangement) -> Elem
         }
         Muted::ForGood | Muted::No => mute(None),
     };
-    let muted = pick_list(all, Some(chosen), move |mute| Message::Arrange(Arrangement { muted: mute.muted, ..now }))
-        .text_size(size::NOTE)
-        .padding([8, 12])
-        .width(Fill)
-        .style(styles::choice)
-        .menu_style(styles::menu);
+    let muted = focus::choice(all, chosen, size::NOTE, Fill, move |mute| {
+        Message::Arrange(Arrangement { muted: mute.muted, ..now })
+    });
     column![
         row![ui::body(t.get("pin")).width(Fill), pinned].align_y(Center).spacing(12),
         ui::strong(t.get("mute-title")),

@@ -3,12 +3,13 @@
 use endtoend_client::database::MessageRef;
 use endtoend_protocol::Emoji;
 use iced::keyboard::{self, key};
-use iced::widget::{Column, Row, button, column, container, scrollable, text, text_input};
+use iced::widget::{Column, Row, column, container, scrollable, text, text_input};
 use iced::{Element, Fill};
 
 use super::{Home, Message};
 use crate::action::Action;
 use crate::emoji;
+use crate::focus::{self, button};
 use crate::strings::Strings;
 use crate::theme::{EMOJI, size, styles};
 use crate::ui::{self, id};
@@ -66,7 +67,7 @@ impl Home {
             }
             None => {
                 self.picker = None;
-                vec![Action::Focus(id::COMPOSER)]
+                vec![Action::FocusBack]
             }
         }
     }
@@ -136,6 +137,7 @@ impl Home {
                 .height(CELL)
                 .style(styles::line(Some(*emoji) == chosen))
                 .on_press(Message::Picked(emoji))
+                .by_tab(false)
                 .into()
         };
         let rows =
@@ -149,7 +151,7 @@ impl Home {
                 .height(HEIGHT)
                 .into(),
         };
-        let card = container(column![field, list].spacing(8)).padding(10).width(396).style(styles::card);
+        let card = container(column![focus::field(field), list].spacing(8)).padding(10).width(396).style(styles::card);
         container(card).padding([0, 16]).into()
     }
 }

@@ -4,7 +4,7 @@ use endtoend_client::database::Standing;
 use endtoend_client::engine::Removing;
 use endtoend_client::handle::Handle;
 use iced::Element;
-use iced::widget::{column, container, row, toggler};
+use iced::widget::{column, container, row};
 use iced::{Center, Fill};
 
 use super::asked::Asked;
@@ -12,6 +12,7 @@ use super::view::over;
 use super::{Home, Message};
 use crate::action::Action;
 use crate::failure::Failure;
+use crate::focus;
 use crate::order::Order;
 use crate::strings::Strings;
 use crate::theme::styles;
@@ -65,7 +66,7 @@ impl Home {
         let name = known.map_or_else(|| removing.with.to_string(), super::list::name);
         // With the contact the block would go.
         let blocked = known.is_some_and(|known| known.contact.standing == Standing::Blocked);
-        let switch = toggler(removing.contact).size(22).on_toggle(Message::RemoveContactToo).style(styles::switch);
+        let switch = focus::switch(removing.contact, Message::RemoveContactToo);
         let words = column![ui::body(t.get("removal-contact")), ui::note(t.get("removal-contact-note"))].spacing(2);
         let contact = row![words.width(Fill), switch].spacing(16).align_y(Center);
         let lost = container(ui::body(t.with("removal-lost", [("name", name.as_str())]))).padding(12).width(Fill);

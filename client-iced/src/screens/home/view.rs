@@ -5,6 +5,8 @@ use iced::{Center, Color, Element, Fill};
 
 use super::{Home, MEDIUM, Message, NARROW};
 use crate::calendar::{Present, span};
+use crate::focus::button;
+use crate::focus::walk::LAYER;
 use crate::preferences::Preferences;
 use crate::strings::Strings;
 use crate::theme::{size, styles};
@@ -19,14 +21,14 @@ const PANEL: f32 = 320.0;
 pub(super) fn over<'a>(card: Element<'a, Message>, closed: Message) -> Element<'a, Message> {
     let card = container(card).padding(24).width(Fill).max_width(400).style(styles::card);
     let veil = |_: &iced::Theme| container::background(Color { a: 0.4, ..Color::BLACK });
-    opaque(mouse_area(container(opaque(card)).padding(12).center(Fill).style(veil)).on_press(closed))
+    opaque(mouse_area(container(opaque(card)).id(LAYER).padding(12).center(Fill).style(veil)).on_press(closed))
 }
 
 /// The same near the top of the window, and wider: what is typed in it changes how much stands below.
 pub(super) fn above<'a>(card: Element<'a, Message>, closed: Message) -> Element<'a, Message> {
     let card = container(card).padding(14).width(560).max_width(560).style(styles::card);
     let veil = |_: &iced::Theme| container::background(Color { a: 0.4, ..Color::BLACK });
-    let place = container(opaque(card)).padding(iced::Padding { top: 64.0, ..iced::Padding::from(16) });
+    let place = container(opaque(card)).id(LAYER).padding(iced::Padding { top: 64.0, ..iced::Padding::from(16) });
     opaque(mouse_area(place.center_x(Fill).height(Fill).style(veil)).on_press(closed))
 }
 
@@ -118,7 +120,7 @@ impl Home {
             Message::NewChatEdited,
             Message::NewChatDone,
         );
-        let code = iced::widget::button(text(t.get("from-code")).size(size::NOTE))
+        let code = button(text(t.get("from-code")).size(size::NOTE))
             .padding([6, 8])
             .style(styles::plain)
             .on_press_maybe((!new.choosing).then_some(Message::ReadCode));

@@ -2,17 +2,20 @@
 
 use endtoend_client::address::Host;
 use endtoend_client::transport::{NetworkStatus, TorState, Way};
-use iced::widget::{Column, button, column, container, radio, row, space, text, text_editor, toggler};
+use iced::widget::{Column, column, container, row, space, text, text_editor};
 use iced::{Center, Element, Fill, FillPortion};
 
 use super::{Form, Kind, Message};
 use crate::failure::Failure;
+use crate::focus::{self, button};
 use crate::strings::Strings;
 use crate::theme::{size, styles};
 use crate::ui::{self, id};
 
 /// Of the field with bridges, in logical pixels.
 const BRIDGES_HEIGHT: f32 = 96.0;
+/// Right of a name, so that a ring around it leaves it legible.
+const RING_ROOM: iced::Padding = iced::Padding { right: 6.0, ..iced::Padding::ZERO };
 /// Of the line that shows how far something is.
 const METER: f32 = 4.0;
 
@@ -72,11 +75,8 @@ impl Form {
     ) -> Column<'a, M> {
         let ways = Kind::ALL.into_iter().map(|kind| {
             let (name, note) = kind.words();
-            let choice = radio(t.get(name), kind, Some(self.kind), move |kind| on(Message::Choose(kind)))
-                .size(18)
-                .text_size(size::BODY)
-                .spacing(10)
-                .style(styles::one_of);
+            let choice = focus::radio(t.get(name), kind == self.kind, on(Message::Choose(kind)));
+            let choice = container(choice).id(if kind == self.kind { id::WAY } else { name }).padding(RING_ROOM);
             let note = container(ui::note(t.get(note))).padding(iced::Padding::default().left(28));
             column![choice, note].spacing(3).into()
         });
@@ -93,7 +93,12 @@ impl Form {
             let bad = !self.proxy.trim().is_empty() && self.settings(None).is_err_and(|error| error.key == "proxy-bad");
             field.push(bad.then(|| ui::note(t.get("proxy-bad")).style(styles::bad)))
         });
-        Column::with_children(ways)
+        let ways = Column::with_children(ways).spacing(14);
+        let beside = |kind: Option<Kind>| kind.map(|kind| on(Message::Choose(kind)));
+        let at = Kind::ALL.iter().position(|kind| *kind == self.kind).unwrap_or_default();
+        let before = at.checked_sub(1).and_then(|at| Kind::ALL.get(at)).copied();
+        let ways = focus::one_of(ways, beside(before), beside(Kind::ALL.get(at + 1).copied())).ringed(id::WAY);
+        column![ways]
             .push(proxy)
             .push(self.exposes(host).then(|| self.exposure(t, host, on)))
             .push(self.kind.has_tor().then(|| self.bridges(t, on)))
@@ -105,8 +110,8 @@ impl Form {
     fn exposure<'a, M: Clone + 'a>(&self, t: &Strings, host: Option<&Host>, on: fn(Message) -> M) -> Element<'a, M> {
         let server = host.map_or_else(|| t.get("exposure-server"), Host::to_string);
         let words = ui::body(t.with("exposure", [("server", server)]));
-        let switch = toggler(self.exposed).size(22).on_toggle(move |wanted| on(Message::Expose(wanted)));
-        let wanted = row![ui::strong(t.get("exposure-wanted")).width(Fill), switch.style(styles::switch)];
+        let switch = focus::switch(self.exposed, |wanted| on(Message::Expose(wanted)));
+        let wanted = row![ui::strong(t.get("exposure-wanted")).width(Fill), switch];
         let wanted = wanted.spacing(16).align_y(Center);
         container(column![words, wanted].spacing(12)).padding(14).width(Fill).style(styles::failure).into()
     }
@@ -132,7 +137,7 @@ impl Form {
             .spacing(8)
             .align_y(Center);
         let bad = self.lines().err().map(|failure| ui::note(failure.say(t)).style(styles::bad));
-        column![ui::strong(t.get("bridges")), ui::note(t.get("bridges-note")), field, buttons]
+        column![ui::strong(t.get("bridges")), ui::note(t.get("bridges-note")), focus::field(field), buttons]
             .push(bad)
             .push(self.programs(t, on))
             .spacing(8)

@@ -1,14 +1,15 @@
 //! How things look.
 
-use iced::widget::{Row, button, column, container, row, space};
+use iced::widget::{Row, column, container, row, space};
 use iced::{Center, Element, Fill};
 
 use super::parts::{Named, card, choice};
+use crate::focus::{self, button};
 use crate::preferences::{Accent, Appearance, Density, Preferences, Scale};
 use crate::screens::home::Message;
 use crate::strings::{Language, Strings};
 use crate::theme::styles;
-use crate::ui;
+use crate::ui::{self, id};
 
 /// Of a sample of a colour, in logical pixels.
 const SAMPLE: f32 = 26.0;
@@ -48,13 +49,12 @@ pub(super) fn view<'a>(t: &'a Strings, now: Preferences, narrow: bool) -> Elemen
 
 /// A sample of each accent. Which one it is is told by its ground, and by its name beside them.
 fn accents<'a>(t: &Strings, now: Preferences) -> Element<'a, Message> {
+    let prefer = |accent| Message::Prefer(Preferences { accent, ..now });
     let sample = |accent: Accent| {
         let color = container(space()).width(SAMPLE).height(SAMPLE).style(styles::sample(accent));
-        button(color)
-            .padding(4)
-            .style(styles::line(accent == now.accent))
-            .on_press(Message::Prefer(Preferences { accent, ..now }))
-            .into()
+        let chosen = accent == now.accent;
+        let sample = button(color).padding(4).style(styles::line(chosen)).on_press(prefer(accent)).by_tab(false);
+        if chosen { container(sample).id(id::ACCENT).into() } else { container(sample).into() }
     };
     let key = match now.accent {
         Accent::Green => "accent-green",
@@ -64,5 +64,9 @@ fn accents<'a>(t: &Strings, now: Preferences) -> Element<'a, Message> {
         Accent::Grey => "accent-grey",
     };
     let label = column![ui::body(t.get("accent")), ui::note(t.get(key))].spacing(2).width(Fill);
-    row![label, Row::with_children(Accent::ALL.map(sample)).spacing(4)].align_y(Center).spacing(12).into()
+    let at = Accent::ALL.iter().position(|accent| *accent == now.accent).unwrap_or_default();
+    let beside = |at: Option<usize>| at.and_then(|at| Accent::ALL.get(at)).map(|accent| prefer(*accent));
+    let samples = Row::with_children(Accent::ALL.map(sample)).spacing(4);
+    let samples = focus::one_of(samples, beside(at.checked_sub(1)), beside(Some(at + 1))).ringed(id::ACCENT);
+    row![label, samples].align_y(Center).spacing(12).into()
 }

@@ -2,13 +2,14 @@
 
 use endtoend_client::face::Cut;
 use endtoend_client::nickname::{NICKNAME_BYTES_MAX, Nickname};
-use iced::widget::{Column, button, column, container, image, row, slider, space, text};
+use iced::widget::{Column, column, container, image, row, space, text};
 use iced::{Center, Element, Fill};
 
 use super::parts::card;
 use super::{Message as M, SettingsPage};
 use crate::action::Action;
 use crate::failure::Failure;
+use crate::focus::{self, button};
 use crate::identicon::identicon;
 use crate::order::{FaceChange, FaceSource, Order, OwnFace, PictureChange};
 use crate::picture::{self, Drawn};
@@ -199,7 +200,7 @@ fn cutting<'a>(t: &Strings, source: &FaceSource, cut: Cut) -> Element<'a, Above>
     let (_, _, side) = cut.square(source.drawn.width, source.drawn.height);
     let line =
         |key: &'static str, range: std::ops::RangeInclusive<u16>, now: u16, cut: fn(Cut, u16) -> Cut, from: Cut| {
-            let bar = slider(range, now, move |value| on(Message::Cut(cut(from, value)))).style(styles::bar);
+            let bar = focus::slider(range, now, move |value| on(Message::Cut(cut(from, value))));
             row![ui::note(t.get(key)).width(140), bar].spacing(12).align_y(Center)
         };
     let nearer = line("face-cut-side", Cut::SIDE_MIN..=Cut::WHOLE, cut.side, |cut, side| Cut { side, ..cut }, cut);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use endtoend_client::transport::{NetworkSettings, Way};
 use iced::Element;
-use iced::widget::{button, column, container, row, space, text};
+use iced::widget::{column, container, row, space, text};
 use iced::{Center, Fill};
 
 use super::parts::card;
@@ -12,6 +12,7 @@ use super::{Message as M, SettingsPage};
 use crate::action::Action;
 use crate::calendar::Present;
 use crate::failure::Failure;
+use crate::focus::button;
 use crate::order::Order;
 use crate::screens::home::{Home, Message as Above};
 use crate::screens::network::{self, Form};

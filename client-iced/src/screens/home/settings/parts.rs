@@ -1,9 +1,11 @@
 //! What sections are made of: cards, choices, switches, and buttons that ask once more.
 
-use iced::widget::{Column, button, column, container, pick_list, row, text, toggler};
-use iced::{Center, Element, Fill};
+use iced::widget::button::{Status, Style};
+use iced::widget::{Column, column, container, row, text};
+use iced::{Center, Element, Fill, Length};
 
 use super::{Grave, Message as M, SettingsPage};
+use crate::focus::{self, button};
 use crate::screens::home::Message;
 use crate::strings::Strings;
 use crate::theme::{size, styles};
@@ -38,21 +40,18 @@ pub(super) fn card<'a>(title: String, content: Column<'a, Message>) -> Element<'
 }
 
 /// A choice of one of several, with what it is about before it, or above it where there is no room.
-pub(super) fn choice<'a, T: ToString + PartialEq + Clone + 'a>(
+pub(super) fn choice<'a, T: ToString + PartialEq + Clone + 'static>(
     narrow: bool,
     label: String,
     all: Vec<T>,
     now: T,
     chosen: impl Fn(T) -> Message + 'a,
 ) -> Element<'a, Message> {
-    let list = pick_list(all, Some(now), chosen)
-        .text_size(size::BODY)
-        .padding([8, 12])
-        .style(styles::choice)
-        .menu_style(styles::menu);
+    let width = if narrow { Fill } else { Length::Fixed(200.0) };
+    let list = focus::choice(all, now, size::BODY, width, chosen);
     match narrow {
-        true => column![ui::body(label), list.width(Fill)].spacing(6).into(),
-        false => row![ui::body(label).width(Fill), list.width(200)].align_y(Center).spacing(12).into(),
+        true => column![ui::body(label), list].spacing(6).into(),
+        false => row![ui::body(label).width(Fill), list].align_y(Center).spacing(12).into(),
     }
 }
 
@@ -62,9 +61,9 @@ pub(super) fn switch<'a>(
     label: &'static str,
     note: &'static str,
     on: bool,
-    chosen: impl Fn(bool) -> Message + 'a,
+    chosen: impl Fn(bool) -> Message,
 ) -> Element<'a, Message> {
-    let switch = toggler(on).size(22).on_toggle(chosen).style(styles::switch);
+    let switch = focus::switch(on, chosen);
     row![column![ui::body(t.get(label)), ui::note(t.get(note))].spacing(2).width(Fill), switch]
         .spacing(16)
         .align_y(Center)
@@ -78,11 +77,12 @@ pub(super) fn grave<'a>(
     grave: Grave,
     (ask, meant): (&'static str, &'static str),
 ) -> Element<'a, Message> {
-    let small = |key: &'static str, style: fn(&iced::Theme, button::Status) -> button::Style, message| {
+    let small = |key: &'static str, style: fn(&iced::Theme, Status) -> Style, message| {
         button(text(t.get(key)).size(size::NOTE)).padding([6, 12]).style(style).on_press(Message::Setting(message))
     };
+    // The keyboard stays where it was, and that is no more than a way back then.
     match page.asked == Some(grave) {
-        false => small(ask, styles::quiet, M::Ask(Some(grave))).into(),
+        false => row![small(ask, styles::quiet, M::Ask(Some(grave)))].into(),
         true => {
             row![small("cancel", styles::quiet, M::Ask(None)), small(meant, styles::danger, M::Meant)].spacing(8).into()
         }

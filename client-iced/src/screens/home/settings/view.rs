@@ -1,16 +1,17 @@
 //! The sections: a list of them, and the one that is shown.
 
-use iced::widget::{Column, button, column, container, pick_list, row, scrollable, text};
+use iced::widget::{Column, column, container, row, scrollable, text};
 use iced::{Center, Element, Fill};
 
 use super::parts::Named;
 use super::{Message as M, Section, SettingsPage};
 use crate::calendar::Present;
+use crate::focus::{self, button};
 use crate::preferences::Preferences;
 use crate::screens::home::{Home, Message, NARROW};
 use crate::strings::Strings;
 use crate::theme::{STRONG, size, styles};
-use crate::ui;
+use crate::ui::{self, id};
 
 /// Of the list of sections, in logical pixels.
 const SECTIONS: f32 = 200.0;
@@ -68,25 +69,26 @@ impl Home {
             true => {
                 let all = Section::ALL.map(|section| Named::new(section, t.get(name(section)))).to_vec();
                 let now = Named::new(page.section, t.get(name(page.section)));
-                let list = pick_list(all, Some(now), |named| Message::Setting(M::Show(named.value)))
-                    .text_size(size::BODY)
-                    .padding([8, 12])
-                    .width(Fill)
-                    .style(styles::choice)
-                    .menu_style(styles::menu);
+                let list = focus::choice(all, now, size::BODY, Fill, |named| Message::Setting(M::Show(named.value)));
                 column![container(list).padding([0, 24]), shown].spacing(14).into()
             }
             false => {
+                let show = |section| Message::Setting(M::Show(section));
                 let line = |section: Section| {
-                    button(ui::body(t.get(name(section))))
+                    let line = button(ui::body(t.get(name(section))))
                         .padding([9, 12])
                         .width(Fill)
                         .style(styles::line(section == page.section))
-                        .on_press(Message::Setting(M::Show(section)))
-                        .into()
+                        .on_press(show(section))
+                        .by_tab(false);
+                    let of = if section == page.section { id::SECTION } else { name(section) };
+                    container(line).id(of).into()
                 };
                 let list = Column::with_children(Section::ALL.map(line)).spacing(2).padding([0, 12]).width(SECTIONS);
-                row![list, shown].into()
+                let at = Section::ALL.iter().position(|section| *section == page.section).unwrap_or_default();
+                let beside = |at: Option<usize>| at.and_then(|at| Section::ALL.get(at)).map(|section| show(*section));
+                let list = focus::one_of(list, beside(at.checked_sub(1)), beside(Some(at + 1)));
+                row![list.ringed(id::SECTION), shown].into()
             }
         };
         let all = column![container(head).padding([18, 24]), body];
