@@ -93,10 +93,12 @@ impl Form {
             let bad = !self.proxy.trim().is_empty() && self.settings(None).is_err_and(|error| error.key == "proxy-bad");
             field.push(bad.then(|| ui::note(t.get("proxy-bad")).style(styles::bad)))
         });
+        let keys = || self.keys.view(t, host, move |message| on(Message::Keys(message)));
         Column::with_children(ways)
             .push(proxy)
             .push(self.exposes(host).then(|| self.exposure(t, host, on)))
             .push(self.kind.has_tor().then(|| self.bridges(t, on)))
+            .push(self.kind.has_tor().then(keys).flatten())
             .push(ui::failure(t, self.failure.as_ref()))
             .spacing(14)
     }
