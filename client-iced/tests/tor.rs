@@ -18,8 +18,9 @@ use endtoend_testkit_tor::Network;
 
 /// Where debug builds of clients find the network that is not the public one.
 const NETWORK: &str = "ENDTOEND_PRIVATE_TOR_NETWORK";
-/// What those at the windows are told: the node's address, who is let in, and a bridge.
-const TOLD: [&str; 3] = ["ENDTOEND_TEST_ADDRESS", "ENDTOEND_TEST_KEY", "ENDTOEND_TEST_BRIDGE"];
+/// What those at the windows are told: the node's address, who is let in, a bridge, and where Carol's backup is.
+const TOLD: [&str; 4] = ["ENDTOEND_TEST_ADDRESS", "ENDTOEND_TEST_KEY", "ENDTOEND_TEST_BRIDGE", "ENDTOEND_TEST_BACKUP"];
+const PASSPHRASE: &str = "open sesame";
 
 const CONNECTED: &str = "Connected through Tor";
 const NO_KEY: &str = "This server lets in only those who have a key from its operator. Ask for one, and put it in where the way to \
@@ -65,8 +66,11 @@ fn windows_talk_through_an_onion_service_for_some_and_take_a_bridge() {
     let carol = Cli::new(folder.path().join("carol"), address).with_variable(NETWORK, arti.clone());
     let register = ["register", "--handle", "carol", "--onion-key", key.to_str().unwrap()];
     eventually(3 * PATIENCE, "the service", || carol.run(&register).code == Some(0));
+    let [backup, passphrase] = ["backup", "passphrase"].map(|name| folder.path().join(name).display().to_string());
+    std::fs::write(&passphrase, PASSPHRASE).unwrap();
+    carol.run(&["backup", "--to", &backup, "--passphrase-file", &passphrase]).done();
 
-    let told = TOLD.into_iter().zip([address.to_owned(), secret, network.obfs4_bridge()]);
+    let told = TOLD.into_iter().zip([address.to_owned(), secret, network.obfs4_bridge(), backup]);
     let mut windows = Command::new(std::env::current_exe().unwrap());
     windows.args(["at_the_windows", "--exact", "--nocapture"]).env(NETWORK, arti).envs(told);
     assert!(windows.status().unwrap().success(), "what is said above");
@@ -75,7 +79,7 @@ fn windows_talk_through_an_onion_service_for_some_and_take_a_bridge() {
 /// Not a test of its own: what the other one starts.
 #[test]
 fn at_the_windows() {
-    let [Ok(address), Ok(key), Ok(bridge)] = TOLD.map(std::env::var) else { return };
+    let [Ok(address), Ok(key), Ok(bridge), Ok(backup)] = TOLD.map(std::env::var) else { return };
     let homes = tempfile::tempdir().unwrap();
     let mut alice = Person::start(&homes.path().join("alice"));
     alice.click("Create account");
@@ -107,6 +111,25 @@ fn at_the_windows() {
     loses_its_key(&mut alice);
     alice.close();
     bob.close();
+    a_restore_that_fails_leaves_nothing_of_tor(&homes.path().join("carol"), &backup);
+}
+
+fn a_restore_that_fails_leaves_nothing_of_tor(home: &Path, backup: &str) {
+    let mut carol = Person::start(home);
+    carol.click("Sign in");
+    carol.click("From a backup file");
+    carol.write("backup", backup);
+    carol.write("passphrase", PASSPHRASE);
+    carol.click("Next");
+    carol.click("Next");
+    carol.write("password", PASSWORD);
+    carol.click("Sign in");
+    let tor = home.join("tor");
+    eventually(PATIENCE, "Tor starts", || tor.is_dir());
+    // Backups have no keys.
+    wait_long(&mut carol, NO_KEY);
+    assert!(!tor.exists(), "there is no profile whose folder it could be");
+    carol.close();
 }
 
 fn talk(alice: &mut Person, bob: &mut Person) {

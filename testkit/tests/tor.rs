@@ -271,6 +271,27 @@ fn another_server_is_refused_however_it_is_reached() {
     assert!(refused.code != Some(0), "{refused:?}");
 }
 
+#[test]
+fn a_restore_that_is_refused_leaves_nothing_of_tor() {
+    let place = Place::start(&TOR, &[], by_name);
+    place.alice.register(ALICE).done();
+    let [backup, passphrase] = ["backup", "passphrase"].map(|name| place.folder.path().join(name));
+    fs::write(&passphrase, "of the backup\n").expect("a file");
+    let made = ["backup", "--to", text(&backup), "--passphrase-file", text(&passphrase)];
+    place.alice.run(&made).done();
+    let restore = ["restore", "--from", text(&backup), "--passphrase-file", text(&passphrase)];
+    let tor = place.bob.home().join("tor");
+
+    let restoring = place.bob.with_password("not the account's").start(&restore);
+    eventually(PATIENCE, "Tor starts", || tor.is_dir());
+    assert_eq!(restoring.event("error")["exit_code"], 3);
+    assert_eq!(restoring.end(), Some(3));
+    assert!(!place.bob.home().exists(), "Tor's folder is gone, and so is what it was in");
+
+    place.bob.with_password(place.alice.password()).run(&restore).done();
+    assert!(tor.is_dir(), "of a profile it stays");
+}
+
 /// A service for some: its node, and the secret of the one that is let in.
 fn for_some(host: &str) -> (Place, String, String) {
     let made = operate(Path::new("/"), &["onion", "client-key"], &[]).done();
