@@ -43,6 +43,8 @@ pub mod id {
     pub const BRIDGES: &str = "bridges";
     /// Where a program for a transport is put.
     pub const PROGRAM: &str = "program";
+    /// Where a key of an onion service is put.
+    pub const ONION_KEY: &str = "onion-key";
     /// What this account calls itself.
     pub const FACE_NAME: &str = "face-name";
     /// Where a file lies.

@@ -4,6 +4,9 @@
 //! nobody but the exits knows; that it came through an onion service, by the service.
 #![expect(clippy::expect_used, reason = "test code: what is missing fails the test")]
 
+#[path = "tor/circuits.rs"]
+mod circuits;
+
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -201,14 +204,15 @@ fn people_talk_through_an_onion_service_that_leads_to_the_edge() {
     assert!(came.is_some_and(|came| came >= 4), "everybody came through the edge: {came:?}");
 }
 
-#[test]
-fn people_talk_through_an_onion_service_that_a_tor_beside_the_node_hosts() {
+/// A node, and the `tor` beside it that hosts its onion service with what the node has exported.
+fn hosted_by_a_tor() -> (Place, Onion) {
     let mut onion = None;
     let settings = [("ENDTOEND_ONION__ENABLED", "true"), ("ENDTOEND_ONION__HOST", "tor")];
     let place = Place::start(&TOR, &settings, |node| {
-        let status = &status(node)["onion"];
-        assert_eq!((status["host"].as_str(), status["state"].as_str()), (Some("tor"), Some("elsewhere")));
-        let address = status["address"].as_str().expect("an address").to_owned();
+        let status = status(node);
+        let onion_field = |name| status.pointer(&format!("/onion/{name}")).and_then(Value::as_str);
+        assert_eq!((onion_field("host"), onion_field("state")), (Some("tor"), Some("elsewhere")));
+        let address = onion_field("address").expect("an address").to_owned();
         let service = Onion::start_with(&TOR, &[(8443, node.listen())], |folder| {
             fs::remove_dir(folder).expect("it is empty");
             let target = node.listen().to_string();
@@ -226,6 +230,12 @@ fn people_talk_through_an_onion_service_that_a_tor_beside_the_node_hosts() {
         onion = Some(service);
         address
     });
+    (place, onion.expect("it was started"))
+}
+
+#[test]
+fn people_talk_through_an_onion_service_that_a_tor_beside_the_node_hosts() {
+    let (place, _onion) = hosted_by_a_tor();
     place.register();
     place.converse();
 }
@@ -259,6 +269,27 @@ fn another_server_is_refused_however_it_is_reached() {
     let nobody = at(&place.node, "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion:8443");
     let refused = place.bob.with_server(&nobody).register(BOB);
     assert!(refused.code != Some(0), "{refused:?}");
+}
+
+#[test]
+fn a_restore_that_is_refused_leaves_nothing_of_tor() {
+    let place = Place::start(&TOR, &[], by_name);
+    place.alice.register(ALICE).done();
+    let [backup, passphrase] = ["backup", "passphrase"].map(|name| place.folder.path().join(name));
+    fs::write(&passphrase, "of the backup\n").expect("a file");
+    let made = ["backup", "--to", text(&backup), "--passphrase-file", text(&passphrase)];
+    place.alice.run(&made).done();
+    let restore = ["restore", "--from", text(&backup), "--passphrase-file", text(&passphrase)];
+    let tor = place.bob.home().join("tor");
+
+    let restoring = place.bob.with_password("not the account's").start(&restore);
+    eventually(PATIENCE, "Tor starts", || tor.is_dir());
+    assert_eq!(restoring.event("error")["exit_code"], 3);
+    assert_eq!(restoring.end(), Some(3));
+    assert!(!place.bob.home().exists(), "Tor's folder is gone, and so is what it was in");
+
+    place.bob.with_password(place.alice.password()).run(&restore).done();
+    assert!(tor.is_dir(), "of a profile it stays");
 }
 
 /// A service for some: its node, and the secret of the one that is let in.

@@ -145,3 +145,30 @@ fn the_way_before_there_is_an_account() {
         all
     });
 }
+
+/// Whoever answers there lets in only some.
+const ONION: &str = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion";
+const KEY: &str = "descriptor:x25519:AEBAGBAFAYDQQCIKBMGA2DQPCAIREEYUCULBOGAZDINRYHI6D4QA";
+
+#[test]
+fn keys_of_onion_services() {
+    let key = |message| network::Message::Keys(message);
+    both("network-keys", (PAGE.0, 1_420.0), true, || {
+        let keys = [(ONION.parse().unwrap(), KEY.parse().unwrap())].into();
+        let settings = NetworkSettings { choice: Choice::Tor, keys, ..NetworkSettings::default() };
+        let asked = form(key(network::keys::Message::Remove(ONION.parse().unwrap())));
+        page(settings, vec![Message::Resized(PAGE.0, 1_420.0), tor(TorState::Ready, &[]), asked])
+    });
+    both("way-keys", (CARD.0, 1_180.0), false, || {
+        use first_run::Message as M;
+        let server = server().to_string().replace("chat.example.org", ONION);
+        let typed = |message| first(M::Network(key(message)));
+        vec![
+            first(M::Begin(first_run::Way::Create)),
+            first(M::AddressEdited(server)),
+            first(M::ShowNetwork),
+            typed(network::keys::Message::Typed("descriptor:x25519:".to_owned().into())),
+            typed(network::keys::Message::Add(Some(ONION.parse().unwrap()))),
+        ]
+    });
+}

@@ -5,12 +5,11 @@ use std::time::Duration;
 use endtoend_client::address::ServerAddress;
 use endtoend_client::clock;
 use endtoend_client::profile::{Profile, ProfileError};
-use endtoend_client::transport::keys::{BadOnionKey, OnionName};
+use endtoend_client::transport::keys::{BadOnionKey, OnionName, make_key};
 use endtoend_client::transport::{
     self, BridgeLine, ConnectError, Network, NetworkSettings, NetworkStatus, TorState, TorTrouble, Traffic, Way,
     programs,
 };
-use endtoend_crypto_core::visitor::VisitorSecret;
 use serde_json::{Value, json};
 
 use crate::args::{Arguments, Bridges, CONNECT_TIMEOUT, OnionKeys, Tor};
@@ -200,7 +199,7 @@ fn keys(arguments: &Arguments, what: &OnionKeys) -> Result<(), Failure> {
         }
         OnionKeys::New { onion } => {
             let name = named(onion).ok_or_else(|| bad_key(BadOnionKey::Name))?;
-            keep_key(&mut settings, name, VisitorSecret::generate(&mut rand::rng()))?;
+            keep_key(&mut settings, name, make_key())?;
         }
         OnionKeys::Remove { onion } => {
             let name = named(onion).ok_or_else(|| bad_key(BadOnionKey::Name))?;

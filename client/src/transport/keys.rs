@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use endtoend_crypto_core::base32;
-use endtoend_crypto_core::visitor::VisitorSecret;
+pub use endtoend_crypto_core::visitor::VisitorSecret;
 
 use crate::address::Host;
 
@@ -71,6 +71,11 @@ impl FromStr for OnionName {
             _ => Err(BadOnionKey::Name),
         }
     }
+}
+
+/// A new key. Its public half is for the operator of a service, who lets its owner find it.
+pub fn make_key() -> VisitorSecret {
+    VisitorSecret::generate(&mut rand::rng())
 }
 
 /// A key as its operator or `endtoend onion client-key` gives it, or as `tor` keeps it in a file of `ClientOnionAuthDir`. `server` is whose

@@ -13,6 +13,7 @@ use crate::keys::{Authority, ed25519_identity, fingerprint};
 use crate::names::Names;
 use crate::process::{Process, program};
 use crate::sockets;
+use crate::streams::{self, Streams};
 use crate::torrc::{self, CALM, DIRECTORY, OBFS4, OR, Period, RESTLESS, Rhythm};
 
 /// Relays beside the authority, which is one too. Three would do for a circuit to an onion service; of five, two may fail.
@@ -194,6 +195,14 @@ impl Network {
         let connected = sockets::connected(pid);
         let places = (0..).zip(&self.relays).filter(|(place, _)| connected.contains(&self.addresses.at(*place, OR)));
         places.map(|(place, _)| usize::from(place)).collect()
+    }
+
+    /// Streams that lead to a server through exits, by their circuits, as the exits tell it.
+    ///
+    /// # Panics
+    /// When a relay that lives does not tell.
+    pub fn streams_to(&self, server: SocketAddr) -> Streams {
+        streams::merged(self.relays.iter().zip(0..).map(|(relay, place)| streams::told(place, relay, server)))
     }
 
     /// Ends a relay as a crash would.

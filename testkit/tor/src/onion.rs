@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::network::Network;
 use crate::process::Process;
+use crate::streams::{self, Streams};
 
 /// With fewer directories that have its descriptor it may not be found.
 const PUBLISHED: usize = 2;
@@ -15,6 +16,7 @@ const PUBLISHED: usize = 2;
 #[derive(Debug)]
 pub struct Onion {
     process: Process,
+    place: u8,
     host: String,
 }
 
@@ -32,12 +34,14 @@ impl Onion {
     /// # Panics
     /// As there.
     pub fn start_with(network: &Network, ports: &[(u16, SocketAddr)], prepare: impl FnOnce(&Path)) -> Self {
-        let (process, common, _) = network.other("onion");
+        let (process, common, place) = network.other("onion");
         let folder = process.folder().join("onion");
         DirBuilder::new().mode(0o700).create(&folder).expect("a folder");
         prepare(&folder);
-        let mut torrc =
-            format!("{common}SocksPort 0\nLog [rend,dir]info notice stdout\nHiddenServiceDir {}\n", folder.display());
+        let mut torrc = format!(
+            "{common}SocksPort 0\nLog [rend,dir,circ,general]info notice stdout\nHiddenServiceDir {}\n",
+            folder.display()
+        );
         for (port, target) in ports {
             torrc += &format!("HiddenServicePort {port} {target}\n");
         }
@@ -47,12 +51,20 @@ impl Onion {
             process.said().matches("Uploading hidden service descriptor: finished with status 200").count() >= PUBLISHED
         });
         let host = fs::read_to_string(folder.join("hostname")).expect("tor has named it").trim().to_owned();
-        Self { process, host }
+        Self { process, place, host }
     }
 
     /// `….onion`
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Streams that lead to a server behind it, by their circuits.
+    ///
+    /// # Panics
+    /// When it does not tell.
+    pub fn streams_to(&self, server: SocketAddr) -> Streams {
+        streams::told(self.place, &self.process, server)
     }
 
     /// Its process; `None` when it was killed.

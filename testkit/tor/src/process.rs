@@ -9,6 +9,10 @@ use endtoend_keeper::{Keeper, Kept, PATIENCE, Place, eventually, find, is_over};
 /// It ends obfs4proxy, which is its child, when it ends; the group sees to that also when it was killed.
 const TOR: Kept = Kept { name: "tor", start: "\"$4\" -f \"$0/torrc\"", children: true };
 
+/// Around what it says on SIGUSR1 about connections and circuits.
+const DUMP_BEGINS: &str = "Dumping stats:";
+const DUMP_ENDS: &str = "Done spamming about channels";
+
 /// A `tor` in a directory of its own that can be killed and started again.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -71,6 +75,25 @@ impl Process {
     /// Reads its configuration again, and forgets that it was to wait.
     pub(crate) fn hang_up(&self) {
         self.order("HUP");
+    }
+
+    /// What it says when it is asked for everything that it knows of its connections and circuits; empty when it was killed.
+    pub(crate) fn dump(&self) -> String {
+        let from = self.log().len();
+        // One at a time: of signals that come together it sees one.
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if keeper.order("USR1").expect("the shell lives").is_none() {
+            return String::new();
+        }
+        let mut dumped = None;
+        let came = eventually(|| {
+            let log = self.log();
+            let said = log.get(from..).and_then(|said| said.split_once(DUMP_BEGINS));
+            dumped = said.and_then(|(_, said)| said.split_once(DUMP_ENDS)).map(|(said, _)| said.to_owned());
+            dumped.is_some()
+        });
+        assert!(came, "{}: it tells nothing within {PATIENCE:?}: {}", self.name, self.said());
+        dumped.unwrap_or_default()
     }
 
     /// `None` when it was killed.

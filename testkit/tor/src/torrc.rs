@@ -59,8 +59,8 @@ impl Rhythm {
 pub(crate) fn common(name: &str, data: &Path, authority: &Authority, addresses: &Addresses) -> String {
     let outbound = addresses.outbound().map(|ip| format!("OutboundBindAddress {ip}\n")).unwrap_or_default();
     format!(
-        "TestingTorNetwork 1\nDataDirectory {}\nNickname {name}\nLog notice stdout\nRunAsDaemon 0\nAvoidDiskWrites 0\n\
-         ShutdownWaitLength 0\nDormantCanceledByStartup 1\n{outbound}{}",
+        "TestingTorNetwork 1\nDataDirectory {}\nNickname {name}\nLog notice stdout\nSafeLogging 0\nRunAsDaemon 0\n\
+         AvoidDiskWrites 0\nShutdownWaitLength 0\nDormantCanceledByStartup 1\n{outbound}{}",
         data.display(),
         authority.line(),
     )

@@ -84,7 +84,7 @@ pub(super) fn stage_of(key: &str) -> Stage {
         | "refused-unknown-account" => Stage::Who,
         "backup-none" | "backup-newer" | "backup-passphrase" | "backup-damaged" | "file-unreadable" => Stage::Backup,
         "offline-unreachable" | "offline-untrusted" | "offline-protocol" | "refused-version" => Stage::Server,
-        key if key.starts_with("tor-") => Stage::Network,
+        key if key.starts_with("tor-") || key.starts_with("onion-key-") => Stage::Network,
         _ => Stage::Password,
     }
 }

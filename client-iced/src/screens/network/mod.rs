@@ -1,5 +1,6 @@
 //! Which way leads to the network: on the way to an account, and in the settings. A form, and what is said of how it stands.
 
+pub mod keys;
 mod view;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use iced::widget::text_editor::{self, Content};
 use crate::action::Action;
 use crate::failure::Failure;
 use crate::order::Order;
+use keys::Keys;
 pub use view::{meter, state_words, status};
 
 /// Longest proxy that is typed, in bytes: an address and a port.
@@ -81,6 +83,8 @@ pub enum Message {
     NoBridges,
     /// Where the program lies that is missing.
     ProgramEdited(String),
+    /// Of keys of onion services.
+    Keys(keys::Message),
     /// A person has read what it means to be seen, and wants it; or not.
     Expose(bool),
     /// As it was.
@@ -96,6 +100,7 @@ pub struct Form {
     proxy: String,
     bridges: Content,
     programs: BTreeMap<String, PathBuf>,
+    keys: Keys,
     /// Whether the programs are here that the bridges need.
     found: Option<Result<Vec<Program>, TorTrouble>>,
     /// A person wants to be seen.
@@ -124,6 +129,7 @@ impl Form {
             proxy,
             bridges: Content::with_text(&lines.join("\n")),
             programs: kept.programs.clone(),
+            keys: Keys::of(kept.keys.clone()),
             found: None,
             exposed: kept.choice == Choice::Direct,
             choosing: false,
@@ -158,6 +164,7 @@ impl Form {
             }
             Message::NoBridges => (self.bridges, self.found) = (Content::new(), None),
             Message::ProgramEdited(typed) => return self.program_edited(typed),
+            Message::Keys(message) => return self.keys.update(message),
             Message::Expose(exposed) => self.exposed = exposed,
             Message::Discard => {
                 let kept = std::mem::take(&mut self.kept);
@@ -270,7 +277,7 @@ impl Form {
         if self.exposes(host) && !self.exposed {
             return Err(Failure::new("exposure-unconfirmed"));
         }
-        let (programs, keys) = (self.programs.clone(), self.kept.keys.clone());
+        let (programs, keys) = (self.programs.clone(), self.keys.all().clone());
         Ok(NetworkSettings { choice, bridges: self.lines()?, programs, keys })
     }
 

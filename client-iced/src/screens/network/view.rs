@@ -93,6 +93,7 @@ impl Form {
             let bad = !self.proxy.trim().is_empty() && self.settings(None).is_err_and(|error| error.key == "proxy-bad");
             field.push(bad.then(|| ui::note(t.get("proxy-bad")).style(styles::bad)))
         });
+        let keys = || self.keys.view(t, host, move |message| on(Message::Keys(message)));
         let ways = Column::with_children(ways).spacing(14);
         let beside = |kind: Option<Kind>| kind.map(|kind| on(Message::Choose(kind)));
         let at = Kind::ALL.iter().position(|kind| *kind == self.kind).unwrap_or_default();
@@ -102,6 +103,7 @@ impl Form {
             .push(proxy)
             .push(self.exposes(host).then(|| self.exposure(t, host, on)))
             .push(self.kind.has_tor().then(|| self.bridges(t, on)))
+            .push(self.kind.has_tor().then(keys).flatten())
             .push(ui::failure(t, self.failure.as_ref()))
             .spacing(14)
     }
