@@ -175,6 +175,8 @@ impl Database {
         let connection = Connection::open_with_flags(path, flags)?;
         // SQLCipher would write to standard error what is returned as an error anyway.
         connection.execute_batch("PRAGMA cipher_log_level = NONE;")?;
+        // Pages, words of questions and answers are overwritten when SQLite frees them. It holds for all of this process from then on.
+        connection.execute_batch("PRAGMA cipher_memory_security = ON;")?;
         connection.execute_batch(&sealing::key_pragma(key))?;
         // The first read: a wrong key shows here.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;

@@ -1,6 +1,16 @@
-//! What a process that has a profile holds in memory does not get onto a disk when it crashes.
+//! What a process that has a profile holds in memory: it does not get onto a disk when it crashes, and is overwritten before it is given
+//! back.
+
+use std::alloc::System;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
+use zeroizing_alloc::ZeroAlloc;
+
+/// Texts, names and keys go through many hands (frames, queues, a terminal's line, a window's labels), and not all of them can clear what
+/// they held. So all memory of a program that can open a profile is cleared when it is freed, whoever had it. It stands here and not in
+/// the programs, so that none can be made without it. SQLite's memory is SQLCipher's affair: see [`crate::database`].
+#[global_allocator]
+static CLEARS: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// No core is written for this process and those that it starts, whatever was allowed before. Of one byte is none: with a limit of 0
 /// Linux still gives it to a program that collects them.
