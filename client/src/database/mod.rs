@@ -27,6 +27,7 @@ mod pending;
 mod received;
 mod records;
 mod removal;
+mod removed;
 mod repair;
 mod schema;
 mod sealing;
@@ -42,6 +43,8 @@ mod tests;
 mod tests_killed;
 #[cfg(test)]
 mod tests_removal;
+#[cfg(test)]
+mod tests_removed;
 #[cfg(test)]
 mod tests_search;
 
@@ -68,6 +71,7 @@ pub use peer_devices::PeerDevice;
 pub use pending::{Pending, Why};
 pub use received::{HELD_MAX_PER_CONTACT, HeldEnvelope, RECEIVED_AGE_MAX, RECEIVED_MAX, UNREADABLE_MAX, Unreadable};
 pub use removal::Extent;
+pub use removed::{REMOVED_AGE_MAX, REMOVED_MAX};
 pub use repair::{SENT_AGE_MAX, SentEnvelope};
 use sealing::Sealer;
 pub use search::{FOUND_MAX, Question};

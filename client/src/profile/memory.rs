@@ -14,8 +14,12 @@ static CLEARS: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// No core is written for this process and those that it starts, whatever was allowed before. Of one byte is none: with a limit of 0
 /// Linux still gives it to a program that collects them.
+///
+/// And nothing is kept from swap piece by piece: SQLCipher asks for that with each piece of memory that it also clears, which takes two
+/// thirds of the time of whatever is stored, and leaves everything else that this process has in the swap. So the system refuses it at once.
 pub(super) fn stays_in_memory() {
-    let least = Rlimit { current: Some(1), maximum: Some(1) };
-    // Where the system does not take it, it is as in any other program.
-    let _limited = setrlimit(Resource::Core, least);
+    let limit = |most| Rlimit { current: Some(most), maximum: Some(most) };
+    // Where the system does not take them, it is as in any other program.
+    let _limited = setrlimit(Resource::Core, limit(1));
+    let _refused = setrlimit(Resource::Memlock, limit(0));
 }
