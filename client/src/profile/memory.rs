@@ -12,14 +12,17 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static CLEARS: ZeroAlloc<System> = ZeroAlloc(System);
 
+/// What SQLCipher may keep from swap, in bytes: the place where it has its keys.
+const LOCKED_BYTES_MAX: u64 = 64 * 1024;
+
 /// No core is written for this process and those that it starts, whatever was allowed before. Of one byte is none: with a limit of 0
 /// Linux still gives it to a program that collects them.
 ///
-/// And nothing is kept from swap piece by piece: SQLCipher asks for that with each piece of memory that it also clears, which takes two
-/// thirds of the time of whatever is stored, and leaves everything else that this process has in the swap. So the system refuses it at once.
+/// And but for its keys nothing of SQLite's is kept from swap: SQLCipher would ask for that with each piece of memory that it also clears, which
+/// takes as long as clearing them, cuts the heap into thousands of areas, and leaves everything else of this process to the swap.
 pub(super) fn stays_in_memory() {
     let limit = |most| Rlimit { current: Some(most), maximum: Some(most) };
     // Where the system does not take them, it is as in any other program.
     let _limited = setrlimit(Resource::Core, limit(1));
-    let _refused = setrlimit(Resource::Memlock, limit(0));
+    let _limited = setrlimit(Resource::Memlock, limit(LOCKED_BYTES_MAX));
 }
