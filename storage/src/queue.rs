@@ -96,9 +96,7 @@ pub struct Page {
 pub struct Newer {
     /// Whose.
     pub to: Address,
-    /// The first of them.
-    pub first: Seq,
-    /// The last.
+    /// The last of them.
     pub last: Seq,
 }
 
@@ -118,8 +116,7 @@ pub trait QueueStore: Send + Sync {
     /// When the store does not answer.
     async fn load(&self, to: Address, after: Seq, limits: PageLimits, now: UnixMillis) -> Result<Page, StoreError>;
 
-    /// For each device that has rows after the place beside it, expired ones among them, the first and the last of these. In any
-    /// order. Sees every commit that returned before. Reads the index of so many devices: callers bound them.
+    /// For each device that has rows after the place beside it, expired ones among them, the last of these. In any order. Sees every commit that returned before. Reads the index of so many devices: callers bound them.
     ///
     /// # Errors
     /// When the store does not answer.

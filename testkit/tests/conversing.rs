@@ -32,6 +32,21 @@ fn connect(cli: &Cli, what: &str, mut until: impl FnMut() -> bool) {
 }
 
 #[test]
+fn a_chat_on_a_pipe_says_of_each_line_that_it_was_accepted() {
+    // More than the events that an engine keeps for whoever falls behind: 1 024.
+    const LINES: usize = 1_200;
+    let scene = acquainted();
+    let [_, bob] = scene.handles();
+    let lines: String = (0..LINES).map(|n| format!("line {n}\n")).collect();
+    let said = scene.alice.run_with_input(&["chat", "--with", bob], &lines).done().lines;
+    let mut accepted: Vec<&str> = said.iter().filter(|line| line["event"] == "accepted").map(id).collect();
+    assert_eq!(accepted.len(), LINES, "each once");
+    accepted.sort_unstable();
+    accepted.dedup();
+    assert_eq!(accepted.len(), LINES);
+}
+
+#[test]
 fn what_is_done_to_a_message_is_seen_on_the_other_side() {
     let scene = acquainted();
     let [alice, bob] = scene.handles();

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use endtoend_benches::{Stopwatch, median};
-use endtoend_client::database::{Body, Database, Direction, Marks, MessageState, Page, Question, StoredMessage};
+use endtoend_client::database::{
+    Body, Database, Direction, Extent, Marks, MessageState, Page, Question, Store, StoredMessage,
+};
 use endtoend_client::profile::Profile;
 use endtoend_crypto_core::passphrase::{Params, derive};
 use endtoend_protocol::{AccountTag, MessageId, Text, UnixMillis};
@@ -67,6 +69,11 @@ pub(crate) fn measure(folder: &Path, history: u32, stored: u32) {
         let (middle, longest) = time(|| drop(profile.database().read().search(&question, 20).expect("an answer")));
         println!("{what:<58} {middle:>10.2} {longest:>10.2}");
     }
+
+    let watch = Stopwatch::start();
+    let remove = |store: &Store<'_>| store.remove_conversation(LONG, Extent::Everything);
+    assert_eq!(profile.database().write(remove).expect("removed"), u64::from(history));
+    println!("{:<58} {:>10.0}", format!("\nremoving the {history} messages, ms"), watch.elapsed().as_secs_f64() * 1e3);
 
     drop(profile);
     let params = demanded(&home);

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use endtoend_client::database::{Body, Direction, FileState, MessageState, Page, StoredMessage};
+use endtoend_client::database::{Body, Direction, FileState, Page, StoredMessage};
 use endtoend_client::engine::{
     AttachError, Attaching, Change, ConnectionState, EngineHandle, Event, FileError, FileStep, SendError,
 };
@@ -24,6 +24,7 @@ use crate::chat_line::{Meaning, meaning};
 use crate::conversation::{self, Line, show_unread};
 use crate::failure::{Failure, Kind};
 use crate::opening::{open, stop};
+use crate::typed::{Say, Typed};
 use crate::waiting::{News, Waiting};
 use crate::{files, messages, network, output, transfer};
 
@@ -31,40 +32,6 @@ use crate::{files, messages, network, output, transfer};
 const SHOWN_ON_ENTRY: u32 = 10;
 /// Lines typed ahead.
 const LINES_MAX: usize = 16;
-
-/// The messages of this chat that were typed here, in their order.
-#[derive(Default)]
-struct Typed {
-    ids: Vec<MessageId>,
-    /// The place of each, from 1.
-    numbers: HashMap<MessageId, usize>,
-    /// So many from the first on need nothing more: they are not looked at again, however many there are.
-    settled: usize,
-}
-
-impl Typed {
-    fn push(&mut self, id: MessageId) {
-        self.ids.push(id);
-        self.numbers.insert(id, self.ids.len());
-    }
-
-    fn number(&self, id: &MessageId) -> Option<usize> {
-        self.numbers.get(id).copied()
-    }
-
-    /// Whether the server has taken everything, or never will.
-    async fn all_settled(&mut self, engine: &EngineHandle) -> Result<bool, Failure> {
-        while let Some(id) = self.ids.get(self.settled) {
-            let waits = engine.find(*id).await?.is_some_and(|message| message.state == MessageState::Queued);
-            // A file that did not get through waits for a person.
-            if waits && transfer::fault(engine, *id).await?.is_none() {
-                return Ok(false);
-            }
-            self.settled = self.settled.saturating_add(1);
-        }
-        Ok(true)
-    }
-}
 
 /// Prints above the line that is being typed.
 type Printer = Arc<Mutex<Box<dyn FnMut(String) -> std::io::Result<()> + Send>>>;
@@ -119,7 +86,7 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
         let theirs = |message: &&StoredMessage| message.direction == Direction::In;
         let last: Cell<Option<MessageId>> = Cell::new(earlier.iter().rev().find(theirs).map(|message| message.id));
         let (mut typing, mut acted, mut saves) = (true, false, HashMap::new());
-        let (mut may_have_come, mut may_be_done) = (true, true);
+        let (mut may_have_come, mut may_be_done, mut missed) = (true, true, false);
         loop {
             let shown = |line: &Line<'_>| {
                 if let Line::Message(message) = line {
@@ -131,6 +98,9 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
             if std::mem::take(&mut may_have_come) {
                 show_unread(&handle, Some(with), u64::MAX, &shown).await?;
             }
+            if std::mem::take(&mut missed) {
+                own.catch_up(&handle, with, &say).await?;
+            }
             waiting.check_connection()?;
             if !typing
                 && std::mem::take(&mut may_be_done)
@@ -140,8 +110,9 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
             {
                 // What has become of the last of them was said meanwhile.
                 while let Some(event) = waiting.happened() {
-                    mark(&own, with, &event, &say)?;
+                    mark(&mut own, with, &event, &say)?;
                 }
+                own.catch_up(&handle, with, &say).await?;
                 return Ok(());
             }
             tokio::select! {
@@ -201,11 +172,11 @@ pub(crate) async fn chat(arguments: &Arguments, with: &Handle) -> Result<(), Fai
                     News::Interrupted => return Ok(()),
                     News::TimedOut if typing => return Ok(()),
                     News::TimedOut => return Err(waiting.timed_out()),
-                    News::Event(None) => (may_have_come, may_be_done) = (true, true),
+                    News::Event(None) => (may_have_come, may_be_done, missed) = (true, true, true),
                     News::Event(Some(event)) => {
                         may_have_come |= matches!(event, Event::Received { .. } | Event::Noticed(_) | Event::Changed { .. });
                         may_be_done |= !matches!(event, Event::Sent { .. });
-                        mark(&own, with, &event, &say)?;
+                        mark(&mut own, with, &event, &say)?;
                         if matches!(event, Event::File { step: FileStep::Is(_), .. }) {
                             waiting.unless_interrupted(save_those_here(&handle, with, &mut saves, &say)).await??;
                         }
@@ -223,7 +194,7 @@ async fn save_those_here(
     engine: &EngineHandle,
     with: &Handle,
     saves: &mut HashMap<MessageId, Option<PathBuf>>,
-    say: &dyn Fn(&str, serde_json::Value) -> std::io::Result<()>,
+    say: Say<'_>,
 ) -> Result<(), Failure> {
     let asked: Vec<MessageId> = saves.keys().copied().collect();
     for id in asked {
@@ -248,32 +219,11 @@ async fn save_those_here(
 }
 
 /// Shows what became of the lines of this chat.
-fn mark(
-    own: &Typed,
-    with: &Handle,
-    event: &Event,
-    say: &dyn Fn(&str, serde_json::Value) -> std::io::Result<()>,
-) -> std::io::Result<()> {
-    let object = |event: &str, id: &MessageId| json!({ "event": event, "message_id": id.to_string() });
+fn mark(own: &mut Typed, with: &Handle, event: &Event, say: Say<'_>) -> std::io::Result<()> {
     match event {
-        Event::Sent { id, .. } => match own.number(id) {
-            Some(number) => say(&format!("  · {number} sent"), object("sent", id)),
-            None => Ok(()),
-        },
-        Event::Accepted { id, at } => match own.number(id) {
-            Some(number) => say(
-                &format!("  ✓ {number} accepted {}", output::time(*at)),
-                json!({ "event": "accepted", "message_id": id.to_string(), "accepted_at_ms": at.get() }),
-            ),
-            None => Ok(()),
-        },
-        Event::Rejected { id, reason } => match own.number(id) {
-            Some(number) => say(
-                &format!("  ✗ {number} refused: {reason}"),
-                json!({ "event": "rejected", "message_id": id.to_string(), "reason": reason.as_str() }),
-            ),
-            None => Ok(()),
-        },
+        Event::Sent { id, .. } => own.sent(*id, say),
+        Event::Accepted { id, at } => own.accepted(*id, *at, say),
+        Event::Rejected { id, reason } => own.refused(*id, *reason, say),
         Event::IdentityChanged { handle, .. } if handle.as_ref() == Some(with) => say(
             &format!("  ! the identity of {with} has changed: {}", crate::failure::IDENTITY),
             json!({ "event": "identity_changed", "with": with.as_str() }),
@@ -283,13 +233,7 @@ fn mark(
         }
         Event::Connection(ConnectionState::Online) => say("  (online)", json!({ "event": "online" })),
         Event::Changed { id: Some(id), change: change @ (Change::Delivered | Change::Read), .. } => {
-            match own.number(id) {
-                Some(number) => say(
-                    &format!("  ✓✓ {number} {}", change.as_str()),
-                    messages::changed_object(Some(with), Some(*id), *change),
-                ),
-                None => Ok(()),
-            }
+            own.received(with, *id, *change, say)
         }
         Event::Changed { with: Some(other), id, change } if other == with => {
             let text = messages::changed(Some(other), *change).unwrap_or_default();

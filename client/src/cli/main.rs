@@ -23,6 +23,7 @@ mod sending;
 mod shells;
 mod tor;
 mod transfer;
+mod typed;
 mod waiting;
 mod whole;
 

@@ -207,7 +207,10 @@ impl Store<'_> {
     }
 
     /// What counts about somebody was decided at this moment, or later.
-    pub(super) fn was_decided_at(&self, tag: AccountTag, at: UnixMillis) -> Result<(), DatabaseError> {
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn was_decided_at(&self, tag: AccountTag, at: UnixMillis) -> Result<(), DatabaseError> {
         self.connection
             .prepare_cached("UPDATE contacts SET decided_at = max(decided_at, ?) WHERE tag = ?")?
             .execute(params![integer(at.get()), tag.as_bytes()])?;

@@ -71,6 +71,17 @@ impl Store<'_> {
         }
     }
 
+    /// What was settled about somebody; nothing about oneself, nor about somebody who is not known or about whom nothing was.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn person_of(&self, tag: AccountTag) -> Result<Option<Person>, DatabaseError> {
+        if self.account()?.and_then(|account| account.tag) == Some(tag) || self.is_unaddressed(tag)? {
+            return Ok(None);
+        }
+        self.contact(tag)?.map_or(Ok(None), |contact| self.person(&contact))
+    }
+
     fn person(&self, contact: &Contact) -> Result<Option<Person>, DatabaseError> {
         let tag = contact.tag;
         type Times = (i64, i64, i64, i64, i64);
@@ -135,6 +146,20 @@ impl Store<'_> {
             person;
         let about = *about;
         let before = self.contact(about)?;
+        let told = |at: UnixMillis| (at.get() > 0).then(|| not_after(at, now));
+        if let (Some(at), Some(standing)) = (told(standing.at), Standing::named(&standing.value)) {
+            match before.as_ref().is_some_and(|before| before.standing == standing) {
+                true => self.was_decided_at(about, at)?,
+                false => _ = self.was_decided_elsewhere(about, None, standing, at)?,
+            }
+        }
+        let mut later = false;
+        for at in [standing.at, nickname.at, compared.at, arrangement.at, timer.at].into_iter().filter_map(told) {
+            later |= self.outlives_removal(about, at)?;
+        }
+        if !later && self.contact(about)?.is_none() {
+            return Ok(before.is_some());
+        }
         self.meet(about, handle)?;
         // One that is no key says nothing, and one that is trusted here stays.
         if let Some(identity) = identity
@@ -142,13 +167,6 @@ impl Store<'_> {
             && let Ok(changes) = accept_identity(about, identity)
         {
             self.apply(&changes)?;
-        }
-        let told = |at: UnixMillis| (at.get() > 0).then(|| not_after(at, now));
-        if let (Some(at), Some(standing)) = (told(standing.at), Standing::named(&standing.value)) {
-            match before.as_ref().is_some_and(|before| before.standing == standing) {
-                true => self.was_decided_at(about, at)?,
-                false => _ = self.was_decided(about, standing, at)?,
-            }
         }
         let news = [
             (OwnNews::Nickname { about, name: nickname.value.clone() }, nickname.at),
@@ -161,7 +179,9 @@ impl Store<'_> {
             }
         }
         let mut otherwise = false;
-        if let Some(at) = told(timer.at) {
+        if let Some(at) = told(timer.at)
+            && self.outlives_removal(about, at)?
+        {
             otherwise |= self.set_timer(about, timer.value, at)?;
         }
         let after = self.contact(about)?;

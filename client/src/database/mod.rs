@@ -27,6 +27,7 @@ mod pending;
 mod received;
 mod records;
 mod removal;
+mod removed;
 mod repair;
 mod schema;
 mod sealing;
@@ -42,6 +43,8 @@ mod tests;
 mod tests_killed;
 #[cfg(test)]
 mod tests_removal;
+#[cfg(test)]
+mod tests_removed;
 #[cfg(test)]
 mod tests_search;
 
@@ -68,6 +71,7 @@ pub use peer_devices::PeerDevice;
 pub use pending::{Pending, Why};
 pub use received::{HELD_MAX_PER_CONTACT, HeldEnvelope, RECEIVED_AGE_MAX, RECEIVED_MAX, UNREADABLE_MAX, Unreadable};
 pub use removal::Extent;
+pub use removed::{REMOVED_AGE_MAX, REMOVED_MAX};
 pub use repair::{SENT_AGE_MAX, SentEnvelope};
 use sealing::Sealer;
 pub use search::{FOUND_MAX, Question};
@@ -175,6 +179,8 @@ impl Database {
         let connection = Connection::open_with_flags(path, flags)?;
         // SQLCipher would write to standard error what is returned as an error anyway.
         connection.execute_batch("PRAGMA cipher_log_level = NONE;")?;
+        // Pages, words of questions and answers are overwritten when SQLite frees them. It holds for all of this process from then on.
+        connection.execute_batch("PRAGMA cipher_memory_security = ON;")?;
         connection.execute_batch(&sealing::key_pragma(key))?;
         // The first read: a wrong key shows here.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;

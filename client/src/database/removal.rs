@@ -4,7 +4,7 @@ use endtoend_protocol::{AccountTag, Content, ContentKind, MessageId, OwnNews, Sa
 use rusqlite::{OptionalExtension as _, params};
 
 use super::contacts::parse_handle;
-use super::{DatabaseError, Direction, MessageRef, Standing, Store, integer, unsigned};
+use super::{DatabaseError, Direction, MessageRef, Store, integer, unsigned};
 
 /// What is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,11 +169,14 @@ impl Store<'_> {
 
     /// Whoever it was is not known any more: neither by name nor by what was decided, compared or shown. `tell`: the server has to hear
     /// that nothing is decided, and until then an empty row says so. What opens and proves his messages stays, so that one that he writes
-    /// later is read, as a stranger's, and another identity is noticed.
+    /// later is read, as a stranger's, and another identity is noticed; and that he was removed then, see [`Store::removed_at`].
     ///
     /// # Errors
     /// See [`DatabaseError`].
     pub fn remove_contact(&self, peer: AccountTag, tell: bool, now: UnixMillis) -> Result<(), DatabaseError> {
+        if !self.is_unaddressed(peer)? {
+            self.note_removed(peer, now)?;
+        }
         let untold: Option<bool> = self
             .connection
             .query_row(
@@ -202,31 +205,8 @@ impl Store<'_> {
             self.connection.execute(sql, [peer.as_bytes()])?;
         }
         if tell && untold == Some(true) {
-            self.connection.execute(
-                "INSERT INTO contacts (tag, untold, decided_at, gone) VALUES (?, 1, ?, 1)",
-                params![peer.as_bytes(), integer(now.get())],
-            )?;
+            self.connection.execute("INSERT INTO contacts (tag, untold, gone) VALUES (?, 1, 1)", [peer.as_bytes()])?;
         }
         Ok(())
-    }
-
-    /// Another device of this account has removed a conversation, and with it perhaps whom it was with. He stays when something was decided
-    /// about him since, or while he is blocked. Says whether he went.
-    ///
-    /// # Errors
-    /// See [`DatabaseError`].
-    pub fn was_removed(&self, with: AccountTag, contact: bool, at: UnixMillis) -> Result<bool, DatabaseError> {
-        let decided: Option<i64> = self
-            .connection
-            .query_row("SELECT decided_at FROM contacts WHERE tag = ?", [with.as_bytes()], |row| row.get(0))
-            .optional()?;
-        let own = self.account()?.is_some_and(|account| account.tag == Some(with));
-        let blocked = self.contact(with)?.is_some_and(|contact| contact.standing == Standing::Blocked);
-        let goes = contact && !own && !blocked && decided.is_some_and(|decided| decided <= integer(at.get()));
-        self.remove_conversation(with, if goes { Extent::Everything } else { Extent::Until(at) })?;
-        if goes {
-            self.remove_contact(with, false, at)?;
-        }
-        Ok(goes)
     }
 }

@@ -308,6 +308,13 @@ ALTER TABLE contacts ADD COLUMN gone INTEGER NOT NULL DEFAULT 0; -- 1: nobody is
 ALTER TABLE drafts ADD COLUMN edits BLOB;                -- the message that has these words instead
 ALTER TABLE drafts ADD COLUMN before BLOB;               -- sealed: what was begun before that
 ",
+    "
+CREATE TABLE removed (                -- people, on any device of this account
+    tag BLOB PRIMARY KEY,
+    at INTEGER NOT NULL,              -- by the clock of the device that removed them
+    decided_at INTEGER NOT NULL       -- when the latest was decided about them that is known
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 fn version(connection: &Connection) -> Result<usize, DatabaseError> {
@@ -362,7 +369,7 @@ pub(super) fn version_of(connection: &Connection) -> usize {
 pub(super) fn downgrade(connection: &Connection) {
     connection
         .execute_batch(
-            "DROP TABLE devices_seen; ALTER TABLE contacts DROP COLUMN compared_devices; ALTER TABLE contacts DROP COLUMN gone;
+            "DROP TABLE removed; DROP TABLE devices_seen; ALTER TABLE contacts DROP COLUMN compared_devices; ALTER TABLE contacts DROP COLUMN gone;
              DROP TABLE faces; DROP INDEX contacts_face_due; ALTER TABLE contacts DROP COLUMN face_due;
              ALTER TABLE contacts DROP COLUMN face_devices; ALTER TABLE messages DROP COLUMN card;
              DROP INDEX received_unacknowledged; ALTER TABLE received DROP COLUMN acknowledged;

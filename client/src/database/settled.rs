@@ -17,7 +17,10 @@ impl Store<'_> {
     pub fn settles(&self, news: &OwnNews, now: UnixMillis) -> Result<UnixMillis, DatabaseError> {
         let before = match news {
             // Everything that is here was said before.
-            OwnNews::Removed { with, .. } => self.last_said(*with)?,
+            OwnNews::Removed { with, .. } => self.last_said(*with)?.max(self.last_settled(*with)?),
+            OwnNews::Nickname { about, .. }
+            | OwnNews::Compared { about, .. }
+            | OwnNews::Arranged { with: about, .. } => self.settled_at(news)?.max(self.removed_at(*about)?),
             _ => self.settled_at(news)?,
         };
         let at = match before {
@@ -63,6 +66,9 @@ impl Store<'_> {
         | OwnNews::Compared { about, .. }
         | OwnNews::Arranged { with: about, .. } = news
         {
+            if !self.outlives_removal(*about, at)? {
+                return Ok(false);
+            }
             self.put_contact(*about, None)?;
         }
         if self.settled_at(news)?.is_some_and(|before| before >= at) {
@@ -118,6 +124,18 @@ impl Store<'_> {
         };
         let at: Option<i64> =
             self.connection.prepare_cached(sql)?.query_row([about.as_bytes()], |row| row.get(0)).optional()?;
+        at.filter(|at| *at > 0).map(|at| unsigned(at, "contacts.settled_at").map(UnixMillis::new)).transpose()
+    }
+
+    /// When the latest was settled about somebody that counts.
+    pub(super) fn last_settled(&self, about: AccountTag) -> Result<Option<UnixMillis>, DatabaseError> {
+        let at: Option<i64> = self
+            .connection
+            .prepare_cached(
+                "SELECT max(decided_at, nickname_at, verified_at, arranged_at, timer_at) FROM contacts WHERE tag = ?",
+            )?
+            .query_row([about.as_bytes()], |row| row.get(0))
+            .optional()?;
         at.filter(|at| *at > 0).map(|at| unsigned(at, "contacts.settled_at").map(UnixMillis::new)).transpose()
     }
 

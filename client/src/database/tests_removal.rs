@@ -11,8 +11,8 @@ use crate::handle::Handle;
 
 const OTHER: AccountTag = AccountTag::new([3; 32]);
 const OWN: AccountTag = AccountTag::new([1; 32]);
-/// What a table has beside this, it may keep of a contact that is gone: what opens and proves what he writes later.
-const KEPT: [&str; 3] = ["records", "chains_in", "chains_out"];
+/// What a table has beside this, it may keep of a contact that is gone: what opens and proves what he writes later, and when he went.
+const KEPT: [&str; 4] = ["records", "chains_in", "chains_out", "removed"];
 
 fn bob() -> Handle {
     "bob".parse().unwrap()

@@ -253,8 +253,13 @@ impl Correspondent {
             false => store.put_unaddressed(self.tag, to)?,
         }
         may_write(store, self.tag, to)?;
-        // Whoever is written to may answer.
-        Ok(!self.note && self.known && store.decide(self.tag, Standing::Accepted, now)?)
+        if self.note || !self.known {
+            return Ok(false);
+        }
+        // Whoever is written to may answer. The own other devices take that from the message, and from when it is.
+        let decided = store.decide(self.tag, Standing::Accepted, now)?;
+        store.was_decided_at(self.tag, now)?;
+        Ok(decided)
     }
 }
 

@@ -6,7 +6,7 @@ use endtoend_protocol::{AccountTag, EnvelopeId, RefusalCode, RejectReason, Serve
 
 use super::account;
 use super::command::VerifyError;
-use super::event::Event;
+use super::event::{Change, Event};
 use super::heard::{Context, Effect, answered, store_frame};
 use super::lookup::Reason;
 use super::online::{End, Online, PAUSE};
@@ -173,6 +173,8 @@ impl Runner {
             Arrival::Repeat | Arrival::Held { .. } => {}
             Arrival::Unseen { queued, news, .. } => {
                 self.queued(queued);
+                // Whoever stays here in spite of it stays for the server, too.
+                self.decided |= news.iter().any(|news| news.change == Change::Removed);
                 news.into_iter().for_each(|news| self.tell_news(news));
             }
             Arrival::Unreadable { reason, asked } => {

@@ -1,5 +1,6 @@
 //! A device that comes to the account hears from the others what was settled before: choices, and of people what was decided, how they are
-//! called, what was compared, how conversations are kept, how they show themselves, how long messages live.
+//! called, what was compared, how conversations are kept, how they show themselves, how long messages live; and who was removed, or what an
+//! older device tells would bring him back there.
 //!
 //! What a new device is given when it is let in has room for names and keys of some people and nothing else. The rest goes the way of all
 //! news between own devices, through the outbox, in the order of accounts, several people in a message. A mark in the database, set in the
@@ -44,7 +45,16 @@ pub(super) fn introduce(
         tell(at, OwnNews::Choices { receipts, typing })?;
     }
     for _ in 0..messages {
-        let people = people_after(store, after)?;
+        let removed = store.removed_after(after)?;
+        let people = people_after(store, after, removed.map(|(tag, _)| tag))?;
+        if people.is_empty()
+            && let Some((with, at)) = removed
+        {
+            after = Some(with);
+            tell(at, OwnNews::Removed { with, contact: true })?;
+            store.introduce_from(after)?;
+            continue;
+        }
         let Some(last) = people.last() else {
             store.introduced_all()?;
             return Ok((queued, false));
@@ -56,11 +66,16 @@ pub(super) fn introduce(
     Ok((queued, true))
 }
 
-/// The next people, as many as go into one message.
-fn people_after(store: &Store<'_>, mut after: Option<AccountTag>) -> Result<Vec<Person>, DatabaseError> {
+/// The next people before `until`, as many as go into one message.
+fn people_after(
+    store: &Store<'_>,
+    mut after: Option<AccountTag>,
+    until: Option<AccountTag>,
+) -> Result<Vec<Person>, DatabaseError> {
     let (mut people, mut bytes) = (Vec::new(), 0_usize);
     while people.len() < limits::ACQUAINTANCES_MAX && bytes < PEOPLE_BYTES_MAX {
-        let Some(person) = store.person_after(after)? else { break };
+        let person = store.person_after(after)?.filter(|person| until.is_none_or(|until| person.account < until));
+        let Some(person) = person else { break };
         after = Some(person.account);
         bytes = bytes.saturating_add(person.bytes());
         people.push(person);

@@ -61,6 +61,7 @@ impl Runner {
         let tag = self.database().read().tag_of(about)?.ok_or_else(|| DecideError::Unknown(about.clone()))?;
         let (alone, now) = (self.alone, clock::now());
         let (decided, for_others) = self.database().write(|store| -> Result<_, DatabaseError> {
+            let now = store.decides(tag, now)?;
             let decided = store.decide(tag, standing, now)?;
             let told = if decided && !alone { decision_for_own_devices(store, tag, now)? } else { None };
             Ok((decided, told))

@@ -4,9 +4,10 @@ use endtoend_crypto_e2e::{OpenError, SessionError, learn_identity, open};
 use endtoend_protocol::{
     AccountTag, Address, Content, ContentKind, Identity, MessageId, OwnNews, Parcel, Said, UnixMillis,
 };
+use rand::RngExt as _;
 
 use super::event::Change;
-use super::repair::{Queued, ask_again, send_again};
+use super::repair::{Queued, ask_again, own_tag, queue_errand, send_again};
 use super::say::{self, News, TYPING_AGE_MAX};
 use super::{chains, parcel};
 use crate::amend::not_after;
@@ -222,7 +223,14 @@ fn arrive(
                 return Ok(Arrival::Unseen { new_session, news, queued: None });
             }
         },
-        // What another device of ours has said, and what nobody else may claim that we have.
+        // What another device of ours has said, and what nobody else may claim that we have. What was said to somebody who was removed
+        // since is gone with him; that he might answer was a decision.
+        ContentKind::Copy { to, said, .. } if from_own_device && !store.outlives_removal(to, content.sent_at)? => {
+            if matches!(said, Said::Text(_) | Said::File(_) | Said::Card(_)) {
+                store.was_decided_elsewhere(to, None, Standing::Accepted, content.sent_at)?;
+            }
+            return Ok(Arrival::Unseen { new_session, news: Vec::new(), queued: None });
+        }
         ContentKind::Copy { to, handle, said } if from_own_device => {
             let news = match say::message_of(said, Direction::Out) {
                 Ok(message) => {
@@ -239,18 +247,22 @@ fn arrive(
             let Some(standing) = Standing::named(&standing) else {
                 return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
             };
-            store.put_contact(about, handle.parse().ok().as_ref())?;
-            let counts = store.was_decided(about, standing, content.sent_at)?;
-            return Ok(Arrival::Unseen { new_session, news: settled(about, counts), queued: None });
+            let counts = store.was_decided_elsewhere(about, handle.parse().ok().as_ref(), standing, content.sent_at)?;
+            let queued = stands_here(store, about, content.sent_at, now)?;
+            return Ok(Arrival::Unseen { new_session, news: settled(about, counts), queued });
         }
         ContentKind::Own(news) if from_own_device => {
             let about = store.was_settled(&news, not_after(content.sent_at, now), now)?;
+            let queued = match news {
+                OwnNews::Removed { with, contact: true } => stands_here(store, with, content.sent_at, now)?,
+                _ => None,
+            };
             let change = match news {
                 OwnNews::Removed { .. } => Change::Removed,
                 _ => Change::Settled,
             };
             let news = about.into_iter().map(|peer| News { peer, id: None, change }).collect();
-            return Ok(Arrival::Unseen { new_session, news, queued: None });
+            return Ok(Arrival::Unseen { new_session, news, queued });
         }
         ContentKind::Copy { .. } | ContentKind::Decision { .. } | ContentKind::Own(_) => {
             return Ok(Arrival::Unreadable { reason: "malformed", asked: None });
@@ -295,6 +307,22 @@ fn settled(about: AccountTag, counts: bool) -> Vec<News> {
 /// Whether somebody who says this is shown from then on. No list has anybody in it for typing, for a receipt, or for another face.
 fn is_to_be_read(kind: &ContentKind) -> bool {
     matches!(kind, ContentKind::Unknown | ContentKind::Said(Said::Text(_) | Said::File(_) | Said::Card(_)))
+}
+
+/// Who was removed, and stays on this device for what came later, when another one has told something from before: the others hear of him
+/// again, because those who have removed him do not know any more how he is called.
+fn stands_here(
+    store: &Store<'_>,
+    about: AccountTag,
+    told: UnixMillis,
+    now: UnixMillis,
+) -> Result<Option<Queued>, DatabaseError> {
+    if store.outlives_removal(about, told)? {
+        return Ok(None);
+    }
+    let (Some(person), Some(own)) = (store.person_of(about)?, own_tag(store)?) else { return Ok(None) };
+    let id = MessageId::new(now, rand::rng().random());
+    queue_errand(store, own, id, now, ContentKind::Own(OwnNews::People(vec![person]))).map(Some)
 }
 
 /// Whether a message is here already, as far as its kind is kept by its id. What is not is no other for that.

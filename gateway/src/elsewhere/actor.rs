@@ -278,7 +278,7 @@ impl DirectoryKeeper {
             this.sweeping = false;
             match found {
                 Ok(found) => {
-                    for Newer { to, last, .. } in found {
+                    for Newer { to, last } in found {
                         this.rules.seen.found(this.elsewhere.name(to), last);
                         Elsewhere::wake(&this.routes, to);
                         this.elsewhere.metrics.swept_devices.one();

@@ -91,9 +91,8 @@ impl QueueStore for Rows {
     async fn newer(&self, after: &[(Address, Seq)]) -> Result<Vec<Newer>, StoreError> {
         let rows = self.0.lock().unwrap();
         let newer = after.iter().filter_map(|(to, seq)| {
-            let mut of = rows.1.iter().filter(|(of, row)| of == to && row.seq > *seq).map(|(_, row)| row.seq);
-            let first = of.next()?;
-            Some(Newer { to: *to, first, last: of.last().unwrap_or(first) })
+            let of = rows.1.iter().filter(|(of, row)| of == to && row.seq > *seq).map(|(_, row)| row.seq);
+            Some(Newer { to: *to, last: of.last()? })
         });
         Ok(newer.collect())
     }

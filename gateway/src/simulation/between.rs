@@ -362,7 +362,7 @@ impl World {
             Question::Find { devices } => Answer::Found { found: (!away).then(|| table.find(&devices, now)) },
             Question::Sweep { part } => {
                 let newer = |(device, to, after): &(_, Address, Seq)| {
-                    self.store.newer(*to, *after).map(|(first, last)| (*device, *to, first, last))
+                    self.store.newer(*to, *after).map(|last| (*device, *to, last))
                 };
                 Answer::Swept { found: (!away).then(|| part.iter().filter_map(newer).collect()) }
             }
@@ -450,7 +450,7 @@ impl World {
                 let Some(sweep) = &mut member.sweep else { return };
                 sweep.open -= 1;
                 sweep.failed |= found.is_none();
-                for (device, _, _, last) in found.iter().flatten() {
+                for (device, _, last) in found.iter().flatten() {
                     member.keeper.seen.found(*device, *last);
                 }
                 for (_, to, ..) in found.into_iter().flatten() {

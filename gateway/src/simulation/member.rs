@@ -182,7 +182,7 @@ pub(super) enum Answer {
     Taken { device: DeviceName, attempt: Attempt, loaded: bool, taken: Result<Taken, ClaimsError> },
     Kept { claims: Vec<(DeviceName, Epoch)>, began: Instant, kept: Option<Vec<Kept>> },
     Found { found: Option<Vec<Found>> },
-    Swept { found: Option<Vec<(DeviceName, Address, Seq, Seq)>> },
+    Swept { found: Option<Vec<(DeviceName, Address, Seq)>> },
 }
 
 /// What comes to a run of a node, and when.

@@ -164,11 +164,9 @@ impl Store {
         page
     }
 
-    /// The last row of a device after a place, and the first one.
-    pub(super) fn newer(&self, to: Address, after: Seq) -> Option<(Seq, Seq)> {
-        let mut rows = self.rows.range(after.0 + 1..).filter(|(_, row)| row.to == to).map(|(seq, _)| Seq(*seq));
-        let first = rows.next()?;
-        Some((first, rows.last().unwrap_or(first)))
+    /// The last row of a device after a place.
+    pub(super) fn newer(&self, to: Address, after: Seq) -> Option<Seq> {
+        self.rows.range(after.0 + 1..).rfind(|(_, row)| row.to == to).map(|(seq, _)| Seq(*seq))
     }
 
     pub(super) fn forget_expired(&mut self, now: UnixMillis) {

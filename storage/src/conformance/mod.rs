@@ -616,16 +616,16 @@ pub(crate) async fn what_is_newer_is_found_for_each_device_that_has_any(store: S
     let newer = async |after: &[(u8, Seq)]| {
         let after: Vec<_> = after.iter().map(|(n, seq)| (address(*n), *seq)).collect();
         let mut found = store.newer(&after).await.expect("read");
-        found.sort_by_key(|newer| newer.first);
+        found.sort_by_key(|newer| newer.last);
         found
     };
-    let of = |n, first, last| Newer { to: address(n), first, last };
-    assert_eq!(newer(&[(1, BEGINNING)]).await, [of(1, first, third)]);
-    assert_eq!(newer(&[(1, first)]).await, [of(1, second, third)]);
+    let of = |n, last| Newer { to: address(n), last };
+    assert_eq!(newer(&[(1, BEGINNING)]).await, [of(1, third)]);
+    assert_eq!(newer(&[(1, first)]).await, [of(1, third)]);
     assert_eq!(newer(&[(1, third), (2, Seq(third.0 - 1)), (3, BEGINNING), (9, BEGINNING)]).await.len(), 1);
     assert_eq!(newer(&[]).await, []);
     commit(&store, deletes(vec![(address(1), second), (address(1), third)])).await;
-    assert_eq!(newer(&[(1, BEGINNING)]).await, [of(1, first, first)]);
+    assert_eq!(newer(&[(1, BEGINNING)]).await, [of(1, first)]);
     assert_eq!(newer(&[(1, first)]).await, []);
 }
 

@@ -69,16 +69,16 @@ impl QueueStore for Postgres {
             after.iter().map(|(to, _)| to.account.as_bytes().to_vec()).collect::<Vec<_>>(),
             after.iter().map(|(to, _)| i64::from(to.device.get())).collect::<Vec<_>>(),
         );
-        let rows: Vec<(i64, i64, i64)> = within_deadline(async {
+        let rows: Vec<(i64, i64)> = within_deadline(async {
             let rows = sqlx::query_as(
-                "SELECT named.place, ends.first, ends.last
+                "SELECT named.place, ends.last
                  FROM unnest($1::bytea[], $2::bigint[], $3::bigint[]) WITH ORDINALITY
                      AS named (tag, device, seq, place)
                  JOIN devices d ON d.tag = named.tag AND d.device = named.device
                  CROSS JOIN LATERAL (
-                     SELECT min(q.seq) AS first, max(q.seq) AS last FROM queue q
+                     SELECT max(q.seq) AS last FROM queue q
                      WHERE q.device_row = d.id AND q.seq > named.seq) AS ends
-                 WHERE ends.first IS NOT NULL",
+                 WHERE ends.last IS NOT NULL",
             )
             .bind(tags)
             .bind(numbers)
@@ -88,9 +88,9 @@ impl QueueStore for Postgres {
             Ok(rows)
         })
         .await?;
-        let found = rows.into_iter().filter_map(|(place, first, last)| {
+        let found = rows.into_iter().filter_map(|(place, last)| {
             let (to, _) = after.get(usize::try_from(place).ok()?.checked_sub(1)?)?;
-            Some(Newer { to: *to, first: Seq(first), last: Seq(last) })
+            Some(Newer { to: *to, last: Seq(last) })
         });
         Ok(found.collect())
     }

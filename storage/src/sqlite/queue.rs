@@ -46,8 +46,8 @@ impl QueueStore for Sqlite {
         let mut connection = self.readers.acquire().await?;
         let mut found = Vec::new();
         for (to, seq) in after {
-            let ends: (Option<i64>, Option<i64>) = sqlx::query_as(
-                "SELECT min(seq), max(seq) FROM queue
+            let last: Option<i64> = sqlx::query_scalar(
+                "SELECT max(seq) FROM queue
                  WHERE device_row = (SELECT id FROM devices WHERE tag = ?1 AND device = ?2) AND seq > ?3",
             )
             .bind(to.account.as_bytes().to_vec())
@@ -55,9 +55,7 @@ impl QueueStore for Sqlite {
             .bind(seq.0)
             .fetch_one(&mut *connection)
             .await?;
-            if let (Some(first), Some(last)) = ends {
-                found.push(Newer { to: *to, first: Seq(first), last: Seq(last) });
-            }
+            found.extend(last.map(|last| Newer { to: *to, last: Seq(last) }));
         }
         Ok(found)
     }

@@ -8,7 +8,7 @@ use endtoend_protocol::{
 use super::linking::{linked, sealed};
 use super::messages::Device;
 use crate::clock;
-use crate::database::{Contact, DatabaseError, Settings, Standing, Store};
+use crate::database::{Contact, DatabaseError, Extent, Settings, Standing, Store};
 use crate::engine::introducing::introduce;
 use crate::engine::receive::Arrival;
 use crate::engine::repair::Queued;
@@ -137,6 +137,30 @@ fn a_new_device_hears_everything_that_was_settled_before() {
     assert_eq!(told(&mut phone, 9), (Vec::new(), false));
     lists(&mut phone, &[&laptop], 3);
     assert_eq!(told(&mut phone, 9), (Vec::new(), false), "no device is new");
+}
+
+#[test]
+fn a_new_device_hears_who_was_removed() {
+    let (mut phone, bob) = (Device::new("alice"), Device::new("bob"));
+    phone.meet(&bob);
+    let with = bob.own.account;
+    phone.database.write(|store| store.decide(with, Standing::Accepted, clock::now())).unwrap();
+    // It was let in by a device that had not heard of it.
+    let mut laptop = linked(&phone);
+    lists(&mut phone, &[&laptop], 2);
+    laptop.introduce(&phone);
+    phone
+        .database
+        .write(|store| {
+            let at = store.settles(&OwnNews::Removed { with, contact: true }, clock::now())?;
+            store.remove_conversation(with, Extent::Everything)?;
+            store.remove_contact(with, true, at)
+        })
+        .unwrap();
+    assert!(laptop.database.read().contact(with).unwrap().is_some());
+    assert_eq!(hears(&mut laptop, &mut phone), 1);
+    assert_eq!(laptop.database.read().contact(with).unwrap(), None);
+    assert_eq!(laptop.database.read().removed_at(with).unwrap(), phone.database.read().removed_at(with).unwrap());
 }
 
 #[test]
