@@ -11,6 +11,7 @@ copy = Kopieren
 dismiss = Schließen
 loading = Wird geladen …
 you = Du
+you-said = Du:
 
 ## Zeit
 
@@ -170,7 +171,7 @@ nameless = Hat nicht gesagt, wer es ist
 identity-changed-short = Identität hat sich geändert
 blocked-short = Blockiert
 typing = Schreibt …
-draft = Entwurf: { $text }
+draft = Entwurf:
 nothing-said = Noch nichts gesagt
 online = Verbunden
 online-tor = Durch Tor verbunden

@@ -11,6 +11,7 @@ copy = Copy
 dismiss = Close
 loading = Loading…
 you = You
+you-said = You:
 
 ## Time
 
@@ -170,7 +171,7 @@ nameless = Has not said who it is
 identity-changed-short = Identity has changed
 blocked-short = Blocked
 typing = Typing…
-draft = Draft: { $text }
+draft = Draft:
 nothing-said = Nothing said yet
 online = Connected
 online-tor = Connected through Tor

@@ -34,13 +34,15 @@ pub struct OneLine {
     font: Font,
     style: fn(&Theme) -> styled::Style,
     width: Length,
+    /// Room for what follows, in logical pixels.
+    left: f32,
 }
 
 /// These words, in letters of that size, as narrow as they are.
 pub fn one_line(words: impl Into<String>, letters: u32) -> OneLine {
     let mut words = words.into();
     words.truncate(words.floor_char_boundary(BYTES_MAX));
-    OneLine { words, letters, font: REGULAR, style: styled::default, width: Length::Shrink }
+    OneLine { words, letters, font: REGULAR, style: styled::default, width: Length::Shrink, left: 0.0 }
 }
 
 impl OneLine {
@@ -52,6 +54,11 @@ impl OneLine {
     /// In this colour.
     pub fn style(self, style: fn(&Theme) -> styled::Style) -> Self {
         Self { style, ..self }
+    }
+
+    /// Leaves so many logical pixels for what stands behind it in a row.
+    pub fn leaving(self, left: f32) -> Self {
+        Self { left, ..self }
     }
 
     /// Has all the room that there is.
@@ -136,7 +143,8 @@ impl<Message, Renderer: text::Renderer<Font = Font>> Widget<Message, Theme, Rend
 
     fn layout(&mut self, tree: &mut Tree, _: &Renderer, limits: &layout::Limits) -> layout::Node {
         let state = tree.state.downcast_mut::<State<Renderer::Paragraph>>();
-        let format = Format { letters: self.letters, room: limits.width(self.width).max().width, font: self.font };
+        let room = (limits.width(self.width).max().width - self.left).max(0.0);
+        let format = Format { letters: self.letters, room, font: self.font };
         if state.of.as_ref().is_none_or(|(words, known)| *words != self.words || *known != format) {
             state.paragraph = fitted(&self.words, format);
             state.of = Some((self.words.clone(), format));

@@ -88,3 +88,15 @@ fn scripts_where_there_is_little_room() {
     tell(&mut narrow, [at_home(Home::Palette(true)), at_home(Home::PaletteEdited("o".to_owned()))]);
     compare(&narrow, "scripts-palette-light", size);
 }
+
+#[test]
+fn the_mark_of_whoever_was_compared_stands_behind_any_name() {
+    let size = (360.0, 240.0);
+    let mut narrow = talking(app(Appearance::Light, true), people(), size, &said());
+    let mut bob = conversation("bob", None, 0);
+    bob.contact.nickname = Some("a name that is much too long for the line that it stands in".parse().unwrap());
+    bob.contact.verified = true;
+    let with = "bob".parse().unwrap();
+    tell(&mut narrow, [news(News::Conversation(with, Ok(Some(Box::new(bob)))))]);
+    compare(&narrow, "scripts-verified-light", size);
+}

@@ -105,6 +105,28 @@ impl Store<'_> {
         Ok(())
     }
 
+    /// Keeps a place for what is known of an account that nobody is shown: one that was asked about, or that has said nothing to be read.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn note_peer(&self, tag: AccountTag) -> Result<(), DatabaseError> {
+        self.connection
+            .prepare_cached("INSERT OR IGNORE INTO contacts (tag, gone) VALUES (?, 1)")?
+            .execute([tag.as_bytes()])?;
+        Ok(())
+    }
+
+    /// Gives somebody who is shown the name that the server has confirmed. A name once known stays, and so does one that another has here.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub fn name_contact(&self, tag: AccountTag, handle: &Handle) -> Result<(), DatabaseError> {
+        self.connection
+            .prepare_cached("UPDATE OR IGNORE contacts SET handle = ? WHERE tag = ? AND handle IS NULL AND gone = 0")?
+            .execute(params![handle.as_str(), tag.as_bytes()])?;
+        Ok(())
+    }
+
     /// # Errors
     /// See [`DatabaseError`].
     pub fn contact(&self, tag: AccountTag) -> Result<Option<Contact>, DatabaseError> {
@@ -304,13 +326,13 @@ impl Store<'_> {
         Ok(messages)
     }
 
-    /// Notes by which handle somebody goes, to be confirmed by the server. Nothing when a name is known.
+    /// Notes by which handle somebody who is shown goes, to be confirmed by the server. Nothing when a name is known.
     ///
     /// # Errors
     /// See [`DatabaseError`].
     pub fn set_claim(&self, tag: AccountTag, claimed: &Handle) -> Result<(), DatabaseError> {
         self.connection
-            .prepare_cached("UPDATE contacts SET claimed = ? WHERE tag = ? AND handle IS NULL")?
+            .prepare_cached("UPDATE contacts SET claimed = ? WHERE tag = ? AND handle IS NULL AND gone = 0")?
             .execute(params![claimed.as_str(), tag.as_bytes()])?;
         Ok(())
     }
@@ -408,7 +430,7 @@ impl Store<'_> {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn set_keys_at(&self, tag: AccountTag, version: u32, now: UnixMillis) -> Result<(), DatabaseError> {
-        self.put_contact(tag, None)?;
+        self.note_peer(tag)?;
         self.connection.execute(
             "UPDATE contacts SET keys_at = ?, devices_version = ? WHERE tag = ?",
             params![integer(now.get()), version, tag.as_bytes()],

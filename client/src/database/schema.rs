@@ -302,7 +302,7 @@ CREATE TABLE devices_seen (           -- of accounts: those in their lists, and 
 ) STRICT, WITHOUT ROWID;
 INSERT INTO devices_seen (tag, device) SELECT tag, device FROM devices;
 ALTER TABLE contacts ADD COLUMN compared_devices BLOB;           -- a byte each: those that there were when the identity was compared; NULL: not known
-ALTER TABLE contacts ADD COLUMN gone INTEGER NOT NULL DEFAULT 0; -- 1: removed, but for that the server has to hear of it
+ALTER TABLE contacts ADD COLUMN gone INTEGER NOT NULL DEFAULT 0; -- 1: nobody is shown this one, who was removed, or said nothing
 ",
     "
 ALTER TABLE drafts ADD COLUMN edits BLOB;                -- the message that has these words instead

@@ -237,6 +237,7 @@ fn a_device_that_comes_after_the_comparison_is_not_one_of_those_compared() {
     };
     let trust =
         |store: &Store<'_>| store.replace_record(&endtoend_crypto_e2e::RecordKey::PeerIdentity(PEER), Some(&key));
+    write(&mut database, |store| store.put_contact(PEER, None));
     write(&mut database, trust);
     list(&mut database, &[1, 2], 10);
     assert_eq!(seen(&database), [(1, Some(10), false), (2, Some(10), false)]);

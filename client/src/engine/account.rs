@@ -151,8 +151,12 @@ pub(super) fn expect_identity(
 }
 
 /// What to compare with somebody whose identity is known here.
-pub(super) fn verification(store: &Store<'_>, own: Address, with: &Handle) -> Result<Verification, VerifyError> {
-    let tag = store.tag_of(with)?.ok_or_else(|| VerifyError::Unknown(with.clone()))?;
+pub(super) fn verification(
+    store: &Store<'_>,
+    own: Address,
+    tag: AccountTag,
+    with: &Handle,
+) -> Result<Verification, VerifyError> {
     let contact = store.contact(tag)?;
     let verified = contact.as_ref().is_some_and(|contact| contact.verified);
     let changed = contact.and_then(|contact| contact.changed_identity);
@@ -171,11 +175,11 @@ pub(super) fn verification(store: &Store<'_>, own: Address, with: &Handle) -> Re
 pub(super) fn accept_identity(
     database: &mut Database,
     own: Address,
+    tag: AccountTag,
     with: &Handle,
 ) -> Result<Vec<(HeldEnvelope, Arrival)>, VerifyError> {
     let now = clock::now();
     database.write(|store| {
-        let tag = store.tag_of(with)?.ok_or_else(|| VerifyError::Unknown(with.clone()))?;
         let changed = store.contact(tag)?.and_then(|contact| contact.changed_identity);
         let identity = changed.ok_or_else(|| VerifyError::NotChanged(with.clone()))?;
         let changes = trust(tag, &identity).map_err(|_| VerifyError::BadKeys(with.clone()))?;

@@ -14,8 +14,8 @@ pub(super) const LOOKUPS_MAX: usize = 64;
 pub(super) enum Reason {
     /// This command is about it: it is carried out when the account is known.
     Command(Box<Command>),
-    /// Messages wait for whoever has it, under a tag that stands in.
-    Address { stand_in: AccountTag },
+    /// Messages wait for whoever has it.
+    Address,
     /// Somebody goes by it. These messages are announced when it is known whether by right.
     Claim { tag: AccountTag, messages: Vec<MessageId> },
 }
@@ -43,8 +43,8 @@ impl Lookups {
             known.extend(messages);
             return Ok(());
         }
-        if let Reason::Address { .. } = reason
-            && self.0.iter().any(|other| other.handle == handle && matches!(other.reason, Reason::Address { .. }))
+        if let Reason::Address = reason
+            && self.0.iter().any(|other| other.handle == handle && matches!(other.reason, Reason::Address))
         {
             return Ok(());
         }
@@ -59,7 +59,7 @@ impl Lookups {
     fn claim_of(&mut self, of: AccountTag) -> Option<&mut Vec<MessageId>> {
         self.0.iter_mut().find_map(|lookup| match &mut lookup.reason {
             Reason::Claim { tag, messages } if *tag == of => Some(messages),
-            Reason::Claim { .. } | Reason::Command(_) | Reason::Address { .. } => None,
+            Reason::Claim { .. } | Reason::Command(_) | Reason::Address => None,
         })
     }
 

@@ -211,7 +211,7 @@ impl Runner {
         if let Err(error) = self.own_devices_changed(&mut online, devices_version) {
             return End::Storage(error);
         }
-        if let Err(error) = self.look_up_unaddressed() {
+        if let Err(error) = self.look_up_everybody() {
             return End::Storage(error);
         }
         self.outbox.connected(usize::try_from(send_window).unwrap_or(usize::MAX), pace.answer(SILENCE_MAX));
@@ -305,7 +305,7 @@ impl Runner {
         for again in online.later.due(clock::monotonic()) {
             match again {
                 Again::Decisions => self.decided = true,
-                Again::LookUps => self.look_up_unaddressed()?,
+                Again::LookUps => self.look_up_everybody()?,
                 Again::Keys => online.keys_settled = false,
                 Again::Identity(account) => {
                     online.strangers.insert(account);

@@ -6,7 +6,7 @@ use endtoend_protocol::{AccountTag, Arrangement, OwnNews, RefusalCode, UnixMilli
 use super::account::{self, expect_identity};
 use super::command::{AddError, ArrangeError, Command, DecideError, NicknameError, Reply, Verification, VerifyError};
 use super::establish::is_passing;
-use super::event::Event;
+use super::event::{Change, Event};
 use super::lookup::Reason;
 use super::repair::{Queued, copy_for_own_devices, decision_for_own_devices, settle_for_own_devices};
 use super::run::{Runner, Verifying};
@@ -21,6 +21,8 @@ use crate::nickname::Nickname;
 const VERIFYING_MAX: usize = 64;
 /// Handles of people who wait to be written to, looked up on a connection; the rest on the next.
 const UNADDRESSED_MAX: u32 = 16;
+/// Names to be confirmed, looked up on a connection; the rest on the next, and room is left for commands.
+const CLAIMS_MAX: u32 = 32;
 
 /// What stood in for an account is that account from now on. Gives what its own other devices hear of it, inside a transaction:
 /// what was written meanwhile, what that person was called, and how the conversation was kept.
@@ -33,10 +35,6 @@ pub(super) fn addressed(
     now: UnixMillis,
 ) -> Result<Vec<Queued>, DatabaseError> {
     let before = store.contact(stand_in)?;
-    if before.is_none() {
-        // He was removed meanwhile.
-        return Ok(Vec::new());
-    }
     let messages = store.address(stand_in, tag, handle, now)?;
     let mut queued = Vec::new();
     for message in messages.into_iter().filter(|_| !alone) {
@@ -117,7 +115,7 @@ impl Runner {
                 AddError::Unknown(handle.clone())
             }
         })?;
-        account::verification(&self.database().read(), own, handle).map_err(|error| match error {
+        account::verification(&self.database().read(), own, tag, handle).map_err(|error| match error {
             VerifyError::Database(error) => AddError::Database(error),
             _ => AddError::BadKey,
         })
@@ -129,8 +127,8 @@ impl Runner {
         compared: Option<[u8; 33]>,
     ) -> Result<Verification, VerifyError> {
         let (alone, now) = (self.alone, clock::now());
+        let tag = self.database().read().tag_of(with)?.ok_or_else(|| VerifyError::Unknown(with.clone()))?;
         let queued = self.database().write(|store| {
-            let tag = store.tag_of(with)?.ok_or_else(|| VerifyError::Unknown(with.clone()))?;
             let changed = store.contact(tag)?.is_some_and(|contact| contact.changed_identity.is_some());
             if compared.is_some() && (changed || store.trusted_identity(tag)? != compared) {
                 return Err(VerifyError::NotCompared(with.clone()));
@@ -140,7 +138,7 @@ impl Runner {
             Ok(settle_for_own_devices(store, news, alone, now)?)
         })?;
         self.queued(queued);
-        self.verification(with)
+        self.verification(tag, with)
     }
 
     pub(super) fn set_nickname(&mut self, of: &Handle, nickname: Option<&Nickname>) -> Result<(), NicknameError> {
@@ -172,17 +170,23 @@ impl Runner {
     }
 
     pub(super) fn verify(&mut self, with: Handle, reply: Reply<Result<Verification, VerifyError>>) {
-        let known = self.database().read().tag_of(&with);
-        match (self.verification(&with), known) {
-            (Err(VerifyError::Unknown(_)), Ok(Some(tag)))
-                if self.options.online && self.verifying.len() < VERIFYING_MAX =>
-            {
-                self.verifying.push((tag, with, reply));
-            }
-            (Err(VerifyError::Unknown(_)), Ok(None)) if self.options.online && !self.is_own(&with) => {
+        match self.database().read().tag_of(&with) {
+            Ok(Some(tag)) => self.verify_account(tag, with, reply),
+            Ok(None) if self.options.online && !self.is_own(&with) => {
                 self.look_up(with.clone(), Command::Verify(with, reply));
             }
-            (result, _) => answer(reply, result),
+            Ok(None) => answer(reply, Err(VerifyError::Unknown(with))),
+            Err(error) => answer(reply, Err(error.into())),
+        }
+    }
+
+    /// Whoever asks who somebody is knows him no better for it: nothing but his identity is kept.
+    fn verify_account(&mut self, tag: AccountTag, with: Handle, reply: Reply<Result<Verification, VerifyError>>) {
+        match self.verification(tag, &with) {
+            Err(VerifyError::Unknown(_)) if self.options.online && self.verifying.len() < VERIFYING_MAX => {
+                self.verifying.push((tag, with, reply));
+            }
+            result => answer(reply, result),
         }
     }
 
@@ -190,13 +194,17 @@ impl Runner {
     pub(super) fn wait_for_address(&mut self, stand_in: AccountTag, handle: Handle) {
         self.outbox.block(stand_in);
         // Beyond the bound it is asked on the next connection.
-        let _later = self.lookups.want(handle, Reason::Address { stand_in });
+        let _later = self.lookups.want(handle, Reason::Address);
     }
 
-    /// On every connection: those whose account is not known yet.
-    pub(super) fn look_up_unaddressed(&mut self) -> Result<(), DatabaseError> {
+    /// On every connection: those whose account is not known yet, and those whose name the server has not confirmed.
+    pub(super) fn look_up_everybody(&mut self) -> Result<(), DatabaseError> {
         for (stand_in, handle) in self.database().read().unaddressed(UNADDRESSED_MAX)? {
             self.wait_for_address(stand_in, handle);
+        }
+        for (tag, claimed) in self.database().read().claims(CLAIMS_MAX)? {
+            // Beyond the bound it is asked on the next connection.
+            let _later = self.lookups.want(claimed, Reason::Claim { tag, messages: Vec::new() });
         }
         Ok(())
     }
@@ -208,32 +216,47 @@ impl Runner {
         }
     }
 
+    /// Whoever was written to by this handle, before anybody knew whose it is, has this account.
+    fn address(&mut self, handle: &Handle, tag: AccountTag) -> Result<(), DatabaseError> {
+        let store = self.database().read();
+        let Some(stand_in) = store.peer_of(handle)? else { return Ok(()) };
+        if !store.is_unaddressed(stand_in)? {
+            return Ok(());
+        }
+        let (alone, now) = (self.alone, clock::now());
+        let copies = self.database().write(|store| addressed(store, stand_in, tag, handle, alone, now))?;
+        copies.into_iter().for_each(|copy| self.queued(Some(copy)));
+        self.outbox.readdress(stand_in, tag);
+        self.decided = true;
+        Ok(())
+    }
+
     /// The server has said which account a handle belongs to.
     pub(super) fn found(&mut self, handle: &Handle, tag: AccountTag) -> Result<(), DatabaseError> {
-        let reasons = self.lookups.answered(handle);
         let own = self.account.as_ref().and_then(|account| account.tag) == Some(tag);
-        let wanted = reasons.iter().any(|reason| match reason {
-            Reason::Command(_) => !own,
-            Reason::Claim { tag: claimed, .. } => *claimed == tag,
-            Reason::Address { .. } => false,
-        });
-        if wanted {
-            self.database().write(|store| store.put_contact(tag, Some(handle)))?;
-        }
-        for reason in reasons {
+        // First, because nobody else can have the name before.
+        self.address(handle, tag)?;
+        for reason in self.lookups.answered(handle) {
             match reason {
-                Reason::Command(command) => self.told(Some(*command)),
-                Reason::Address { stand_in } => {
-                    let (alone, now) = (self.alone, clock::now());
-                    let copies = self.database().write(|store| addressed(store, stand_in, tag, handle, alone, now))?;
-                    copies.into_iter().for_each(|copy| self.queued(Some(copy)));
-                    self.outbox.readdress(stand_in, tag);
-                    self.decided = true;
-                }
+                Reason::Command(command) => match *command {
+                    Command::Verify(with, reply) if !own => self.verify_account(tag, with, reply),
+                    command => {
+                        if !own {
+                            self.database().write(|store| store.put_contact(tag, Some(handle)))?;
+                        }
+                        self.told(Some(command));
+                    }
+                },
+                Reason::Address => {}
                 Reason::Claim { tag: claimed, messages } => {
                     let name = if claimed == tag { Some(handle.clone()) } else { None };
-                    if name.is_none() {
-                        self.database().write(|store| store.refuse_claim(claimed))?;
+                    self.database().write(|store| match claimed == tag {
+                        true => store.name_contact(tag, handle),
+                        false => store.refuse_claim(claimed),
+                    })?;
+                    if messages.is_empty() {
+                        // Of those that were announced before.
+                        self.tell(Event::Changed { with: name.clone(), id: None, change: Change::Settled });
                     }
                     messages.into_iter().for_each(|id| self.tell(Event::Received { from: name.clone(), id }));
                 }
@@ -246,7 +269,7 @@ impl Runner {
     pub(super) fn not_found(&mut self, handle: Handle, reason: Reason, refused: Option<RefusalCode>) {
         match reason {
             Reason::Command(command) => match *command {
-                Command::Verify(_, reply) => {
+                Command::Verify(_, reply) | Command::MarkVerified(_, _, reply) => {
                     let error = refused.map_or(VerifyError::Unknown(handle), VerifyError::Refused);
                     answer(reply, Err(error));
                 }
@@ -260,7 +283,7 @@ impl Runner {
                 _ => {}
             },
             // Asked again on the next connection, if not before.
-            Reason::Address { .. } => {}
+            Reason::Address => {}
             // Nameless until the next message, which says the handle again. Without a server it is asked again later.
             Reason::Claim { tag, messages } => {
                 if refused.is_some_and(|code| !is_passing(code)) {
@@ -279,22 +302,21 @@ impl Runner {
     }
 
     /// What to compare with somebody whose identity is known here.
-    pub(super) fn verification(&mut self, with: &Handle) -> Result<Verification, VerifyError> {
+    pub(super) fn verification(&mut self, tag: AccountTag, with: &Handle) -> Result<Verification, VerifyError> {
         let own = self.account.as_ref().and_then(Account::address).ok_or(VerifyError::NotRegistered)?;
-        account::verification(&self.database().read(), own, with)
+        account::verification(&self.database().read(), own, tag, with)
     }
 
     pub(super) fn accept_identity(&mut self, with: &Handle) -> Result<Verification, VerifyError> {
         let own = self.account.as_ref().and_then(Account::address).ok_or(VerifyError::NotRegistered)?;
-        let opened = account::accept_identity(self.database(), own, with)?;
-        if let Some(tag) = self.database().read().tag_of(with)? {
-            self.outbox.unblock(tag);
-        }
+        let tag = self.database().read().tag_of(with)?.ok_or_else(|| VerifyError::Unknown(with.clone()))?;
+        let opened = account::accept_identity(self.database(), own, tag, with)?;
+        self.outbox.unblock(tag);
         for (envelope, arrival) in opened {
             self.announce(envelope.id, arrival);
         }
         self.tell_notices()?;
-        self.verification(with)
+        self.verification(tag, with)
     }
 
     /// Answers those who wait for somebody's identity.
@@ -305,7 +327,7 @@ impl Runner {
         for (_, with, reply) in done {
             let result = match failure {
                 Some(error) => Err(error(with)),
-                None => self.verification(&with),
+                None => self.verification(tag, &with),
             };
             answer(reply, result);
         }

@@ -197,8 +197,11 @@ fn arrive(
     let known = unpacked.as_ref().map_or(Ok(false), |(content, _)| is_known(store, peer, content))?;
     chains::hear(store, own, opened.from, &parcel, known, now)?;
     let Ok((content, claimed)) = unpacked else { return Ok(malformed) };
-    store.put_contact(peer, None)?;
     let from_own_device = peer == own.account;
+    match from_own_device || is_to_be_read(&content.kind) {
+        true => store.put_contact(peer, None)?,
+        false => store.note_peer(peer)?,
+    }
     if let Some(claimed) = claimed.filter(|_| !from_own_device) {
         store.set_claim(peer, &claimed)?;
     }
@@ -287,6 +290,11 @@ fn arrive(
 /// Another device of this account has settled something about somebody, and nothing later counts.
 fn settled(about: AccountTag, counts: bool) -> Vec<News> {
     if counts { vec![News { peer: about, id: None, change: Change::Settled }] } else { Vec::new() }
+}
+
+/// Whether somebody who says this is shown from then on. No list has anybody in it for typing, for a receipt, or for another face.
+fn is_to_be_read(kind: &ContentKind) -> bool {
+    matches!(kind, ContentKind::Unknown | ContentKind::Said(Said::Text(_) | Said::File(_) | Said::Card(_)))
 }
 
 /// Whether a message is here already, as far as its kind is kept by its id. What is not is no other for that.

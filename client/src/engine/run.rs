@@ -12,7 +12,7 @@ use super::handle::Options;
 use super::idle::Idle;
 use super::lanes::Files;
 use super::lock::{Left, Locked, Outside};
-use super::lookup::{Lookups, Reason};
+use super::lookup::Lookups;
 use super::online::{End, wait};
 use super::outbox::Outbox;
 use super::receive::read_again;
@@ -32,8 +32,6 @@ use endtoend_protocol::{AccountTag, ClosingReason, InviteCode, NewDevice, Refusa
 use rand::RngExt as _;
 use tokio::sync::{broadcast, mpsc, watch};
 
-/// Claimed handles that are looked up from the start; the rest of the lookups is for commands.
-const CLAIMS_MAX: u32 = 32;
 /// A token that ends sooner is not worth trying: clocks differ.
 const TOKEN_MARGIN: Duration = Duration::from_secs(30);
 
@@ -77,7 +75,6 @@ pub(super) enum Stopping {
 struct Kept {
     account: Option<Account>,
     outbox: Outbox,
-    lookups: Lookups,
     noticed: i64,
     life: LifeClock,
     idle: Idle,
@@ -107,16 +104,11 @@ impl Kept {
         for (stand_in, _) in store.unaddressed(u32::MAX)? {
             outbox.block(stand_in);
         }
-        let mut lookups = Lookups::default();
-        for (tag, claimed) in store.claims(CLAIMS_MAX)? {
-            // Beyond the bound the rest waits for another start.
-            let _later = lookups.want(claimed, Reason::Claim { tag, messages: Vec::new() });
-        }
         let (_, noticed) = store.notices_since(0, now)?;
         let life = LifeClock::start(store.life()?, now, clock::monotonic());
         let idle = Idle::new(store.lock_after()?);
         let network = store.network()?;
-        Ok(Self { account, outbox, lookups, noticed, life, idle, network })
+        Ok(Self { account, outbox, noticed, life, idle, network })
     }
 }
 
@@ -180,7 +172,7 @@ impl Runner {
         options: Options,
         outside: Outside,
     ) -> Result<Self, (DatabaseError, Outside)> {
-        let Kept { account, outbox, lookups, noticed, life, idle, network } = match Kept::read(&mut profile) {
+        let Kept { account, outbox, noticed, life, idle, network } = match Kept::read(&mut profile) {
             Ok(kept) => kept,
             Err(error) => return Err((error, outside)),
         };
@@ -205,7 +197,7 @@ impl Runner {
             account,
             outbox,
             verifying: Vec::new(),
-            lookups,
+            lookups: Lookups::default(),
             requests: Requests::default(),
             decided: true,
             noticed,

@@ -1,7 +1,9 @@
 //! How commands are answered: at once, or noted for the connection.
 
 use super::account;
-use super::command::{AccountError, AddError, Command, DecideError, Registration, Reply, Status, UnlockError};
+use super::command::{
+    AccountError, AddError, Command, DecideError, Registration, Reply, Status, UnlockError, VerifyError,
+};
 use super::copying::Copy;
 use super::event::{ConnectionState, Event, OfflineReason};
 use super::requests::{AccountRequest, Asker, RequestError};
@@ -149,10 +151,12 @@ impl Runner {
                 decided => answer(reply, decided),
             },
             Command::Verify(with, reply) => self.verify(with, reply),
-            Command::MarkVerified(with, compared, reply) => {
-                let marked = self.mark_verified(&with, compared);
-                answer(reply, marked);
-            }
+            Command::MarkVerified(with, compared, reply) => match self.mark_verified(&with, compared) {
+                Err(VerifyError::Unknown(_)) if compared.is_some() && self.options.online && !self.is_own(&with) => {
+                    self.look_up(with.clone(), Command::MarkVerified(with, compared, reply));
+                }
+                marked => answer(reply, marked),
+            },
             Command::Nickname(of, nickname, reply) => {
                 let named = self.set_nickname(&of, nickname.as_ref());
                 answer(reply, named);

@@ -16,6 +16,8 @@ use crate::ui::{self, id};
 
 /// Of messages and of the field, in logical pixels.
 const WIDEST: f32 = 900.0;
+/// The mark of those who were compared, in logical pixels.
+const VERIFIED: f32 = 20.0;
 
 impl Home {
     pub(super) fn conversation<'a>(
@@ -50,7 +52,8 @@ impl Home {
         };
         let verified = known.is_some_and(|known| known.contact.verified);
         let name = known.map_or_else(|| chat.with.to_string(), super::list::name);
-        let name = row![one_line(name, size::BODY).font(STRONG)]
+        let room = if verified { VERIFIED } else { 0.0 };
+        let name = row![one_line(name, size::BODY).font(STRONG).leaving(room)]
             .push(verified.then(|| ui::small("✓").style(styles::accent)))
             .spacing(6)
             .align_y(Center);

@@ -6,7 +6,7 @@ use endtoend_client::handle::Handle;
 use endtoend_client::transport::{TorState, Way};
 use iced::keyboard::Modifiers;
 use iced::keyboard::key::Named;
-use iced::widget::{Column, column, container, row, scrollable, space, text, text_input};
+use iced::widget::{Column, Row, column, container, row, scrollable, space, text, text_input};
 use iced::{Center, Element, Fill};
 
 use super::chat::quote;
@@ -328,11 +328,7 @@ impl Home {
         let shown = self.chat.as_ref().is_some_and(|chat| chat.chosen == Some(hit.message) && chat.with == hit.with);
         let time = ui::small(present.brief(t, hit.sent_at));
         let first = row![one_line(name, size::BODY).font(STRONG).fill(), time].spacing(8);
-        let words = match hit.message.direction {
-            Direction::In => hit.words.clone(),
-            Direction::Out => format!("{}: {}", t.get("you"), hit.words),
-        };
-        let second = one_line(words, size::NOTE).style(styles::muted);
+        let second = whose(t, hit.message.direction, hit.words.clone());
         let content = container(column![first, second].spacing(3)).center_y(Fill);
         button(content)
             .padding([4, 10])
@@ -364,7 +360,8 @@ impl Home {
         }
         if let Some(draft) = Some(handle).filter(open).and_then(|handle| self.drafts.get(handle)) {
             let draft = draft.words.split_whitespace().collect::<Vec<_>>().join(" ");
-            return one_line(t.with("draft", [("text", draft)])).style(styles::accent).into();
+            let words = one_line(draft).style(styles::accent);
+            return row![one_line(t.get("draft")).style(styles::accent), words].spacing(5).into();
         }
         let Some(last) = &conversation.last else { return one_line(t.get("nothing-said")).into() };
         let words = match &last.body {
@@ -424,6 +421,13 @@ impl Home {
         let waits = matches!(self.connection, ConnectionState::Connecting);
         column![ui::slot(network::meter(&self.network).filter(|_| waits)), line].into()
     }
+}
+
+/// What was found, and before it whether it was this person who said it. They are no one text: each is read in its own direction.
+pub(super) fn whose<'a, Message: 'a>(t: &Strings, direction: Direction, words: String) -> Row<'a, Message> {
+    let one_line = |words: String| one_line(words, size::NOTE).style(styles::muted);
+    let you = (direction == Direction::Out).then(|| one_line(t.get("you-said")));
+    Row::new().push(you).push(one_line(words).fill()).spacing(5)
 }
 
 fn heading<'a>(t: &Strings, key: &'static str) -> Element<'a, Message> {

@@ -1,6 +1,6 @@
 //! Everything by its name: people, what the window can do, and what was said. Keys alone are enough.
 
-use endtoend_client::database::{Direction, MessageRef};
+use endtoend_client::database::MessageRef;
 use endtoend_client::handle::Handle;
 use iced::keyboard::{self, key};
 use iced::widget::{Column, column, container, row, scrollable, space, text_input};
@@ -285,13 +285,9 @@ impl Home {
             Item::Message(with, message) => {
                 let hit = palette.found.hits.iter().find(|hit| hit.with == *with && hit.message == *message);
                 let words = hit.map(|hit| hit.words.clone()).unwrap_or_default();
-                let words = match message.direction {
-                    Direction::In => words,
-                    Direction::Out => format!("{}: {words}", t.get("you")),
-                };
                 let when = hit.map(|hit| ui::small(present.brief(t, hit.sent_at)));
                 let name = one_line(named(with), size::SMALL).style(styles::muted).fill();
-                let words = one_line(words, size::NOTE).style(styles::muted).fill();
+                let words = super::list::whose(t, message.direction, words);
                 let head = row![name].push(when).spacing(8);
                 row![space().width(24), column![head, words].spacing(1)].spacing(10).into()
             }

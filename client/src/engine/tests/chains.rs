@@ -479,7 +479,7 @@ fn an_accepted_identity_begins_chains_anew_and_is_told_as_nothing_else() {
     let letter = again.envelope(bob.own.account, "new me");
     bob.take(&letter);
     bob.introduce(&again);
-    crate::engine::account::accept_identity(&mut bob.database, bob.own, &alice.handle).unwrap();
+    crate::engine::account::accept_identity(&mut bob.database, bob.own, alice.own.account, &alice.handle).unwrap();
     assert_eq!((bob.texts().len(), told(&bob)), (4, vec![]));
     bob.meet(&again);
     again.introduce(&bob);

@@ -86,7 +86,8 @@ fn what_one_device_says_the_other_knows() {
     bob.introduce(&phone);
     let mut laptop = linked(&phone);
     assert_eq!(laptop.published.identity_key, phone.published.identity_key);
-    let trusted = |device: &Device| account::verification(&device.database.read(), device.own, &bob.handle).unwrap();
+    let of = bob.own.account;
+    let trusted = |it: &Device| account::verification(&it.database.read(), it.own, of, &bob.handle).unwrap();
     assert_eq!(trusted(&laptop).safety_number, trusted(&phone).safety_number, "known without asking the server");
 
     let own = phone.own;

@@ -295,10 +295,10 @@ fn a_changed_identity_holds_what_came_until_it_is_accepted() {
     assert_eq!(bob.database.read().blocked_contacts().unwrap(), [alice_tag]);
     assert_eq!(bob.texts().len(), 1);
 
-    let verification = account::verification(&bob.database.read(), bob.own, &alice.handle).unwrap();
+    let verification = account::verification(&bob.database.read(), bob.own, alice.own.account, &alice.handle).unwrap();
     assert!(verification.changed);
     assert_eq!(verification.peer_identity, alice_again.published.identity_key);
-    let opened = account::accept_identity(&mut bob.database, bob.own, &alice.handle).unwrap();
+    let opened = account::accept_identity(&mut bob.database, bob.own, alice.own.account, &alice.handle).unwrap();
     assert!(matches!(opened[..], [(_, Arrival::Message { .. })]));
     assert_eq!(bob.texts().iter().map(|(_, text)| &**text).collect::<Vec<_>>(), ["old me", "new me"]);
     assert_eq!(bob.database.read().blocked_contacts().unwrap(), []);
@@ -361,7 +361,7 @@ fn another_identity_at_the_server_blocks_sending() {
     let impostor = Device::new("bob");
     assert_eq!(alice.meet(&impostor), Opened::IdentityChanged);
     assert_eq!(alice.database.read().blocked_contacts().unwrap(), [bob.own.account]);
-    let verification = account::verification(&alice.database.read(), alice.own, &bob.handle).unwrap();
+    let verification = account::verification(&alice.database.read(), alice.own, bob.own.account, &bob.handle).unwrap();
     assert_eq!((verification.changed, verification.peer_identity), (true, impostor.published.identity_key));
 }
 
@@ -383,9 +383,10 @@ fn both_sides_read_the_same_safety_number() {
     bob.introduce(&alice);
     let envelope = alice.envelope(bob.own.account, "hello");
     bob.take(&envelope);
-    let seen_by =
-        |device: &Device, peer: &Handle| account::verification(&device.database.read(), device.own, peer).unwrap();
-    let (a, b) = (seen_by(&alice, &bob.handle), seen_by(&bob, &alice.handle));
+    let seen_by = |device: &Device, peer: &Device| {
+        account::verification(&device.database.read(), device.own, peer.own.account, &peer.handle).unwrap()
+    };
+    let (a, b) = (seen_by(&alice, &bob), seen_by(&bob, &alice));
     assert_eq!(a.safety_number, b.safety_number);
     assert_eq!(a.safety_number.len(), 60);
     assert!(!a.changed && !b.changed);

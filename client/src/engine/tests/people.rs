@@ -47,7 +47,7 @@ fn a_verified_mark_falls_with_the_identity() {
     assert!(matches!(alice.introduce(&again), Learned::IdentityChanged));
     assert!(!contact(&alice, &bob).verified);
     let own = alice.own;
-    accept_identity(&mut alice.database, own, &bob.handle).unwrap();
+    accept_identity(&mut alice.database, own, tag, &bob.handle).unwrap();
     assert!(!contact(&alice, &bob).verified, "the new one was not compared");
     mark(&mut alice, Some(&again.published.identity_key));
     assert!(contact(&alice, &bob).verified);

@@ -12,7 +12,7 @@ use crate::database::{Draft, Extent, MessageState, Question, Standing};
 use crate::engine::receive::Arrival;
 use crate::engine::repair::{copy_for_own_devices, settle_for_own_devices};
 use crate::engine::seal::open_sessions;
-use crate::engine::{Change, Event, RemoveError, Removing, VerifyError};
+use crate::engine::{Change, Deed, Event, RemoveError, Removing, VerifyError};
 use crate::handle::Handle;
 
 fn bob() -> Handle {
@@ -91,6 +91,38 @@ async fn a_contact_goes_from_the_server_too_and_writes_as_a_stranger_then() {
     let devices = alice.engine.handle().devices_of(bob()).await.unwrap();
     assert_eq!(devices.len(), 1);
     assert!(devices[0].seen_at.is_some() && !devices[0].compared);
+}
+
+#[tokio::test]
+async fn nobody_comes_to_be_shown_for_what_is_not_to_be_read() {
+    let node = Node::start().await;
+    let (alice, bob_there) = (Person::registered(&node, "alice").await, Person::registered(&node, "bob").await);
+    let (handle, there, to_alice) = (alice.engine.handle(), bob_there.engine.handle(), alice.handle.clone());
+    let id = bob_there.send("alice", "hello").await;
+    bob_there.settled(id).await;
+    alice.unread(1).await;
+    handle.decide(bob(), Standing::Accepted).await.unwrap();
+    handle.remove(removing(true)).await.unwrap();
+    let before = node.ledger().sends.len();
+    there.act(to_alice, Deed::Edit(id, Text::new("good day".to_owned()).unwrap())).await.unwrap();
+    let of_alice = node.tag("alice");
+    let has_come = || {
+        let ledger = node.ledger();
+        ledger.sends.len() > before && ledger.waiting(of_alice) == 0
+    };
+    let deadline = clock::monotonic() + PATIENCE;
+    while !has_come() {
+        assert!(clock::monotonic() < deadline, "it does not come");
+        tokio::task::yield_now().await;
+    }
+    assert!(handle.contacts().await.unwrap().is_empty(), "somebody who was removed");
+    // Who he is was asked while he was known, and is answered after he was removed.
+    assert_eq!(handle.verify(bob()).await.unwrap().with, bob());
+    assert!(handle.conversations(9).await.unwrap().is_empty(), "a question");
+    bob_there.send("alice", "once more").await;
+    assert_eq!(alice.unread(1).await, ["once more"]);
+    let again = handle.contacts().await.unwrap().remove(0);
+    assert_eq!((again.handle, again.standing), (Some(bob()), Standing::Request));
 }
 
 #[tokio::test]

@@ -15,7 +15,9 @@ use crate::database::{Account, Body, DatabaseError, KeySet, MessageState, Sealed
 use crate::engine::command::{Command, Password};
 use crate::engine::establish::{Established, Login, Method};
 use crate::engine::receive::Arrival;
-use crate::engine::{AccountError, ConnectionState, Engine, Event, OfflineReason, Options, Registration, SendError};
+use crate::engine::{
+    AccountError, ConnectionState, Engine, Event, OfflineReason, Options, Registration, SendError, VerifyError,
+};
 use crate::handle::Handle;
 use crate::profile::Profile;
 use crate::profile::vault::Vault;
@@ -448,6 +450,30 @@ async fn what_is_written_to_an_unknown_handle_waits_until_the_server_can_be_aske
 }
 
 #[tokio::test]
+async fn whoever_is_written_to_and_writes_before_he_is_found_is_one_person() {
+    let node = Node::start().await;
+    let bob = Person::registered(&node, "bob").await;
+    let alice = Person::registered(&node, "alice").await.restarted(false).await;
+    let id = alice.send("bob", "to whom?").await;
+    let letter = bob.send("alice", "from whom?").await;
+    bob.settled(letter).await;
+    node.ledger().refuse_lookups = true;
+    let alice = alice.restarted(true).await;
+    let mut events = alice.engine.events();
+    // The one who was written to, and a nameless one.
+    while alice.engine.handle().contacts().await.unwrap().len() < 2 {
+        timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+    }
+    node.ledger().refuse_lookups = false;
+    let alice = alice.restarted(true).await;
+    assert_eq!(alice.settled(id).await, MessageState::Accepted);
+    let history = alice.engine.handle().history("bob".parse().unwrap(), 10).await.unwrap();
+    assert_eq!(history.len(), 2, "{history:?}");
+    let known = alice.engine.handle().contacts().await.unwrap();
+    assert_eq!(known.len(), 1, "{known:?}");
+}
+
+#[tokio::test]
 async fn a_message_is_sealed_for_the_devices_that_there_are() {
     let node = Node::start().await;
     let (alice, bob) = (Person::registered(&node, "alice").await, Person::registered(&node, "bob").await);
@@ -582,6 +608,15 @@ async fn both_sides_verify_by_the_same_number() {
         bob.engine.handle().verify(alice.handle.clone()).await.unwrap(),
     );
     assert_eq!(a.safety_number, b.safety_number);
+    let handle = alice.engine.handle();
+    assert!(handle.contacts().await.unwrap().is_empty(), "nobody is known for having been asked about");
+    assert!(matches!(handle.mark_verified(bob.handle.clone(), None).await, Err(VerifyError::Unknown(_))));
+    assert!(handle.mark_verified(bob.handle.clone(), Some(a.peer_identity)).await.unwrap().verified);
+    let known = handle.contacts().await.unwrap();
+    assert_eq!(
+        known.iter().map(|known| (known.handle.as_ref(), known.verified)).collect::<Vec<_>>(),
+        [(Some(&bob.handle), true)]
+    );
 }
 
 /// Fails to compile when one of the types has `Debug`: the path is ambiguous then.
