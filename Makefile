@@ -28,7 +28,7 @@ desktop: setup ## the client in a window; HOME_DIR=/tmp/alice for another profil
 screenshots: setup ## two windows and a node under a display of their own, used by keys and mouse; pictures into docs/screenshots
 	@scripts/setup screenshots
 	$(CARGO) build --locked --workspace --bins
-	$(CARGO) build --locked -p endtoend-client --example populated
+	$(CARGO) build --locked -p endtoend-client -p endtoend-testkit-tor --example populated --example hold
 	scripts/screenshots
 
 desktop-cost: setup ## how long a window takes to open and to draw, and what it takes up, beside an empty one

@@ -241,18 +241,23 @@ fn people_talk_through_an_onion_service_that_a_tor_beside_the_node_hosts() {
 }
 
 #[test]
-fn people_talk_through_a_bridge_that_hides_what_it_is() {
+fn people_talk_through_a_bridge_that_hides_what_it_is_and_through_one_that_does_not() {
     let place = Place::start(&TOR, &[], by_name);
-    let bridges = place.folder.path().join("bridges");
-    fs::write(&bridges, TOR.obfs4_bridge() + "\n").expect("a file");
-    for (person, handle) in [(&place.alice, ALICE), (&place.bob, BOB)] {
+    let people = [(&place.alice, ALICE, TOR.obfs4_bridge()), (&place.bob, BOB, TOR.vanilla_bridge())];
+    for (person, handle, bridge) in people {
+        let bridges = place.folder.path().join(format!("bridge of {handle}"));
+        fs::write(&bridges, bridge + "\n").expect("a file");
         person.run(&["register", "--handle", handle, "--bridges", text(&bridges)]).done();
     }
     place.converse();
     let listening = place.bob.spawn_listen();
-    place.alice.send(BOB, "now").done();
+    let mut talking = place.alice.start(&["chat", "--with", BOB]);
+    talking.event("online");
+    talking.say("now");
     assert_eq!(listening.next_text(), "now");
-    assert_eq!(TOR.guards_of(listening.pid()), [0_usize; 0], "relays see nobody but the bridge");
+    for person in [listening.pid(), talking.pid()] {
+        assert_eq!(TOR.guards_of(person), [0_usize; 0], "relays see nobody but the bridge");
+    }
 }
 
 #[test]

@@ -138,6 +138,16 @@ fn a_transports_program_that_does_not_work_is_said_within_its_time() {
 }
 
 #[test]
+fn a_bridge_that_is_gone_is_said() {
+    let (folder, _node, cli) = somebody();
+    // Somebody had the port until now.
+    let at = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|port| port.local_addr()).expect("a port");
+    let bridges = folder.path().join("bridges");
+    fs::write(&bridges, format!("{at} 2B280B23E1107BB62ABFC40DDCC8824814F80A72\n")).expect("a file");
+    assert_eq!(trouble(&cli.with_server(&nobody()), &["--bridges", text(&bridges)]), "bridge_refused");
+}
+
+#[test]
 fn a_transports_program_that_is_missing_is_said() {
     let folder = tempfile::tempdir().expect("a folder");
     let (cli, bridges) = with_snowflake(folder.path(), &nobody());
