@@ -135,6 +135,10 @@ impl From<rusqlite::Error> for DatabaseError {
     }
 }
 
+/// Statements that are kept ready. There are fewer in this crate; one that does not fit would be read anew each time, and a message alone
+/// needs more than the 16 that are usual.
+const STATEMENTS_MAX: usize = 256;
+
 /// The open database of a profile.
 pub struct Database {
     connection: Connection,
@@ -177,6 +181,7 @@ impl Database {
     fn connect(path: &Path, key: &DatabaseKey) -> Result<Self, DatabaseError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         // SQLCipher would write to standard error what is returned as an error anyway.
         connection.execute_batch("PRAGMA cipher_log_level = NONE;")?;
         // Pages, words of questions and answers are overwritten when SQLite frees them. It holds for all of this process from then on.
