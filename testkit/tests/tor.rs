@@ -68,8 +68,8 @@ impl Place {
 
     fn register(&self) {
         thread::scope(|scope| {
-            scope.spawn(|| self.alice.register(ALICE).done());
-            scope.spawn(|| self.bob.register(BOB).done());
+            scope.spawn(|| until_done("Alice's account", || self.alice.register(ALICE)));
+            scope.spawn(|| until_done("Bob's account", || self.bob.register(BOB)));
         });
     }
 
