@@ -1,7 +1,7 @@
 //! A whole conversation goes, and with it perhaps whom it was with: nothing of it stays in the file, nor in the index of words.
 
 use endtoend_protocol::{AccountTag, Content, ContentKind, MessageId, OwnNews, Said, UnixMillis};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, ToSql, params};
 
 use super::contacts::parse_handle;
 use super::{DatabaseError, Direction, MessageRef, Store, integer, unsigned};
@@ -67,23 +67,31 @@ impl Store<'_> {
             }
         );
         let key = params![peer.as_bytes(), until];
-        let mut query = self
-            .connection
-            .prepare(&format!("SELECT direction, message_id FROM messages WHERE {going} ORDER BY seq"))?;
-        let rows = query.query_map(key, |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        for (direction, id) in rows {
-            let direction = Direction::read(&direction, "messages.direction")?;
-            let id = MessageId::from_slice(&id).map_err(|_| DatabaseError::Invalid("messages.message_id"))?;
-            let message = MessageRef { direction, id };
-            self.forget_text(peer, message)?;
+        self.forget_texts(peer, &going, key)?;
+        let with_files = format!(
+            "SELECT direction, message_id FROM files f WHERE peer = ?1 AND EXISTS (SELECT 1 FROM messages m
+             WHERE m.peer = f.peer AND m.direction = f.direction AND m.message_id = f.message_id AND {going})"
+        );
+        for message in self.messages_named(&with_files, key)? {
             // A file that has not left has nobody who could fetch it.
             let unsent = self.file_of(peer, message)?.is_some_and(|kept| kept.is_unsent());
             self.forget_file(peer, message, unsent)?;
-            self.forget_about(peer, message)?;
-            if direction == Direction::Out {
-                self.forget_sending(id)?;
-            }
+        }
+        let own = format!("SELECT message_id FROM messages WHERE direction = 'out' AND {going}");
+        for sql in [
+            format!(
+                "DELETE FROM reactions WHERE peer = ?1 AND EXISTS (SELECT 1 FROM messages m WHERE m.peer = reactions.peer
+                 AND m.direction = reactions.direction AND m.message_id = reactions.message_id AND {going})"
+            ),
+            format!("DELETE FROM errands WHERE message_id IN ({own})"),
+            // What is sealed leaves, and what became of it is heard of.
+            format!("DELETE FROM outbox WHERE envelope IS NULL AND message_id IN ({own})"),
+            format!(
+                "DELETE FROM sent WHERE message_id IN ({own})
+                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.message_id = sent.message_id)"
+            ),
+        ] {
+            self.connection.execute(&sql, key)?;
         }
         let seen: i64 = self.connection.query_row(
             &format!("SELECT count(*) FROM messages WHERE hidden = 0 AND {going}"),
@@ -107,17 +115,15 @@ impl Store<'_> {
         unsigned(seen, "messages")
     }
 
-    /// One of our messages does not leave any more, unless it is sealed, and nothing says any more that it did.
-    fn forget_sending(&self, id: MessageId) -> Result<(), DatabaseError> {
-        self.connection
-            .prepare_cached("DELETE FROM outbox WHERE message_id = ? AND envelope IS NULL")?
-            .execute([id.as_bytes()])?;
-        self.connection
-            .prepare_cached(
-                "DELETE FROM sent WHERE message_id = ?1 AND NOT EXISTS (SELECT 1 FROM outbox WHERE message_id = ?1)",
-            )?
-            .execute([id.as_bytes()])?;
-        Ok(())
+    fn messages_named(&self, sql: &str, key: &[&dyn ToSql]) -> Result<Vec<MessageRef>, DatabaseError> {
+        let mut query = self.connection.prepare(sql)?;
+        let rows = query.query_map(key, |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+        rows.map(|row| {
+            let (direction, id) = row?;
+            let id = MessageId::from_slice(&id).map_err(|_| DatabaseError::Invalid("messages.message_id"))?;
+            Ok(MessageRef { direction: Direction::read(&direction, "messages.direction")?, id })
+        })
+        .collect()
     }
 
     /// Edits and reactions that wait, and what is kept to say words again, to him or to the own other devices.

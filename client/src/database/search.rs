@@ -2,7 +2,7 @@
 //! where they are, not the texts, and a word that is deleted leaves it at once.
 
 use endtoend_protocol::{AccountTag, MessageId, UnixMillis};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, ToSql, params};
 
 use super::messages::{KIND, place};
 use super::{DatabaseError, Direction, MessageRef, Store, StoredMessage, array, integer};
@@ -75,6 +75,22 @@ impl Store<'_> {
         let opened = self.sealer.open(KIND, &place(peer, message.direction, message.id), &sealed)?;
         let text = std::str::from_utf8(&opened).map_err(|_| DatabaseError::Invalid("messages.body"))?;
         self.forget_words(seq, text)
+    }
+
+    /// The same of all messages with somebody that a clause of SQL is about, one after the other: a conversation may be larger than memory.
+    pub(super) fn forget_texts(&self, peer: AccountTag, which: &str, key: &[&dyn ToSql]) -> Result<(), DatabaseError> {
+        let sql = format!("SELECT seq, direction, message_id, body FROM messages WHERE body IS NOT NULL AND {which}");
+        let mut query = self.connection.prepare(&sql)?;
+        let mut rows = query.query(key)?;
+        while let Some(row) = rows.next()? {
+            let direction = Direction::read(&row.get::<_, String>(1)?, "messages.direction")?;
+            let id = row.get::<_, Vec<u8>>(2)?;
+            let id = MessageId::from_slice(&id).map_err(|_| DatabaseError::Invalid("messages.message_id"))?;
+            let text = self.sealer.open(KIND, &place(peer, direction, id), &row.get::<_, Vec<u8>>(3)?)?;
+            let text = std::str::from_utf8(&text).map_err(|_| DatabaseError::Invalid("messages.body"))?;
+            self.forget_words(row.get(0)?, text)?;
+        }
+        Ok(())
     }
 
     /// What was said of a message is not to be found any more.
