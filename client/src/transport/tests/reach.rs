@@ -184,12 +184,13 @@ fn clippy_knows_what_only_the_transport_may_name() {
     let rules = |folder: &Path| std::fs::read_to_string(folder.join("clippy.toml")).unwrap();
     // The nearest file counts, and only that: so it has what the workspace's has, and more.
     let (of_client, of_window, of_workspace) = (rules(client), rules(&workspace.join("client-iced")), rules(workspace));
-    assert_eq!(of_client, of_window);
     let entries = |text: &str| {
         text.lines().map(str::trim).filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
     };
     let ours = entries(&of_client);
     assert!(entries(&of_workspace).iter().all(|line| ours.contains(line)), "a rule of the workspace is missing");
+    let of_window = entries(&of_window);
+    assert!(ours.iter().all(|line| of_window.contains(line)), "the window may do what the client may not");
     for name in ["tokio::net::TcpStream", "std::net::TcpStream", "tokio::net::lookup_host", "std::net::ToSocketAddrs"] {
         assert!(of_client.contains(name), "{name}");
     }
