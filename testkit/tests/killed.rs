@@ -148,8 +148,10 @@ fn files(cli: &Cli, with: &str) -> Vec<Value> {
 
 /// Whatever waits to get to the server gets there.
 fn sends_all(cli: &Cli, with: &str) {
-    eventually(PATIENCE, "an empty outbox", || {
+    // A command for each that waits, each with a profile to open.
+    eventually(3 * PATIENCE, "an empty outbox", || {
         let pending = cli.run(&["outbox"]).done().lines;
+        println!("waits: {pending:?}");
         for line in &pending {
             let id = line["message_id"].as_str().expect("an id");
             let again: Outcome = cli.run(&["outbox", "--retry", id, "--with", with]);
