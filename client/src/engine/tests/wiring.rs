@@ -7,7 +7,7 @@ use endtoend_protocol::{
     AccountTag, ClosingReason, MessageId, RefusalCode, RejectReason, Relation, Text, UnixMillis, limits,
 };
 use tempfile::TempDir;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
 
 use super::node::Node;
@@ -121,19 +121,19 @@ impl Person {
 
     /// Waits until the server has taken a message, or has said that it never will.
     pub(super) async fn settled(&self, id: MessageId) -> MessageState {
-        let mut events = self.engine.events();
+        let (mut events, deadline) = (self.engine.events(), Instant::now() + PATIENCE);
         loop {
             let message = self.engine.handle().find(id).await.unwrap().unwrap();
             if message.state != MessageState::Queued {
                 return message.state;
             }
-            timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+            timeout_at(deadline, events.recv()).await.unwrap().unwrap();
         }
     }
 
     /// Waits until so many messages are unread.
     pub(super) async fn unread(&self, count: usize) -> Vec<String> {
-        let mut events = self.engine.events();
+        let (mut events, deadline) = (self.engine.events(), Instant::now() + PATIENCE);
         loop {
             let messages = self.engine.handle().unread(None, 1000).await.unwrap();
             if messages.len() >= count {
@@ -143,7 +143,7 @@ impl Person {
                 };
                 return messages.into_iter().map(|message| text(message.body)).collect();
             }
-            timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+            timeout_at(deadline, events.recv()).await.unwrap().unwrap();
         }
     }
 }
@@ -459,10 +459,10 @@ async fn whoever_is_written_to_and_writes_before_he_is_found_is_one_person() {
     bob.settled(letter).await;
     node.ledger().refuse_lookups = true;
     let alice = alice.restarted(true).await;
-    let mut events = alice.engine.events();
+    let (mut events, deadline) = (alice.engine.events(), Instant::now() + PATIENCE);
     // The one who was written to, and a nameless one.
     while alice.engine.handle().contacts().await.unwrap().len() < 2 {
-        timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+        timeout_at(deadline, events.recv()).await.unwrap().unwrap();
     }
     node.ledger().refuse_lookups = false;
     let alice = alice.restarted(true).await;
